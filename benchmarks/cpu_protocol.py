@@ -1,0 +1,165 @@
+"""The CPU learning protocol: 10,000 CIFAR-10 images, 20 epochs, kNN of the last epoch.
+
+    python -m benchmarks.cpu_protocol --data=cifar10_jpeg.npz --method=simclr --output=benchmarks/results/...json
+
+First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
+(DINO and MAE: a small ViT of patch 4); batch 256; kNN with k=20, cosine, T=0.1 (the InstDisc vote).
+The settings of each method stand in `SETTINGS`.
+"""
+
+import argparse
+import json
+import time
+
+import keras
+
+import kerassl
+from benchmarks import results_file
+
+BATCH_SIZE, EPOCHS, WIDTH = 256, 20, 16
+VIT = {"size": "tiny", "patch_size": 4, "hidden_dim": 128, "depth": 4, "num_heads": 4}
+
+SETTINGS = {
+    "simclr": {"method": {"temperature": 0.2}, "learning_rate": 2e-3, "weight_decay": 1e-4},
+    "barlow_twins": {
+        "method": {"projection_dim": 512, "hidden_dim": 512},
+        "learning_rate": 2e-3,
+        "weight_decay": 1e-4,
+    },
+    "byol": {
+        "method": {"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
+        "learning_rate": 2e-3,
+        "weight_decay": 1e-4,
+    },
+    "dino": {
+        "method": {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
+        "learning_rate": 1e-3,
+        "weight_decay": 0.04,
+        "clipnorm": 3.0,
+    },
+    "mae": {
+        "method": {"decoder_dim": 128, "decoder_depth": 2, "decoder_heads": 4},
+        "learning_rate": 1e-3,
+        "weight_decay": 0.05,
+    },
+    "ssld": {"method": {}, "learning_rate": 2e-3, "weight_decay": 1e-4},
+}
+CLASSES = {
+    "simclr": "SimCLR",
+    "barlow_twins": "BarlowTwins",
+    "byol": "BYOL",
+    "dino": "DINO",
+    "mae": "MAE",
+}
+
+
+def build(name: str, shape, settings: dict, seed: int, teacher_path: str | None) -> kerassl.SSLModel:
+    """The untrained method."""
+    keras.utils.set_random_seed(seed)
+    if name == "ssld":
+        teacher = keras.models.load_model(teacher_path, compile=False)
+        student = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH // 2)
+        return kerassl.distillation.SSLD(teacher, student, num_classes=10, seed=seed, **settings["method"])
+    if name in ("dino", "mae"):
+        encoder = kerassl.backbones.vit(shape, **{**VIT, **settings.get("vit", {})})
+    else:
+        encoder = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH)
+    method = getattr(kerassl.methods, CLASSES[name])
+    views = settings.get("views", "default")
+    if isinstance(views, dict):
+        views = kerassl.views.recipe(image_size=shape[0], **views)
+    return method(encoder, views=views, num_classes=10, seed=seed, **settings["method"])
+
+
+def scores(model, train, test) -> dict:
+    """Offline numbers of the frozen, clean, eval-mode embedding."""
+    train_features, train_labels = kerassl.embed(model, train)
+    test_features, test_labels = kerassl.embed(model, test)
+    arguments = (train_features, train_labels, test_features, test_labels)
+    return {
+        "knn_k20_t0.1": round(float(kerassl.evaluation.knn_accuracy(*arguments, k=20, temperature=0.1)), 4),
+        "linear": round(float(kerassl.evaluation.linear_probe(*arguments)), 4),
+        "rankme": round(float(kerassl.evaluation.rankme(test_features)), 2),
+    }
+
+
+class Clock(keras.callbacks.Callback):
+    """Seconds to the first step and of each epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.start = time.perf_counter()
+        self.first_step, self.epochs = None, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.first_step is None:
+            self.first_step = time.perf_counter() - self.start
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(time.perf_counter() - self.epoch_start)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="path of cifar10_jpeg.npz")
+    parser.add_argument("--method", choices=sorted(SETTINGS), required=True)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teacher", help="for ssld: the SimCLR model saved by --save")
+    parser.add_argument("--save", help="where to save the trained model (.keras)")
+    parser.add_argument(
+        "--settings", type=json.loads, default={}, help="JSON that overrides SETTINGS[method]"
+    )
+    parser.add_argument("--jit", action="store_true", help="compile the step with XLA")
+    parser.add_argument("--knn_every", type=int, default=EPOCHS)
+    parser.add_argument("--output")
+    arguments = parser.parse_args()
+
+    train, test, info = kerassl.data.load(
+        f"npz:{arguments.data}",
+        batch_size=BATCH_SIZE,
+        limit_train=10_000,
+        limit_test=2_000,
+        seed=arguments.seed,
+    )
+    settings = {**SETTINGS[arguments.method], **arguments.settings}
+    model = build(arguments.method, info.image_shape, settings, arguments.seed, arguments.teacher)
+    steps = arguments.epochs * len(train)
+    schedule = kerassl.schedules.WarmupCosine(settings["learning_rate"], steps, warmup_steps=len(train))
+    optimizer = kerassl.optimizers.AdamW(
+        schedule, weight_decay=settings["weight_decay"], clipnorm=settings.get("clipnorm")
+    )
+    model.compile(optimizer, jit_compile=True if arguments.jit else "auto")
+    random_encoder = scores(model, train, test)
+    print("random encoder", random_encoder)
+    clock = Clock()
+    callbacks = [clock, kerassl.callbacks.KNNAccuracy(train, test, every=arguments.knn_every)]
+    history = model.fit(train, epochs=arguments.epochs, callbacks=callbacks, verbose=2)
+    trained = scores(model, train, test)
+    print("trained encoder", trained)
+    teacher = {}
+    if arguments.method == "ssld":
+        teacher = {"teacher": scores(keras.models.load_model(arguments.teacher, compile=False), train, test)}
+    if arguments.save:
+        model.save(arguments.save)
+    epoch_seconds = sorted(clock.epochs)[len(clock.epochs) // 2]
+    results = {
+        **results_file.describe_run(),
+        "settings": {"batch_size": BATCH_SIZE, "epochs": arguments.epochs, "optimizer": "AdamW", **settings},
+        "random_encoder": random_encoder,
+        "trained_encoder": trained,
+        **teacher,
+        "loss": [round(value, 4) for value in history.history["loss"]],
+        "images_per_second": round(train.num_examples / epoch_seconds, 1),
+        "seconds_to_first_step": round(clock.first_step, 1),
+        "peak_memory_mib": round(results_file.peak_memory_mib()),
+    }
+    if arguments.output:
+        results_file.write(arguments.output, results)
+    print(json.dumps({k: v for k, v in results.items() if k not in ("versions", "settings", "loss")}))
+
+
+if __name__ == "__main__":
+    main()

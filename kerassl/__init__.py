@@ -1,0 +1,37 @@
+"""Self-supervised learning for Keras 3: one source for TensorFlow, JAX and PyTorch."""
+
+from kerassl import (
+    backbones,
+    callbacks,
+    data,
+    distillation,
+    evaluation,
+    export,
+    heads,
+    losses,
+    methods,
+    optimizers,
+    schedules,
+    views,
+)
+from kerassl.evaluation import embed
+from kerassl.model import SSLModel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SSLModel",
+    "backbones",
+    "callbacks",
+    "data",
+    "distillation",
+    "embed",
+    "evaluation",
+    "export",
+    "heads",
+    "losses",
+    "methods",
+    "optimizers",
+    "schedules",
+    "views",
+]

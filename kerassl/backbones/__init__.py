@@ -1,0 +1,28 @@
+"""Encoders: residual networks, vision transformers with a token interface, adapters for other packages."""
+
+from kerassl.backbones.adapters import AdaptedEncoder, adapt
+from kerassl.backbones.decoder import TokenDecoder
+from kerassl.backbones.patches import patch_grid, patchify, unpatchify
+from kerassl.backbones.positions import resize_positions, sincos_positions
+from kerassl.backbones.resnet import ResNet, resnet18, resnet34, resnet50
+from kerassl.backbones.transformer import DropPath, TransformerBlock
+from kerassl.backbones.vit import ViT, vit
+
+__all__ = [
+    "AdaptedEncoder",
+    "DropPath",
+    "ResNet",
+    "TokenDecoder",
+    "TransformerBlock",
+    "ViT",
+    "adapt",
+    "patch_grid",
+    "patchify",
+    "resize_positions",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "sincos_positions",
+    "unpatchify",
+    "vit",
+]

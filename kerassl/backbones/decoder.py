@@ -1,0 +1,100 @@
+"""The decoder of a masked autoencoder: visible tokens and mask tokens in, pixels out."""
+
+import keras
+from keras import KerasTensor, layers, ops
+
+from kerassl.backbones.positions import sincos_positions
+from kerassl.backbones.transformer import TransformerBlock
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class TokenDecoder(keras.Model):
+    """Puts encoded tokens back in their places, fills the gaps with a mask token, and predicts each patch.
+
+    Args:
+        input_dim: width of the encoded tokens.
+        output_dim: numbers predicted for a patch, `patch_size**2 * channels` for pixels.
+        grid: (rows, columns) of the patches.
+        num_prefix_tokens: encoded tokens before the patch tokens (the class token).
+        hidden_dim: width of the decoder.
+        depth: number of blocks.
+        num_heads: attention heads, a divisor of `hidden_dim`.
+        name: name of the model.
+
+    Source: arXiv 2111.06377, section 3; facebookresearch/mae `models_mae.py`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.backbones import TokenDecoder
+        >>> decoder = TokenDecoder(input_dim=8, output_dim=12, grid=(2, 2), hidden_dim=16, depth=1, num_heads=2)
+        >>> restore = np.array([[2, 0, 3, 1]])
+        >>> tuple(decoder(np.zeros((1, 1 + 2, 8), "float32"), restore).shape)
+        (1, 4, 12)
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        grid: tuple[int, int],
+        num_prefix_tokens: int = 1,
+        hidden_dim: int = 512,
+        depth: int = 8,
+        num_heads: int = 16,
+        name: str = "decoder",
+    ) -> None:
+        super().__init__(name=name)
+        self.config = {
+            "input_dim": input_dim,
+            "output_dim": output_dim,
+            "grid": tuple(grid),
+            "num_prefix_tokens": num_prefix_tokens,
+            "hidden_dim": hidden_dim,
+            "depth": depth,
+            "num_heads": num_heads,
+        }
+        self.grid, self.num_prefix_tokens, self.hidden_dim = tuple(grid), num_prefix_tokens, hidden_dim
+        with keras.name_scope(name):
+            self.embedding = layers.Dense(hidden_dim, name="embedding")
+            self.blocks = [
+                TransformerBlock(hidden_dim, num_heads, name=f"block{i + 1}") for i in range(depth)
+            ]
+            self.final_norm = layers.LayerNormalization(epsilon=1e-6, name="final_norm")
+            self.prediction = layers.Dense(output_dim, name="prediction")
+        self.embedding.build((None, None, input_dim))
+        self.final_norm.build((None, None, hidden_dim))
+        self.prediction.build((None, None, hidden_dim))
+        self.mask_token = self.add_weight(
+            (1, 1, hidden_dim), keras.initializers.RandomNormal(stddev=0.02), name="mask_token"
+        )
+        self.built = True
+
+    def call(self, tokens: KerasTensor, restore: KerasTensor, training: bool | None = None) -> KerasTensor:
+        """Predicts all patches.
+
+        Args:
+            tokens: encoded tokens `(batch, num_prefix_tokens + visible, input_dim)`.
+            restore: int32 `(batch, rows * columns)`; entry j is the place of patch j in the shuffled
+                order, of which the first `visible` are the tokens given.
+            training: unused by the decoder's layers.
+
+        Returns:
+            `(batch, rows * columns, output_dim)`, row by row.
+        """
+        tokens = self.embedding(tokens)
+        prefix, visible = tokens[:, : self.num_prefix_tokens], tokens[:, self.num_prefix_tokens :]
+        num_masked = self.grid[0] * self.grid[1] - visible.shape[1]
+        masked = ops.broadcast_to(
+            ops.cast(self.mask_token, tokens.dtype), (ops.shape(tokens)[0], num_masked, self.hidden_dim)
+        )
+        patches = ops.concatenate([visible, masked], axis=1)
+        patches = ops.take_along_axis(patches, restore[:, :, None], axis=1)
+        patches = patches + ops.cast(sincos_positions(self.hidden_dim, self.grid), tokens.dtype)
+        tokens = ops.concatenate([prefix, patches], axis=1)
+        for block in self.blocks:
+            tokens = block(tokens, training=training)
+        return self.prediction(self.final_norm(tokens))[:, self.num_prefix_tokens :]
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {"name": self.name, **self.config}

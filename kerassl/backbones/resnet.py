@@ -1,0 +1,270 @@
+"""Residual networks as in PyTorch's model zoo: symmetric padding, stride in the 3x3 of the bottleneck."""
+
+import keras
+from keras import KerasTensor, layers
+
+from kerassl.backbones.naming import unique_name
+from kerassl.engine import batch_norm
+
+_STEM_STRIDES = {"standard": 2, "small": 1}
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class ResNet(keras.Model):
+    """A residual network from images to globally average-pooled features.
+
+    "Deep Residual Learning for Image Recognition", 2015, arXiv 1512.03385; padding, initialisation and
+    the place of the stride (in the 3x3 convolution of a bottleneck, "v1.5") as in pytorch/vision
+    `torchvision/models/resnet.py`. Convolutions have no bias and a He-normal fan-out initialisation.
+    Any height and width may be passed to a built model, as multi-crop needs.
+
+    Args:
+        input_shape: (height, width, channels) in pixels of the normalised float images.
+        depths: number of residual blocks of each stage.
+        bottleneck: blocks of 1x1, 3x3, 1x1 convolutions with a fourfold output in place of two 3x3.
+        width: channels of the first stage; each later stage doubles them.
+        stem: "standard" is a 7x7 convolution and a 3x3 max-pool of stride 2; "small" is a 3x3
+            convolution without pool, for images up to some 64 pixels.
+        stem_stride: stride of the stem convolution; by default 2 for "standard", 1 for "small".
+        zero_init_residual: start the last batch-norm scale of each block at zero, so that every block
+            starts as the identity (arXiv 1706.02677, section 5.1).
+        dtype: precision policy of the layers; the global one by default.
+        name: name of the model, the first part of its variables' paths.
+
+    Raises:
+        ValueError: for an unknown stem or an input shape that is not (height, width, channels).
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.backbones import ResNet
+        >>> encoder = ResNet((32, 32, 3), depths=(1, 1), width=8, stem="small")
+        >>> encoder.output_shape
+        (None, 16)
+        >>> tuple(encoder(np.zeros((2, 24, 24, 3))).shape)
+        (2, 16)
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        depths: tuple[int, ...] = (2, 2, 2, 2),
+        bottleneck: bool = False,
+        width: int = 64,
+        stem: str = "standard",
+        stem_stride: int | None = None,
+        zero_init_residual: bool = True,
+        dtype: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        check_image_shape(input_shape)
+        if stem not in _STEM_STRIDES:
+            raise ValueError(f'stem must be "standard" or "small", not {stem!r}.')
+        name = name or unique_name("resnet")
+        gamma = "zeros" if zero_init_residual else "ones"
+        block = _bottleneck_block if bottleneck else _basic_block
+        with keras.name_scope(name):
+            images = keras.Input(tuple(input_shape), name="images")
+            x = _stem(images, width, stem, stem_stride or _STEM_STRIDES[stem], dtype)
+            for stage, depth in enumerate(depths):
+                for index in range(depth):
+                    stride = 2 if stage > 0 and index == 0 else 1
+                    x = block(x, width * 2**stage, stride, gamma, dtype, f"stage{stage + 1}_block{index + 1}")
+            pool = layers.GlobalAveragePooling2D(data_format="channels_last", dtype=dtype, name="pool")
+            features = pool(x)
+        super().__init__(inputs=images, outputs=features, name=name)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        if dtype is not None:
+            self.dtype_policy = dtype
+        self._config = {
+            "input_shape": tuple(input_shape),
+            "depths": tuple(depths),
+            "bottleneck": bottleneck,
+            "width": width,
+            "stem": stem,
+            "stem_stride": stem_stride,
+            "zero_init_residual": zero_init_residual,
+            "dtype": dtype,
+            "name": name,
+        }
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {**self._config, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "ResNet":
+        """Returns a network of the same shape with fresh weights."""
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        model = cls(**config)
+        model.trainable = trainable
+        return model
+
+
+def resnet18(
+    input_shape: tuple[int, int, int],
+    stem: str = "standard",
+    width: int = 64,
+    stem_stride: int | None = None,
+    zero_init_residual: bool = True,
+    name: str | None = None,
+) -> ResNet:
+    """Returns a ResNet-18, images -> (batch, 8 * width); arguments as in `ResNet`.
+
+    Args:
+        input_shape: (height, width, channels) in pixels.
+        stem: "standard" for photographs, "small" for images up to some 64 pixels.
+        width: channels of the first stage.
+        stem_stride: stride of the stem convolution; 2 with stem="small" makes a quarter of the work.
+        zero_init_residual: start each block as the identity.
+        name: name of the model.
+
+    Returns:
+        A `ResNet` with features of width 8 * `width`.
+
+    Example:
+        >>> from kerassl.backbones import resnet18
+        >>> resnet18((32, 32, 3), stem="small", width=16).output_shape
+        (None, 128)
+    """
+    name = name or unique_name("resnet18")
+    return ResNet(input_shape, (2, 2, 2, 2), False, width, stem, stem_stride, zero_init_residual, name=name)
+
+
+def resnet34(
+    input_shape: tuple[int, int, int],
+    stem: str = "standard",
+    width: int = 64,
+    stem_stride: int | None = None,
+    zero_init_residual: bool = True,
+    name: str | None = None,
+) -> ResNet:
+    """Returns a ResNet-34, images -> (batch, 8 * width); arguments as in `resnet18`.
+
+    Args:
+        input_shape: (height, width, channels) in pixels.
+        stem: "standard" for photographs, "small" for images up to some 64 pixels.
+        width: channels of the first stage.
+        stem_stride: stride of the stem convolution.
+        zero_init_residual: start each block as the identity.
+        name: name of the model.
+
+    Returns:
+        A `ResNet` with features of width 8 * `width`.
+
+    Example:
+        >>> from kerassl.backbones import resnet34
+        >>> resnet34((32, 32, 1), stem="small", width=4).output_shape
+        (None, 32)
+    """
+    name = name or unique_name("resnet34")
+    return ResNet(input_shape, (3, 4, 6, 3), False, width, stem, stem_stride, zero_init_residual, name=name)
+
+
+def resnet50(
+    input_shape: tuple[int, int, int],
+    stem: str = "standard",
+    width: int = 64,
+    stem_stride: int | None = None,
+    zero_init_residual: bool = True,
+    name: str | None = None,
+) -> ResNet:
+    """Returns a ResNet-50 (v1.5), images -> (batch, 32 * width); arguments as in `resnet18`.
+
+    Args:
+        input_shape: (height, width, channels) in pixels.
+        stem: "standard" for photographs, "small" for images up to some 64 pixels.
+        width: channels of the first stage inside a bottleneck; its output has four times as many.
+        stem_stride: stride of the stem convolution.
+        zero_init_residual: start each block as the identity.
+        name: name of the model.
+
+    Returns:
+        A `ResNet` with features of width 32 * `width`.
+
+    Example:
+        >>> from kerassl.backbones import resnet50
+        >>> resnet50((32, 32, 3), stem="small", width=4).output_shape
+        (None, 128)
+    """
+    name = name or unique_name("resnet50")
+    return ResNet(input_shape, (3, 4, 6, 3), True, width, stem, stem_stride, zero_init_residual, name=name)
+
+
+def check_image_shape(input_shape: tuple[int, int, int]) -> None:
+    """Raises ValueError unless `input_shape` is (height, width, channels), with at least one channel."""
+    if len(input_shape) != 3 or not input_shape[-1] or any(n is not None and n < 1 for n in input_shape):
+        raise ValueError(
+            "input_shape must be (height, width, channels) without the batch dimension, such as (32, 32, 3), "
+            f"not {tuple(input_shape)}."
+        )
+
+
+def _conv(
+    x: KerasTensor, filters: int, kernel_size: int, stride: int, dtype: str | None, name: str
+) -> KerasTensor:
+    # "same" pads only at the bottom and right for an even size at stride 2; PyTorch pads all sides.
+    if stride > 1 and kernel_size > 1:
+        pad = layers.ZeroPadding2D(
+            kernel_size // 2, data_format="channels_last", dtype=dtype, name=f"{name}_pad"
+        )
+        x = pad(x)
+        padding = "valid"
+    else:
+        padding = "same"
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=stride,
+        padding=padding,
+        data_format="channels_last",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def _relu(x: KerasTensor, dtype: str | None, name: str) -> KerasTensor:
+    return layers.Activation("relu", dtype=dtype, name=name)(x)
+
+
+def _stem(images: KerasTensor, width: int, stem: str, stride: int, dtype: str | None) -> KerasTensor:
+    x = _conv(images, width, 7 if stem == "standard" else 3, stride, dtype, "stem_conv")
+    x = _relu(batch_norm(dtype=dtype, name="stem_norm")(x), dtype, "stem_relu")
+    if stem == "small":
+        return x
+    # Zeros are as good as minus infinity here: the values come from a ReLU.
+    x = layers.ZeroPadding2D(1, data_format="channels_last", dtype=dtype, name="stem_pool_pad")(x)
+    return layers.MaxPooling2D(3, 2, data_format="channels_last", dtype=dtype, name="stem_pool")(x)
+
+
+def _shortcut(x: KerasTensor, filters: int, stride: int, dtype: str | None, name: str) -> KerasTensor:
+    if stride == 1 and x.shape[-1] == filters:
+        return x
+    x = _conv(x, filters, 1, stride, dtype, f"{name}_shortcut_conv")
+    return batch_norm(dtype=dtype, name=f"{name}_shortcut_norm")(x)
+
+
+def _basic_block(
+    x: KerasTensor, filters: int, stride: int, last_gamma: str, dtype: str | None, name: str
+) -> KerasTensor:
+    y = _conv(x, filters, 3, stride, dtype, f"{name}_conv1")
+    y = _relu(batch_norm(dtype=dtype, name=f"{name}_norm1")(y), dtype, f"{name}_relu1")
+    y = _conv(y, filters, 3, 1, dtype, f"{name}_conv2")
+    y = batch_norm(gamma_initializer=last_gamma, dtype=dtype, name=f"{name}_norm2")(y)
+    y = layers.Add(dtype=dtype, name=f"{name}_add")([y, _shortcut(x, filters, stride, dtype, name)])
+    return _relu(y, dtype, f"{name}_relu2")
+
+
+def _bottleneck_block(
+    x: KerasTensor, filters: int, stride: int, last_gamma: str, dtype: str | None, name: str
+) -> KerasTensor:
+    y = _conv(x, filters, 1, 1, dtype, f"{name}_conv1")
+    y = _relu(batch_norm(dtype=dtype, name=f"{name}_norm1")(y), dtype, f"{name}_relu1")
+    y = _conv(y, filters, 3, stride, dtype, f"{name}_conv2")
+    y = _relu(batch_norm(dtype=dtype, name=f"{name}_norm2")(y), dtype, f"{name}_relu2")
+    y = _conv(y, 4 * filters, 1, 1, dtype, f"{name}_conv3")
+    y = batch_norm(gamma_initializer=last_gamma, dtype=dtype, name=f"{name}_norm3")(y)
+    y = layers.Add(dtype=dtype, name=f"{name}_add")([y, _shortcut(x, 4 * filters, stride, dtype, name)])
+    return _relu(y, dtype, f"{name}_relu3")

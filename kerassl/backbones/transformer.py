@@ -1,0 +1,139 @@
+"""The pre-norm transformer block of a vision transformer, with stochastic depth."""
+
+import keras
+from keras import KerasTensor, layers, ops
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DropPath(keras.layers.Layer):
+    """Stochastic depth: in training, drops a residual branch for some samples of the batch.
+
+    "Deep Networks with Stochastic Depth", 2016, arXiv 1603.09382. Kept branches are divided by the
+    probability of being kept, so that evaluation needs no scale.
+
+    Args:
+        rate: probability of dropping, in [0, 1).
+
+    Raises:
+        ValueError: for a rate outside [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.backbones import DropPath
+        >>> x = np.ones((8, 4, 2), "float32")
+        >>> sorted(set(np.ravel(DropPath(0.5)(x, training=True)).tolist()) | {0.0, 2.0})
+        [0.0, 2.0]
+    """
+
+    def __init__(self, rate: float, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"The drop-path rate must lie in [0, 1), not {rate}.")
+        self.rate = rate
+        if rate > 0:
+            self.seed_generator = keras.random.SeedGenerator()
+        self.built = True
+
+    def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
+        """Returns `x` with each sample either scaled or set to zero; `x` itself in evaluation."""
+        if not training or self.rate == 0:
+            return x
+        shape = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
+        u = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        return x * ops.cast(ops.cast(u >= self.rate, "float32") / (1 - self.rate), x.dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Returns `input_shape`."""
+        return input_shape
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "rate": self.rate}
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class TransformerBlock(keras.layers.Layer):
+    """A pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)).
+
+    "An Image is Worth 16x16 Words", 2020, arXiv 2010.11929, equations 2 and 3. Layer norm has an
+    epsilon of 1e-6, GELU is exact, query, key and value are one linear map with bias; linear maps start
+    Xavier-uniform (facebookresearch/mae `models_mae.py`), which fits any width. The weights exist as
+    soon as the layer does.
+
+    Args:
+        hidden_dim: width of the tokens.
+        num_heads: number of attention heads, a divisor of `hidden_dim`.
+        mlp_ratio: hidden width of the MLP over `hidden_dim`.
+        drop_path: probability of dropping each of the two branches of a sample in training.
+
+    Raises:
+        ValueError: when `num_heads` does not divide `hidden_dim`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.backbones import TransformerBlock
+        >>> block = TransformerBlock(hidden_dim=8, num_heads=2)
+        >>> tuple(block(np.zeros((2, 5, 8), "float32")).shape)
+        (2, 5, 8)
+    """
+
+    def __init__(
+        self, hidden_dim: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, **kwargs
+    ) -> None:
+        super().__init__(**kwargs)
+        if hidden_dim % num_heads:
+            raise ValueError(
+                f"hidden_dim {hidden_dim} cannot be split among {num_heads} heads: "
+                "num_heads must be a divisor of hidden_dim."
+            )
+        self.hidden_dim = hidden_dim
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.drop_path = drop_path
+        mlp_dim = int(hidden_dim * mlp_ratio)
+        dtype = self.dtype_policy
+        self.attention_norm = layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="attention_norm")
+        self.qkv = layers.Dense(3 * hidden_dim, dtype=dtype, name="qkv")
+        self.projection = layers.Dense(hidden_dim, dtype=dtype, name="projection")
+        self.attention_drop_path = DropPath(drop_path, dtype=dtype, name="attention_drop_path")
+        self.mlp_norm = layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="mlp_norm")
+        self.mlp_hidden = layers.Dense(mlp_dim, dtype=dtype, name="mlp_hidden")
+        self.mlp_output = layers.Dense(hidden_dim, dtype=dtype, name="mlp_output")
+        self.mlp_drop_path = DropPath(drop_path, dtype=dtype, name="mlp_drop_path")
+        self.build((None, None, hidden_dim))
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights; the constructor calls it, and a second call changes nothing."""
+        if self.built:
+            return
+        tokens = (None, None, self.hidden_dim)
+        for layer in (self.attention_norm, self.qkv, self.projection, self.mlp_norm, self.mlp_hidden):
+            layer.build(tokens)
+        self.mlp_output.build((None, None, self.mlp_hidden.units))
+
+    def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
+        """Maps tokens (batch, n, hidden_dim) to tokens of the same shape."""
+        x = x + self.attention_drop_path(self._attention(self.attention_norm(x)), training=training)
+        hidden = ops.gelu(self.mlp_hidden(self.mlp_norm(x)), approximate=False)
+        return x + self.mlp_drop_path(self.mlp_output(hidden), training=training)
+
+    def _attention(self, x: KerasTensor) -> KerasTensor:
+        n = ops.shape(x)[1]
+        head_dim = self.hidden_dim // self.num_heads
+        qkv = ops.reshape(self.qkv(x), (-1, n, 3, self.num_heads, head_dim))
+        x = ops.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+        return self.projection(ops.reshape(x, (-1, n, self.hidden_dim)))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Returns `input_shape`."""
+        return input_shape
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+            "drop_path": self.drop_path,
+        }

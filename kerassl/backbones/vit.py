@@ -1,0 +1,265 @@
+"""Vision transformers with a token interface: embed patches, encode any subset of them, pool."""
+
+import difflib
+
+import keras
+from keras import KerasTensor, layers, ops
+
+from kerassl.backbones.naming import unique_name
+from kerassl.backbones.patches import patch_grid, patchify
+from kerassl.backbones.positions import resize_positions, sincos_positions
+from kerassl.backbones.resnet import check_image_shape
+from kerassl.backbones.transformer import TransformerBlock
+
+_SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class ViT(keras.Model):
+    """A vision transformer from images to features, which can also encode a subset of the patches.
+
+    "An Image is Worth 16x16 Words", 2020, arXiv 2010.11929; fixed positions and initialisation as in
+    MAE (arXiv 2111.06377; facebookresearch/mae `models_mae.py`): linear maps Xavier-uniform, the patch
+    embedding as one linear map too; class token and learned positions normal of deviation
+    0.02. Where DINO (arXiv 2104.14294) takes learned positions and the class token, MAE's fine-tuning
+    takes the mean of the patch tokens. There is always one class token, whatever `pool`: the weights
+    and the token layout do not depend on it.
+
+    Images may have another size than `input_shape`, divisible by `patch_size`; positions are then
+    interpolated over the same extent. All weights exist as soon as the model does.
+
+    Args:
+        input_shape: (height, width, channels) in pixels of the normalised float images.
+        patch_size: side of a patch in pixels.
+        hidden_dim: width of the tokens.
+        depth: number of blocks.
+        num_heads: number of attention heads, a divisor of `hidden_dim`.
+        pool: "cls" for the class token, "mean" for the mean of the patch tokens, both after the final
+            layer norm.
+        positions: "sincos" (fixed; that of the class token is zero) or "learned".
+        drop_path: stochastic depth of the last block; it grows linearly from 0 at the first.
+        name: name of the model, the first part of its variables' paths.
+        **kwargs: `dtype` and `trainable`, as for any Keras layer.
+
+    Attributes:
+        grid: (rows, columns) of the patches of an image of `input_shape`.
+        num_prefix_tokens: number of tokens before the patch tokens: 1, the class token.
+
+    Raises:
+        ValueError: for an unknown pool or positions, or an image size that is not divisible.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.backbones import ViT
+        >>> encoder = ViT((32, 32, 3), patch_size=8, hidden_dim=16, depth=2, num_heads=2)
+        >>> images = np.zeros((2, 32, 32, 3), "float32")
+        >>> tuple(encoder(images).shape)
+        (2, 16)
+        >>> patches = encoder.embed_patches(images)
+        >>> tuple(encoder.encode_tokens(patches[:, :4]).shape)
+        (2, 5, 16)
+    """
+
+    num_prefix_tokens = 1
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        patch_size: int = 16,
+        hidden_dim: int = 192,
+        depth: int = 12,
+        num_heads: int = 3,
+        pool: str = "cls",
+        positions: str = "sincos",
+        drop_path: float = 0.0,
+        name: str | None = None,
+        **kwargs,
+    ) -> None:
+        check_image_shape(input_shape)
+        _check_choice("pool", pool, ("cls", "mean"))
+        _check_choice("positions", positions, ("sincos", "learned"))
+        super().__init__(name=name or unique_name("vit"), **kwargs)
+        self.image_shape = tuple(input_shape)
+        self.patch_size = patch_size
+        self.hidden_dim = hidden_dim
+        self.depth = depth
+        self.num_heads = num_heads
+        self.pool = pool
+        self.positions = positions
+        self.drop_path = drop_path
+        self.grid = patch_grid(self.image_shape[:2], patch_size)
+        if positions == "sincos":
+            sincos_positions(hidden_dim, (1, 1))
+        dtype = self.dtype_policy
+        with keras.name_scope(self.name):
+            self.patch_embedding = layers.Dense(hidden_dim, dtype=dtype, name="patch_embedding")
+            self.blocks = [
+                TransformerBlock(
+                    hidden_dim,
+                    num_heads,
+                    drop_path=drop_path * i / max(depth - 1, 1),
+                    dtype=dtype,
+                    name=f"block{i + 1}",
+                )
+                for i in range(depth)
+            ]
+            self.final_norm = layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="final_norm")
+        self.build((None, *self.image_shape))
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the weights; the constructor calls it, and a second call changes nothing."""
+        if self.built:
+            return
+        patch_dim = self.patch_size**2 * self.image_shape[-1]
+        self.patch_embedding.build((None, None, patch_dim))
+        self.final_norm.build((None, None, self.hidden_dim))
+        self.cls_token = self.add_weight((1, self.hidden_dim), _normal(), name="cls_token")
+        if self.positions == "learned":
+            # The first row belongs to the class token.
+            shape = (1 + self.grid[0] * self.grid[1], self.hidden_dim)
+            self.position_embedding = self.add_weight(shape, _normal(), name="position_embedding")
+
+    def embed_patches(self, images: KerasTensor) -> KerasTensor:
+        """Embeds all patches and adds their positions.
+
+        Args:
+            images: normalised floats (batch, height, width, channels).
+
+        Returns:
+            Tokens (batch, rows * columns, hidden_dim), row by row, without the class token.
+        """
+        if images.shape[-1] != self.image_shape[-1]:
+            raise ValueError(
+                f"Images of {images.shape[-1]} channels came to a ViT made for {self.image_shape[-1]}: "
+                f"make it with input_shape={(*self.image_shape[:2], images.shape[-1])}."
+            )
+        grid = patch_grid(images.shape[1:3], self.patch_size)
+        tokens = self.patch_embedding(patchify(images, self.patch_size))
+        if self.positions == "sincos":
+            positions = sincos_positions(self.hidden_dim, grid, self.grid)
+        else:
+            positions = resize_positions(ops.convert_to_tensor(self.position_embedding)[1:], self.grid, grid)
+        return tokens + ops.cast(positions, tokens.dtype)
+
+    def encode_tokens(self, patch_tokens: KerasTensor, training: bool | None = None) -> KerasTensor:
+        """Puts the class token first and applies the blocks and the final layer norm.
+
+        Args:
+            patch_tokens: tokens (batch, n, hidden_dim) with their positions, any n of them in any order.
+            training: whether stochastic depth is on.
+
+        Returns:
+            Tokens (batch, num_prefix_tokens + n, hidden_dim), the class token first.
+        """
+        cls_token = ops.convert_to_tensor(self.cls_token)
+        if self.positions == "learned":
+            cls_token = cls_token + ops.convert_to_tensor(self.position_embedding)[:1]
+        cls_token = ops.cast(cls_token[None], patch_tokens.dtype)
+        cls_tokens = ops.broadcast_to(cls_token, (ops.shape(patch_tokens)[0], 1, self.hidden_dim))
+        tokens = ops.concatenate([cls_tokens, patch_tokens], axis=1)
+        for block in self.blocks:
+            tokens = block(tokens, training=training)
+        return self.final_norm(tokens)
+
+    def pool_tokens(self, tokens: KerasTensor) -> KerasTensor:
+        """Returns the features (batch, hidden_dim) of encoded tokens: class token or mean of the patches."""
+        if self.pool == "cls":
+            return tokens[:, 0]
+        return ops.mean(tokens[:, self.num_prefix_tokens :], axis=1)
+
+    def call(self, images: KerasTensor, training: bool | None = None) -> KerasTensor:
+        """Returns the features (batch, hidden_dim) of images (batch, height, width, channels)."""
+        return self.pool_tokens(self.encode_tokens(self.embed_patches(images), training=training))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Returns (batch, hidden_dim)."""
+        return (input_shape[0], self.hidden_dim)
+
+    @property
+    def input_shape(self) -> tuple:
+        """Shape of a batch of images, (None, height, width, channels)."""
+        return (None, *self.image_shape)
+
+    @property
+    def output_shape(self) -> tuple:
+        """Shape of a batch of features, (None, hidden_dim)."""
+        return (None, self.hidden_dim)
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "input_shape": self.image_shape,
+            "patch_size": self.patch_size,
+            "hidden_dim": self.hidden_dim,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "pool": self.pool,
+            "positions": self.positions,
+            "drop_path": self.drop_path,
+        }
+
+
+def vit(
+    input_shape: tuple[int, int, int],
+    size: str = "tiny",
+    patch_size: int = 16,
+    pool: str = "cls",
+    positions: str = "sincos",
+    drop_path: float = 0.0,
+    hidden_dim: int | None = None,
+    depth: int | None = None,
+    num_heads: int | None = None,
+    name: str | None = None,
+) -> ViT:
+    """Returns a `ViT` of a named size, images -> (batch, hidden_dim).
+
+    Args:
+        input_shape: (height, width, channels) in pixels.
+        size: "tiny" (width 192, 12 blocks, 3 heads), "small" (384, 12, 6) or "base" (768, 12, 12).
+        patch_size: side of a patch in pixels; 4 suits images of 32.
+        pool: "cls" or "mean".
+        positions: "sincos" or "learned".
+        drop_path: stochastic depth of the last block.
+        hidden_dim: width in place of that of `size`.
+        depth: number of blocks in place of that of `size`.
+        num_heads: number of heads in place of that of `size`.
+        name: name of the model.
+
+    Returns:
+        A `ViT`.
+
+    Raises:
+        ValueError: for an unknown size, pool or positions, or an image size that is not divisible.
+
+    Example:
+        >>> from kerassl.backbones import vit
+        >>> vit((32, 32, 3), size="tiny", patch_size=8, depth=1).output_shape
+        (None, 192)
+    """
+    _check_choice("size", size, tuple(_SIZES))
+    width, blocks, heads = _SIZES[size]
+    return ViT(
+        input_shape,
+        patch_size=patch_size,
+        hidden_dim=hidden_dim or width,
+        depth=depth or blocks,
+        num_heads=num_heads or heads,
+        pool=pool,
+        positions=positions,
+        drop_path=drop_path,
+        name=name or unique_name(f"vit_{size}"),
+    )
+
+
+def _normal() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"{argument} must be one of {', '.join(map(repr, choices))}, not {value!r}{hint}")

@@ -1,0 +1,61 @@
+"""Stops a run whose embedding has collapsed."""
+
+import math
+
+import keras
+
+
+class CollapseGuard(keras.callbacks.Callback):
+    """Stops training with a plain sentence when the embedding has collapsed or the loss is NaN.
+
+    It reads what `fit` logs after each epoch: `feature_std`, the mean over dimensions of the standard
+    deviation of L2-normalised features times sqrt(dim) (1 for isotropic features, 0 when every image
+    gets the same one), and `effective_rank`, the participation ratio of their covariance spectrum.
+
+    Args:
+        min_std: smallest healthy `feature_std`.
+        min_rank: smallest healthy `effective_rank`.
+        patience: epochs in a row that must look collapsed; an untrained encoder may look so at first.
+
+    Example:
+        >>> from kerassl.callbacks import CollapseGuard
+        >>> guard = CollapseGuard(patience=1)
+        >>> guard.diagnose({"loss": 1.0, "feature_std": 0.001, "effective_rank": 5.0})
+        'every image gets nearly the same embedding: feature_std is 0.001, below 0.01'
+    """
+
+    def __init__(self, min_std: float = 0.01, min_rank: float = 1.1, patience: int = 2) -> None:
+        super().__init__()
+        if patience < 1:
+            raise ValueError(f"patience must be at least 1 epoch, got {patience}.")
+        self.min_std, self.min_rank, self.patience = min_std, min_rank, patience
+        self.bad_epochs = 0
+        self.reason: str | None = None
+
+    def diagnose(self, logs: dict) -> str | None:
+        """What is wrong with an epoch's logs, or `None`."""
+        for name in ("loss", "feature_std", "effective_rank"):
+            if name in logs and not math.isfinite(float(logs[name])):
+                return f"{name} is {float(logs[name])}"
+        std, rank = float(logs.get("feature_std", 1.0)), float(logs.get("effective_rank", math.inf))
+        if std < self.min_std:
+            return f"every image gets nearly the same embedding: feature_std is {std:.3g}, below {self.min_std:g}"
+        if rank < self.min_rank:
+            return f"the embeddings lie on a line: effective_rank is {rank:.3g}, below {self.min_rank:g}"
+        return None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Forgets an earlier run."""
+        self.bad_epochs, self.reason = 0, None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Stops the run when the diagnosis has stood for `patience` epochs; at once for NaN."""
+        problem = self.diagnose(logs or {})
+        self.bad_epochs = self.bad_epochs + 1 if problem else 0
+        if problem and (self.bad_epochs >= self.patience or " is nan" in problem or " is inf" in problem):
+            self.reason = (
+                f"Training stopped after epoch {epoch + 1}: {problem}. Try a lower learning rate, a longer warm-up, "
+                "a larger batch, or float32; see docs/collapse.md."
+            )
+            print(f"\n{self.reason}")
+            self.model.stop_training = True

@@ -1,0 +1,106 @@
+"""Images from a folder: class subfolders, or a flat folder without labels."""
+
+import pathlib
+
+import numpy as np
+
+from kerassl.data.decode import decode_all, is_grey, open_image
+from kerassl.data.split import Arrays, split_arrays
+
+_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_DEFAULT_SIZE = (224, 224)
+
+
+def load_folder(
+    directory: str,
+    image_size: tuple[int, int] | None,
+    test_fraction: float,
+    limit_train: int | None,
+    limit_test: int | None,
+) -> Arrays:
+    """Returns the images below a folder.
+
+    * `DIR/CLASS/*.jpg`: one class a subfolder, in sorted order; loose images beside them get label -1;
+    * `DIR/*.jpg`: no labels;
+    * `DIR/train/...` and `DIR/test/...` (or `val`), each in one of the two forms above: the parts as named.
+
+    Args:
+        directory: the folder.
+        image_size: (height, width) to resize and crop to. By default the images' own size where it is
+            the same for all, else 224x224.
+        test_fraction: share for the test part where the folder names none.
+        limit_train: decode at most the first so many training images.
+        limit_test: decode at most the first so many test images.
+
+    Raises:
+        ValueError: no such folder, no image in it, or a file that cannot be read.
+    """
+    root = pathlib.Path(directory).expanduser()
+    if not root.is_dir():
+        raise ValueError(f'There is no folder {directory!r}. Pass "folder:" and the path of a folder.')
+    test_root = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+    if test_root is not None and (root / "train").is_dir():
+        train_files, train_labels, class_names = _list_images(root / "train")
+        test_files, test_labels, test_names = _list_images(test_root)
+        if class_names != test_names:
+            odd = sorted(set(class_names or ()) ^ set(test_names or ()))
+            raise ValueError(
+                f"{str(root / 'train')!r} and {str(test_root)!r} must have the same class subfolders; only "
+                f"one of them has {', '.join(odd)}."
+            )
+        order = np.random.default_rng(0).permutation(len(train_files))
+        train_files = [train_files[i] for i in order]
+        train_labels = None if train_labels is None else train_labels[order]
+        order = np.random.default_rng(0).permutation(len(test_files))
+        test_files = [test_files[i] for i in order]
+        test_labels = None if test_labels is None else test_labels[order]
+    else:
+        files, labels, class_names = _list_images(root)
+        split = split_arrays(np.array(files, object), labels, test_fraction)
+        train_files, train_labels = list(split.train_images), split.train_labels
+        test_files = [] if split.test_images is None else list(split.test_images)
+        test_labels = split.test_labels
+    train_files, test_files = train_files[:limit_train], test_files[:limit_test]
+    files = train_files + test_files
+    sizes, grey = set(), True
+    for file in files:
+        with open_image(file, str(file)) as image:
+            sizes.add((image.height, image.width))
+            grey = grey and is_grey(image)
+    if image_size is None:
+        image_size = sizes.pop() if len(sizes) == 1 else _DEFAULT_SIZE
+    images = decode_all(files, [str(file) for file in files], image_size, 1 if grey else 3)
+    return Arrays(
+        images[: len(train_files)],
+        None if train_labels is None else train_labels[:limit_train],
+        images[len(train_files) :] if test_files else None,
+        None if test_labels is None else test_labels[:limit_test],
+        class_names,
+    )
+
+
+def _list_images(
+    root: pathlib.Path,
+) -> tuple[list[pathlib.Path], np.ndarray | None, tuple[str, ...] | None]:
+    def below(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+        return sorted(
+            path
+            for path in folder.glob(pattern)
+            if path.suffix.lower() in _SUFFIXES
+            and path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        )
+
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    classes = {folder.name: found for folder in folders if (found := below(folder, "**/*"))}
+    loose = below(root, "*")
+    files = [file for found in classes.values() for file in found] + loose
+    if not files:
+        raise ValueError(
+            f"There is no image in {str(root)!r}. Needed: files ending in {', '.join(sorted(_SUFFIXES))}, "
+            "in it or in one subfolder a class."
+        )
+    if not classes:
+        return files, None, None
+    labels = [index for index, found in enumerate(classes.values()) for _ in found] + [-1] * len(loose)
+    return files, np.array(labels, "int64"), tuple(classes)

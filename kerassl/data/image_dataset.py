@@ -1,0 +1,122 @@
+"""Images in memory, in an order that is a pure function of (seed, epoch, index)."""
+
+import keras
+import numpy as np
+
+from kerassl.data.validation import validate_batch
+
+
+class ImageDataset(keras.utils.PyDataset):
+    """Batches of images held in memory, reshuffled each epoch in an order that a resumed run repeats.
+
+    The order of epoch e is `np.random.default_rng([seed, e]).permutation(num_examples)`: it depends on
+    nothing else, so setting `epoch` is all that an exact resume needs. Keras advances the epoch at the
+    end of each pass of `fit`, `evaluate` or `predict`. `SSLModel.fit` leaves the order alone; a plain
+    `keras.Model.fit` permutes the batches once more from Python's own random state unless it is called
+    with `shuffle=False`.
+
+    Args:
+        images: `(num_examples, height, width, channels)` array, uint8 or float in [0, 255].
+        labels: `(num_examples,)` integer array, -1 for unlabelled, or None for no labels at all.
+        batch_size: images a batch; the last batch may be smaller.
+        shuffle: whether each epoch has a new order; False keeps the order of `images`.
+        seed: non-negative integer that keys the order.
+        drop_remainder: whether to leave out a last batch smaller than `batch_size`.
+        epoch: the epoch to start with.
+        num_classes: number of classes, to check the labels with.
+        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
+
+    Attributes:
+        images: the images, in their own order.
+        labels: the labels as int32, in the order of `images`, or None.
+        num_examples: number of images.
+        batch_size: images a batch.
+        epoch: the epoch whose order is in use; may be set.
+
+    Raises:
+        ValueError: images or labels that `validate_batch` refuses, or a bad `batch_size`, `seed` or `epoch`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.data import ImageDataset
+        >>> data = ImageDataset(np.zeros((10, 8, 8, 1), "uint8"), np.arange(10), batch_size=4)
+        >>> images, labels = data[2]
+        >>> len(data), images.shape, labels.tolist()
+        (3, (2, 8, 8, 1), [8, 9])
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray | None = None,
+        batch_size: int = 256,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_remainder: bool = False,
+        epoch: int = 0,
+        num_classes: int | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        images = np.asarray(images)
+        labels = None if labels is None else np.asarray(labels)
+        validate_batch(images, labels, num_classes)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, but {batch_size} came.")
+        if seed < 0 or epoch < 0:
+            raise ValueError(f"seed and epoch must be at least 0, but seed={seed} and epoch={epoch} came.")
+        if drop_remainder and len(images) < batch_size:
+            raise ValueError(
+                f"drop_remainder=True leaves no batch of {batch_size} from {len(images)} images. "
+                f"Pass batch_size={len(images)} or less, or drop_remainder=False."
+            )
+        self.images = images
+        self.labels = None if labels is None else labels.astype("int32")
+        self.num_examples = len(images)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_remainder = drop_remainder
+        self.epoch = epoch
+        self._passing = False
+        self._cached_order = None
+
+    def order(self, epoch: int | None = None) -> np.ndarray:
+        """Returns the `(num_examples,)` indices of an epoch in the order in which they come.
+
+        Args:
+            epoch: the epoch, by default the current one.
+        """
+        epoch = self.epoch if epoch is None else epoch
+        if not self.shuffle:
+            return np.arange(self.num_examples)
+        cached = self._cached_order  # read once: loader threads may replace it
+        if cached is None or cached[0] != epoch:
+            cached = (epoch, np.random.default_rng([self.seed, epoch]).permutation(self.num_examples))
+            self._cached_order = cached
+        return cached[1]
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.num_examples, self.batch_size)
+        return full + (rest > 0 and not self.drop_remainder)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Returns batch `index` of the current epoch: `(images, labels)`, or `(images,)` without labels."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"Batch {index} of a dataset of {len(self)} batches.")
+        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        if self.shuffle:
+            batch = self.order()[batch]
+        if self.labels is None:
+            return (self.images[batch],)
+        return self.images[batch], self.labels[batch]
+
+    def on_epoch_begin(self) -> None:
+        """Notes that a pass has begun."""
+        self._passing = True
+
+    def on_epoch_end(self) -> None:
+        """Moves on to the next epoch's order at the end of a pass."""
+        # Keras also ends an epoch that never began, when it resets its iterator at the start of `fit`.
+        self.epoch += self._passing
+        self._passing = False

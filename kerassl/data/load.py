@@ -1,0 +1,179 @@
+"""A name to a data set."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+from kerassl.data.decode import resize_and_crop_all
+from kerassl.data.digits import load_digits
+from kerassl.data.folder import load_folder
+from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.npz import load_npz
+from kerassl.data.split import Arrays
+from kerassl.data.tensorflow_datasets import TFDSSource
+
+_NAMES = ("digits", "folder:", "npz:", "tfds:")
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+    """What a data set holds.
+
+    Attributes:
+        name: the name that was loaded.
+        image_shape: (height, width, channels).
+        num_classes: number of classes, None if unlabelled.
+        class_names: names in index order, None if unlabelled or unknown.
+        num_train: number of training images.
+        num_test: number of test images.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    num_classes: int | None
+    class_names: tuple[str, ...] | None
+    num_train: int
+    num_test: int
+
+
+def load(
+    name: str,
+    batch_size: int = 256,
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    labels: bool = True,
+    test_fraction: float = 0.2,
+    limit_train: int | None = None,
+    limit_test: int | None = None,
+    shuffle: bool = True,
+    data_dir: str | None = None,
+) -> tuple[Any, Any, DatasetInfo]:
+    """Returns the training part, the test part and a description of a named data set.
+
+    Names:
+
+    * `digits`: scikit-learn's 1,797 grey 8x8 digits, without download;
+    * `folder:DIR`: image files, one subfolder a class, or a flat folder without labels;
+    * `npz:FILE`: arrays `x_train, y_train, x_test, y_test`, or `images, labels`, or an archive of JPEG files
+      `jpeg_bytes, offsets, labels, is_test, class_names`;
+    * `tfds:NAME`, `tfds:NAME/config:version`: any image data set of TensorFlow Datasets.
+
+    Where the source names no test part, one is split off class by class, the same one at every call and
+    for every seed.
+
+    Args:
+        name: what to load, as above.
+        batch_size: images a batch.
+        image_size: side or (height, width) to resize (shorter side) and centre-crop the images to. By
+            default images keep their size; those of a folder with several sizes become 224x224.
+        seed: keys the order of the training images.
+        labels: whether to give labels where there are some.
+        test_fraction: share of the examples for the test part where the source names none, in [0, 1).
+        limit_train: keep the first so many training images only; no others are decoded.
+        limit_test: keep the first so many test images only; no others are decoded.
+        shuffle: whether training images come in a new order each epoch; test images never do.
+        data_dir: where TFDS keeps its data; for `tfds:` names only.
+
+    Returns:
+        `(train, test, info)`: two `ImageDataset`s and a `DatasetInfo`. `test` is None where there are no
+        test images. A `tfds:` data set of more than 2 GiB decoded comes as two `tf.data.Dataset`s.
+
+    Raises:
+        ValueError: an unknown name, a missing or empty source, a broken file, arrays that do not fit.
+        ImportError: the package that reads the source is missing.
+
+    Example:
+        >>> import kerassl.data
+        >>> train, test, info = kerassl.data.load("digits", batch_size=100)
+        >>> info.image_shape, info.num_classes, info.num_train, info.num_test
+        ((8, 8, 1), 10, 1438, 359)
+    """
+    size = _pair(image_size)
+    for option, limit in (("limit_train", limit_train), ("limit_test", limit_test)):
+        if limit is not None and limit < 1:
+            raise ValueError(f"{option} must be at least 1 or None, but {limit} came.")
+    kind, _, source = name.partition(":")
+    if data_dir is not None and kind != "tfds":
+        raise ValueError(f'data_dir is for "tfds:" names only, but it came with {name!r}.')
+    if name == "digits":
+        arrays = load_digits(test_fraction)
+    elif kind == "folder" and source:
+        arrays = load_folder(source, size, test_fraction, limit_train, limit_test)
+    elif kind == "npz" and source:
+        arrays = load_npz(source, size, test_fraction, limit_train, limit_test)
+    elif kind == "tfds" and source:
+        tfds = TFDSSource(source, data_dir, size, test_fraction, limit_train, limit_test)
+        if not tfds.fits_in_memory:
+            labelled = labels and tfds.has_labels
+            info = DatasetInfo(
+                name=name,
+                image_shape=tfds.image_shape,
+                num_classes=tfds.num_classes if labelled else None,
+                class_names=tfds.class_names if labelled else None,
+                num_train=tfds.num_train,
+                num_test=tfds.num_test,
+            )
+            train = tfds.stream(True, batch_size, shuffle, seed, labels)
+            return train, tfds.stream(False, batch_size, False, seed, labels), info
+        arrays = tfds.arrays()
+    else:
+        raise ValueError(_unknown_name(name))
+    return _from_arrays(arrays, name, size, batch_size, seed, labels, limit_train, limit_test, shuffle)
+
+
+def _from_arrays(
+    arrays: Arrays,
+    name: str,
+    size: tuple[int, int] | None,
+    batch_size: int,
+    seed: int,
+    labels: bool,
+    limit_train: int | None,
+    limit_test: int | None,
+    shuffle: bool,
+) -> tuple[ImageDataset, ImageDataset | None, DatasetInfo]:
+    images, test_images = arrays.train_images[:limit_train], arrays.test_images
+    test_images = None if test_images is None else test_images[:limit_test]
+    train_labels = test_labels = class_names = num_classes = None
+    if labels and arrays.train_labels is not None:
+        train_labels, class_names = arrays.train_labels[:limit_train], arrays.class_names
+        test_labels = None if test_images is None else arrays.test_labels[:limit_test]
+        num_classes = arrays.num_classes if class_names is None else len(class_names)
+        if num_classes is None:
+            # Before the limits, so that a small sample does not lose a class.
+            every = [part for part in (arrays.train_labels, arrays.test_labels) if part is not None]
+            num_classes = max(int(part.max()) for part in every) + 1 or None
+    if size is not None:
+        images = resize_and_crop_all(images, size)
+        test_images = None if test_images is None else resize_and_crop_all(test_images, size)
+    train = ImageDataset(images, train_labels, batch_size, shuffle, seed, num_classes=num_classes)
+    test = None
+    if test_images is not None:
+        test = ImageDataset(test_images, test_labels, batch_size, num_classes=num_classes)
+        if test.images.shape[1:] != images.shape[1:]:
+            raise ValueError(
+                f"Training images have shape {images.shape[1:]} but test images {test.images.shape[1:]}. "
+                "Pass image_size to bring both to one size."
+            )
+    num_test = 0 if test is None else test.num_examples
+    info = DatasetInfo(name, images.shape[1:], num_classes, class_names, len(images), num_test)
+    return train, test, info
+
+
+def _pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ValueError(f"image_size must be a side or (height, width) in pixels, but {image_size} came.")
+    return pair
+
+
+def _unknown_name(name: str) -> str:
+    kind, colon, source = name.partition(":")
+    known = ", ".join(_NAMES)
+    if kind in ("folder", "npz", "tfds"):
+        return f'{name!r} names no source. Write e.g. "folder:photos/", "npz:file.npz" or "tfds:cifar10".'
+    near = difflib.get_close_matches(kind + colon, _NAMES, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0] + (source if near[0].endswith(':') else '')!r}?" if near else ""
+    return f"There is no data set {name!r}; known: {known}.{hint}"

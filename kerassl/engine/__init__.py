@@ -1,0 +1,21 @@
+"""The only folder that names a backend: train steps, collectives and step-keyed randomness."""
+
+import keras
+
+from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean
+from kerassl.engine.normalization import batch_norm
+from kerassl.engine.random import StepSeed
+
+if keras.backend.backend() == "tensorflow":
+    from kerassl.engine.tensorflow import Step
+elif keras.backend.backend() == "jax":
+    from kerassl.engine.jax import Step
+elif keras.backend.backend() == "torch":
+    from kerassl.engine.torch import Step
+else:
+    raise ImportError(
+        f"kerassl trains on the backends tensorflow, jax and torch, not {keras.backend.backend()!r}. "
+        "Set KERAS_BACKEND before Python starts, or edit ~/.keras/keras.json."
+    )
+
+__all__ = ["Step", "StepSeed", "batch_norm", "gather", "num_replicas", "replica_id", "replica_mean"]

@@ -1,0 +1,25 @@
+"""Protocols on frozen features: weighted kNN, linear probe, few-shot, spectrum, report."""
+
+from kerassl.evaluation.embed import embed
+from kerassl.evaluation.few_shot import few_shot
+from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
+from kerassl.evaluation.linear import linear_probe
+from kerassl.evaluation.report import evaluate_features, raw_pixels, report, table
+from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, rankme
+
+__all__ = [
+    "RankMe",
+    "effective_rank",
+    "embed",
+    "evaluate_features",
+    "feature_std",
+    "few_shot",
+    "knn",
+    "knn_accuracy",
+    "knn_scores",
+    "linear_probe",
+    "rankme",
+    "raw_pixels",
+    "report",
+    "table",
+]

@@ -1,0 +1,60 @@
+"""Checks and normalisation that the protocols share."""
+
+import numpy as np
+
+
+def check_features(
+    features: np.ndarray, labels: np.ndarray | None, name: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns features as float32 and labels as int64, or raises `ValueError` naming what is wrong.
+
+    Args:
+        features: `(number, dim)` float array.
+        labels: `(number,)` integer array, -1 for unlabelled, or None.
+        name: what to call the features in an error.
+
+    Raises:
+        ValueError: no features, a rank that is not 2, NaN or infinity, or labels that do not fit.
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(
+            f"{name} must have shape (number, dim) with at least one entry, but shape {features.shape} came."
+        )
+    features = features.astype("float32", copy=False)
+    if not np.isfinite(features).all():
+        raise ValueError(f"{name} hold NaN or infinite values: the encoder diverged or its input is broken.")
+    if labels is None:
+        return features, None
+    labels = np.asarray(labels)
+    if labels.shape != features.shape[:1]:
+        raise ValueError(
+            f"{name} of shape {features.shape} need labels of shape ({len(features)},), but "
+            f"{labels.shape} came."
+        )
+    if labels.dtype.kind not in "ui":
+        raise ValueError(f"Labels must be integers, but dtype {labels.dtype} came for {name}.")
+    labels = labels.astype("int64")
+    if labels.min() < -1:
+        raise ValueError(f"Labels must be at least -1 (unlabelled), but {labels.min()} came for {name}.")
+    return features, labels
+
+
+def drop_unlabelled(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the `(number, dim)` features and `(number,)` labels without the entries of label -1.
+
+    Raises:
+        ValueError: no entry has a label.
+    """
+    labelled = labels >= 0
+    if labelled.all():
+        return features, labels
+    if not labelled.any():
+        raise ValueError(f"All {len(labels)} labels are -1 (unlabelled), but labelled features are needed.")
+    return features[labelled], labels[labelled]
+
+
+def l2_normalize(features: np.ndarray) -> np.ndarray:
+    """Returns `(number, dim)` features with rows of length 1; zero rows stay zero."""
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(length, np.finfo("float32").tiny)

@@ -1,0 +1,162 @@
+"""All protocols at once, and a table that sets a trained encoder beside raw pixels and a random one."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from kerassl.data import ImageDataset
+from kerassl.evaluation.embed import embed
+from kerassl.evaluation.few_shot import few_shot
+from kerassl.evaluation.knn import knn_accuracy
+from kerassl.evaluation.linear import linear_probe
+from kerassl.evaluation.spectrum import rankme
+
+
+def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns pixels / 255 less the mean training image as features: the baseline of no encoder.
+
+    Args:
+        train_images: `(train, height, width, channels)` in [0, 255].
+        test_images: `(test, height, width, channels)` in [0, 255].
+
+    Returns:
+        `(train, height * width * channels)` and `(test, height * width * channels)` float32 features.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation import raw_pixels
+        >>> train, test = raw_pixels(np.array([[[[0]]], [[[255]]]]), np.array([[[[255]]]]))
+        >>> train.tolist(), test.tolist()
+        ([[-0.5], [0.5]], [[0.5]])
+    """
+    train = np.asarray(train_images, "float32").reshape(len(train_images), -1) / 255
+    test = np.asarray(test_images, "float32").reshape(len(test_images), -1) / 255
+    mean = train.mean(0, dtype="float64").astype("float32")
+    return train - mean, test - mean
+
+
+def evaluate_features(
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    test_features: np.ndarray,
+    test_labels: np.ndarray,
+    shots: Sequence[int] = (1, 5),
+    draws: int = 100,
+    k: int = 20,
+    temperature: float = 0.1,
+    num_classes: int | None = None,
+    l2: float = 1e-3,
+    seed: int = 0,
+) -> dict[str, float | tuple[float, float]]:
+    """Returns the result of each protocol under a name that spells its settings.
+
+    Args:
+        train_features: `(train, dim)`: the bank of kNN and few-shot, the training set of the linear probe.
+        train_labels: `(train,)` integer labels, -1 for unlabelled.
+        test_features: `(test, dim)`, also what RankMe is taken of.
+        test_labels: `(test,)` integer labels, -1 for unlabelled.
+        shots: labelled images a class, see `few_shot`.
+        draws: random draws, see `few_shot`.
+        k: neighbours, see `knn`.
+        temperature: of the votes, see `knn`.
+        num_classes: number of classes, by default the largest training label + 1.
+        l2: penalty of `linear_probe`.
+        seed: keys the few-shot draws.
+
+    Returns:
+        `{"1-label": (mean, std), "5-label": (mean, std), "kNN k20 t0.1": accuracy, "linear": accuracy,
+        "RankMe": rank}`, accuracies in [0, 1].
+
+    Raises:
+        ValueError: as the protocols.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation import evaluate_features
+        >>> features, labels = np.repeat(np.eye(2), 20, axis=0), np.repeat([0, 1], 20)
+        >>> row = evaluate_features(features, labels, features, labels)
+        >>> row["1-label"], row["kNN k20 t0.1"], row["linear"], round(row["RankMe"], 3)
+        ((1.0, 0.0), 1.0, 1.0, 2.0)
+    """
+    train, test = (train_features, train_labels), (test_features, test_labels)
+    few = few_shot(*train, *test, shots, draws, seed)
+    return {
+        **{f"{number}-label": result for number, result in few.items()},
+        f"kNN k{k} t{temperature:g}": knn_accuracy(*train, *test, k, temperature, num_classes),
+        "linear": linear_probe(*train, *test, l2),
+        "RankMe": rankme(test_features),
+    }
+
+
+def report(
+    train: ImageDataset,
+    test: ImageDataset,
+    encoders: Mapping[str, keras.Model],
+    batch_size: int = 256,
+    **settings,
+) -> dict[str, dict]:
+    """Prints a table of raw pixels and each encoder under all protocols, and returns its rows.
+
+    Args:
+        train: labelled images for bank and probe.
+        test: labelled images that none of the encoders was chosen by.
+        encoders: name to model, e.g. `{"random encoder": ..., "trained encoder": ...}`.
+        batch_size: images at a time.
+        **settings: further arguments of `evaluate_features`.
+
+    Returns:
+        `{"raw pixels": {protocol: result}, name: {protocol: result}, ...}`.
+
+    Raises:
+        ValueError: unlabelled data, or as the protocols.
+
+    Example:
+        >>> import kerassl.data
+        >>> from kerassl.evaluation import report
+        >>> train, test, _ = kerassl.data.load("digits", limit_test=100)
+        >>> rows = report(train, test, {}, draws=1)  # doctest: +ELLIPSIS
+                    1-label ...
+        raw pixels ...
+    """
+    for name, data in (("train", train), ("test", test)):
+        if data.labels is None:
+            raise ValueError(f"A report needs labels, but `{name}` has none.")
+    pixels = raw_pixels(train.images, test.images)
+    rows = {"raw pixels": evaluate_features(pixels[0], train.labels, pixels[1], test.labels, **settings)}
+    for name, encoder in encoders.items():
+        train_features, _ = embed(encoder, train, batch_size)
+        test_features, _ = embed(encoder, test, batch_size)
+        rows[name] = evaluate_features(train_features, train.labels, test_features, test.labels, **settings)
+    print(table(rows))
+    return rows
+
+
+def table(rows: Mapping[str, Mapping[str, float | tuple[float, float]]]) -> str:
+    """Returns a plain-text table, one line a row, one column a protocol.
+
+    Args:
+        rows: `{row name: {column name: number or (mean, std)}}`; a row may lack columns.
+
+    Example:
+        >>> from kerassl.evaluation import table
+        >>> print(table({"raw pixels": {"1-label": (0.5, 0.02), "RankMe": 12.3456}}))
+                    1-label      RankMe
+        raw pixels  0.500±0.020  12.346
+    """
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    lines = [["", *columns]]
+    lines += [[name, *(_cell(row.get(column)) for column in columns)] for name, row in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: float | tuple[float, float] | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return f"{value[0]:.3f}±{value[1]:.3f}"
+    return f"{value:.3f}"

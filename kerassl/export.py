@@ -1,0 +1,107 @@
+"""Writes an encoder for use elsewhere: raw uint8 images in, features out."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import keras
+
+FORMATS = ("tf_saved_model", "onnx", "keras")
+
+
+def export_encoder(
+    model, path, format: str = "tf_saved_model", image_size: int | tuple[int, int] | None = None
+):
+    """Writes a trained model's encoder with resizing and normalisation baked in.
+
+    SavedModel and ONNX files are made by TensorFlow whatever the backend; on JAX and torch a second
+    process with the TensorFlow backend makes them from the `.keras` file.
+
+    Args:
+        model: an `SSLModel`; what its `call` computes is what is written.
+        path: a folder for `"tf_saved_model"`, a file for `"onnx"` and `"keras"` (the suffix is added).
+        format: `"tf_saved_model"`, `"onnx"` or `"keras"`. A `.keras` file is loaded by
+            `keras.models.load_model` after `import kerassl`.
+        image_size: height and width in pixels of the images that will come; `None` takes any size for
+            SavedModel and `.keras`, and the encoder's own for ONNX.
+
+    Returns:
+        The path written, a `pathlib.Path`.
+
+    Raises:
+        ValueError: for an unknown format.
+        ImportError: where TensorFlow, or for ONNX onnx and tf2onnx, are not installed.
+
+    Example:
+        >>> import tempfile, kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
+        >>> model = kerassl.methods.SimCLR(encoder)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kerassl.export.export_encoder(model, f"{folder}/encoder", format="keras").name
+        'encoder.keras'
+    """
+    if format not in FORMATS:
+        raise ValueError(f"Unknown export format {format!r}; choose one of {', '.join(FORMATS)}.")
+    path = pathlib.Path(path)
+    suffix = {"onnx": ".onnx", "keras": ".keras", "tf_saved_model": ""}[format]
+    if suffix and path.suffix != suffix:
+        path = path.with_name(path.name + suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoder = exportable_encoder(model, image_size)
+    if format == "keras":
+        encoder.save(path)
+    elif keras.backend.backend() == "tensorflow":
+        write(encoder, path, format)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "encoder.keras")
+            encoder.save(source)
+            command = [sys.executable, "-m", "kerassl.export", source, str(path), format]
+            environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+            result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if result.returncode:
+                raise ImportError(
+                    f"The {format} file is made by TensorFlow in a process of its own, which failed. "
+                    f'Is `pip install "kerassl[export]"` done?\n{result.stderr[-2000:]}'
+                )
+    return path
+
+
+def exportable_encoder(model, image_size=None) -> keras.Model:
+    """A functional model from raw uint8 images to the embedding of `model`, sharing its weights."""
+    encoder = model.embedding_encoder
+    if image_size is None:
+        size = (None, None)
+    else:
+        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if model.views is None:
+        size = encoder.input_shape[1:3]
+    images = keras.Input(
+        (*size, encoder.input_shape[-1]), dtype="uint8" if model.views is not None else "float32"
+    )
+    x = images if model.views is None else model.views.preprocess(images)
+    features = encoder(x)
+    if len(features.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D()(features)
+    features = keras.layers.Activation("linear", dtype="float32")(features)
+    return keras.Model(images, features, name="encoder")
+
+
+def write(encoder: keras.Model, path, format: str) -> None:
+    """Writes SavedModel or ONNX on the TensorFlow backend."""
+    if format == "onnx":
+        for package in ("onnx", "tf2onnx"):
+            try:
+                __import__(package)
+            except ImportError as error:
+                raise ImportError(f'ONNX export needs {package}: pip install "kerassl[export]"') from error
+    encoder.export(path, format=format, verbose=False)
+
+
+if __name__ == "__main__":
+    import kerassl
+
+    source, target, chosen = sys.argv[1:]
+    write(kerassl.export.keras.models.load_model(source, compile=False), target, chosen)

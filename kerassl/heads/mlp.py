@@ -1,0 +1,68 @@
+"""Projection and prediction heads: multilayer perceptrons with batch norm between the layers."""
+
+import keras
+
+from kerassl.engine import batch_norm
+
+
+def mlp(
+    input_dim: int,
+    hidden_dims: tuple[int, ...],
+    output_dim: int,
+    *,
+    activation: str = "relu",
+    hidden_bias: bool = False,
+    hidden_batch_norm: bool = True,
+    output_bias: bool = False,
+    output_batch_norm: str | None = None,
+    initializer="glorot_uniform",
+    name: str = "projection",
+) -> keras.Sequential:
+    """A built head: (Dense, batch norm, activation) for each hidden width, then Dense.
+
+    Args:
+        input_dim: width of the features that enter.
+        hidden_dims: widths of the hidden layers, possibly none.
+        output_dim: width of the output.
+        activation: activation after each hidden layer.
+        hidden_bias: whether hidden Dense layers have a bias.
+        hidden_batch_norm: whether hidden layers are batch-normalised.
+        output_bias: whether the last Dense layer has a bias.
+        output_batch_norm: `None`, `"affine"`, `"scale"` (no offset) or `"plain"` (neither) after the last layer.
+        initializer: of all kernels.
+        name: name of the head, the prefix of its variable paths.
+
+    Returns:
+        A `keras.Sequential` from `(batch, input_dim)` to `(batch, output_dim)`.
+
+    Raises:
+        ValueError: for a width below 1 or an unknown `output_batch_norm`.
+
+    Example:
+        >>> from kerassl.heads import mlp
+        >>> mlp(8, (16,), 4).output_shape
+        (None, 4)
+    """
+    if min(input_dim, output_dim, *hidden_dims) < 1:
+        raise ValueError(f"Every width must be at least 1; got {input_dim}, {hidden_dims}, {output_dim}.")
+    norms = {"affine": (True, True), "scale": (False, True), "plain": (False, False)}
+    if output_batch_norm is not None and output_batch_norm not in norms:
+        raise ValueError(
+            f"output_batch_norm must be None or one of {sorted(norms)}, not {output_batch_norm!r}."
+        )
+
+    def dense(width, use_bias):
+        return keras.layers.Dense(width, use_bias=use_bias, kernel_initializer=initializer)
+
+    with keras.name_scope(name):
+        layers = [keras.Input((input_dim,))]
+        for width in hidden_dims:
+            layers.append(dense(width, hidden_bias))
+            if hidden_batch_norm:
+                layers.append(batch_norm())
+            layers.append(keras.layers.Activation(activation))
+        layers.append(dense(output_dim, output_bias))
+        if output_batch_norm is not None:
+            center, scale = norms[output_batch_norm]
+            layers.append(batch_norm(center=center, scale=scale))
+        return keras.Sequential(layers, name=name)

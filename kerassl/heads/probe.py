@@ -1,0 +1,108 @@
+"""A linear classifier that learns beside the method and never moves it."""
+
+import keras
+from keras import ops
+
+from kerassl.engine import replica_mean
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class OnlineProbe(keras.layers.Layer):
+    """Softmax regression on standardised features, trained by its own Adam step inside the train step.
+
+    Its gradient has a closed form, so that it needs no tape: the method's optimizer, weight decay and
+    gradient clipping never see it, and no gradient can reach the encoder. Features are standardised
+    by running moments, so that one learning rate serves every encoder.
+
+    Args:
+        feature_dim: width of the features.
+        num_classes: number of classes.
+        learning_rate: of Adam.
+        momentum: of the running mean and variance of the features.
+        name: name of the layer.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.heads import OnlineProbe
+        >>> probe = OnlineProbe(feature_dim=4, num_classes=3)
+        >>> tuple(probe(np.ones((2, 4), "float32")).shape)
+        (2, 3)
+    """
+
+    def __init__(
+        self,
+        feature_dim: int,
+        num_classes: int,
+        learning_rate: float = 3e-3,
+        momentum: float = 0.99,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, dtype="float32")
+        if num_classes < 2:
+            raise ValueError(
+                f"A probe needs num_classes >= 2, got {num_classes}. Pass num_classes=None for no probe."
+            )
+        self.feature_dim, self.num_classes = feature_dim, num_classes
+        self.learning_rate, self.momentum = learning_rate, momentum
+
+        def weight(name, shape, initializer="zeros"):
+            return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
+
+        self.kernel = weight("kernel", (feature_dim + 1, num_classes))
+        self.first_moment = weight("first_moment", (feature_dim + 1, num_classes))
+        self.second_moment = weight("second_moment", (feature_dim + 1, num_classes))
+        self.mean = weight("mean", (feature_dim,))
+        self.variance = weight("variance", (feature_dim,))
+        self.updates = weight("updates", ())
+        self.built = True
+
+    def call(self, features):
+        """Logits `(batch, num_classes)` of features `(batch, feature_dim)`."""
+        return ops.matmul(self._inputs(features, self.mean, self.variance), self.kernel)
+
+    def update(self, features, labels) -> None:
+        """One Adam step on the mean cross entropy of the labelled rows.
+
+        Args:
+            features: `(batch, feature_dim)` float32, without gradient.
+            labels: `(batch,)` int32; rows with a negative label are ignored.
+        """
+        updates = self.updates + 1
+        # Debiased like Adam's moments: the first batch alone determines the first statistics.
+        rate = (1 - self.momentum) / (1 - self.momentum**updates)
+        mean = replica_mean(ops.mean(features, axis=0))
+        mean = self.mean + rate * (mean - self.mean)
+        variance = replica_mean(ops.mean(ops.square(features - mean), axis=0))
+        variance = self.variance + rate * (variance - self.variance)
+
+        inputs = self._inputs(features, mean, variance)
+        labelled = ops.cast(labels >= 0, "float32")[:, None]
+        target = ops.one_hot(ops.maximum(labels, 0), self.num_classes, dtype="float32")
+        error = (ops.softmax(ops.matmul(inputs, self.kernel)) - target) * labelled
+        count = replica_mean(ops.sum(labelled))
+        gradient = replica_mean(ops.matmul(ops.transpose(inputs), error)) / ops.maximum(count, 1.0)
+
+        first = 0.9 * self.first_moment + 0.1 * gradient
+        second = 0.999 * self.second_moment + 0.001 * ops.square(gradient)
+        direction = (first / (1 - 0.9**updates)) / (ops.sqrt(second / (1 - 0.999**updates)) + 1e-8)
+        self.kernel.assign(self.kernel - self.learning_rate * direction)
+        self.first_moment.assign(first)
+        self.second_moment.assign(second)
+        self.mean.assign(mean)
+        self.variance.assign(variance)
+        self.updates.assign(updates)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            "name": self.name,
+            "feature_dim": self.feature_dim,
+            "num_classes": self.num_classes,
+            "learning_rate": self.learning_rate,
+            "momentum": self.momentum,
+        }
+
+    def _inputs(self, features, mean, variance):
+        """Standardised features and a column of ones for the bias."""
+        standard = (features - mean) * ops.rsqrt(variance + 1e-6)
+        return ops.concatenate([standard, ops.ones_like(standard[:, :1])], axis=1)

@@ -1,0 +1,75 @@
+"""What every loss needs: float32, a normalisation with a gradient at zero, reductions and checks."""
+
+import difflib
+import numbers
+
+from keras import KerasTensor, ops
+
+REDUCTIONS = ("mean", "none")
+
+
+def to_float32(x: KerasTensor) -> KerasTensor:
+    """Returns `x` as a float32 tensor, whatever its dtype."""
+    return ops.cast(x, "float32")
+
+
+def l2_normalize(x: KerasTensor) -> KerasTensor:
+    """Divides the rows of a float32 `x` by their norm; a row below 1e-12 becomes zero, with zero gradient.
+
+    Dividing by `max(norm, eps)` instead would hand a zero row a gradient of 1 / eps.
+    """
+    squared = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    nonzero = squared > 1e-24
+    return x * ops.where(nonzero, ops.rsqrt(ops.where(nonzero, squared, 1.0)), 0.0)
+
+
+def cosine(a: KerasTensor, b: KerasTensor) -> KerasTensor:
+    """Returns the cosine of each row of `a` with the same row of `b`, 0 where either is zero."""
+    return ops.sum(l2_normalize(a) * l2_normalize(b), axis=-1)
+
+
+def reduce(per_sample: KerasTensor, reduction: str) -> KerasTensor:
+    """Applies a checked `reduction` to a `(batch,)` loss."""
+    return ops.mean(per_sample) if reduction == "mean" else per_sample
+
+
+def check_reduction(reduction: str) -> None:
+    """Raises a ValueError unless `reduction` is a known one."""
+    if reduction not in REDUCTIONS:
+        near = difflib.get_close_matches(str(reduction), REDUCTIONS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"reduction={reduction!r} is unknown; use one of {REDUCTIONS}.{hint}")
+
+
+def check_positive(name: str, value: float | KerasTensor) -> None:
+    """Raises a ValueError unless a Python number is positive and finite; tensors are not looked into."""
+    if isinstance(value, numbers.Number) and not 0 < value < float("inf"):
+        raise ValueError(f"{name}={value} must be a positive finite number, for instance 0.1.")
+
+
+def check_rank(name: str, x: KerasTensor, axes: tuple[str, ...]) -> None:
+    """Raises a ValueError unless `x` has the named axes."""
+    if len(x.shape) != len(axes):
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)} but must be ({', '.join(axes)}); reshape or pool it first."
+        )
+
+
+def check_same_shape(name_a: str, a: KerasTensor, name_b: str, b: KerasTensor) -> None:
+    """Raises a ValueError where two static shapes differ; unknown dimensions agree with all."""
+    shapes = tuple(a.shape), tuple(b.shape)
+    same_rank = len(shapes[0]) == len(shapes[1])
+    if not same_rank or any(None not in pair and pair[0] != pair[1] for pair in zip(*shapes, strict=True)):
+        raise ValueError(
+            f"{name_a} has shape {shapes[0]} but {name_b} has shape {shapes[1]}; they must be equal, "
+            "row i of both coming from the same image."
+        )
+
+
+def embeddings(name_a: str, a: KerasTensor, name_b: str, b: KerasTensor):
+    """Returns two checked `(batch, dim)` inputs in float32."""
+    a, b = to_float32(a), to_float32(b)
+    for name, x in ((name_a, a), (name_b, b)):
+        check_rank(name, x, ("batch", "dim"))
+    check_same_shape(name_a, a, name_b, b)
+    return a, b

@@ -1,0 +1,185 @@
+"""DINO: a student matches its teacher's sharpened, centred prototype assignments across crops.
+
+"Emerging Properties in Self-Supervised Vision Transformers", arXiv 2104.14294, equations 1-4.
+Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transformer.py`.
+
+- Crops of one size go through the encoder together, as in the official MultiCropWrapper.
+- The centre used in a step is that of the steps before; it moves after the optimizer.
+- The prototypes receive no gradient during the first epoch.
+- The embedding is the teacher's, which the paper evaluates.
+"""
+
+import keras
+from keras import ops
+
+from kerassl import engine, losses, schedules
+from kerassl.heads import DINOHead
+from kerassl.model import SSLModel
+from kerassl.teachers import make_teacher, update_teacher
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DINO(SSLModel):
+    """DINO (arXiv 2104.14294).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
+            all crops, such as `kerassl.backbones.vit`.
+        views: `"default"` (`dino_cifar` up to 64 pixels, else `dino`), a recipe's name, a
+            `kerassl.views.MultiCrop`, or `None` for data that holds the crops, global ones first.
+        num_classes: number of classes for the online probe; `None` for none.
+        num_prototypes: width K of the head's output.
+        student_temperature: divides the student's logits; > 0.
+        teacher_temperature: divides the centred teacher logits; > 0. Above 0.07 training becomes unstable.
+        warmup_teacher_temperature: teacher temperature at the start, rising linearly to
+            `teacher_temperature`; the paper's default holds 0.04 throughout.
+        warmup_teacher_temperature_epochs: epochs of that rise.
+        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
+            run. The paper: 0.996; 0.9995 for batches of 256.
+        center_momentum: of the centre, in [0, 1].
+        freeze_last_layer_epochs: epochs in which the prototypes do not move.
+        num_global_crops: how many of the views are global ones; the teacher sees only these.
+        hidden_dim: width of the head's hidden layers.
+        bottleneck_dim: width of the embedding that meets the prototypes.
+        use_batch_norm_in_head: whether the head's hidden layers are batch-normalised (for ResNets).
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a temperature <= 0, a momentum outside [0, 1], or fewer than two crops.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
+        >>> model = kerassl.methods.DINO(encoder, num_prototypes=128, hidden_dim=64)
+        >>> tuple(model.center.shape)
+        (128,)
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views="default",
+        num_classes: int | None = None,
+        *,
+        num_prototypes: int = 65536,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        warmup_teacher_temperature: float = 0.04,
+        warmup_teacher_temperature_epochs: int = 0,
+        momentum: float = 0.996,
+        center_momentum: float = 0.9,
+        freeze_last_layer_epochs: int = 1,
+        num_global_crops: int = 2,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        use_batch_norm_in_head: bool = False,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        for label, value in (
+            ("student_temperature", student_temperature),
+            ("teacher_temperature", teacher_temperature),
+            ("warmup_teacher_temperature", warmup_teacher_temperature),
+        ):
+            if value <= 0:
+                raise ValueError(f"{label} must be > 0, got {value}.")
+        for label, value in (("momentum", momentum), ("center_momentum", center_momentum)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{label} must lie in [0, 1], got {value}.")
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=("dino_cifar", "dino"),
+            terms=("dino",),
+            num_classes=num_classes,
+            seed=seed,
+            name=name,
+        )
+        self.options = {
+            "num_prototypes": num_prototypes,
+            "student_temperature": student_temperature,
+            "teacher_temperature": teacher_temperature,
+            "warmup_teacher_temperature": warmup_teacher_temperature,
+            "warmup_teacher_temperature_epochs": warmup_teacher_temperature_epochs,
+            "momentum": momentum,
+            "center_momentum": center_momentum,
+            "freeze_last_layer_epochs": freeze_last_layer_epochs,
+            "num_global_crops": num_global_crops,
+            "hidden_dim": hidden_dim,
+            "bottleneck_dim": bottleneck_dim,
+            "use_batch_norm_in_head": use_batch_norm_in_head,
+        }
+        self.num_global_crops = num_global_crops
+        self.head = DINOHead(
+            self.feature_dim,
+            num_prototypes=num_prototypes,
+            hidden_dim=hidden_dim,
+            bottleneck_dim=bottleneck_dim,
+            use_batch_norm=use_batch_norm_in_head,
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_head = make_teacher(self.head)
+        self.center = self.add_weight(
+            name="center", shape=(num_prototypes,), initializer="zeros", trainable=False, dtype="float32"
+        )
+
+    @property
+    def embedding_encoder(self) -> keras.Model:
+        """The teacher's encoder."""
+        return self.teacher_encoder
+
+    def loss_terms(self, views, labels, training: bool):
+        """Cross entropy of the student's crops with the teacher's global crops, same crop left out."""
+        options = self.options
+        if len(views) < 2:
+            raise ValueError(
+                f"DINO compares crops of one image, so it needs at least two views; got {len(views)}."
+            )
+        batch = ops.shape(views[0])[0]
+        frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
+        features = [self.encode(self.encoder, crops, training) for crops in same_size_batches(views)]
+        student_logits = self.head(ops.concatenate(features), training=training, frozen=frozen)
+        student_logits = ops.reshape(student_logits, (len(views), batch, -1))
+
+        global_crops = ops.concatenate(views[: self.num_global_crops])
+        teacher_features = self.encode(self.teacher_encoder, global_crops, training)
+        teacher_logits = self.teacher_head(teacher_features, training=training)
+        teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
+        probabilities = losses.dino_teacher_probs(teacher_logits, self.center, self.teacher_temperature())
+        probabilities = ops.reshape(probabilities, (self.num_global_crops, batch, -1))
+
+        loss = losses.dino(student_logits, probabilities, student_temperature=options["student_temperature"])
+        return {"dino": loss}, {"features": teacher_features[:batch], "teacher_logits": teacher_logits}
+
+    def teacher_temperature(self):
+        """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
+        start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
+        epochs = self.options["warmup_teacher_temperature_epochs"]
+        if not epochs:
+            return end
+        return schedules.linear(start, end, self.step, ops.maximum(epochs * self.steps_per_epoch, 1))
+
+    def after_update(self, aux) -> None:
+        """Moves the centre and the teacher."""
+        mean = engine.replica_mean(ops.mean(aux["teacher_logits"], axis=0))
+        rate = self.options["center_momentum"]
+        self.center.assign(rate * self.center + (1 - rate) * mean)
+        momentum = schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
+        update_teacher(self.teacher_encoder, self.encoder, momentum)
+        update_teacher(self.teacher_head, self.head, momentum)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self.options}
+
+
+def same_size_batches(views):
+    """Concatenates neighbouring views of the same size along the batch axis."""
+    groups = []
+    for view in views:
+        if groups and groups[-1][0].shape[1:] == view.shape[1:]:
+            groups[-1].append(view)
+        else:
+            groups.append([view])
+    return [ops.concatenate(group) for group in groups]

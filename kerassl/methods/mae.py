@@ -1,0 +1,124 @@
+"""MAE: encode a quarter of an image's patches and reconstruct the pixels of the rest.
+
+"Masked Autoencoders Are Scalable Vision Learners", arXiv 2111.06377, section 3.
+Official code: facebookresearch/mae, `models_mae.py`.
+
+- Positions are added before the patches are dropped, so every visible token carries its own.
+- The mask ratio counts patches only; the class token is always visible.
+- The embedding of whole images is the encoder's own pooling (the paper probes the class token).
+"""
+
+import keras
+from keras import ops
+
+from kerassl.backbones import TokenDecoder, patchify
+from kerassl.losses import masked_mse
+from kerassl.model import SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MAE(SSLModel):
+    """Masked autoencoder (arXiv 2111.06377).
+
+    Args:
+        encoder: an encoder with the token interface of `kerassl.backbones.vit`.
+        views: `"default"` (`mae`), a `kerassl.views.MaskedView`, or `None` for data that holds
+            `(images, permutation)`: `(batch, height, width, channels)` and int32 `(batch, num_patches)`,
+            of which the first entries name the visible patches.
+        num_classes: number of classes for the online probe; `None` for none.
+        mask_ratio: share of the patches that is hidden, in (0, 1).
+        normalize_target: whether each target patch is standardised by its own mean and unbiased variance.
+        decoder_dim: width of the decoder.
+        decoder_depth: number of decoder blocks.
+        decoder_heads: attention heads of the decoder; must divide `decoder_dim`.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for an encoder without tokens, or a mask ratio that hides no patch or all of them.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=8, depth=2)
+        >>> model = kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_heads=2)
+        >>> model.num_visible
+        4
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views="default",
+        num_classes: int | None = None,
+        *,
+        mask_ratio: float = 0.75,
+        normalize_target: bool = True,
+        decoder_dim: int = 512,
+        decoder_depth: int = 8,
+        decoder_heads: int = 16,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if not hasattr(encoder, "encode_tokens"):
+            raise ValueError(
+                f"MAE encodes a subset of an image's patches, which {encoder.name!r} cannot do. Use an encoder with "
+                "the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
+            )
+        num_patches = encoder.grid[0] * encoder.grid[1]
+        num_visible = int(num_patches * (1 - mask_ratio))
+        if not 0 < num_visible < num_patches:
+            raise ValueError(
+                f"mask_ratio={mask_ratio} leaves {num_visible} of {num_patches} patches visible; at least one "
+                "must be visible and one hidden. The paper uses 0.75."
+            )
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=("mae", "mae"),
+            views_options={"num_patches": num_patches},
+            terms=("masked_mse",),
+            num_classes=num_classes,
+            seed=seed,
+            name=name,
+        )
+        self.mask_ratio, self.num_visible = mask_ratio, num_visible
+        self.normalize_target = normalize_target
+        self.decoder_dim, self.decoder_depth, self.decoder_heads = decoder_dim, decoder_depth, decoder_heads
+        self.decoder = TokenDecoder(
+            input_dim=encoder.hidden_dim,
+            output_dim=encoder.patch_size**2 * encoder.input_shape[-1],
+            grid=encoder.grid,
+            num_prefix_tokens=encoder.num_prefix_tokens,
+            hidden_dim=decoder_dim,
+            depth=decoder_depth,
+            num_heads=decoder_heads,
+            name="decoder",
+        )
+
+    def loss_terms(self, views, labels, training: bool):
+        """Mean squared error over the hidden patches."""
+        images, permutation = views
+        visible = permutation[:, : self.num_visible]
+        tokens = self.encoder.embed_patches(images)
+        tokens = ops.take_along_axis(tokens, visible[:, :, None], axis=1)
+        encoded = self.encoder.encode_tokens(tokens, training=training)
+        restore = ops.argsort(permutation, axis=1)
+        prediction = self.decoder(encoded, restore, training=training)
+        loss = masked_mse(
+            prediction,
+            patchify(images, self.encoder.patch_size),
+            mask=restore >= self.num_visible,
+            normalize_target=self.normalize_target,
+        )
+        return {"masked_mse": loss}, {"features": self.encoder.pool_tokens(encoded)}
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "mask_ratio": self.mask_ratio,
+            "normalize_target": self.normalize_target,
+            "decoder_dim": self.decoder_dim,
+            "decoder_depth": self.decoder_depth,
+            "decoder_heads": self.decoder_heads,
+        }

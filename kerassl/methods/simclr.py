@@ -1,0 +1,96 @@
+"""SimCLR: contrast two views of an image with all other images of the batch.
+
+"A Simple Framework for Contrastive Learning of Visual Representations", arXiv 2002.05709, equation 1.
+Official code: google-research/simclr, `tf2/objective.py`, `tf2/model.py`.
+
+- Both views go through the encoder together, so batch norm sees 2N images, as in the official code.
+- The loss is the paper's mean over 2N; the official code reports twice that.
+"""
+
+import keras
+from keras import ops
+
+from kerassl.heads import mlp
+from kerassl.losses import nt_xent
+from kerassl.model import SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SimCLR(SSLModel):
+    """SimCLR (arXiv 2002.05709).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        views: `"default"` (`simclr_cifar` up to 64 pixels, else `simclr_imagenet`), a recipe's name, a
+            views layer, or `None` for data that holds two views.
+        num_classes: number of classes for the online probe; `None` for none.
+        temperature: divides the cosines; > 0. The paper's 0.1 suits ImageNet, 0.5 CIFAR-10 at batch 512.
+        projection_dim: width of the embedding that the loss sees.
+        projection_layers: Dense layers of the head: 2 in the paper, 3 in SimCLR v2.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a temperature <= 0 or fewer than one projection layer.
+
+    Example:
+        >>> import keras, kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SimCLR(encoder, num_classes=10)
+        >>> tuple(model(keras.ops.ones((2, 32, 32, 3))).shape)
+        (2, 64)
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views="default",
+        num_classes: int | None = None,
+        *,
+        temperature: float = 0.1,
+        projection_dim: int = 128,
+        projection_layers: int = 2,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if temperature <= 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.1 to 0.5.")
+        if projection_layers < 1:
+            raise ValueError(f"projection_layers must be at least 1, got {projection_layers}.")
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=("simclr_cifar", "simclr_imagenet"),
+            terms=("nt_xent",),
+            num_classes=num_classes,
+            seed=seed,
+            name=name,
+        )
+        self.temperature = temperature
+        self.projection_dim = projection_dim
+        self.projection_layers = projection_layers
+        self.projector = mlp(
+            self.feature_dim,
+            (self.feature_dim,) * (projection_layers - 1),
+            projection_dim,
+            output_batch_norm="scale",
+            initializer=keras.initializers.RandomNormal(stddev=0.01),
+            name="projector",
+        )
+
+    def loss_terms(self, views, labels, training: bool):
+        """NT-Xent between the projections of two views."""
+        view1, view2 = views
+        features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
+        z1, z2 = ops.split(self.projector(features, training=training), 2)
+        loss = nt_xent(self.gather(z1), self.gather(z2), temperature=self.temperature)
+        return {"nt_xent": loss}, {"features": features[: ops.shape(view1)[0]]}
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "projection_dim": self.projection_dim,
+            "projection_layers": self.projection_layers,
+        }

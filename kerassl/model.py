@@ -1,0 +1,393 @@
+"""`SSLModel`, the one base class of every method: it knows no backend and no method."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerassl import data as data_room
+from kerassl import engine, evaluation
+from kerassl.heads import OnlineProbe
+from kerassl.optimizers import AdamW
+from kerassl.views import recipe
+
+SMALL_IMAGE_SIZE = 64
+
+
+class SSLModel(engine.Step, keras.Model):
+    """A self-supervised method: an encoder, the views it is shown, and a loss on them.
+
+    A method subclasses this, makes its heads in `__init__`, and writes
+
+    - `loss_terms(views, labels, training) -> ({name: scalar}, aux)`: the named terms whose sum is
+      minimised, and a dict that `after_update` receives. `aux["features"]`, `(batch, dim)`, if
+      present, is what the online probe and the collapse statistics look at;
+    - `after_update(aux)`, where it has state (EMA teacher, queue, centre): assignments to Keras
+      variables, run inside the compiled step once per optimizer update.
+
+    Args:
+        encoder: built `keras.Model` from normalised images `(batch, height, width, channels)` to
+            features `(batch, dim)`; a feature map `(batch, h, w, dim)` is average-pooled.
+        views: `"default"` for the method's own, the name of a recipe in `kerassl.views`, a views
+            layer, or `None` for data that already holds views as `((view1, view2, ...), labels)` or
+            `((view1, view2, ...),)`.
+        default_views: names of the method's own recipes, for images of up to 64 pixels and above.
+        terms: names of the loss terms that `loss_terms` returns.
+        num_classes: number of classes of the labels, for an online linear probe; `None` for none.
+        seed: Python integer; with the step counter it determines every random number of the run.
+        views_options: further arguments of the default or named recipe.
+        name: name of the model.
+
+    Raises:
+        ValueError: if the encoder's output is neither features nor a feature map, or if the views
+            cannot be chosen from the encoder's input shape.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        views,
+        default_views: tuple[str, str],
+        terms: tuple[str, ...],
+        num_classes: int | None = None,
+        seed: int = 0,
+        views_options: dict | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.encoder = encoder
+        self.feature_dim = feature_dim(encoder)
+        self.views = choose_views(views, default_views, encoder, views_options or {})
+        self.num_classes = num_classes
+        self.seed = seed
+
+        def counter(name):
+            return self.add_weight(name=name, shape=(), dtype="int32", initializer="zeros", trainable=False)
+
+        self.step = counter("step")
+        self.total_steps = counter("total_steps")
+        self.steps_per_epoch = counter("steps_per_epoch")
+        self.probe = None if num_classes is None else OnlineProbe(self.feature_dim, num_classes, name="probe")
+
+        self.term_means = [keras.metrics.Mean(name=term) for term in terms]
+        self.feature_std = keras.metrics.Mean(name="feature_std")
+        self.effective_rank = keras.metrics.Mean(name="effective_rank")
+        self.probe_accuracy = keras.metrics.Mean(name="probe_accuracy")
+        self.rankme = evaluation.RankMe(self.feature_dim, name="rankme")
+        self.built = True
+
+    def loss_terms(self, views, labels, training: bool):
+        """Returns `({name: scalar}, aux)`; every method writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} must define `loss_terms(views, labels, training)`.")
+
+    def after_update(self, aux) -> None:
+        """Moves the method's state after an optimizer update; a method without state has none to move."""
+
+    def gather(self, tensor):
+        """The tensor of the global batch: all replicas' rows, with gradients. Identity on one device."""
+        return engine.gather(tensor)
+
+    @property
+    def updates(self):
+        """Optimizer updates done so far, an int32 scalar: the clock of the schedules."""
+        return self.step // self._batches_per_update
+
+    @property
+    def total_updates(self):
+        """Optimizer updates of the whole run as `fit` announced it, an int32 scalar; endless if unknown."""
+        updates = self.total_steps // self._batches_per_update
+        return ops.where(updates > 0, updates, np.iinfo("int32").max)
+
+    @property
+    def _batches_per_update(self) -> int:
+        return (self.optimizer and self.optimizer.gradient_accumulation_steps) or 1
+
+    @property
+    def embedding_encoder(self) -> keras.Model:
+        """The network whose features `call` returns and `export_encoder` writes."""
+        return self.encoder
+
+    def encode(self, encoder: keras.Model, images, training: bool):
+        """Features `(batch, dim)` of normalised images; a feature map is average-pooled."""
+        features = encoder(images, training=training)
+        return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
+
+    def call(self, images, training: bool = False):
+        """The embedding of raw images: resized and normalised as the views do, then encoded in eval mode."""
+        if self.views is not None:
+            images = self.views.preprocess(images)
+        return ops.cast(self.encode(self.embedding_encoder, images, training=False), "float32")
+
+    def forward_pass(self, data, training: bool):
+        """Loss and everything that a step needs to remember; called by the engine."""
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if labels is not None:
+            labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+        # In evaluation every batch draws the same numbers, so that a repeated evaluation agrees.
+        step = self.step if training else -1
+        rng = engine.StepSeed(self.seed, step, engine.replica_id())
+        if training:
+            self._rekey_generators(rng)
+        views = images if self.views is None else self.views(images, seed=rng)
+        terms, aux = self.loss_terms(views, labels, training)
+        self._check_terms(terms)
+        loss = sum(ops.cast(value, "float32") for value in terms.values())
+        for penalty in self.losses:
+            loss = loss + ops.cast(penalty, "float32")
+        if training:
+            features = aux.get("features")
+        else:
+            features = self(images[0] if isinstance(images, (tuple, list)) else images)
+        if features is not None:
+            features = ops.stop_gradient(ops.cast(features, "float32"))
+        record = {"loss": loss, "terms": terms, "aux": aux, "labels": labels, "features": features}
+        if training:
+            # A copy: `iterations` is a variable that the optimizer moves before `finish_update` reads this.
+            record["updates"] = ops.cast(self.optimizer.iterations, "int32") + 0
+        return loss, record
+
+    def finish_update(self, record) -> None:
+        """Moves the method's state, the probe and the step counter after the optimizer; called by the engine."""
+
+        def move():
+            self.after_update(record["aux"])
+            if self._probing(record):
+                self.probe.update(record["features"], record["labels"])
+
+        record["probe_hits"] = self._probe_hits(record)
+        if self.optimizer.gradient_accumulation_steps:
+            updated = ops.not_equal(ops.cast(self.optimizer.iterations, "int32"), record["updates"])
+            assign_if(updated, self.variables, move)
+        else:
+            move()
+        self.step.assign_add(1)
+
+    def logs(self, record, training: bool) -> dict:
+        """Adds a batch to the metrics and returns the running means; called by the engine."""
+        features, labels = record["features"], record["labels"]
+        hits = record["probe_hits"] if training else self._probe_hits(record)
+        shown = [self._loss_tracker]
+        batch = None if features is None else ops.cast(ops.shape(features)[0], "float32")
+        self._loss_tracker.update_state(record["loss"], sample_weight=batch)
+        if len(self.term_means) > 1:
+            for mean in self.term_means:
+                mean.update_state(record["terms"][mean.name], sample_weight=batch)
+            shown += self.term_means
+        if features is not None:
+            self.feature_std.update_state(evaluation.feature_std(features), sample_weight=batch)
+            self.effective_rank.update_state(evaluation.effective_rank(features), sample_weight=batch)
+            shown += [self.feature_std, self.effective_rank]
+            if not training:
+                self.rankme.update_state(features)
+        if hits is not None:
+            self.probe_accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
+            shown.append(self.probe_accuracy)
+        return {metric.name: metric.result() for metric in shown}
+
+    def get_metrics_result(self) -> dict:
+        """The running means; RankMe is left to `evaluate`, since its eigenvalues are slow to take in every step."""
+        hidden = {id(self.rankme)}
+        if len(self.term_means) == 1:
+            hidden.add(id(self.term_means[0]))
+        if self.probe is None:
+            hidden.add(id(self.probe_accuracy))
+        return {metric.name: metric.result() for metric in self.metrics if id(metric) not in hidden}
+
+    def compile(self, optimizer=None, **kwargs) -> None:
+        """Chooses the optimizer; the losses are the method's own.
+
+        Args:
+            optimizer: a Keras or kerassl optimizer; by default `kerassl.optimizers.AdamW(1e-3)`.
+            **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` and `auto_scale_loss` of
+                `keras.Model.compile`.
+
+        Raises:
+            ValueError: if a loss or metrics are given.
+        """
+        for given in ("loss", "metrics", "loss_weights", "weighted_metrics"):
+            if kwargs.get(given) is not None:
+                raise ValueError(
+                    f"compile({given}=...) does not apply to {type(self).__name__}: the loss is the method's own. "
+                    "Choose its terms by the constructor's arguments; follow the run with `num_classes=` "
+                    "(online probe) and kerassl.callbacks."
+                )
+        super().compile(optimizer=AdamW(1e-3) if optimizer is None else optimizer, **kwargs)
+        # Built now: a variable made while the step is traced would be made anew in every step.
+        self.optimizer.build(self.trainable_variables)
+        for layer in self._flatten_layers(include_self=False):
+            layer.built = layer.built or not layer.weights
+
+    def fit(
+        self, x=None, y=None, *, batch_size=None, epochs=1, initial_epoch=0, steps_per_epoch=None, **kwargs
+    ):
+        """Trains; as `keras.Model.fit`, with the data checked and the schedules told how long the run is.
+
+        Args:
+            x: raw images `(n, height, width, channels)` in [0, 255], or any dataset that Keras accepts
+                (`keras.utils.PyDataset`, `tf.data.Dataset`, Grain, a torch `DataLoader`) yielding
+                `images`, `(images,)` or `(images, labels)`.
+            y: integer labels `(n,)` for the online probe, -1 where unknown; or `None`.
+            batch_size: images per step where `x` is an array (32 by default).
+            epochs: the epoch to stop at.
+            initial_epoch: the epoch to start from, in a resumed run.
+            steps_per_epoch: batches per epoch, needed where a dataset does not know its length.
+            **kwargs: further arguments of `keras.Model.fit`.
+
+        Returns:
+            The `keras.callbacks.History`.
+
+        Raises:
+            ValueError: for an empty dataset, images of the wrong rank, NaN pixels, labels out of range.
+        """
+        if not self.compiled:
+            self.compile()
+        data_room.check_data(
+            x, y, batch_size=batch_size, num_classes=self.num_classes, views=self.views is None
+        )
+        length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
+        if length is None:
+            warnings.warn(
+                "The dataset does not say how many batches it has, so schedules that run over the whole "
+                "training (EMA momentum, temperatures) stay at their first value. Pass steps_per_epoch=, or use "
+                "tf.data.experimental.assert_cardinality.",
+                stacklevel=2,
+            )
+        else:
+            done = int(ops.convert_to_numpy(self.step))
+            self.steps_per_epoch.assign(length)
+            self.total_steps.assign(done + max(epochs - initial_epoch, 0) * length)
+        if isinstance(x, data_room.ImageDataset):
+            # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
+            kwargs.setdefault("shuffle", False)
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            **kwargs,
+        )
+
+    def evaluate(self, x=None, y=None, *, return_dict: bool = True, **kwargs):
+        """Loss terms, probe accuracy, feature statistics and RankMe over a dataset.
+
+        Args:
+            x: as in `fit`.
+            y: as in `fit`.
+            return_dict: whether to return a dict (the default) or the list of its values.
+            **kwargs: further arguments of `keras.Model.evaluate`.
+
+        Returns:
+            `{"loss": ..., "feature_std": ..., "effective_rank": ..., "rankme": ...}`, with
+            `probe_accuracy` where there are a probe and labels, and each term where there are several.
+        """
+        if not self.compiled:
+            self.compile()
+        logs = super().evaluate(x, y, return_dict=True, **kwargs)
+        logs["rankme"] = float(ops.convert_to_numpy(self.rankme.result()))
+        return logs if return_dict else list(logs.values())
+
+    def export_encoder(self, path, format: str = "tf_saved_model", image_size=None):
+        """Writes the encoder for use elsewhere; see `kerassl.export.export_encoder`."""
+        from kerassl.export import export_encoder
+
+        return export_encoder(self, path, format=format, image_size=image_size)
+
+    def get_config(self) -> dict:
+        """The arguments common to all methods; a method adds its own."""
+        return {
+            "name": self.name,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "views": keras.saving.serialize_keras_object(self.views),
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """Rebuilds a method; its weights come from the file, its teacher is made anew."""
+        config = dict(config)
+        for key, value in config.items():
+            if isinstance(value, dict) and "class_name" in value:
+                config[key] = keras.saving.deserialize_keras_object(value)
+        return cls(**config)
+
+    def _rekey_generators(self, rng) -> None:
+        """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""
+        views = {id(v) for v in self.views.variables} if self.views is not None else set()
+        for variable in self.non_trainable_variables:
+            if variable.name == "seed_generator_state" and id(variable) not in views:
+                variable.assign(ops.cast(rng.next(), variable.dtype))
+
+    def _check_terms(self, terms) -> None:
+        names = tuple(mean.name for mean in self.term_means)
+        if tuple(terms) != names:
+            raise ValueError(
+                f"{type(self).__name__}.loss_terms returned the terms {tuple(terms)}, but the constructor "
+                f"declared terms={names}. Give both the same names in the same order."
+            )
+
+    def _probing(self, record) -> bool:
+        return self.probe is not None and record["labels"] is not None and record["features"] is not None
+
+    def _probe_hits(self, record):
+        if not self._probing(record):
+            return None
+        prediction = ops.argmax(self.probe(record["features"]), axis=-1)
+        return ops.cast(ops.equal(ops.cast(prediction, "int32"), record["labels"]), "float32")
+
+
+def assign_if(condition, variables, update) -> None:
+    """Runs `update()`, then keeps what it assigned to `variables` only where `condition` holds.
+
+    Args:
+        condition: boolean scalar tensor, known only when the step runs.
+        variables: all variables that `update` may assign.
+        update: function without arguments.
+    """
+    before = [variable.value for variable in variables]
+    with keras.StatelessScope(state_mapping=list(zip(variables, before, strict=True))) as scope:
+        update()
+    for variable, old in zip(variables, before, strict=True):
+        new = scope.get_current_value(variable)
+        if new is not None and new is not old:
+            variable.assign(ops.where(condition, new, old))
+
+
+def feature_dim(encoder: keras.Model) -> int:
+    """Width of the encoder's features.
+
+    Raises:
+        ValueError: if the encoder is not built, or gives neither `(batch, dim)` nor a feature map.
+    """
+    shape = getattr(encoder, "output_shape", None)
+    if isinstance(shape, tuple) and len(shape) in (2, 4) and isinstance(shape[-1], int):
+        return shape[-1]
+    raise ValueError(
+        f"The encoder {getattr(encoder, 'name', encoder)!r} has the output shape {shape}; it must be a built "
+        "keras.Model from images to features (batch, dim) or to a feature map (batch, h, w, dim). "
+        "For a backbone of keras-hub, keras-cv or keras.applications use kerassl.backbones.adapt(backbone)."
+    )
+
+
+def choose_views(views, default_views, encoder, options):
+    """The views layer that a constructor's `views` argument means; `None` stays `None`."""
+    if views is None or isinstance(views, keras.layers.Layer):
+        return views
+    if not isinstance(views, str):
+        raise ValueError(
+            f"views must be 'default', a recipe's name, a kerassl.views layer or None, not {views!r}."
+        )
+    shape = encoder.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:] or shape[1] != shape[2]:
+        raise ValueError(
+            f"views={views!r} needs an encoder with a square fixed input shape to know the size of a view; "
+            f"this one has {shape}. Pass views=kerassl.views.recipe(name, image_size, channels)."
+        )
+    size, channels = shape[1], shape[3]
+    if views == "default":
+        views = default_views[0] if size <= SMALL_IMAGE_SIZE else default_views[1]
+    return recipe(views, size, channels, **options)

@@ -1,0 +1,115 @@
+"""AdamW with a scheduled weight decay that leaves biases and norms alone."""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.optimizers.decay import is_decayed
+
+_Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class AdamW(keras.optimizers.AdamW):
+    """AdamW: decoupled decay `w <- w - lr wd w`, then a step of Adam.
+
+    Differs from Keras' in two ways: the decay may be a schedule, evaluated at the same step as the
+    learning rate's inside the compiled step (DINO's goes from 0.04 to 0.4), and biases and norm
+    parameters are not decayed, as in DINO, MAE and their like. Further variables are left out with
+    `exclude_from_weight_decay(var_list=[...])`.
+
+    Paper: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101.
+
+    Args:
+        learning_rate: number or schedule.
+        weight_decay: number or schedule.
+        beta_1: decay of the first moment.
+        beta_2: decay of the second moment; 0.95 in MAE.
+        epsilon: added to the root of the second moment. PyTorch's default, not Keras' 1e-7.
+        decay_bias_and_norm: whether biases and norm parameters are decayed too.
+        **kwargs: further arguments of `keras.optimizers.AdamW`.
+
+    Raises:
+        ValueError: for a negative decay.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.optimizers import AdamW
+        >>> from kerassl.schedules import Cosine
+        >>> optimizer = AdamW(learning_rate=1e-3, weight_decay=Cosine(0.04, 0.4, total_steps=1000))
+        >>> optimizer.build([keras.Variable([[1.0]])])
+        >>> print(f"{float(optimizer.weight_decay):.2f}")
+        0.04
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | _Schedule = 1e-3,
+        weight_decay: float | _Schedule = 0.05,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        decay_bias_and_norm: bool = False,
+        **kwargs,
+    ) -> None:
+        if not isinstance(weight_decay, _Schedule) and (weight_decay is None or not weight_decay >= 0):
+            raise ValueError(f"weight_decay={weight_decay} must be a number >= 0 or a schedule.")
+        super().__init__(
+            learning_rate,
+            weight_decay=weight_decay,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            **kwargs,
+        )
+        self.decay_bias_and_norm = decay_bias_and_norm
+
+    @property
+    def weight_decay(self) -> float | KerasTensor:
+        """The decay of this step: a number, or a tensor where a schedule gives it."""
+        if isinstance(self._weight_decay, _Schedule):
+            return self._weight_decay(self._iterations)
+        return self._weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, value: float | _Schedule) -> None:
+        self._weight_decay = value
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates the moments and notes which variables are decayed."""
+        if self.built:
+            return
+        super().build(variables)
+        # By key: on TensorFlow, the decay is asked of the backend's variables.
+        self._decayed = frozenset(
+            self._var_key(v)
+            for v in variables
+            if (self.decay_bias_and_norm or is_decayed(v)) and super(AdamW, self)._use_weight_decay(v)
+        )
+
+    def _use_weight_decay(self, variable: keras.Variable):
+        return self._var_key(variable) in self._decayed
+
+    def _apply_weight_decay(self, variables: list[keras.Variable]):
+        decayed = [v for v in variables if self._use_weight_decay(v)]
+        # Keras on torch fails on an empty list.
+        if decayed:
+            super()._apply_weight_decay(decayed)
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        decay = self._weight_decay
+        if isinstance(decay, _Schedule):
+            decay = keras.optimizers.schedules.serialize(decay)
+        return {
+            **super().get_config(),
+            "weight_decay": decay,
+            "decay_bias_and_norm": self.decay_bias_and_norm,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "AdamW":
+        """Rebuilds the optimizer from `get_config`, with its schedules."""
+        if isinstance(config.get("weight_decay"), dict):
+            decay = keras.optimizers.schedules.deserialize(config["weight_decay"], custom_objects)
+            config = {**config, "weight_decay": decay}
+        return super().from_config(config, custom_objects)

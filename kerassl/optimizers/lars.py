@@ -1,0 +1,112 @@
+"""Layer-wise adaptive rate scaling."""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.optimizers.decay import is_decayed
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class LARS(keras.optimizers.Optimizer):
+    """Momentum SGD whose step on each weight matrix is scaled by the norm of the matrix.
+
+    For each kernel `g <- g + wd w`; `g <- eta (|w| / |g|) g` (factor 1 where a norm is zero); then
+    `v <- m v + g`, `w <- w - lr v`. Biases and norm parameters skip the decay and the scaling and receive
+    plain momentum SGD; so do variables given to `exclude_from_weight_decay`. The decay is coupled: it
+    enters the norm and the momentum.
+
+    Paper: You et al., Large Batch Training of Convolutional Networks, arXiv 1708.03888. Official code of
+    this form: google-deepmind/deepmind-research (byol/utils/optimizers.py) and
+    facebookresearch/barlowtwins (main.py); of `lr_in_momentum=True`: google-research/simclr
+    (tf2/lars_optimizer.py).
+
+    Args:
+        learning_rate: number or schedule, usually proportional to batch / 256.
+        momentum: m, in [0, 1).
+        weight_decay: wd, coupled.
+        trust_coefficient: eta.
+        lr_in_momentum: SimCLR's TensorFlow form, `v <- m v + lr g`, `w <- w - v`, which differs while the
+            rate changes.
+        **kwargs: further arguments of `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: for a momentum, decay or coefficient out of range.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.optimizers import LARS
+        >>> weight = keras.Variable([[3.0, 4.0]])
+        >>> optimizer = LARS(learning_rate=1.0, trust_coefficient=0.1)
+        >>> optimizer.apply([keras.ops.array([[10.0, 0.0]])], [weight])
+        >>> [float(w) for w in weight[0]]
+        [2.5, 4.0]
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.2,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 1e-3,
+        lr_in_momentum: bool = False,
+        **kwargs,
+    ) -> None:
+        # Keras' own weight decay is decoupled from the gradient.
+        super().__init__(learning_rate, weight_decay=None, **kwargs)
+        if not (0 <= momentum < 1 and weight_decay >= 0 and trust_coefficient > 0):
+            raise ValueError(
+                f"LARS got momentum={momentum}, weight_decay={weight_decay}, trust_coefficient="
+                f"{trust_coefficient}; it needs 0 <= momentum < 1, weight_decay >= 0, trust_coefficient > 0."
+            )
+        self.momentum = momentum
+        self.coupled_weight_decay = weight_decay
+        self.trust_coefficient = trust_coefficient
+        self.lr_in_momentum = lr_in_momentum
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates one momentum per variable and notes which variables are decayed and scaled."""
+        if self.built:
+            return
+        super().build(variables)
+        self.momentums = self.add_optimizer_variables(variables, "momentum")
+        # By key: on TensorFlow, `update_step` receives the backend's variables.
+        self._scaled = frozenset(
+            self._var_key(v) for v in variables if is_decayed(v) and self._use_weight_decay(v)
+        )
+
+    def update_step(
+        self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
+    ) -> None:
+        """Moves one variable."""
+        learning_rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
+        if self._var_key(variable) in self._scaled:
+            gradient = gradient + self.coupled_weight_decay * variable
+            gradient = gradient * ops.cast(self._trust_ratio(variable, gradient), variable.dtype)
+        velocity = self.momentums[self._get_variable_index(variable)]
+        if self.lr_in_momentum:
+            gradient, learning_rate = learning_rate * gradient, 1.0
+        new_velocity = self.momentum * velocity + gradient
+        self.assign(velocity, new_velocity)
+        self.assign_sub(variable, learning_rate * new_velocity)
+
+    def _trust_ratio(self, weight: KerasTensor, gradient: KerasTensor):
+        weight_norm, gradient_norm = _norm(weight), _norm(gradient)
+        # A zero tensor has no scale to keep: without the guard it would never move.
+        both = ops.logical_and(weight_norm > 0, gradient_norm > 0)
+        ratio = self.trust_coefficient * weight_norm / ops.where(gradient_norm > 0, gradient_norm, 1.0)
+        return ops.where(both, ratio, 1.0)
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "weight_decay": self.coupled_weight_decay,
+            "trust_coefficient": self.trust_coefficient,
+            "lr_in_momentum": self.lr_in_momentum,
+        }
+
+
+def _norm(x: KerasTensor):
+    return ops.sqrt(ops.sum(ops.square(ops.cast(x, "float32"))))

@@ -1,0 +1,95 @@
+"""Momentum SGD with L2 regularisation in the gradient."""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.optimizers.decay import is_decayed
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SGD(keras.optimizers.Optimizer):
+    """Momentum SGD whose weight decay is the L2 penalty of published recipes.
+
+    `g <- g + wd w`; `v <- m v + g`; `w <- w - lr v`, or with Nesterov `w <- w - lr (g + m v)`: PyTorch's
+    rule. `keras.optimizers.SGD(weight_decay=...)` is another optimizer: its decay bypasses the momentum,
+    and its momentum holds past learning rates.
+
+    Args:
+        learning_rate: number or schedule.
+        momentum: m, in [0, 1).
+        weight_decay: wd, coupled.
+        nesterov: look one momentum step ahead.
+        decay_bias_and_norm: whether biases and norm parameters are decayed too, as the recipes of SimSiam
+            and MoCo do. Variables given to `exclude_from_weight_decay` never are.
+        **kwargs: further arguments of `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: for a momentum or decay out of range, or Nesterov without momentum.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.optimizers import SGD
+        >>> weight = keras.Variable([[2.0]])
+        >>> optimizer = SGD(learning_rate=1.0, momentum=0.5, weight_decay=0.25)
+        >>> optimizer.apply([keras.ops.array([[1.0]])], [weight])
+        >>> float(weight[0, 0])
+        0.5
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.05,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        decay_bias_and_norm: bool = True,
+        **kwargs,
+    ) -> None:
+        # Keras' own weight decay is decoupled from the gradient.
+        super().__init__(learning_rate, weight_decay=None, **kwargs)
+        if not (0 <= momentum < 1 and weight_decay >= 0) or (nesterov and momentum == 0):
+            raise ValueError(
+                f"SGD got momentum={momentum}, weight_decay={weight_decay}, nesterov={nesterov}; it needs "
+                "0 <= momentum < 1, weight_decay >= 0, and a momentum above 0 for nesterov."
+            )
+        self.momentum = momentum
+        self.coupled_weight_decay = weight_decay
+        self.nesterov = nesterov
+        self.decay_bias_and_norm = decay_bias_and_norm
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates one momentum per variable and notes which variables are decayed."""
+        if self.built:
+            return
+        super().build(variables)
+        self.momentums = self.add_optimizer_variables(variables, "momentum")
+        # By key: on TensorFlow, `update_step` receives the backend's variables.
+        self._decayed = frozenset(
+            self._var_key(v)
+            for v in variables
+            if (self.decay_bias_and_norm or is_decayed(v)) and self._use_weight_decay(v)
+        )
+
+    def update_step(
+        self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
+    ) -> None:
+        """Moves one variable."""
+        learning_rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
+        if self._var_key(variable) in self._decayed:
+            gradient = gradient + self.coupled_weight_decay * variable
+        velocity = self.momentums[self._get_variable_index(variable)]
+        new_velocity = self.momentum * velocity + gradient
+        self.assign(velocity, new_velocity)
+        step = gradient + self.momentum * new_velocity if self.nesterov else new_velocity
+        self.assign_sub(variable, learning_rate * step)
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "weight_decay": self.coupled_weight_decay,
+            "nesterov": self.nesterov,
+            "decay_bias_and_norm": self.decay_bias_and_norm,
+        }

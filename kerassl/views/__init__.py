@@ -1,0 +1,83 @@
+"""Augmentations in `keras.ops` that run inside the compiled train step, one draw per sample."""
+
+from kerassl.views.base import Augmentation
+from kerassl.views.blur import GaussianBlur
+from kerassl.views.color import ColorJitter, RandomGrayscale, Solarize
+from kerassl.views.compose import Compose
+from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
+from kerassl.views.gallery import gallery
+from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
+from kerassl.views.multiview import MultiCrop, TwoViews
+from kerassl.views.preprocess import (
+    CIFAR_MEAN,
+    CIFAR_STD,
+    DIGITS_MEAN,
+    DIGITS_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Normalize,
+    Preprocess,
+)
+from kerassl.views.recipes import (
+    RECIPES,
+    barlow_twins,
+    barlow_twins_cifar,
+    byol,
+    byol_cifar,
+    digits,
+    dino,
+    dino_cifar,
+    mae,
+    moco_cifar,
+    moco_v2,
+    recipe,
+    simclr_cifar,
+    simclr_imagenet,
+    supcon_cifar,
+    vicreg_cifar,
+    wmse_cifar,
+)
+from kerassl.views.view import View
+
+__all__ = [
+    "CIFAR_MEAN",
+    "CIFAR_STD",
+    "DIGITS_MEAN",
+    "DIGITS_STD",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "RECIPES",
+    "Augmentation",
+    "ColorJitter",
+    "Compose",
+    "GaussianBlur",
+    "MaskedView",
+    "MultiCrop",
+    "Normalize",
+    "Preprocess",
+    "RandomGrayscale",
+    "RandomHorizontalFlip",
+    "RandomPatchMask",
+    "RandomResizedCrop",
+    "Solarize",
+    "TwoViews",
+    "View",
+    "barlow_twins",
+    "barlow_twins_cifar",
+    "byol",
+    "byol_cifar",
+    "digits",
+    "dino",
+    "dino_cifar",
+    "gallery",
+    "mae",
+    "moco_cifar",
+    "moco_v2",
+    "random_patch_permutation",
+    "recipe",
+    "simclr_cifar",
+    "simclr_imagenet",
+    "supcon_cifar",
+    "vicreg_cifar",
+    "wmse_cifar",
+]

@@ -1,0 +1,103 @@
+"""A picture of what a views layer makes of some images."""
+
+import os
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl.views.masks import MaskedView
+
+MASKED_SHARE = 0.75
+MASK_COLOR = 128
+TITLE_HEIGHT = 14
+
+
+def _to_rgb(images: KerasTensor) -> np.ndarray:
+    """Returns [0, 1] images of any channel number as uint8 `(batch, height, width, 3)`."""
+    channels = images.shape[-1]
+    if channels < 3:
+        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return np.round(np.clip(images[..., :3], 0, 1) * 255).astype("uint8")
+
+
+def _hide_patches(images: np.ndarray, permutation: np.ndarray) -> np.ndarray:
+    """Returns a copy of square-patched images in which the masked share of the patches is gray."""
+    grid = round(permutation.shape[1] ** 0.5)
+    height, width = images.shape[1] // grid, images.shape[2] // grid
+    if grid * grid != permutation.shape[1] or not height or not width:
+        raise ValueError(
+            f"{permutation.shape[1]} patches do not form a square grid on {images.shape[1:3]} pixels."
+        )
+    hidden = images.copy()
+    kept = int(permutation.shape[1] * (1 - MASKED_SHARE))
+    for image, order in zip(hidden, permutation, strict=True):
+        for row, column in (divmod(int(patch), grid) for patch in order[kept:]):
+            top, left = row * height, column * width
+            image[top : top + height, left : left + width] = MASK_COLOR
+    return hidden
+
+
+def gallery(
+    images: KerasTensor,
+    views: keras.layers.Layer,
+    path: str | os.PathLike,
+    seed: int = 0,
+    num_images: int = 8,
+) -> str:
+    """Writes a PNG with a row per image: the original, then each of its views, un-normalised.
+
+    One or two channels are shown as gray, of more than three the first three. A `MaskedView` is shown
+    whole and with three quarters of its patches hidden.
+
+    Args:
+        images: `(batch, height, width, channels)`, uint8 or float in [0, 255].
+        views: a views layer, such as `View`, `TwoViews`, `MultiCrop` or `MaskedView`.
+        path: where the PNG is written.
+        seed: seed of the draws.
+        num_images: rows at most.
+
+    Returns:
+        The path, as a string.
+
+    Raises:
+        ImportError: if Pillow is missing.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from kerassl.views import gallery, simclr_cifar
+        >>> path = os.path.join(tempfile.mkdtemp(), "views.png")
+        >>> gallery(np.zeros((2, 32, 32, 3), "uint8"), simclr_cifar(32), path) == path
+        True
+    """
+    try:
+        from PIL import Image, ImageDraw
+    except ImportError as error:
+        raise ImportError('gallery needs Pillow: pip install "kerassl[data]"') from error
+
+    images = ops.convert_to_tensor(images[:num_images])
+    made = views(images, seed=keras.random.SeedGenerator(seed))
+    normalize = views.preprocess.normalize
+    columns = [("original", _to_rgb(ops.convert_to_numpy(ops.cast(images, "float32")) / 255))]
+    if isinstance(views, MaskedView):
+        view = _to_rgb(ops.convert_to_numpy(normalize.invert(made[0])))
+        columns += [("view", view), ("masked", _hide_patches(view, ops.convert_to_numpy(made[1])))]
+    else:
+        made = made if isinstance(made, (tuple, list)) else (made,)
+        arrays = [_to_rgb(ops.convert_to_numpy(normalize.invert(view))) for view in made]
+        columns += [(f"view {i}", view) for i, view in enumerate(arrays, start=1)]
+
+    # Small images are enlarged, all by one factor, so that crops keep their relative size.
+    zoom = max(1, 64 // max(view.shape[1] for _, view in columns))
+    cell = max(48, zoom * max(max(view.shape[1:3]) for _, view in columns)) + 4
+    rows = len(columns[0][1])
+    picture = Image.new("RGB", (cell * len(columns), TITLE_HEIGHT + cell * rows), "white")
+    draw = ImageDraw.Draw(picture)
+    for column, (title, view) in enumerate(columns):
+        draw.text((column * cell + 2, 1), title, fill="black")
+        for row, pixels in enumerate(view):
+            tile = Image.fromarray(np.repeat(np.repeat(pixels, zoom, axis=0), zoom, axis=1))
+            picture.paste(tile, (column * cell + 2, TITLE_HEIGHT + row * cell + 2))
+    picture.save(path, format="PNG")
+    return str(path)

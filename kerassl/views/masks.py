@@ -1,0 +1,112 @@
+"""Random patch masks for masked image modelling."""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.views.base import Augmentation, uniform
+
+
+def check_num_patches(num_patches: int) -> int:
+    """Returns `num_patches` if it is a positive integer, and raises `ValueError` otherwise."""
+    if int(num_patches) != num_patches or num_patches < 1:
+        raise ValueError(f"num_patches must be a positive integer; got {num_patches}.")
+    return int(num_patches)
+
+
+def random_patch_permutation(
+    batch_size: int | KerasTensor, num_patches: int, seed: keras.random.SeedGenerator
+) -> KerasTensor:
+    """Draws a uniform permutation of the patches for every image.
+
+    Args:
+        batch_size: number of images, an integer or a scalar tensor.
+        num_patches: L, patches of an image.
+        seed: the generator to draw from.
+
+    Returns:
+        int32 `(batch_size, num_patches)`, a permutation a row.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.views import random_patch_permutation
+        >>> rows = random_patch_permutation(2, 4, keras.random.SeedGenerator(0))
+        >>> sorted(keras.ops.convert_to_numpy(rows)[1].tolist())
+        [0, 1, 2, 3]
+    """
+    return ops.cast(ops.argsort(uniform(seed, (batch_size, num_patches)), axis=-1), "int32")
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class RandomPatchMask(Augmentation):
+    """Draws a uniform permutation of the patches for every image of a batch.
+
+    Whoever uses it keeps the first floor(L (1 - ratio)) of the L indices; the argsort of a permutation
+    undoes it (MAE, arXiv 2111.06377, section 3; github.com/facebookresearch/mae).
+
+    Args:
+        num_patches: L, patches of an image.
+        seed: seed of the layer's own generator.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import RandomPatchMask
+        >>> tuple(RandomPatchMask(16)(np.zeros((2, 8, 8, 3), "uint8")).shape)
+        (2, 16)
+    """
+
+    def __init__(self, num_patches: int, seed: int | None = None, **kwargs) -> None:
+        super().__init__(seed=seed, **kwargs)
+        self.num_patches = check_num_patches(num_patches)
+
+    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
+        """Returns int32 `(batch, num_patches)`, a permutation a row; only the batch size is read."""
+        return random_patch_permutation(ops.shape(images)[0], self.num_patches, seed)
+
+    def get_config(self) -> dict:
+        """Returns the constructor arguments."""
+        return {**super().get_config(), "num_patches": self.num_patches}
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MaskedView(Augmentation):
+    """A view and a patch permutation for each image.
+
+    Args:
+        view: the layer of the view, such as `View`.
+        num_patches: patches of a view.
+        seed: seed of the generator used when `call` is given none.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import MaskedView, View
+        >>> view, permutation = MaskedView(View(32), num_patches=64)(np.zeros((2, 32, 32, 3), "uint8"))
+        >>> tuple(permutation.shape)
+        (2, 64)
+    """
+
+    num_views = 1
+
+    def __init__(self, view: keras.layers.Layer, num_patches: int, seed: int | None = None, **kwargs) -> None:
+        super().__init__(seed=seed, **kwargs)
+        self.view = view
+        self.num_patches = check_num_patches(num_patches)
+        self.preprocess = view.preprocess
+
+    def augment(
+        self, images: KerasTensor, seed: keras.random.SeedGenerator
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """Returns the view and int32 permutations `(batch, num_patches)`."""
+        view = self.view(images, seed=seed)
+        return view, random_patch_permutation(ops.shape(images)[0], self.num_patches, seed)
+
+    def get_config(self) -> dict:
+        """Returns the constructor arguments."""
+        view = keras.saving.serialize_keras_object(self.view)
+        return {**super().get_config(), "view": view, "num_patches": self.num_patches}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "MaskedView":
+        """Returns the layer of a configuration."""
+        return cls(keras.saving.deserialize_keras_object(config.pop("view")), **config)

@@ -1,0 +1,141 @@
+"""Several views of each image: two of one size, or global and local crops."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.views.base import Augmentation
+
+
+def same_view(a: keras.layers.Layer, b: keras.layers.Layer) -> bool:
+    """Says whether two view layers draw from the same distribution."""
+    if a is b:
+        return True
+    configs = [{k: v for k, v in x.get_config().items() if k not in ("name", "seed")} for x in (a, b)]
+    return type(a) is type(b) and configs[0] == configs[1]
+
+
+def count_repeats(views: Sequence[keras.layers.Layer]) -> list[tuple[keras.layers.Layer, int]]:
+    """Returns the views in order, runs of equal ones as one with its count."""
+    runs: list[tuple[keras.layers.Layer, int]] = []
+    for view in views:
+        if runs and same_view(runs[-1][0], view):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((view, 1))
+    return runs
+
+
+def make_views(
+    runs: list[tuple[keras.layers.Layer, int]], images: KerasTensor, seed: keras.random.SeedGenerator
+) -> tuple:
+    """Returns one tensor a view; repeats of a view are one call on a tiled batch."""
+    views = []
+    for view, count in runs:
+        tiled = ops.concatenate([images] * count, axis=0) if count > 1 else images
+        made = view(tiled, seed=seed)
+        views += ops.split(made, count, axis=0) if count > 1 else [made]
+    return tuple(views)
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class TwoViews(Augmentation):
+    """Two views of each image.
+
+    Args:
+        view1: the layer of the first view, such as `View`.
+        view2: the layer of the second; `None` draws both from the first.
+        seed: seed of the generator used when `call` is given none.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import TwoViews, View
+        >>> views = TwoViews(View(32))
+        >>> [tuple(view.shape) for view in views(np.zeros((4, 32, 32, 3), "uint8"))]
+        [(4, 32, 32, 3), (4, 32, 32, 3)]
+    """
+
+    num_views = 2
+
+    def __init__(
+        self,
+        view1: keras.layers.Layer,
+        view2: keras.layers.Layer | None = None,
+        seed: int | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(seed=seed, **kwargs)
+        self.view1, self.view2 = view1, view1 if view2 is None else view2
+        self.preprocess = view1.preprocess
+
+    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> tuple[KerasTensor, ...]:
+        """Returns a tuple of two tensors."""
+        return make_views(count_repeats([self.view1, self.view2]), images, seed)
+
+    def get_config(self) -> dict:
+        """Returns the constructor arguments."""
+        second = None if self.view2 is self.view1 else keras.saving.serialize_keras_object(self.view2)
+        views = {"view1": keras.saving.serialize_keras_object(self.view1), "view2": second}
+        return {**super().get_config(), **views}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "TwoViews":
+        """Returns the layer of a configuration."""
+        views = {k: keras.saving.deserialize_keras_object(config.pop(k)) for k in ("view1", "view2")}
+        return cls(**views, **config)
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MultiCrop(Augmentation):
+    """Global and local crops of each image (SwAV, arXiv 2006.09882, section 3.2; DINO, arXiv 2104.14294).
+
+    Args:
+        global_crops: the layers of the global crops, one an output.
+        local_crops: the layers of the local crops; `[local] * 6` makes six from one layer.
+        seed: seed of the generator used when `call` is given none.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import MultiCrop, View
+        >>> crops = MultiCrop([View(32, (0.4, 1.0))] * 2, [View(16, (0.05, 0.4))] * 3)
+        >>> [view.shape[1] for view in crops(np.zeros((4, 32, 32, 3), "uint8"))]
+        [32, 32, 16, 16, 16]
+    """
+
+    def __init__(
+        self,
+        global_crops: Sequence[keras.layers.Layer],
+        local_crops: Sequence[keras.layers.Layer] = (),
+        seed: int | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(seed=seed, **kwargs)
+        if not global_crops:
+            raise ValueError("MultiCrop needs at least one global crop; got none.")
+        self.global_crops, self.local_crops = list(global_crops), list(local_crops)
+        self.num_views = len(self.global_crops) + len(self.local_crops)
+        self.preprocess = self.global_crops[0].preprocess
+
+    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> tuple[KerasTensor, ...]:
+        """Returns a tuple of tensors, the global crops first."""
+        return make_views(count_repeats(self.global_crops + self.local_crops), images, seed)
+
+    def get_config(self) -> dict:
+        """Returns the constructor arguments."""
+        crops = {"global_crops": self.global_crops, "local_crops": self.local_crops}
+        return {
+            **super().get_config(),
+            **{k: [keras.saving.serialize_keras_object(v) for v in views] for k, views in crops.items()},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "MultiCrop":
+        """Returns the layer of a configuration."""
+        crops = {
+            k: [keras.saving.deserialize_keras_object(v) for v in config.pop(k)]
+            for k in ("global_crops", "local_crops")
+        }
+        return cls(**crops, **config)

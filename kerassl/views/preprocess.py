@@ -1,0 +1,130 @@
+"""Normalisation constants and the deterministic preprocessing of evaluation and export."""
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl.views.base import check_images, check_size, to_unit
+from kerassl.views.resample import from_scanlines, interpolation_matrix, resample, to_scanlines
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+DIGITS_MEAN, DIGITS_STD = (0.305,), (0.376,)
+
+Statistic = float | tuple[float, ...] | None
+
+
+def check_statistic(name: str, value: Statistic) -> tuple[float, ...] | None:
+    """Returns a mean or a standard deviation as a tuple, or `None`."""
+    if value is None:
+        return None
+    values = tuple(float(v) for v in np.ravel(value))
+    if name == "std" and min(values) <= 0:
+        raise ValueError(f"std must be positive; got {value}.")
+    return values
+
+
+def statistics(mean: Statistic, std: Statistic, channels: int) -> tuple[KerasTensor, KerasTensor]:
+    """Returns mean and std as float32 `(channels,)`, in units of [0, 1] images.
+
+    `None` is ImageNet's statistic for 3 channels, and 0.5 and 0.25 for any other number.
+    """
+    rgb = channels == 3
+    defaults = {"mean": IMAGENET_MEAN if rgb else (0.5,), "std": IMAGENET_STD if rgb else (0.25,)}
+    tensors = []
+    for name, given in (("mean", mean), ("std", std)):
+        values = defaults[name] if given is None else given
+        if len(values) not in (1, channels):
+            raise ValueError(
+                f"{name} has {len(values)} values for images of {channels} channels; "
+                "give one number, or one per channel."
+            )
+        tensors.append(ops.broadcast_to(ops.convert_to_tensor(values, "float32"), (channels,)))
+    return tensors[0], tensors[1]
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class Normalize(keras.layers.Layer):
+    """Subtracts the mean and divides by the standard deviation of each channel.
+
+    Takes images in [0, 1].
+
+    Args:
+        mean: a number or one per channel; `None` is ImageNet's for 3 channels and 0.5 otherwise.
+        std: the same; `None` is ImageNet's for 3 channels and 0.25 otherwise.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import Normalize
+        >>> float(Normalize(0.5, 0.25)(np.ones((1, 1, 1, 1), "float32"))[0, 0, 0, 0])
+        2.0
+    """
+
+    def __init__(self, mean: Statistic = None, std: Statistic = None, **kwargs) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.mean, self.std = check_statistic("mean", mean), check_statistic("std", std)
+        self.built = True
+
+    def call(self, images: KerasTensor, seed: keras.random.SeedGenerator | None = None) -> KerasTensor:
+        """Returns float32 normalised images; `seed` is not used."""
+        check_images(images)
+        mean, std = statistics(self.mean, self.std, images.shape[-1])
+        return (ops.cast(images, "float32") - mean) / std
+
+    def invert(self, images: KerasTensor) -> KerasTensor:
+        """Returns the images in [0, 1] of which `images` are the normalised ones."""
+        mean, std = statistics(self.mean, self.std, images.shape[-1])
+        return ops.cast(images, "float32") * std + mean
+
+    def get_config(self) -> dict:
+        """Returns the constructor arguments."""
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class Preprocess(keras.layers.Layer):
+    """Resizes and normalises raw images as evaluation needs them: no randomness.
+
+    Antialiased bilinear resizing to `size`, whatever the aspect ratio; nothing is resized where the static
+    size is right already. Height and width may be unknown under TensorFlow, also in exported models.
+
+    Args:
+        size: output height and width in pixels, an integer or a pair.
+        mean: a number or one per channel, for images in [0, 1]; see `Normalize`.
+        std: the same.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import Preprocess
+        >>> tuple(Preprocess(32)(np.zeros((2, 48, 64, 3), "uint8")).shape)
+        (2, 32, 32, 3)
+    """
+
+    def __init__(
+        self, size: int | tuple[int, int], mean: Statistic = None, std: Statistic = None, **kwargs
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.size = check_size(size)
+        self.normalize = Normalize(mean, std)
+        self.built = True
+
+    def call(self, images: KerasTensor, seed: keras.random.SeedGenerator | None = None) -> KerasTensor:
+        """Returns float32 `(batch, size, size, channels)`; `seed` is not used."""
+        check_images(images)
+        if tuple(images.shape[1:3]) != self.size:
+            _, height, width, _ = ops.shape(images)
+            rows = interpolation_matrix(0.0, height, height, self.size[0])
+            columns = interpolation_matrix(0.0, width, width, self.size[1])
+            images = from_scanlines(resample(to_scanlines(images), rows, columns))
+        return self.normalize(to_unit(images))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Returns `(batch, height, width, channels)`."""
+        return (input_shape[0], *self.size, input_shape[-1])
+
+    def get_config(self) -> dict:
+        """Returns the constructor arguments."""
+        normalization = {"mean": self.normalize.mean, "std": self.normalize.std}
+        return {**super().get_config(), "size": self.size, **normalization}

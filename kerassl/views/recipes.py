@@ -1,0 +1,331 @@
+"""The papers' augmentation settings, one function each: an image size in, a views layer out.
+
+"Code" in the evidence means the authors' repository; "solo-learn" its CIFAR configurations.
+"""
+
+import difflib
+from collections.abc import Callable
+
+import keras
+
+from kerassl.views.masks import MaskedView
+from kerassl.views.multiview import MultiCrop, TwoViews
+from kerassl.views.preprocess import CIFAR_MEAN, CIFAR_STD, DIGITS_MEAN, DIGITS_STD
+from kerassl.views.view import View
+
+
+def _jitter(brightness: float, contrast: float, saturation: float, hue: float) -> dict:
+    return {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
+
+
+def _cifar(channels: int) -> dict:
+    return {"mean": CIFAR_MEAN, "std": CIFAR_STD} if channels == 3 else {}
+
+
+def simclr_imagenet(image_size: int, channels: int = 3) -> TwoViews:
+    """SimCLR on ImageNet: crop .08-1 bicubic, jitter (.8, .8, .8, .2), gray .2, blur .5.
+
+    Source: arXiv 2002.05709, appendix A; github.com/google-research/simclr. Evidence: code; its jitter
+    draws the order of the four changes.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(
+        image_size,
+        **_jitter(0.8, 0.8, 0.8, 0.2),
+        grayscale_probability=0.2,
+        blur_probability=0.5,
+        interpolation="bicubic",
+    )
+    return TwoViews(view)
+
+
+def simclr_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """SimCLR on CIFAR: crop .08-1, jitter (.4, .4, .4, .1), gray .2, no blur.
+
+    Source: arXiv 2002.05709, appendix B.9 (strength 0.5); github.com/google-research/simclr. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(image_size, **_jitter(0.4, 0.4, 0.4, 0.1), grayscale_probability=0.2, **_cifar(channels))
+    return TwoViews(view)
+
+
+def byol(image_size: int, channels: int = 3) -> TwoViews:
+    """BYOL on ImageNet: crop .08-1 bicubic, jitter (.4, .4, .2, .1), gray .2, blur 1 / .1, solarise 0 / .2.
+
+    Source: arXiv 2006.07733, table 6; github.com/google-deepmind/deepmind-research, byol. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    common = {
+        **_jitter(0.4, 0.4, 0.2, 0.1),
+        "grayscale_probability": 0.2,
+        "interpolation": "bicubic",
+    }
+    return TwoViews(
+        View(image_size, blur_probability=1.0, **common),
+        View(image_size, blur_probability=0.1, solarize_probability=0.2, **common),
+    )
+
+
+def byol_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """BYOL on CIFAR: crop .08-1, jitter (.4, .4, .2, .1), gray .2, no blur, solarise 0 / .2.
+
+    Source: github.com/vturrisi/solo-learn, asymmetric CIFAR augmentation. Evidence: solo-learn.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    common = {**_jitter(0.4, 0.4, 0.2, 0.1), "grayscale_probability": 0.2, **_cifar(channels)}
+    return TwoViews(View(image_size, **common), View(image_size, solarize_probability=0.2, **common))
+
+
+def barlow_twins(image_size: int, channels: int = 3) -> TwoViews:
+    """Barlow Twins on ImageNet: the settings of `byol`.
+
+    Source: arXiv 2103.03230, section 2.2; github.com/facebookresearch/barlowtwins. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    return byol(image_size, channels)
+
+
+def barlow_twins_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """Barlow Twins on CIFAR: the settings of `byol_cifar`.
+
+    Source: github.com/vturrisi/solo-learn, asymmetric CIFAR augmentation. Evidence: solo-learn.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    return byol_cifar(image_size, channels)
+
+
+def moco_v2(image_size: int, channels: int = 3) -> TwoViews:
+    """MoCo v2 and SimSiam on ImageNet: crop .2-1, jitter (.4, .4, .4, .1), gray .2, blur .5.
+
+    Source: arXiv 2003.04297, section 3; github.com/facebookresearch/moco. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(
+        image_size,
+        scale=(0.2, 1.0),
+        **_jitter(0.4, 0.4, 0.4, 0.1),
+        grayscale_probability=0.2,
+        blur_probability=0.5,
+    )
+    return TwoViews(view)
+
+
+def moco_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """MoCo on CIFAR: crop .08-1, jitter (.4, .4, .4, .1), gray .2, no blur.
+
+    Source: the CIFAR demo of github.com/facebookresearch/moco. Evidence: code; its std (.2023, .1994, .2010)
+    is replaced by the pixels' true one.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(image_size, **_jitter(0.4, 0.4, 0.4, 0.1), grayscale_probability=0.2, **_cifar(channels))
+    return TwoViews(view)
+
+
+def supcon_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """SupCon on CIFAR: crop .2-1, jitter (.4, .4, .4, .1), gray .2, no blur.
+
+    Source: arXiv 2004.11362; github.com/HobbitLong/SupContrast. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    jitter = _jitter(0.4, 0.4, 0.4, 0.1)
+    view = View(image_size, scale=(0.2, 1.0), **jitter, grayscale_probability=0.2, **_cifar(channels))
+    return TwoViews(view)
+
+
+def wmse_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """W-MSE on CIFAR: crop .2-1 bicubic, jitter (.4, .4, .4, .1), gray .1, no blur.
+
+    Source: arXiv 2007.06346; github.com/htdt/self-supervised. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(
+        image_size,
+        scale=(0.2, 1.0),
+        **_jitter(0.4, 0.4, 0.4, 0.1),
+        grayscale_probability=0.1,
+        interpolation="bicubic",
+        **_cifar(channels),
+    )
+    return TwoViews(view)
+
+
+def vicreg_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """VICReg on CIFAR: crop .2-1, jitter (.4, .4, .2, .1), gray .2, solarise .1, no blur.
+
+    Source: github.com/vturrisi/solo-learn, VICReg CIFAR augmentation. Evidence: solo-learn.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(
+        image_size,
+        scale=(0.2, 1.0),
+        **_jitter(0.4, 0.4, 0.2, 0.1),
+        grayscale_probability=0.2,
+        solarize_probability=0.1,
+        **_cifar(channels),
+    )
+    return TwoViews(view)
+
+
+def dino(
+    image_size: int,
+    channels: int = 3,
+    num_local_crops: int = 8,
+    local_size: int | None = None,
+    patch_size: int = 8,
+) -> MultiCrop:
+    """DINO: global crops of scale .4-1, local ones of .05-.4, bicubic, jitter (.4, .4, .2, .1), gray .2.
+
+    Blur with probability 1 and .1 on the globals and .5 on the locals, solarise .2 on the second global.
+    Source: arXiv 2104.14294, section 3.2; github.com/facebookresearch/dino, main_dino.py. Evidence: code.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is 96 / 224 of `image_size`,
+            rounded to a multiple of `patch_size`.
+        patch_size: patch size of the encoder in pixels.
+    """
+    if local_size is None:
+        local_size = max(1, round(image_size * 96 / 224 / patch_size)) * patch_size
+    common = {**_jitter(0.4, 0.4, 0.2, 0.1), "grayscale_probability": 0.2, "interpolation": "bicubic"}
+    global1 = View(image_size, scale=(0.4, 1.0), blur_probability=1.0, **common)
+    global2 = View(image_size, scale=(0.4, 1.0), blur_probability=0.1, solarize_probability=0.2, **common)
+    local = View(local_size, scale=(0.05, 0.4), blur_probability=0.5, **common)
+    return MultiCrop([global1, global2], [local] * num_local_crops)
+
+
+def dino_cifar(
+    image_size: int, channels: int = 3, num_local_crops: int = 0, local_size: int | None = None
+) -> MultiCrop:
+    """DINO on CIFAR: two crops as in `byol_cifar`, and local ones of scale .05-.4 if asked for.
+
+    Source: github.com/vturrisi/solo-learn, asymmetric CIFAR augmentation without local crops.
+    Evidence: solo-learn; the local crops are ours.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is half of `image_size`.
+    """
+    two = byol_cifar(image_size, channels)
+    jitter = _jitter(0.4, 0.4, 0.2, 0.1)
+    size = local_size or max(1, image_size // 2)
+    local = View(size, scale=(0.05, 0.4), **jitter, grayscale_probability=0.2, **_cifar(channels))
+    return MultiCrop([two.view1, two.view2], [local] * num_local_crops)
+
+
+def mae(image_size: int, channels: int = 3, *, num_patches: int) -> MaskedView:
+    """MAE: crop .2-1 bicubic and flip, and a random permutation of the patches.
+
+    Source: arXiv 2111.06377, appendix A.1; github.com/facebookresearch/mae. Evidence: code.
+
+    Args:
+        image_size: height and width of the view in pixels.
+        channels: channels of the images.
+        num_patches: patches of a view, (image_size / patch_size) squared.
+    """
+    return MaskedView(View(image_size, scale=(0.2, 1.0), interpolation="bicubic"), num_patches)
+
+
+def crop_flip(image_size: int, channels: int = 3) -> View:
+    """One view for distillation: crop .08-1 and flip, nothing else.
+
+    Source: arXiv 2103.05959, whose students see the usual crops of supervised training; github.com/
+    PaddlePaddle/PaddleClas adds AutoAugment for large students. Evidence: code.
+
+    Args:
+        image_size: height and width of the view in pixels.
+        channels: channels of the images.
+    """
+    return View(image_size, **_cifar(channels)) if image_size <= 64 else View(image_size)
+
+
+def digits(image_size: int, channels: int = 1) -> TwoViews:
+    """Small images of digits: crop .5-1, light jitter of brightness and contrast, some blur, no flip.
+
+    A mirrored digit is another digit, or none. Source: ours. Evidence: none from a paper.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    statistic = {"mean": DIGITS_MEAN, "std": DIGITS_STD} if channels == 1 else {}
+    view = View(
+        image_size,
+        scale=(0.5, 1.0),
+        ratio=(2 / 3, 3 / 2),
+        flip=0.0,
+        brightness=0.4,
+        contrast=0.4,
+        blur_probability=0.3,
+        blur_sigma=(0.1, 0.7),
+        **statistic,
+    )
+    return TwoViews(view)
+
+
+RECIPES: dict[str, Callable] = {
+    function.__name__: function
+    for function in (
+        simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
+        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, crop_flip, digits,
+    )
+}  # fmt: skip
+
+
+def recipe(name: str, image_size: int, channels: int = 3, **kwargs) -> keras.layers.Layer:
+    """Returns the views layer of a named recipe.
+
+    Args:
+        name: name of a function of this module, such as "simclr_cifar".
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+        **kwargs: further arguments of that function.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known one.
+
+    Example:
+        >>> from kerassl.views import recipe
+        >>> recipe("dino", 32, num_local_crops=4).num_views
+        6
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"Unknown recipe {name!r}; did you mean {near!r}? Known: {', '.join(RECIPES)}.")
+    return RECIPES[name](image_size, channels, **kwargs)

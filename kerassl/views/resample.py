@@ -1,0 +1,143 @@
+"""Separable resampling as two matrix products: per-sample, compilable, one code on three backends.
+
+Images go through here as `(batch, height, channels, width)`, so that both products are plain batched
+matrix products without a transpose in between.
+"""
+
+import math
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.views.base import uniform
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+ATTEMPTS = 10
+
+
+def to_scanlines(images: KerasTensor) -> KerasTensor:
+    """Returns `(batch, height, width, channels)` images as float32 `(batch, height, channels, width)`."""
+    return ops.transpose(ops.cast(images, "float32"), (0, 1, 3, 2))
+
+
+def from_scanlines(scanlines: KerasTensor) -> KerasTensor:
+    """Returns `(batch, height, channels, width)` as `(batch, height, width, channels)`."""
+    return ops.transpose(scanlines, (0, 1, 3, 2))
+
+
+def check_interpolation(interpolation: str) -> str:
+    """Returns `interpolation` if it is known, and raises `ValueError` otherwise."""
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of {INTERPOLATIONS}; got {interpolation!r}.")
+    return interpolation
+
+
+def triangle(distance: KerasTensor) -> KerasTensor:
+    """The bilinear kernel: 1 - |d| within one pixel."""
+    return ops.relu(1.0 - ops.abs(distance))
+
+
+def cubic(distance: KerasTensor) -> KerasTensor:
+    """The cubic kernel of Keys (1981) with a = -0.5, which Pillow uses."""
+    d = ops.abs(distance)
+    near = (1.5 * d - 2.5) * d * d + 1.0
+    far = ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0
+    return ops.where(d < 1.0, near, ops.where(d < 2.0, far, 0.0))
+
+
+def interpolation_matrix(
+    start: float | KerasTensor,
+    length: float | KerasTensor,
+    size_in: int | KerasTensor,
+    size_out: int,
+    interpolation: str = "bilinear",
+    flip: KerasTensor | None = None,
+) -> KerasTensor:
+    """The matrix that resizes the interval [start, start + length) of an axis to `size_out` pixels.
+
+    As Pillow's crop and then resize: the kernel is widened by the reduction factor (antialiasing), sees
+    only the pixels whose centre lies in the interval, and its weights sum to one.
+
+    Args:
+        start: `(batch,)` or `()` float, first edge of the interval, in pixels.
+        length: the same shape, length of the interval, in pixels.
+        size_in: pixels of the input axis; may be a tensor.
+        size_out: pixels of the output axis.
+        interpolation: "bilinear" or "bicubic".
+        flip: `(batch,)` booleans, the samples whose output is mirrored, or `None`.
+
+    Returns:
+        float32 `(batch, size_out, size_in)`, or `(size_out, size_in)`.
+    """
+    start, length = (ops.expand_dims(ops.cast(v, "float32"), -1) for v in (start, length))
+    index = ops.arange(size_out, dtype="float32")
+    if flip is not None:
+        index = ops.where(flip[:, None], size_out - 1.0 - index, index)
+    step = length / size_out
+    center = start + (index + 0.5) * step - 0.5
+    pixel = ops.cast(ops.arange(size_in), "float32")
+    widening = 1.0 / ops.maximum(step, 1.0)
+    kernel = triangle if interpolation == "bilinear" else cubic
+    weight = kernel((pixel - center[..., None]) * widening[..., None])
+    # At least one pixel centre is within half a pixel of the middle of the shortest interval.
+    inside = ops.abs(pixel - (start + length / 2.0 - 0.5)) <= ops.maximum(length, 1.0) / 2.0
+    weight = weight * ops.cast(inside, "float32")[..., None, :]
+    return weight / ops.sum(weight, axis=-1, keepdims=True)
+
+
+def resample(scanlines: KerasTensor, rows: KerasTensor, columns: KerasTensor) -> KerasTensor:
+    """Applies a matrix to the rows and one to the columns of each image.
+
+    Args:
+        scanlines: `(batch, height, channels, width)`.
+        rows: `(batch, new_height, height)` or `(new_height, height)`.
+        columns: `(batch, new_width, width)` or `(new_width, width)`.
+
+    Returns:
+        `(batch, new_height, channels, new_width)`.
+    """
+    _, height, channels, width = ops.shape(scanlines)
+    new_height, new_width = rows.shape[-2], columns.shape[-2]
+    half = ops.matmul(rows, ops.reshape(scanlines, (-1, height, channels * width)))
+    half = ops.reshape(half, (-1, new_height * channels, width))
+    out = ops.matmul(half, ops.swapaxes(columns, -2, -1))
+    return ops.reshape(out, (-1, new_height, channels, new_width))
+
+
+def random_boxes(
+    seed: keras.random.SeedGenerator,
+    batch: int | KerasTensor,
+    height: int | KerasTensor,
+    width: int | KerasTensor,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> tuple[KerasTensor, KerasTensor, KerasTensor, KerasTensor]:
+    """Draws crop boxes as torchvision's RandomResizedCrop does, to a fraction of a pixel.
+
+    Area uniform in `scale` times the image's, aspect ratio log-uniform in `ratio`; the first of ten
+    draws that fits is taken, and the largest centred box of an allowed ratio where none does.
+
+    Args:
+        seed: the generator to draw from.
+        batch: number of boxes.
+        height: image height in pixels.
+        width: image width in pixels.
+        scale: `(low, high)`, share of the image's area.
+        ratio: `(low, high)`, width over height.
+
+    Returns:
+        Four `(batch,)` float32: top, left, height, width, in pixels.
+    """
+    height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
+    area = uniform(seed, (batch, ATTEMPTS), *scale) * height * width
+    aspect = ops.exp(uniform(seed, (batch, ATTEMPTS), math.log(ratio[0]), math.log(ratio[1])))
+    box_width, box_height = ops.sqrt(area * aspect), ops.sqrt(area / aspect)
+    # A whole-image box may come out a rounding error too large.
+    fits = (box_width <= width * 1.0001) & (box_height <= height * 1.0001)
+    first = ops.one_hot(ops.argmax(ops.cast(fits, "int32"), axis=-1), ATTEMPTS, dtype="float32")
+    found = ops.any(fits, axis=-1)
+    box_width = ops.where(found, ops.sum(first * box_width, axis=-1), height * ratio[1])
+    box_height = ops.where(found, ops.sum(first * box_height, axis=-1), width / ratio[0])
+    box_width, box_height = ops.minimum(box_width, width), ops.minimum(box_height, height)
+    place = ops.where(found[:, None], uniform(seed, (batch, 2)), 0.5)
+    return (height - box_height) * place[:, 0], (width - box_width) * place[:, 1], box_height, box_width

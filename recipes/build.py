@@ -1,0 +1,131 @@
+"""Encoders, views and methods from names."""
+
+import keras
+
+import kerassl
+from recipes.names import BACKBONES, METHODS, check_name
+
+# Up to so many pixels an image gets a narrower network: there is less to see in it.
+TINY_IMAGE_SIZE = 16
+
+
+def make_encoder(backbone: str, image_shape: tuple, width: int | None, backbone_args: dict) -> keras.Model:
+    """An encoder of a named architecture that suits the size of the images.
+
+    Args:
+        backbone: a name of `recipes.names.BACKBONES`.
+        image_shape: (height, width, channels).
+        width: channels of a ResNet's first stage, or width of a ViT's tokens; `None` for the usual one.
+        backbone_args: further arguments of the `kerassl.backbones` function.
+
+    Raises:
+        ValueError: for an unknown name or images that are not square.
+    """
+    check_name("backbone", backbone, BACKBONES)
+    height, image_width, _ = image_shape
+    if height != image_width:
+        raise ValueError(
+            f"The images are {height} x {image_width} pixels; pass --image_size to make them square."
+        )
+    if backbone.startswith("vit"):
+        defaults = {
+            "size": backbone.removeprefix("vit_"),
+            "patch_size": patch_size(height),
+            "hidden_dim": width,
+        }
+    else:
+        small = height <= kerassl.model.SMALL_IMAGE_SIZE
+        defaults = {
+            "stem": "small" if small else "standard",
+            "width": width or default_width(height),
+            # With zeros, an untrained network sees one pixel in eight, which on a tiny image is nearly none.
+            "zero_init_residual": height > TINY_IMAGE_SIZE,
+        }
+    try:
+        return BACKBONES[backbone](tuple(image_shape), **{**defaults, **backbone_args})
+    except TypeError as error:
+        raise ValueError(f"--backbone_args={backbone_args} do not fit {backbone}: {error}.") from error
+
+
+def default_backbone(method: str) -> str:
+    """The kind of network that a method was made for."""
+    return "vit_tiny" if method in ("dino", "mae") else "resnet18"
+
+
+def default_width(image_size: int) -> int:
+    """Channels of a ResNet's first stage."""
+    return 16 if image_size <= TINY_IMAGE_SIZE else 64
+
+
+def patch_size(image_size: int) -> int:
+    """The largest usual patch that leaves 8 x 8 of them, or 4 x 4 on tiny images."""
+    rows = 4 if image_size <= TINY_IMAGE_SIZE else 8
+    return next((p for p in (16, 14, 8, 4, 2) if image_size % p == 0 and image_size // p >= rows), 1)
+
+
+def default_views(method: str, dataset: str) -> str:
+    """The recipe of `kerassl.views` for a data set: digits must not be mirrored."""
+    return "digits" if dataset == "digits" and method != "mae" else "default"
+
+
+def default_method_args(method: str, num_updates: int, short_run: bool) -> dict:
+    """Arguments of a method that depend on the length of the run.
+
+    Short runs take smaller heads, which fit the narrow networks and few images of such runs, and
+    faster teachers. BYOL's momenta are the paper's for 40, 300 and 1000 epochs of ImageNet
+    (appendix F of arXiv 2006.07733), chosen here by the number of updates.
+
+    Args:
+        method: a method's name.
+        num_updates: optimizer steps of the whole run.
+        short_run: whether the run is a short one in the sense of `recipes.optimizers`.
+    """
+    if method == "simclr":
+        return {"temperature": 0.2 if short_run else 0.1}
+    if method == "byol":
+        momentum = 0.97 if num_updates < 20_000 else 0.99 if num_updates < 150_000 else 0.996
+        return {"momentum": momentum, **({"hidden_dim": 512, "projection_dim": 128} if short_run else {})}
+    if method == "barlow_twins" and short_run:
+        return {"hidden_dim": 512, "projection_dim": 512}
+    if method == "dino" and short_run:
+        return {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128}
+    if method == "mae" and short_run:
+        return {"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3}
+    return {}
+
+
+def make_method(
+    method: str,
+    encoder: keras.Model,
+    views: str,
+    dataset: str,
+    num_classes: int | None,
+    method_args: dict,
+    seed: int,
+) -> kerassl.SSLModel:
+    """A method on an encoder.
+
+    Args:
+        method: a name of `recipes.names.METHODS`.
+        encoder: the network to train.
+        views: "default" or a name of `kerassl.views.RECIPES`.
+        dataset: name of the data.
+        num_classes: for the online probe; `None` for none.
+        method_args: further arguments of the method.
+        seed: keys all randomness of the run.
+
+    Raises:
+        ValueError: for an unknown name or an argument that the method does not have.
+    """
+    check_name("method", method, METHODS)
+    if views != "default":
+        check_name("views", views, kerassl.views.RECIPES)
+    chosen = views
+    if method == "mae" and dataset == "digits" and views == "default":
+        size, channels = encoder.input_shape[1], encoder.input_shape[3]
+        view = kerassl.views.digits(size, channels).view1
+        chosen = kerassl.views.MaskedView(view, encoder.grid[0] * encoder.grid[1])
+    try:
+        return METHODS[method](encoder, chosen, num_classes, seed=seed, **method_args)
+    except TypeError as error:
+        raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error

@@ -1,0 +1,213 @@
+"""Distils a trained encoder into a smaller one, on labelled and unlabelled images alike (SSLD).
+
+    python -m recipes.distill --teacher=runs/digits --width=8 --dataset=digits --workdir=runs/small
+
+The table gets a row for the teacher. The workdir is as that of `recipes.pretrain`, and the same command
+continues an interrupted run.
+"""
+
+import pathlib
+
+import keras
+import numpy as np
+
+import kerassl
+from recipes import build, command_line, train
+from recipes.devices import devices
+from recipes.evaluate import load_encoder
+from recipes.names import BACKBONES, check_name
+from recipes.optimizers import make_optimizer, optimizer_settings
+from recipes.workdir import Workdir
+
+
+def run(
+    workdir: str,
+    teacher: str,
+    dataset: str = "digits",
+    extra_dataset: str | None = None,
+    backbone: str = "resnet18",
+    width: int | None = None,
+    backbone_args: dict | None = None,
+    method_args: dict | None = None,
+    views: str = "default",
+    image_size: int | None = None,
+    epochs: int = 100,
+    batch_size: int = 256,
+    optimizer: str = "default",
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    final_weight_decay: float | None = None,
+    warmup_epochs: float | None = None,
+    strategy: str = "none",
+    precision: str = "float32",
+    seed: int = 0,
+    data_dir: str | None = None,
+    limit_train: int | None = None,
+    limit_test: int | None = None,
+    knn_every: int | None = None,
+    eval_images: int = 10_000,
+    stop_after: int | None = None,
+    saved_model: bool = True,
+    verbose: int = 1,
+) -> dict | None:
+    """Distils a teacher into a student in a workdir.
+
+    Args:
+        workdir: folder of the run; a run that it already holds is continued.
+        teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
+            takes the images as the student's views normalise them.
+        dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only.
+        extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
+        backbone: the student: resnet18, resnet34, resnet50, vit_tiny, vit_small or vit_base.
+        width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
+            ViT's tokens.
+        backbone_args: further arguments of the backbone.
+        method_args: further arguments of SSLD, such as {"temperature": 1.0}.
+        views: a recipe of kerassl.views with one view; default: random crop, and flip but for digits.
+        image_size: side in pixels to which images are resized; as they come if not given.
+        epochs: passes over the training images.
+        batch_size: images per step over all devices.
+        optimizer: adamw, lars or sgd; default: the paper's, or adamw for runs below 10,000 steps.
+        learning_rate: after the warm-up; if not given, the optimizer's usual one for this batch size.
+        weight_decay: the optimizer's usual one if not given.
+        final_weight_decay: to which adamw's decay goes by a cosine.
+        warmup_epochs: a tenth of the epochs, at most the paper's, if not given.
+        strategy: none, mirrored (TensorFlow, all GPUs) or data_parallel (JAX, all devices).
+        precision: float32, mixed_bfloat16 or mixed_float16.
+        seed: keys all randomness of the run.
+        data_dir: where TFDS keeps its data.
+        limit_train: use the first so many training images of each dataset only.
+        limit_test: use the first so many test images only.
+        knn_every: epochs between two kNN accuracies; ten over the run if not given.
+        eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
+        stop_after: epochs after which to stop, to be continued by the same command.
+        saved_model: write a SavedModel of the encoder besides encoder.keras.
+        verbose: 0 for no progress, 1 for bars, 2 for a line per epoch.
+
+    Returns:
+        The rows of the printed table, or `None` if the run was stopped before its end.
+
+    Raises:
+        ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
+    """
+    check_name("backbone", backbone, BACKBONES)
+    data = {
+        "image_size": image_size,
+        "limit_train": limit_train,
+        "limit_test": limit_test,
+        "data_dir": data_dir,
+    }
+    labelled, test_data, info = kerassl.data.load(dataset, batch_size=batch_size, seed=seed, **data)
+    train_data = with_unlabelled(labelled, extra_dataset, info, limit_train)
+    train_data.drop_remainder = strategy != "none"
+    steps = kerassl.data.num_batches(train_data)
+    settings = optimizer_settings(
+        "ssld", optimizer, epochs, steps, batch_size, learning_rate, weight_decay, warmup_epochs
+    )
+    if final_weight_decay is not None:
+        settings["final_weight_decay"] = final_weight_decay
+    if width is None and backbone.startswith("resnet"):
+        width = build.default_width(info.image_shape[0])
+    config = {
+        "teacher": teacher,
+        "dataset": dataset,
+        "extra_dataset": extra_dataset,
+        "backbone": backbone,
+        "width": width,
+        "backbone_args": backbone_args or {},
+        "method_args": method_args or {},
+        "views": views,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        **settings,
+        "strategy": strategy,
+        "precision": precision,
+        "seed": seed,
+        **data,
+        "eval_images": eval_images,
+        "about": {**train.about(info, steps), "num_images": train_data.num_examples},
+    }
+    with devices(strategy, precision) as num_devices:
+        keras.utils.set_random_seed(seed)
+        knowing = load_encoder(pathlib.Path(teacher))
+        student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
+        model = make_ssld(knowing, student, views, dataset, info, method_args or {}, seed)
+        model.compile(make_optimizer("ssld", **settings, epochs=epochs, steps_per_epoch=steps))
+        place = Workdir(workdir, config)
+        if place.finished:
+            return train.show_finished(place)
+        train.print_settings(config)
+        return train.train_in(
+            place,
+            model,
+            train_data,
+            test_data,
+            epochs=epochs,
+            num_devices=num_devices,
+            knn_every=knn_every,
+            eval_images=eval_images,
+            stop_after=stop_after,
+            saved_model=saved_model,
+            references={"teacher": knowing} if takes_raw_images(knowing) else {},
+            verbose=verbose,
+        )
+
+
+def with_unlabelled(train, names: str | None, info, limit: int | None) -> kerassl.data.ImageDataset:  # noqa: ANN001
+    """The training images and those of further data sets, whose labels become -1.
+
+    Raises:
+        ValueError: for images of another number of channels, or data that does not fit in memory.
+    """
+    images, labels = [], []
+    for name in (names or "").split(","):
+        if name:
+            extra, _, _ = kerassl.data.load(
+                name, image_size=info.image_shape[:2], limit_train=limit, test_fraction=0.0
+            )
+            if extra.images.shape[1:] != info.image_shape:
+                raise ValueError(
+                    f"The images of {name} have shape {extra.images.shape[1:]}, those of {info.name} "
+                    f"{info.image_shape}."
+                )
+            images.append(extra.images)
+            labels.append(np.full(len(extra.images), -1, "int32"))
+    if not images:
+        return train
+    own = np.full(len(train.images), -1, "int32") if train.labels is None else train.labels
+    return kerassl.data.ImageDataset(
+        np.concatenate([train.images, *images]),
+        None if info.num_classes is None else np.concatenate([own, *labels]),
+        batch_size=train.batch_size,
+        shuffle=True,
+        seed=train.seed,
+        num_classes=info.num_classes,
+    )
+
+
+def takes_raw_images(model: keras.Model) -> bool:
+    """Whether a model is an exported encoder, which resizes and normalises by itself."""
+    return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
+
+
+def make_ssld(teacher, student, views, dataset, info, method_args, seed) -> kerassl.distillation.SSLD:  # noqa: ANN001
+    """SSLD from a loaded teacher: an exported encoder's own preprocessing, or none for a classifier."""
+    parts = {}
+    if takes_raw_images(teacher):
+        parts["teacher_preprocess"] = next(
+            x for x in teacher.layers if isinstance(x, kerassl.views.Preprocess)
+        )
+        parts["standardize"] = True
+        teacher = next(x for x in teacher.layers if isinstance(x, keras.Model))
+    if views == "default" and dataset == "digits":
+        views = kerassl.views.digits(info.image_shape[0], info.image_shape[2]).view1
+    try:
+        return kerassl.distillation.SSLD(
+            teacher, student, views, info.num_classes, seed=seed, **{**parts, **method_args}
+        )
+    except TypeError as error:
+        raise ValueError(f"--method_args={method_args} do not fit SSLD: {error}.") from error
+
+
+if __name__ == "__main__":
+    command_line.launch(run)

@@ -1,0 +1,116 @@
+"""Measures a saved encoder: the table that pretraining ends with.
+
+    python -m recipes.evaluate --encoder=runs/digits
+    python -m recipes.evaluate --encoder=encoder.keras --dataset=folder:photos/
+
+Each row but the first is of frozen features: raw pixels, the same architecture with random weights,
+the encoder. A run takes as long as embedding the images does.
+"""
+
+import json
+import pathlib
+
+import keras
+
+import kerassl
+from recipes import command_line, scores
+from recipes.devices import devices
+
+
+def run(
+    encoder: str,
+    dataset: str | None = None,
+    batch_size: int = 256,
+    image_size: int | None = None,
+    precision: str = "float32",
+    seed: int = 0,
+    data_dir: str | None = None,
+    limit_train: int | None = None,
+    limit_test: int | None = None,
+    eval_images: int = 10_000,
+) -> dict:
+    """Prints the table of a saved encoder.
+
+    Args:
+        encoder: a .keras file from raw images to features, or the workdir of a finished run.
+        dataset: digits, folder:DIR, npz:FILE or tfds:NAME; for a workdir, by default the run's own.
+        batch_size: images per step.
+        image_size: side in pixels to which images are resized; as they come if not given.
+        precision: float32, mixed_bfloat16 or mixed_float16; a saved encoder keeps its own.
+        seed: keys the random encoder's weights.
+        data_dir: where TFDS keeps its data.
+        limit_train: use the first so many training images only.
+        limit_test: use the first so many test images only.
+        eval_images: images of each part that the evaluation looks at, at most.
+
+    Returns:
+        The rows of the printed table.
+
+    Raises:
+        ValueError: for a missing file, a missing dataset, or images that do not fit the encoder.
+    """
+    path = pathlib.Path(encoder)
+    if path.is_dir():
+        config = read_run(path)
+        if dataset is None:
+            dataset = config["dataset"]
+            data_dir, image_size = data_dir or config["data_dir"], image_size or config["image_size"]
+            limit_train = limit_train or config["limit_train"]
+            limit_test = limit_test or config["limit_test"]
+    if dataset is None:
+        raise ValueError("--dataset is needed with a .keras file: digits, folder:DIR, npz:FILE or tfds:NAME.")
+    train, test, info = kerassl.data.load(
+        dataset,
+        batch_size=batch_size,
+        image_size=image_size,
+        data_dir=data_dir,
+        limit_train=limit_train,
+        limit_test=limit_test,
+    )
+    bank, held_out = scores.sample(train, eval_images), scores.sample(test, eval_images)
+    with devices(precision=precision):
+        trained = load_encoder(path)
+        if trained.input_shape[-1] != info.image_shape[-1]:
+            raise ValueError(
+                f"{path} takes images of {trained.input_shape[-1]} channels, those of {dataset} have "
+                f"{info.image_shape[-1]}."
+            )
+        keras.utils.set_random_seed(seed)
+        untrained = trained.__class__.from_config(trained.get_config())
+        rows = {"raw pixels": scores.score_pixels(bank, held_out)}
+        for name, model in (("random encoder", untrained), ("trained encoder", trained)):
+            rows[name] = scores.score_model(model, bank, held_out, batch_size)
+    scores.show(rows, bank, held_out)
+    return rows
+
+
+def read_run(workdir: pathlib.Path) -> dict:
+    """The settings of the run that a workdir holds.
+
+    Raises:
+        ValueError: if it holds none.
+    """
+    file = workdir / "config.json"
+    if not file.exists():
+        raise ValueError(
+            f"{workdir} holds no run: there is no config.json. Pretrain with --workdir={workdir}."
+        )
+    return json.loads(file.read_text())
+
+
+def load_encoder(path: pathlib.Path) -> keras.Model:
+    """The encoder, from raw images to features, in a `.keras` file or the workdir of a finished run.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    file = path / "encoder.keras" if path.is_dir() else path
+    if not file.exists():
+        unfinished = path.is_dir() and (path / "config.json").exists()
+        hint = "The run is not finished: repeat its command." if unfinished else "Check the path."
+        raise ValueError(f"There is no {file}. {hint}")
+    return keras.models.load_model(file, compile=False)
+
+
+if __name__ == "__main__":
+    command_line.launch(run)

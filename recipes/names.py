@@ -1,0 +1,50 @@
+"""Choices by name, and the nearest one where the name is unknown."""
+
+import difflib
+from collections.abc import Iterable
+
+import kerassl
+
+METHODS = {
+    "barlow_twins": kerassl.methods.BarlowTwins,
+    "byol": kerassl.methods.BYOL,
+    "dino": kerassl.methods.DINO,
+    "mae": kerassl.methods.MAE,
+    "simclr": kerassl.methods.SimCLR,
+}
+BACKBONES = {
+    "resnet18": kerassl.backbones.resnet18,
+    "resnet34": kerassl.backbones.resnet34,
+    "resnet50": kerassl.backbones.resnet50,
+    "vit_tiny": kerassl.backbones.vit,
+    "vit_small": kerassl.backbones.vit,
+    "vit_base": kerassl.backbones.vit,
+}
+OPTIMIZERS = ("default", "adamw", "lars", "sgd")
+STRATEGIES = ("none", "mirrored", "data_parallel")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+FORMATS = kerassl.export.FORMATS
+
+
+def check_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Returns `name` if it is one of the known ones.
+
+    Args:
+        kind: what is named, for the message.
+        name: what came.
+        known: all names there are.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known one.
+
+    Example:
+        >>> from recipes.names import METHODS, check_name
+        >>> check_name("method", "byol", METHODS)
+        'byol'
+    """
+    known = list(known)
+    if name in known:
+        return name
+    near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"Unknown {kind} {name!r}; there are: {', '.join(known)}.{hint}")

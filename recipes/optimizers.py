@@ -1,0 +1,140 @@
+"""Each method's optimizer: the paper's for long runs, one that learns quickly for short ones.
+
+Rates are those for a batch of 256 and grow with the batch, except that of the short runs. Sources:
+SimCLR arXiv 2002.05709 section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twins
+2103.03230 section 2.2 (whose rate of 0.0048 for biases is not used); DINO 2104.14294 section 3.2 and
+facebookresearch/dino; MAE 2111.06377 appendix A.1; SGD as in SimSiam, 2011.10566 section 3.
+
+A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
+so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up.
+"""
+
+import keras
+
+import kerassl
+from recipes.names import OPTIMIZERS, check_name
+
+SHORT_RUN = 10_000
+
+PAPERS = {
+    "simclr": {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10},
+    "byol": {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10},
+    "barlow_twins": {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10},
+    "dino": {
+        "optimizer": "adamw",
+        "learning_rate": 5e-4,
+        "weight_decay": 0.04,
+        "final_weight_decay": 0.4,
+        "warmup_epochs": 10,
+    },
+    "mae": {"optimizer": "adamw", "learning_rate": 1.5e-4, "weight_decay": 0.05, "warmup_epochs": 40},
+    "ssld": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+}
+GENERAL = {
+    "adamw": {"learning_rate": 5e-4, "weight_decay": 0.05, "warmup_epochs": 10},
+    "lars": {"learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10},
+    "sgd": {"learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 10},
+}
+SHORT = {
+    "simclr": {"learning_rate": 2e-3, "weight_decay": 1e-4},
+    "byol": {"learning_rate": 2e-3, "weight_decay": 1e-4},
+    "barlow_twins": {"learning_rate": 2e-3, "weight_decay": 1e-4},
+    "dino": {"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
+    "mae": {"learning_rate": 1.5e-3, "weight_decay": 0.05},
+    "ssld": {"learning_rate": 2e-3, "weight_decay": 1e-4},
+}
+
+
+def optimizer_settings(
+    method: str,
+    optimizer: str,
+    epochs: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    warmup_epochs: float | None = None,
+) -> dict:
+    """What is left open by the arguments, filled in.
+
+    Args:
+        method: a method's name, or "ssld".
+        optimizer: "default", "adamw", "lars" or "sgd".
+        epochs: passes over the data.
+        steps_per_epoch: batches per pass.
+        batch_size: images per step over all devices.
+        learning_rate: peak rate, used as it is.
+        weight_decay: used as it is, without a schedule.
+        warmup_epochs: epochs of linear warm-up.
+
+    Returns:
+        `{"optimizer", "learning_rate", "weight_decay", "final_weight_decay", "warmup_epochs"}`.
+
+    Raises:
+        ValueError: for an unknown optimizer or a warm-up that leaves nothing of the run.
+
+    Example:
+        >>> from recipes.optimizers import optimizer_settings
+        >>> settings = optimizer_settings("byol", "default", 300, 5000, batch_size=512)
+        >>> settings["optimizer"], settings["learning_rate"], settings["warmup_epochs"]
+        ('lars', 0.4, 10)
+    """
+    check_name("optimizer", optimizer, OPTIMIZERS)
+    short = epochs * steps_per_epoch < SHORT_RUN
+    paper = PAPERS[method]
+    if short and optimizer in ("default", "adamw"):
+        base = {"optimizer": "adamw", **SHORT[method]}
+    else:
+        chosen = paper["optimizer"] if optimizer == "default" else optimizer
+        base = dict(paper if chosen == paper["optimizer"] else {"optimizer": chosen, **GENERAL[chosen]})
+        base["learning_rate"] *= batch_size / 256
+    warmup = min(0.1 * epochs, base.get("warmup_epochs", 10)) if warmup_epochs is None else warmup_epochs
+    if not 0 <= warmup < epochs:
+        raise ValueError(f"--warmup_epochs={warmup} must lie in [0, epochs), and epochs is {epochs}.")
+    if weight_decay is not None:
+        base.update(weight_decay=weight_decay, final_weight_decay=weight_decay)
+    return {
+        "optimizer": base["optimizer"],
+        "learning_rate": base["learning_rate"] if learning_rate is None else learning_rate,
+        "weight_decay": base["weight_decay"],
+        "final_weight_decay": base.get("final_weight_decay", base["weight_decay"]),
+        "warmup_epochs": warmup,
+    }
+
+
+def make_optimizer(
+    method: str,
+    optimizer: str,
+    learning_rate: float,
+    weight_decay: float,
+    final_weight_decay: float,
+    warmup_epochs: float,
+    epochs: int,
+    steps_per_epoch: int,
+) -> keras.optimizers.Optimizer:
+    """The optimizer with a linear warm-up and a cosine decay to 0.
+
+    Args:
+        method: a method's name; DINO's gradients are clipped and MAE's second moment is short.
+        optimizer: "adamw", "lars" or "sgd".
+        learning_rate: at the end of the warm-up.
+        weight_decay: at the first step.
+        final_weight_decay: at the last step, reached by a cosine; AdamW only.
+        warmup_epochs: epochs of linear warm-up.
+        epochs: passes over the data.
+        steps_per_epoch: batches per pass.
+    """
+    total = epochs * steps_per_epoch
+    warmup = min(round(warmup_epochs * steps_per_epoch), total - 1)
+    rate = kerassl.schedules.WarmupCosine(learning_rate, total, warmup_steps=warmup)
+    options = {"clipnorm": 3.0} if method == "dino" else {}
+    if optimizer == "lars":
+        return kerassl.optimizers.LARS(
+            rate, weight_decay=weight_decay, lr_in_momentum=method == "simclr", **options
+        )
+    if optimizer == "sgd":
+        return kerassl.optimizers.SGD(rate, weight_decay=weight_decay, **options)
+    if final_weight_decay != weight_decay:
+        weight_decay = kerassl.schedules.Cosine(weight_decay, final_weight_decay, total)
+    beta_2 = 0.95 if method == "mae" else 0.999
+    return kerassl.optimizers.AdamW(rate, weight_decay=weight_decay, beta_2=beta_2, **options)

@@ -1,0 +1,156 @@
+"""Pretrains an encoder without labels and measures it.
+
+    python -m recipes.pretrain --dataset=digits --workdir=runs/digits
+    python -m recipes.pretrain --method=byol --dataset=tfds:cifar10 --epochs=100 --workdir=runs/byol
+
+The first command takes some minutes on two cores; its table is in docs. The same command again
+continues an interrupted run from its last finished epoch. The workdir receives config.json,
+metrics.jsonl, model.keras, result.json, views.png, curves.png, tensorboard/, encoder.keras and encoder/.
+"""
+
+import keras
+
+import kerassl
+from recipes import build, command_line, train
+from recipes.devices import devices
+from recipes.names import BACKBONES, METHODS, check_name
+from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
+from recipes.workdir import Workdir
+
+
+def run(
+    workdir: str,
+    method: str = "simclr",
+    dataset: str = "digits",
+    backbone: str = "default",
+    width: int | None = None,
+    backbone_args: dict | None = None,
+    method_args: dict | None = None,
+    views: str = "default",
+    image_size: int | None = None,
+    epochs: int = 100,
+    batch_size: int = 256,
+    optimizer: str = "default",
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    final_weight_decay: float | None = None,
+    warmup_epochs: float | None = None,
+    strategy: str = "none",
+    precision: str = "float32",
+    seed: int = 0,
+    data_dir: str | None = None,
+    limit_train: int | None = None,
+    limit_test: int | None = None,
+    knn_every: int | None = None,
+    eval_images: int = 10_000,
+    stop_after: int | None = None,
+    saved_model: bool = True,
+    verbose: int = 1,
+) -> dict | None:
+    """Pretrains an encoder in a workdir.
+
+    Args:
+        workdir: folder of the run; a run that it already holds is continued.
+        method: barlow_twins, byol, dino, mae or simclr.
+        dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
+        backbone: resnet18, resnet34, resnet50, vit_tiny, vit_small, vit_base; default: vit_tiny for dino
+            and mae, resnet18 for the others.
+        width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
+            ViT's tokens.
+        backbone_args: further arguments of the backbone.
+        method_args: further arguments of the method, such as {"temperature": 0.2}.
+        views: a recipe of kerassl.views; default: digits for the digits, else the method's own.
+        image_size: side in pixels to which images are resized; as they come if not given.
+        epochs: passes over the training images.
+        batch_size: images per step over all devices.
+        optimizer: adamw, lars or sgd; default: the paper's, or adamw for runs below 10,000 steps.
+        learning_rate: after the warm-up; if not given, the optimizer's usual one for this batch size.
+        weight_decay: the optimizer's usual one if not given.
+        final_weight_decay: to which adamw's decay goes by a cosine; dino's rises from 0.04 to 0.4.
+        warmup_epochs: a tenth of the epochs, at most the paper's, if not given.
+        strategy: none, mirrored (TensorFlow, all GPUs) or data_parallel (JAX, all devices).
+        precision: float32, mixed_bfloat16 or mixed_float16.
+        seed: keys all randomness of the run.
+        data_dir: where TFDS keeps its data.
+        limit_train: use the first so many training images only.
+        limit_test: use the first so many test images only.
+        knn_every: epochs between two kNN accuracies; ten over the run if not given.
+        eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
+        stop_after: epochs after which to stop, to be continued by the same command.
+        saved_model: write a SavedModel of the encoder besides encoder.keras.
+        verbose: 0 for no progress, 1 for bars, 2 for a line per epoch.
+
+    Returns:
+        The rows of the printed table, or `None` if the run was stopped before its end.
+
+    Raises:
+        ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
+    """
+    check_name("method", method, METHODS)
+    backbone = build.default_backbone(method) if backbone == "default" else backbone
+    check_name("backbone", backbone, BACKBONES)
+    data = {
+        "image_size": image_size,
+        "limit_train": limit_train,
+        "limit_test": limit_test,
+        "data_dir": data_dir,
+    }
+    train_data, test_data, info = kerassl.data.load(dataset, batch_size=batch_size, seed=seed, **data)
+    if strategy != "none" and hasattr(train_data, "drop_remainder"):
+        # Every device needs its share of every batch.
+        train_data.drop_remainder = True
+    steps = kerassl.data.num_batches(train_data)
+    settings = optimizer_settings(
+        method, optimizer, epochs, steps, batch_size, learning_rate, weight_decay, warmup_epochs
+    )
+    if final_weight_decay is not None:
+        settings["final_weight_decay"] = final_weight_decay
+    views = build.default_views(method, dataset) if views == "default" else views
+    usual = build.default_method_args(method, epochs * steps, epochs * steps < SHORT_RUN)
+    method_args = {**usual, **(method_args or {})}
+    if width is None and backbone.startswith("resnet"):
+        width = build.default_width(info.image_shape[0])
+    config = {
+        "method": method,
+        "dataset": dataset,
+        "backbone": backbone,
+        "width": width,
+        "backbone_args": backbone_args or {},
+        "method_args": method_args,
+        "views": views,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        **settings,
+        "strategy": strategy,
+        "precision": precision,
+        "seed": seed,
+        **data,
+        "eval_images": eval_images,
+        "about": train.about(info, steps),
+    }
+    with devices(strategy, precision) as num_devices:
+        keras.utils.set_random_seed(seed)
+        encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
+        model = build.make_method(method, encoder, views, dataset, info.num_classes, method_args, seed)
+        model.compile(make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps))
+        place = Workdir(workdir, config)
+        if place.finished:
+            return train.show_finished(place)
+        train.print_settings(config)
+        return train.train_in(
+            place,
+            model,
+            train_data,
+            test_data,
+            epochs=epochs,
+            num_devices=num_devices,
+            knn_every=knn_every,
+            eval_images=eval_images,
+            stop_after=stop_after,
+            saved_model=saved_model,
+            verbose=verbose,
+        )
+
+
+if __name__ == "__main__":
+    command_line.launch(run)

@@ -1,0 +1,114 @@
+"""The table of a run: raw pixels, a random encoder, the trained one, by protocols on frozen features."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+import kerassl
+
+
+def sample(data, limit: int, multiple: int = 1) -> kerassl.data.ImageDataset | None:  # noqa: ANN001
+    """A fixed part of a data set for evaluation, in memory.
+
+    Args:
+        data: an `ImageDataset`, a `tf.data.Dataset` of `(images, labels)` batches, or `None`.
+        limit: images at most.
+        multiple: the number of images is a multiple of this, for devices that share a batch.
+
+    Returns:
+        An unshuffled `ImageDataset`, or `None` where there is no data.
+    """
+    if data is None:
+        return None
+    if isinstance(data, kerassl.data.ImageDataset):
+        images, labels = data.images, data.labels
+        if len(images) > limit:
+            chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:limit])
+            images, labels = images[chosen], None if labels is None else labels[chosen]
+    else:
+        batches = [[np.asarray(part) for part in batch] for batch in data.take(-(-limit // batch_size(data)))]
+        parts = [np.concatenate(part)[:limit] for part in zip(*batches, strict=True)]
+        images, labels = parts if len(parts) == 2 else (parts[0], None)
+    count = len(images) - len(images) % multiple
+    return kerassl.data.ImageDataset(images[:count], None if labels is None else labels[:count])
+
+
+def batch_size(data) -> int:  # noqa: ANN001
+    """Images in the first batch of a `tf.data.Dataset`."""
+    return len(next(iter(data))[0])
+
+
+def labelled(*parts: kerassl.data.ImageDataset | None) -> bool:
+    """Whether all parts are there and hold two labelled classes or more."""
+    return all(
+        p is not None and p.labels is not None and len(np.unique(p.labels[p.labels >= 0])) > 1 for p in parts
+    )
+
+
+def neighbours(bank: kerassl.data.ImageDataset) -> int:
+    """The k of the kNN votes: 20, or all labelled images where there are fewer."""
+    return min(20, int((bank.labels >= 0).sum()))
+
+
+def score(features: np.ndarray, bank, test_features: np.ndarray | None, test) -> dict:  # noqa: ANN001
+    """The row of an encoder.
+
+    Args:
+        features: `(bank, dim)` of the bank's images.
+        bank: the part of the training data that serves as bank, with or without labels.
+        test_features: `(test, dim)` of the held-out images, or `None`.
+        test: the held-out part, or `None`.
+
+    Returns:
+        {protocol: result} as of `kerassl.evaluation.evaluate_features`; RankMe alone without labels.
+    """
+    if not labelled(bank, test):
+        return {"RankMe": kerassl.evaluation.rankme(features if test_features is None else test_features)}
+    rarest = min(
+        np.bincount(bank.labels[bank.labels >= 0], minlength=1)[np.unique(bank.labels[bank.labels >= 0])]
+    )
+    shots = tuple(s for s in (1, 5) if s <= rarest)
+    return kerassl.evaluation.evaluate_features(
+        features, bank.labels, test_features, test.labels, shots=shots, k=neighbours(bank)
+    )
+
+
+def score_pixels(bank: kerassl.data.ImageDataset, test: kerassl.data.ImageDataset | None) -> dict:
+    """The row of no encoder at all."""
+    features, test_features = kerassl.evaluation.raw_pixels(bank.images, (test or bank).images)
+    return score(features, bank, test_features, test)
+
+
+def score_model(model, bank, test, size: int) -> dict:  # noqa: ANN001
+    """The row of a model from raw images to features, `size` images at a time."""
+    features, _ = kerassl.embed(model, bank, batch_size=size)
+    return score(
+        features, bank, None if test is None else kerassl.embed(model, test, batch_size=size)[0], test
+    )
+
+
+def show(rows: Mapping[str, dict], bank, test) -> None:  # noqa: ANN001
+    """Prints the table under a line that says what was measured."""
+    held_out = f"{test.num_examples} held-out images, " if test is not None else ""
+    print(f"\nFrozen features, {held_out}bank of {bank.num_examples} images")
+    print(kerassl.evaluation.table(rows))
+
+
+def to_json(rows: Mapping[str, dict]) -> dict:
+    """The table's rows as JSON takes them: mean and deviation become a list, NaN becomes null."""
+    return {name: {key: _number(value) for key, value in row.items()} for name, row in rows.items()}
+
+
+def from_json(rows: Mapping[str, dict]) -> dict:
+    """The rows that `to_json` made, as they were."""
+    return {
+        name: {key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}
+        for name, row in rows.items()
+    }
+
+
+def _number(value: float | tuple):
+    if isinstance(value, tuple):
+        return [_number(part) for part in value]
+    return float(value) if math.isfinite(value) else None

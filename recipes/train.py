@@ -1,0 +1,130 @@
+"""What pretraining and distillation share: train a model in a workdir, measure it, export its encoder."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+
+import keras
+
+import kerassl
+from recipes import scores
+from recipes.curves import plot_curves
+from recipes.workdir import Journal, Workdir
+
+
+def train_in(
+    workdir: Workdir,
+    model: kerassl.SSLModel,
+    train,  # noqa: ANN001
+    test,  # noqa: ANN001
+    *,
+    epochs: int,
+    num_devices: int = 1,
+    knn_every: int | None = None,
+    eval_images: int = 10_000,
+    stop_after: int | None = None,
+    saved_model: bool = True,
+    references: Mapping[str, keras.Model] | None = None,
+    verbose: int = 1,
+) -> dict | None:
+    """Trains a compiled, untrained model, or goes on where its workdir stands.
+
+    Args:
+        workdir: where the run lives.
+        model: the compiled model with its first weights.
+        train: the training data.
+        test: held-out data, or `None`.
+        epochs: passes over the data.
+        num_devices: devices that share a batch.
+        knn_every: epochs between two kNN accuracies; `None` for ten over the run.
+        eval_images: images of each part that the evaluation looks at, at most.
+        stop_after: epochs to train in this call at most.
+        saved_model: whether to write a SavedModel besides `encoder.keras`.
+        references: further models from raw images to features, as rows of the table.
+        verbose: as in `fit`: 0 for no output, 1 for a progress bar, 2 for a line per epoch.
+
+    Returns:
+        The rows of the table, or `None` if the run is not finished.
+
+    Raises:
+        ValueError: if training collapsed.
+    """
+    bank, held_out = (scores.sample(part, eval_images, num_devices) for part in (train, test))
+    embed_size = 256 * num_devices
+    rows = {
+        "raw pixels": scores.score_pixels(bank, held_out),
+        "random encoder": scores.score_model(model, bank, held_out, embed_size),
+    }
+    for name, reference in (references or {}).items():
+        rows[name] = scores.score_model(reference, bank, held_out, embed_size)
+    if not (workdir.path / "views.png").exists():
+        _if_installed(kerassl.views.gallery, bank.images[:8], model.views, workdir.path / "views.png")
+
+    done = workdir.restore(model)
+    if done:
+        print(f"Continuing after epoch {done} of {epochs}.")
+    if hasattr(train, "epoch"):
+        train.epoch = done
+    if done < epochs:
+        guard = kerassl.callbacks.CollapseGuard()
+        callbacks = [guard, Journal(workdir, stop_after)]
+        if scores.labelled(bank, held_out):
+            every = knn_every or max(1, epochs // 10)
+            knn = kerassl.callbacks.KNNAccuracy(
+                bank, held_out, k=scores.neighbours(bank), every=every, batch_size=embed_size
+            )
+            callbacks.insert(0, knn)
+        if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("tensorboard"):
+            callbacks.append(keras.callbacks.TensorBoard(workdir.path / "tensorboard", write_graph=False))
+        history = model.fit(train, epochs=epochs, initial_epoch=done, callbacks=callbacks, verbose=verbose)
+        done += len(history.epoch)
+        if guard.reason:
+            raise ValueError(guard.reason)
+    _if_installed(plot_curves, workdir.metrics, workdir.path / "curves.png")
+    if done < epochs:
+        print(f"Stopped after epoch {done} of {epochs}. The same command continues.")
+        return None
+
+    rows["trained encoder"] = scores.score_model(model, bank, held_out, embed_size)
+    model.export_encoder(workdir.path / "encoder", format="keras")
+    if saved_model and importlib.util.find_spec("tensorflow"):
+        model.export_encoder(workdir.path / "encoder", format="tf_saved_model")
+    workdir.finish(scores.to_json(rows))
+    scores.show(rows, bank, held_out)
+    print(f"\nIn {workdir.path}: {', '.join(sorted(file.name for file in workdir.path.iterdir()))}")
+    return rows
+
+
+def about(info: kerassl.data.DatasetInfo, steps_per_epoch: int) -> dict:
+    """What a run's `config.json` says besides its settings."""
+    return {
+        "kerassl": kerassl.__version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "image_shape": list(info.image_shape),
+        "num_classes": info.num_classes,
+        "num_train": info.num_train,
+        "num_test": info.num_test,
+        "steps_per_epoch": steps_per_epoch,
+    }
+
+
+def print_settings(config: Mapping) -> None:
+    """Prints a run's resolved settings, one a line."""
+    settings = {**{k: v for k, v in config.items() if k != "about"}, **config["about"]}
+    width = max(map(len, settings))
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in settings.items()), flush=True)
+
+
+def show_finished(workdir: Workdir) -> dict:
+    """Says that a run is finished and prints its table again."""
+    rows = scores.from_json(workdir.result)
+    print(f"{workdir.path} holds this run, finished. Nothing was trained.\n")
+    print(kerassl.evaluation.table(rows))
+    return rows
+
+
+def _if_installed(function: Callable, *arguments):
+    try:
+        function(*arguments)
+    except ImportError as error:
+        print(f"Left out: {error}")

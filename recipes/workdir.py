@@ -1,0 +1,141 @@
+"""A folder that holds one run: its settings, its state, what it measured."""
+
+import json
+import os
+import pathlib
+import time
+
+import keras
+from keras import ops
+
+RESULT = "result.json"
+
+
+class Workdir:
+    """The files of one run.
+
+    Args:
+        path: the folder; made if it is not there.
+        config: the run's resolved settings; an entry `about` may differ when the run is continued.
+
+    Raises:
+        ValueError: if the folder holds a run with other settings.
+
+    Example:
+        >>> import tempfile
+        >>> from recipes.workdir import Workdir
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Workdir(folder, {"epochs": 2}).finished
+        False
+    """
+
+    def __init__(self, path: str | pathlib.Path, config: dict) -> None:
+        self.path = pathlib.Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "config.json"
+        if file.exists():
+            self._refuse_others(json.loads(file.read_text()), json.loads(json.dumps(config)))
+        else:
+            write_text(file, json.dumps(config, indent=2) + "\n")
+
+    def _refuse_others(self, there: dict, here: dict) -> None:
+        names = sorted((there.keys() | here.keys()) - {"about"})
+        differing = [name for name in names if there.get(name) != here.get(name)]
+        if differing:
+            what = "; ".join(
+                f"{name} is {there.get(name)!r} there, {here.get(name)!r} here" for name in differing
+            )
+            raise ValueError(
+                f"{self.path} holds a run with other settings: {what}. "
+                "Choose another --workdir, or repeat the settings of that run to continue it."
+            )
+
+    @property
+    def checkpoint(self) -> pathlib.Path:
+        """The whole model with its optimizer, as of the last finished epoch."""
+        return self.path / "model.keras"
+
+    @property
+    def metrics(self) -> pathlib.Path:
+        """One JSON line per epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has been trained and evaluated."""
+        return (self.path / RESULT).exists()
+
+    @property
+    def result(self) -> dict:
+        """What the evaluation of a finished run found."""
+        return json.loads((self.path / RESULT).read_text())
+
+    def finish(self, result: dict) -> None:
+        """Stores what the evaluation found and marks the run as finished."""
+        write_text(self.path / RESULT, json.dumps(result, indent=2) + "\n")
+
+    def restore(self, model: keras.Model) -> int:
+        """Loads the last finished epoch's state into a compiled model and returns the epochs done."""
+        if not self.checkpoint.exists():
+            return 0
+        model.load_weights(self.checkpoint)
+        epoch = int(model.step) // int(model.steps_per_epoch)
+        lines = [line for line in read_metrics(self.metrics) if line["epoch"] <= epoch]
+        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+        return epoch
+
+
+class Journal(keras.callbacks.Callback):
+    """Writes an epoch's logs and the model's state when the epoch ends.
+
+    Args:
+        workdir: where to.
+        stop_after: epochs after which to stop, to be continued; `None` for no stop.
+    """
+
+    def __init__(self, workdir: Workdir, stop_after: int | None = None) -> None:
+        super().__init__()
+        self.workdir, self.stop_after = workdir, stop_after
+        self.epochs_here = 0
+        self.started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Starts the clock."""
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes the line, then the state: a line without its state is dropped when the run continues."""
+        model = self.model
+        line = {
+            "epoch": epoch + 1,
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "learning_rate": float(ops.convert_to_numpy(model.optimizer.learning_rate)),
+            "seconds": round(time.perf_counter() - self.started, 3),
+        }
+        with self.workdir.metrics.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        partial = self.workdir.path / "partial.keras"
+        model.save(partial)
+        os.replace(partial, self.workdir.checkpoint)
+        self.epochs_here += 1
+        if self.epochs_here == self.stop_after:
+            model.stop_training = True
+
+
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """The lines of a `metrics.jsonl`; a last one that was cut off is left out."""
+    lines = []
+    if path.exists():
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+    return lines
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -1,0 +1,101 @@
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "methods"))
+
+from tiny_methods import images, labels, make, state  # noqa: E402
+
+from kerassl.callbacks import CollapseGuard, KNNAccuracy  # noqa: E402
+from kerassl.data import ImageDataset  # noqa: E402
+from kerassl.evaluation import embed, knn_accuracy  # noqa: E402
+
+
+def compiled(learning_rate=0.0, **kwargs):
+    model = make("SimCLR", **kwargs)
+    model.compile(keras.optimizers.SGD(learning_rate))
+    return model
+
+
+def test_knn_is_logged_under_its_protocol_and_is_that_of_the_embedding():
+    model = compiled()
+    bank = ImageDataset(images(16, seed=1), labels(16), batch_size=8, shuffle=True)
+    queries = (images(12, seed=2), labels(12))
+    callback = KNNAccuracy(bank, queries, k=3, temperature=0.07)
+    history = model.fit(images(16), labels(16), batch_size=8, epochs=2, callbacks=[callback], verbose=0)
+    assert "knn_k3_t0.07" in history.history
+    expected = knn_accuracy(*embed(model, bank), *embed(model, queries), k=3, temperature=0.07)
+    assert history.history["knn_k3_t0.07"][-1] == pytest.approx(float(expected))
+    assert 0 <= expected <= 1
+
+
+def test_knn_leaves_the_run_as_it_was():
+    states = []
+    for callbacks in ([], [KNNAccuracy((images(16), labels(16)), (images(8, seed=1), labels(8)), k=3)]):
+        model = compiled(0.1)
+        model.fit(
+            images(16), labels(16), batch_size=8, epochs=2, callbacks=callbacks, shuffle=False, verbose=0
+        )
+        states.append(state(model))
+    for path, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][path], err_msg=path)
+
+
+def test_knn_may_run_every_few_epochs_and_at_the_last():
+    model = compiled()
+    callback = KNNAccuracy((images(8), labels(8)), (images(8), labels(8)), k=1, every=2)
+    seen = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append("knn_k1_t0.1" in logs)
+
+    model.fit(images(8), labels(8), batch_size=8, epochs=3, callbacks=[callback, Seen()], verbose=0)
+    assert seen == [False, True, True]
+
+
+@pytest.mark.parametrize("arguments", ({"k": 0}, {"temperature": 0}, {"every": 0}))
+def test_bad_knn_settings(arguments):
+    with pytest.raises(ValueError, match="must be >= 1"):
+        KNNAccuracy(None, None, **arguments)
+
+
+def test_the_guard_stops_a_collapsed_run(capsys):
+    model = compiled()
+    # The last convolution's batch norm gives a constant: every image has one embedding.
+    for variable in model.encoder.trainable_variables[-2:]:
+        variable.assign(keras.ops.zeros_like(variable) if "gamma" in variable.path else variable + 1.0)
+    guard = CollapseGuard(patience=2)
+    history = model.fit(images(16), batch_size=8, epochs=5, callbacks=[guard], verbose=0)
+    assert len(history.history["loss"]) == 2
+    assert "every image gets nearly the same embedding" in guard.reason
+    assert "Training stopped after epoch 2" in capsys.readouterr().out
+
+
+def test_the_guard_lets_a_healthy_run_go_on():
+    guard = CollapseGuard(patience=1)
+    history = compiled(0.01).fit(images(16), batch_size=8, epochs=2, callbacks=[guard], verbose=0)
+    assert len(history.history["loss"]) == 2 and guard.reason is None
+
+
+def test_the_guard_stops_at_once_for_nan():
+    model = compiled(1.0)
+    model.encoder.trainable_variables[0].assign(model.encoder.trainable_variables[0] * np.nan)
+    guard = CollapseGuard(patience=3)
+    history = model.fit(images(16), batch_size=8, epochs=3, callbacks=[guard], verbose=0)
+    assert len(history.history["loss"]) == 1 and "loss is nan" in guard.reason
+
+
+def test_the_guard_knows_a_line():
+    assert "lie on a line" in CollapseGuard().diagnose(
+        {"loss": 1.0, "feature_std": 0.5, "effective_rank": 1.0}
+    )
+    assert CollapseGuard().diagnose({"loss": 1.0}) is None
+
+
+def test_bad_patience():
+    with pytest.raises(ValueError, match="patience must be at least 1"):
+        CollapseGuard(patience=0)

@@ -1,0 +1,77 @@
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "methods"))
+
+from tiny_methods import images, make, ready_views, tiny_encoder  # noqa: E402
+
+import kerassl  # noqa: E402
+
+
+def numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def test_a_self_supervised_teacher_gives_standardised_features_as_logits():
+    model = make("SSLD", views=None)
+    view = ready_views("SSLD")[0]
+    t = numpy(model.teacher(view, training=False)).astype("float64")
+    t = log_softmax((t - t.mean(0)) / np.sqrt(t.var(0) + 1e-6))
+    s = log_softmax(numpy(model.head(model.encoder(view, training=True))).astype("float64"))
+    expected = np.mean(
+        [0.5 * np.sum(np.exp(t[i]) * (t[i] - s[i]) + np.exp(s[i]) * (s[i] - t[i])) for i in range(8)]
+    )
+    terms, _ = model.loss_terms(view, None, training=True)
+    assert float(terms["ssld"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_classifier_teacher_is_matched_directly():
+    def classifier(width):
+        encoder = tiny_encoder(width)
+        return keras.Model(encoder.input, keras.layers.Dense(5)(encoder.output))
+
+    model = kerassl.distillation.SSLD(classifier(6), classifier(3), views=None)
+    assert model.head is None and not model.standardize
+    view = ready_views("SSLD")[0]
+    t = log_softmax(numpy(model.teacher(view, training=False)).astype("float64"))
+    s = log_softmax(numpy(model.encoder(view, training=True)).astype("float64"))
+    expected = 0.5 * np.mean(np.sum((np.exp(t) - np.exp(s)) * (t - s), axis=1))
+    terms, _ = model.loss_terms(view, None, training=True)
+    assert float(terms["ssld"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_teacher_is_a_frozen_copy():
+    teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
+    model = kerassl.distillation.SSLD(teacher, tiny_encoder(3), views=None)
+    before = model.teacher.get_weights()
+    for mine, its in zip(before, teacher.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    model.compile(keras.optimizers.SGD(0.5))
+    model.fit(ready_views("SSLD")[0], batch_size=8, verbose=0)
+    for after, value in zip(model.teacher.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(after, value)
+    assert teacher.encoder.trainable_variables, "the caller's model stays trainable"
+
+
+def test_the_teacher_keeps_its_own_preprocessing():
+    views = kerassl.views.recipe("simclr_cifar", 16)
+    teacher = kerassl.methods.SimCLR(tiny_encoder(6), views=views, projection_dim=8)
+    own = kerassl.views.View(16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
+    model = kerassl.distillation.SSLD(teacher, tiny_encoder(3), views=own)
+    batch = images(4)
+    seen = model._teacher_images(own(batch, seed=kerassl.engine.StepSeed(0, 0)))
+    np.testing.assert_allclose(numpy(seen), numpy(views.preprocess(batch)), atol=1e-4)
+
+
+def test_bad_temperature():
+    with pytest.raises(ValueError, match="temperature must be > 0"):
+        make("SSLD", temperature=0)

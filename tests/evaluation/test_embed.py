@@ -1,0 +1,114 @@
+import keras
+import numpy as np
+import pytest
+
+from kerassl.data import ImageDataset
+from kerassl.evaluation import embed
+
+
+def images(count=10):
+    return np.random.default_rng(0).integers(0, 255, (count, 6, 6, 1)).astype("uint8")
+
+
+def pixels():
+    return keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten()])
+
+
+def network():
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5, seed=0),
+        ]
+    )
+
+
+def test_order_and_labels_of_a_shuffled_dataset():
+    data = ImageDataset(images(), np.arange(10), batch_size=3, shuffle=True, epoch=4)
+    features, labels = embed(pixels(), data, batch_size=4)
+    np.testing.assert_array_equal(features, images().reshape(10, -1))
+    np.testing.assert_array_equal(labels, np.arange(10))
+    assert features.dtype == np.float32 and data.epoch == 4
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_every_kind_of_data(labelled):
+    labels = np.arange(10) if labelled else None
+
+    def batches():
+        for start in range(0, 10, 4):
+            part = images()[start : start + 4]
+            yield (part, labels[start : start + 4]) if labelled else (part,)
+
+    kinds = [batches(), list(batches()), (images(), labels)]
+    if labelled:
+        kinds.append((keras.ops.convert_to_tensor(images()), keras.ops.convert_to_tensor(labels)))
+    else:
+        kinds += [
+            images(),
+            keras.ops.convert_to_tensor(images()),
+            (images(),),
+            (batch[0] for batch in batches()),
+        ]
+    model = pixels()
+    for data in kinds:
+        features, found = embed(model, data)
+        np.testing.assert_array_equal(features, images().reshape(10, -1))
+        assert found.tolist() == labels.tolist() if labelled else found is None
+
+
+def test_tf_data_is_read_once_so_that_labels_stay_aligned():
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices((images(), np.arange(10))).shuffle(10).batch(4)
+    features, labels = embed(pixels(), data)
+    np.testing.assert_array_equal(features, images().reshape(10, -1)[labels])
+    assert sorted(labels) == list(range(10))
+
+
+def test_eval_mode_and_pooled_maps():
+    model = network()
+    before = [np.copy(weight) for weight in model.get_weights()]
+    first, _ = embed(model, images(), batch_size=5)
+    second, _ = embed(model, images(), batch_size=10)
+    assert first.shape == (10, 4)
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-4)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    maps = keras.ops.convert_to_numpy(model(images(), training=False))
+    np.testing.assert_allclose(first, maps.mean((1, 2)), rtol=1e-5, atol=1e-4)
+
+
+def test_half_precision_gives_float32():
+    model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(dtype="mixed_bfloat16")])
+    assert embed(model, images())[0].dtype == np.float32
+
+
+def test_inside_fit():
+    class Embed(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            shapes.append(embed(self.model, (images(), np.arange(10)))[0].shape)
+
+    shapes = []
+    model = keras.Sequential([network(), keras.layers.GlobalAveragePooling2D()])
+    model.compile("sgd", "mse")
+    model.fit(images(), np.zeros((10, 4)), batch_size=10, epochs=2, verbose=0, callbacks=[Embed()])
+    assert shapes == [(10, 4)] * 2
+
+
+def test_bad_data_and_models():
+    two = keras.Input((6, 6, 1))
+    outputs = keras.layers.Flatten()(two)
+    with pytest.raises(ValueError, match="no images"):
+        embed(pixels(), images()[:0])
+    with pytest.raises(ValueError, match="gave no batch"):
+        embed(pixels(), [])
+    with pytest.raises(ValueError, match="2 views"):
+        embed(pixels(), [((images(), images()), np.arange(10))])
+    with pytest.raises(ValueError, match="one each"):
+        embed(pixels(), (images(), np.arange(9)))
+    with pytest.raises(ValueError, match="list came"):
+        embed(keras.Model(two, [outputs, outputs]), images())
+    with pytest.raises(ValueError, match=r"shape \(10, 36, 1\) came"):
+        embed(keras.Model(two, keras.layers.Reshape((36, 1))(two)), images())

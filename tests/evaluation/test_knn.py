@@ -1,0 +1,122 @@
+import importlib
+
+import numpy as np
+import pytest
+
+from kerassl.evaluation import knn, knn_accuracy, knn_scores
+
+
+def problem(seed=0, bank=60, queries=25, dim=5, classes=4):
+    rng = np.random.default_rng(seed)
+    return (
+        rng.normal(size=(bank, dim)).astype("float32"),
+        rng.integers(0, classes, bank),
+        rng.normal(size=(queries, dim)).astype("float32"),
+    )
+
+
+def loop_scores(bank, labels, queries, k, temperature, classes):
+    """InstDisc section 3.4 in float64, one pair at a time."""
+    rows = []
+    for query in queries.astype("float64"):
+        cosines = [
+            query @ entry / np.sqrt((query @ query) * (entry @ entry)) for entry in bank.astype("float64")
+        ]
+        votes = np.zeros(classes)
+        for i in sorted(range(len(bank)), key=lambda i: -cosines[i])[:k]:
+            votes[labels[i]] += np.exp(cosines[i] / temperature)
+        rows.append(votes / votes.sum())
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("k, temperature", [(1, 0.1), (7, 0.07), (20, 0.5), (60, 1.0)])
+def test_scores_equal_the_loop(k, temperature):
+    bank, labels, queries = problem()
+    expected = loop_scores(bank, labels, queries, k, temperature, 4)
+    scores = knn_scores(bank, labels, queries, k, temperature)
+    np.testing.assert_allclose(scores, expected, atol=2e-5)
+    np.testing.assert_array_equal(knn(bank, labels, queries, k, temperature), expected.argmax(1))
+    np.testing.assert_allclose(
+        knn_scores(bank, labels, queries, k, temperature, chunk_size=3), scores, atol=1e-6
+    )
+
+
+def test_one_neighbour_is_the_nearest():
+    bank, labels, queries = problem()
+    cosine = queries @ (bank / np.linalg.norm(bank, axis=1, keepdims=True)).T
+    np.testing.assert_array_equal(knn(bank, labels, queries, k=1), labels[cosine.argmax(1)])
+    assert knn_accuracy(bank, labels, 3 * bank, labels, k=1) == 1.0
+
+
+def test_all_neighbours_at_high_temperature_give_the_class_prior():
+    bank, labels, queries = problem()
+    prior = np.bincount(labels) / len(labels)
+    np.testing.assert_allclose(
+        knn_scores(bank, labels, queries, k=60, temperature=1e6), [prior] * 25, atol=1e-5
+    )
+    assert (knn(bank, labels, queries, k=60, temperature=1e6) == prior.argmax()).all()
+
+
+def test_doubling_bank_and_k_changes_nothing():
+    bank, labels, queries = problem()
+    twice = knn(np.tile(bank, (2, 1)), np.tile(labels, 2), queries, k=14)
+    np.testing.assert_array_equal(twice, knn(bank, labels, queries, k=7))
+
+
+def test_classes_come_from_the_bank_and_not_from_the_test_labels():
+    bank, labels, queries = problem()
+    assert knn_scores(bank, labels, queries).shape == (25, 4)
+    assert knn_scores(bank, labels, queries, num_classes=9).shape == (25, 9)
+    predicted = knn(bank, labels, queries)
+    assert knn_accuracy(bank, labels, queries, np.full(25, 2)) == np.mean(predicted == 2)
+    assert knn_accuracy(bank, labels, queries, np.full(25, 7)) == 0.0
+
+
+def test_unlabelled_entries_are_left_out():
+    bank, labels, queries = problem()
+    some = np.where(np.arange(60) % 3 == 0, -1, labels)
+    kept = some >= 0
+    np.testing.assert_array_equal(knn(bank, some, queries), knn(bank[kept], labels[kept], queries))
+    answers = knn(bank, labels, queries)
+    assert knn_accuracy(bank, labels, queries, np.where(np.arange(25) < 20, -1, answers)) == 1.0
+
+
+def test_half_precision_scale_and_small_temperature():
+    bank, labels, queries = problem()
+    expected = knn(bank, labels, queries)
+    rounded = knn(
+        bank.astype("float16").astype("float32"), labels, queries.astype("float16").astype("float32")
+    )
+    np.testing.assert_array_equal(knn(bank.astype("float16"), labels, queries.astype("float16")), rounded)
+    np.testing.assert_array_equal(knn(1e15 * bank, labels, 1e-15 * queries), expected)
+    assert np.isfinite(knn_scores(bank, labels, queries, temperature=1e-3)).all()
+    assert np.isfinite(knn_scores(0 * bank, labels, queries)).all()
+
+
+def test_memory_is_bounded_by_the_chunk(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("kerassl.evaluation.knn"), "_CHUNK_ELEMENTS", 10)
+    bank, labels, queries = problem()
+    np.testing.assert_allclose(
+        knn_scores(bank, labels, queries), knn_scores(bank, labels, queries, chunk_size=25), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        ({"k": 61}, "between 1 and the number of labelled bank features, 60, but k=61"),
+        ({"k": 0}, "k=0"),
+        ({"temperature": 0}, "temperature must be positive"),
+        ({"num_classes": 2}, "class 3"),
+        ({"bank_labels": np.zeros(59, int)}, r"shape \(60,\)"),
+        ({"bank_labels": np.zeros(60)}, "integers"),
+        ({"bank_labels": np.full(60, -1)}, "All 60 labels are -1"),
+        ({"features": np.zeros((25, 4))}, "5 dimensions but the queries have 4"),
+        ({"features": np.zeros(25)}, r"\(number, dim\)"),
+        ({"features": np.full((25, 5), np.nan)}, "NaN"),
+    ],
+)
+def test_bad_knn_input(change, text):
+    bank, labels, queries = problem()
+    with pytest.raises(ValueError, match=text):
+        knn(**{"bank_features": bank, "bank_labels": labels, "features": queries, **change})

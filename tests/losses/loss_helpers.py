@@ -1,0 +1,202 @@
+"""Gradients on the three backends, and each loss written again as a NumPy float64 loop from its equation."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerassl import losses
+
+BACKEND = keras.backend.backend()
+
+
+@functools.cache
+def jax_value_and_grad(fn, arguments, compiled):
+    """Cached, so that the tests of one loss share its compilation."""
+    import jax
+
+    def total(*tensors):
+        value = fn(*tensors)
+        return value.sum(), value
+
+    run = jax.value_and_grad(total, argnums=tuple(range(arguments)), has_aux=True)
+    return jax.jit(run) if compiled else run
+
+
+def value_and_grad(fn, *arrays, compiled=BACKEND == "jax", dtype="float32", dynamic_batch=False):
+    """Returns the value of `fn(*arrays)` and the gradient of its sum for each array, zeros where detached."""
+    arrays = [np.asarray(a, "float32") for a in arrays]
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        def run(*tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                value = fn(*tensors)
+            grads = tape.gradient(value, tensors, unconnected_gradients="zero")
+            return value, grads
+
+        tensors = [tf.cast(a, dtype) for a in arrays]
+        if compiled:
+            run = tf.function(run, jit_compile=True)
+        if dynamic_batch:
+            shapes = [(None, *a.shape[1:]) for a in arrays]
+            run = tf.function(run, input_signature=[tf.TensorSpec(s, dtype) for s in shapes])
+        value, grads = run(*tensors)
+    elif BACKEND == "jax":
+        import jax.numpy as jnp
+
+        (_, value), grads = jax_value_and_grad(fn, len(arrays), compiled)(
+            *[jnp.asarray(a, dtype) for a in arrays]
+        )
+    else:
+        import torch
+
+        tensors = [torch.tensor(a).to(getattr(torch, dtype)).requires_grad_() for a in arrays]
+        value = fn(*tensors)
+        found = torch.autograd.grad(value.sum(), tensors, allow_unused=True)
+        grads = [torch.zeros_like(t) if g is None else g for g, t in zip(found, tensors, strict=True)]
+    numpy = [ops.convert_to_numpy(ops.cast(ops.stop_gradient(g), "float32")) for g in grads]
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    return ops.convert_to_numpy(ops.stop_gradient(value)), numpy
+
+
+@functools.cache
+def fast(loss):
+    """Returns `loss`, compiled as one piece on JAX, whose eager operations each compile on first use."""
+    if BACKEND != "jax":
+        return loss
+    import jax
+
+    compiled = functools.cache(lambda **kwargs: jax.jit(functools.partial(loss, **kwargs)))
+    return lambda *arrays, **kwargs: compiled(**kwargs)(*map(np.asarray, arrays))
+
+
+def finite_differences(fn, arrays, which, step=1e-5):
+    """Central differences of a float64 `fn(*arrays)` for argument number `which`."""
+    arrays = [np.array(a, "float64") for a in arrays]
+    grad = np.zeros_like(arrays[which])
+    for index in np.ndindex(grad.shape):
+        value = arrays[which][index]
+        arrays[which][index] = value + step
+        above = fn(*arrays)
+        arrays[which][index] = value - step
+        grad[index] = (above - fn(*arrays)) / (2 * step)
+        arrays[which][index] = value
+    return grad
+
+
+def unit(x):
+    return x / np.linalg.norm(x)
+
+
+def softmax(x):
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def nt_xent_reference(z1, z2, temperature=0.1):
+    rows = [unit(r) for r in (*z1, *z2)]
+    n = len(z1)
+    each = []
+    for i in range(2 * n):
+        positive = (i + n) % (2 * n)
+        scores = [rows[i] @ rows[k] / temperature for k in range(2 * n)]
+        others = np.array([scores[k] for k in range(2 * n) if k != i])
+        log_sum = others.max() + np.log(np.exp(others - others.max()).sum())
+        each.append(log_sum - scores[positive])
+    return np.mean(each)
+
+
+def barlow_twins_reference(z1, z2, redundancy_weight=0.005):
+    n, d = z1.shape
+    total = 0.0
+    for i in range(d):
+        for j in range(d):
+            a = (z1[:, i] - z1[:, i].mean()) / np.sqrt(z1[:, i].var() + 1e-5)
+            b = (z2[:, j] - z2[:, j].mean()) / np.sqrt(z2[:, j].var() + 1e-5)
+            c = sum(a[k] * b[k] for k in range(n)) / n
+            total += (1 - c) ** 2 if i == j else redundancy_weight * c**2
+    return total
+
+
+def negative_cosine_reference(p, z):
+    return -np.mean([unit(a) @ unit(b) for a, b in zip(p, z, strict=True)])
+
+
+def byol_reference(p, z):
+    return np.mean([np.sum((unit(a) - unit(b)) ** 2) for a, b in zip(p, z, strict=True)])
+
+
+def dino_reference(student, teacher, student_temperature=0.1):
+    terms = []
+    for u in range(len(teacher)):
+        for v in range(len(student)):
+            if u != v:
+                for b in range(student.shape[1]):
+                    log_s = np.log(softmax(student[v, b] / student_temperature))
+                    terms.append(-np.sum(teacher[u, b] * log_s))
+    return np.mean(terms)
+
+
+def masked_mse_reference(prediction, target, mask, normalize_target=False):
+    total = count = 0.0
+    for b, i in np.ndindex(mask.shape):
+        if mask[b, i]:
+            t = target[b, i]
+            if normalize_target:
+                t = (t - t.mean()) / np.sqrt(t.var(ddof=1) + 1e-6)
+            total += np.mean((prediction[b, i] - t) ** 2)
+            count += 1
+    return total / count
+
+
+def ssld_reference(student, teacher):
+    each = []
+    for a, b in zip(student, teacher, strict=True):
+        s, t = softmax(a), softmax(b)
+        each.append(0.5 * (np.sum(t * np.log(t / s)) + np.sum(s * np.log(s / t))))
+    return np.mean(each)
+
+
+def embeddings(rng, batch, dim=4):
+    return rng.normal(size=(batch, dim)), rng.normal(size=(batch, dim))
+
+
+def dino_inputs(rng, batch):
+    teacher = np.exp(rng.normal(size=(2, batch, 5)))
+    return rng.normal(size=(4, batch, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
+
+
+def patches(rng, batch):
+    mask = np.zeros((batch, 6))
+    mask[:, ::2] = 1
+    return rng.normal(size=(batch, 6, 4)), rng.normal(size=(batch, 6, 4)), mask
+
+
+@dataclass
+class Case:
+    """One loss: its inputs, its reference, and which of the inputs receive a gradient."""
+
+    loss: Callable
+    reference: Callable
+    inputs: Callable
+    live: tuple[int, ...]
+    has_reduction: bool = True
+    batch_axis: int = 0
+
+
+CASES = {
+    "nt_xent": Case(losses.nt_xent, nt_xent_reference, embeddings, (0, 1)),
+    "barlow_twins": Case(
+        losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False
+    ),
+    "negative_cosine": Case(losses.negative_cosine, negative_cosine_reference, embeddings, (0,)),
+    "byol": Case(losses.byol, byol_reference, embeddings, (0,)),
+    "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
+    "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
+    "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
+}

@@ -1,0 +1,180 @@
+"""What DESIGN asks of every method, on the backend that runs."""
+
+import keras
+import numpy as np
+import pytest
+from tiny_methods import METHODS, images, labels, make, ready_views, state
+
+import kerassl
+
+BACKEND = keras.backend.backend()
+# Eager PyTorch gains nothing from torch.compile here, and Keras leaves it off by default.
+JIT = BACKEND != "torch"
+
+
+def data(name, n=8, seed=0):
+    views = ready_views(name, n, seed)
+    return views[0] if name == "SSLD" else views
+
+
+def fit(model, name, epochs=1, n=8, batch_size=8, **kwargs):
+    return model.fit(
+        data(name, n), labels(n), batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0, **kwargs
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_trains_on_raw_images(name):
+    model = make(name)
+    before = state(model)
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=JIT)
+    # 20 = 8 + 8 + 4: the partial last batch trains, too.
+    history = model.fit(images(20), labels(20), batch_size=8, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert {"loss", "feature_std", "effective_rank", "probe_accuracy"} == set(history)
+    assert int(model.step) == 6 and int(model.total_steps) == 6 and int(model.steps_per_epoch) == 3
+    encoder = [v.path for v in model.encoder.trainable_variables]
+    after = state(model)
+    assert any(np.abs(after[path] - before[path]).max() > 1e-4 for path in encoder)
+    assert all(np.isfinite(value).all() for value in after.values())
+    assert tuple(model.predict(images(5), verbose=0).shape) == (5, model.feature_dim)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_evaluate_repeats_and_moves_nothing(name):
+    model = make(name)
+    model.compile()
+    before = state(model)
+    first = model.evaluate(images(), labels(), batch_size=8, verbose=0)
+    second = model.evaluate(images(), labels(), batch_size=8, verbose=0)
+    assert first == second
+    assert {"loss", "feature_std", "effective_rank", "probe_accuracy", "rankme"} == set(first)
+    assert all(np.isfinite(list(first.values())))
+    assert 1 <= first["rankme"] <= model.feature_dim + 1e-3
+    for path, value in state(model).items():
+        np.testing.assert_array_equal(value, before[path], err_msg=path)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_mixed_bfloat16_trains_with_a_float32_loss(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make(name, views=None)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=JIT)
+    loss, _ = model.forward_pass((data(name), labels(8)), training=True)
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    history = fit(model, name, epochs=2)
+    assert np.isfinite(history.history["loss"]).all()
+    assert all(v.dtype == "float32" for v in model.trainable_variables)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_saved_model_continues_bit_for_bit(name, tmp_path):
+    model = make(name, views=None)
+    model.compile(kerassl.optimizers.AdamW(1e-2))
+    fit(model, name, epochs=1, n=16)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    for value, other in zip(state(model).values(), state(loaded).values(), strict=True):
+        np.testing.assert_array_equal(value, other)
+    fit(model, name, epochs=2, n=16, initial_epoch=1)
+    fit(loaded, name, epochs=2, n=16, initial_epoch=1)
+    assert int(loaded.step) == 4
+    for (where, value), other in zip(state(model).items(), state(loaded).values(), strict=True):
+        np.testing.assert_array_equal(value, other, err_msg=where)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_probe_never_moves_the_method(name):
+    states = []
+    for num_classes in (None, 3):
+        model = make(name, views=None, num_classes=num_classes)
+        model.compile(keras.optimizers.SGD(0.1, global_clipnorm=0.1))
+        fit(model, name, epochs=2)
+        states.append([keras.ops.convert_to_numpy(v) for v in model.trainable_variables])
+    for without, with_probe in zip(*states, strict=True):
+        np.testing.assert_array_equal(without, with_probe)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_unlabelled_images_train_and_leave_the_probe_alone(name):
+    model = make(name, views=None)
+    model.compile(keras.optimizers.SGD(0.1))
+    kernel = keras.ops.convert_to_numpy(model.probe.kernel)
+    model.fit(data(name), np.full(8, -1), batch_size=8, verbose=0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.probe.kernel), kernel)
+    unlabelled = (data(name),) if isinstance(data(name), tuple) else data(name)
+    history = model.fit(
+        unlabelled[0] if isinstance(unlabelled, tuple) else unlabelled, batch_size=8, verbose=0
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    assert "probe_accuracy" not in history.history
+
+
+@pytest.mark.parametrize("name", ("BYOL", "DINO"))
+def test_state_moves_once_per_optimizer_update(name):
+    model = make(name, views=None)
+    model.compile(keras.optimizers.SGD(0.5, gradient_accumulation_steps=2))
+    teacher = [keras.ops.convert_to_numpy(v) for v in model.teacher_encoder.weights]
+    fit(model, name, n=8, batch_size=8)
+    for before, variable in zip(teacher, model.teacher_encoder.weights, strict=True):
+        if "moving" not in variable.path:
+            np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(variable), err_msg=variable.path)
+    assert int(model.step) == 1 and int(model.optimizer.iterations) == 0
+    if name == "DINO":
+        assert not keras.ops.convert_to_numpy(model.center).any()
+    fit(model, name, n=24, batch_size=8)
+    assert int(model.step) == 4 and int(model.optimizer.iterations) == 2 and int(model.updates) == 2
+    kernels = [v for v in model.teacher_encoder.weights if "kernel" in v.path]
+    assert any(
+        np.abs(keras.ops.convert_to_numpy(v) - b).max() > 0 for v, b in zip(kernels, teacher, strict=False)
+    )
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras: steps_per_execution must be 1 on PyTorch")
+def test_steps_per_execution_changes_nothing():
+    states = []
+    for steps in (1, 3):
+        model = make("BYOL", views=None)
+        model.compile(keras.optimizers.SGD(0.1), steps_per_execution=steps)
+        fit(model, "BYOL", epochs=2, n=32)
+        states.append(state(model))
+    assert int(model.step) == 8
+    for path, value in states[0].items():
+        np.testing.assert_allclose(states[1][path], value, atol=1e-6, err_msg=path)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_clipping_bounds_the_update(name):
+    model = make(name, views=None)
+    model.compile(keras.optimizers.SGD(1.0, global_clipnorm=1e-3))
+    before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    fit(model, name)
+    moved = [
+        keras.ops.convert_to_numpy(v) - b for v, b in zip(model.trainable_variables, before, strict=True)
+    ]
+    assert 0 < np.sqrt(sum(np.sum(np.square(m)) for m in moved)) <= 1.01e-3
+
+
+@pytest.mark.parametrize("channels", (1, 4))
+def test_other_numbers_of_channels(channels):
+    encoder = kerassl.backbones.resnet18((16, 16, channels), stem="small", width=4)
+    model = kerassl.methods.SimCLR(encoder, projection_dim=8)
+    model.compile(keras.optimizers.SGD(0.1))
+    batch = np.random.default_rng(0).integers(0, 256, (8, 16, 16, channels)).astype("uint8")
+    assert np.isfinite(model.fit(batch, batch_size=8, verbose=0).history["loss"]).all()
+
+
+def test_two_steps_and_two_samples_see_different_views():
+    model = make("SimCLR")
+    seen = {}
+    for step in (0, 1):
+        rng = kerassl.engine.StepSeed(0, step)
+        same = np.repeat(images(1), 4, axis=0)
+        seen[step] = [keras.ops.convert_to_numpy(view) for view in model.views(same, seed=rng)]
+    assert np.abs(seen[0][0] - seen[1][0]).max() > 0.1
+    assert np.abs(seen[0][0] - seen[0][1]).max() > 0.1
+    assert len({view.tobytes() for view in seen[0][0]}) == 4

@@ -1,0 +1,75 @@
+import keras
+import numpy as np
+import pytest
+from tiny_methods import images, make, ready_views, tiny_encoder
+
+import kerassl
+
+
+def numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def test_the_loss_is_the_papers_on_jointly_normalised_views():
+    model = make("SimCLR", views=None, temperature=0.3)
+    views = ready_views("SimCLR")
+    z = numpy(model.projector(model.encoder(np.concatenate(views), training=True), training=True))
+    z = z.astype("float64") / np.linalg.norm(z, axis=1, keepdims=True)
+    total = 0.0
+    for i in range(16):
+        similar = np.array([z[i] @ z[k] / 0.3 for k in range(16)])
+        others = [k for k in range(16) if k != i]
+        total += -similar[(i + 8) % 16] + np.log(np.sum(np.exp(similar[others])))
+    terms, aux = model.loss_terms(views, None, training=True)
+    assert float(terms["nt_xent"]) == pytest.approx(total / 16, rel=1e-5)
+    assert tuple(aux["features"].shape) == (8, 16)
+
+
+def test_temperature_reaches_the_loss():
+    views = ready_views("SimCLR")
+    values = [
+        float(make("SimCLR", views=None, temperature=t).loss_terms(views, None, training=True)[0]["nt_xent"])
+        for t in (0.1, 0.5)
+    ]
+    assert abs(values[0] - values[1]) > 0.1
+
+
+@pytest.mark.parametrize("temperature", (0, -1.0))
+def test_bad_temperature(temperature):
+    with pytest.raises(ValueError, match="temperature must be > 0"):
+        make("SimCLR", temperature=temperature)
+
+
+def test_the_head_is_the_papers():
+    model = kerassl.methods.SimCLR(tiny_encoder())
+    names = [(v.path.split("/")[-1], tuple(v.shape)) for v in model.projector.weights]
+    assert names[0] == ("kernel", (16, 16)) and ("kernel", (16, 128)) in names
+    assert "bias" not in [name for name, _ in names]
+    # The last batch norm has a scale and no offset.
+    assert [name for name, _ in names].count("gamma") == 2 and [name for name, _ in names].count("beta") == 1
+    assert make("SimCLR", projection_layers=1).projector.count_params() < model.projector.count_params()
+
+
+def test_permuting_the_batch_changes_nothing():
+    model = make("SimCLR", views=None)
+    order = np.random.default_rng(0).permutation(8)
+    a, b = ready_views("SimCLR")
+    first, _ = model.loss_terms((a, b), None, training=True)
+    second, _ = model.loss_terms((a[order], b[order]), None, training=True)
+    assert float(first["nt_xent"]) == pytest.approx(float(second["nt_xent"]), rel=1e-5)
+
+
+def test_one_optimizer_step_lowers_the_loss_on_the_same_views():
+    model = make("SimCLR", views=None)
+    model.compile(keras.optimizers.SGD(0.05))
+    history = model.fit(ready_views("SimCLR"), batch_size=8, epochs=5, shuffle=False, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_seed_and_step_determine_the_run():
+    losses = []
+    for seed in (0, 0, 1):
+        model = make("SimCLR", seed=seed)
+        model.compile(keras.optimizers.SGD(0.1))
+        losses.append(model.fit(images(16), batch_size=8, shuffle=False, verbose=0).history["loss"][0])
+    assert losses[0] == losses[1] != losses[2]

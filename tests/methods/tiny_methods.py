@@ -1,0 +1,84 @@
+"""The six methods, made small enough to train in a test."""
+
+import keras
+import numpy as np
+
+import kerassl
+
+SHAPE = (16, 16, 3)
+METHODS = ("SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "SSLD")
+
+
+def tiny_encoder(width=4):
+    """A residual network with batch norm, from 16 px images to 4 * width features."""
+    inputs = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(inputs)
+    x = kerassl.engine.batch_norm()(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.Conv2D(4 * width, 3, strides=2, padding="same", use_bias=False)(x)
+    x = kerassl.engine.batch_norm()(x)
+    x = keras.layers.ReLU()(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def tiny_vit(**kwargs):
+    """A ViT of 16 patches."""
+    return kerassl.backbones.vit(SHAPE, patch_size=4, hidden_dim=16, depth=2, num_heads=2, **kwargs)
+
+
+def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs):
+    """The method `name`, with small heads."""
+    keras.utils.set_random_seed(weights_seed)
+    common = {"views": views, "num_classes": num_classes, "seed": seed}
+    if name == "SSLD":
+        teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
+        return kerassl.distillation.SSLD(teacher, tiny_encoder(3), **{**common, **kwargs})
+    if name == "DINO":
+        if views == "default":
+            common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
+        small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
+        return kerassl.methods.DINO(tiny_vit(), **{**common, **small, **kwargs})
+    if name == "MAE":
+        small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
+        return kerassl.methods.MAE(tiny_vit(), **{**common, **small, **kwargs})
+    small = {
+        "SimCLR": {"projection_dim": 8},
+        "BarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
+        "BYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
+    }[name]
+    return getattr(kerassl.methods, name)(tiny_encoder(), **{**common, **small, **kwargs})
+
+
+def images(n=24, seed=0):
+    """uint8 images with structure: one random colour gradient each."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(0, 1, 16)[None, :, None, None]
+    low, high = rng.uniform(0, 255, (2, n, 1, 1, 3))
+    noise = rng.normal(0, 10, (n, *SHAPE))
+    return np.clip(low + (high - low) * ramp + noise, 0, 255).astype("uint8")
+
+
+def labels(n=24):
+    """Three classes."""
+    return (np.arange(n) % 3).astype("int32")
+
+
+def ready_views(name, n=8, seed=0):
+    """Normalised views as the method takes them with `views=None`, float32."""
+    rng = np.random.default_rng(seed)
+
+    def view(size=16):
+        return rng.normal(size=(n, size, size, 3)).astype("float32")
+
+    if name == "MAE":
+        return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
+    if name == "DINO":
+        return view(), view(), view(8), view(8)
+    if name == "SSLD":
+        return (view(),)
+    return view(), view()
+
+
+def state(model):
+    """All of a model's weights, by path, as arrays."""
+    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.weights}

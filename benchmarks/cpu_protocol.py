@@ -1,6 +1,6 @@
 """The CPU learning protocol: 10,000 CIFAR-10 images, 20 epochs, kNN of the last epoch.
 
-    python -m benchmarks.cpu_protocol --data=cifar10_jpeg.npz --method=simclr --output=benchmarks/results/...json
+    python -m benchmarks.cpu_protocol --data=cifar10_jpeg.npz --method=simclr --output=simclr.json
 
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
 (DINO and MAE: a small ViT of patch 4); batch 256; kNN with k=20, cosine, T=0.1 (the InstDisc vote).

@@ -12,8 +12,11 @@ FORMATS = ("tf_saved_model", "onnx", "keras")
 
 
 def export_encoder(
-    model, path, format: str = "tf_saved_model", image_size: int | tuple[int, int] | None = None
-):
+    model: keras.Model,
+    path: str | os.PathLike,
+    format: str = "tf_saved_model",
+    image_size: int | tuple[int, int] | None = None,
+) -> pathlib.Path:
     """Writes a trained model's encoder with resizing and normalisation baked in.
 
     SavedModel and ONNX files are made by TensorFlow whatever the backend; on JAX and torch a second
@@ -69,7 +72,7 @@ def export_encoder(
     return path
 
 
-def exportable_encoder(model, image_size=None) -> keras.Model:
+def exportable_encoder(model: keras.Model, image_size: int | tuple[int, int] | None = None) -> keras.Model:
     """A functional model from raw uint8 images to the embedding of `model`, sharing its weights."""
     encoder = model.embedding_encoder
     if image_size is None:
@@ -89,7 +92,7 @@ def exportable_encoder(model, image_size=None) -> keras.Model:
     return keras.Model(images, features, name="encoder")
 
 
-def write(encoder: keras.Model, path, format: str) -> None:
+def write(encoder: keras.Model, path: str | os.PathLike, format: str) -> None:
     """Writes SavedModel or ONNX on the TensorFlow backend."""
     if format == "onnx":
         for package in ("onnx", "tf2onnx"):

@@ -1,10 +1,13 @@
 """`SSLModel`, the one base class of every method: it knows no backend and no method."""
 
+import os
+import pathlib
 import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
 
 from kerassl import data as data_room
 from kerassl import engine, evaluation
@@ -48,7 +51,7 @@ class SSLModel(engine.Step, keras.Model):
         self,
         encoder: keras.Model,
         *,
-        views,
+        views: tuple | None,
         default_views: tuple[str, str],
         terms: tuple[str, ...],
         num_classes: int | None = None,
@@ -63,7 +66,7 @@ class SSLModel(engine.Step, keras.Model):
         self.num_classes = num_classes
         self.seed = seed
 
-        def counter(name):
+        def counter(name: str):
             return self.add_weight(name=name, shape=(), dtype="int32", initializer="zeros", trainable=False)
 
         self.step = counter("step")
@@ -78,24 +81,26 @@ class SSLModel(engine.Step, keras.Model):
         self.rankme = evaluation.RankMe(self.feature_dim, name="rankme")
         self.built = True
 
-    def loss_terms(self, views, labels, training: bool):
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
         """Returns `({name: scalar}, aux)`; every method writes its own."""
         raise NotImplementedError(f"{type(self).__name__} must define `loss_terms(views, labels, training)`.")
 
-    def after_update(self, aux) -> None:
+    def after_update(self, aux: dict) -> None:
         """Moves the method's state after an optimizer update; a method without state has none to move."""
 
-    def gather(self, tensor):
+    def gather(self, tensor: KerasTensor) -> KerasTensor:
         """The tensor of the global batch: all replicas' rows, with gradients. Identity on one device."""
         return engine.gather(tensor)
 
     @property
-    def updates(self):
+    def updates(self) -> KerasTensor:
         """Optimizer updates done so far, an int32 scalar: the clock of the schedules."""
         return self.step // self._batches_per_update
 
     @property
-    def total_updates(self):
+    def total_updates(self) -> KerasTensor:
         """Optimizer updates of the whole run as `fit` announced it, an int32 scalar; endless if unknown."""
         updates = self.total_steps // self._batches_per_update
         return ops.where(updates > 0, updates, np.iinfo("int32").max)
@@ -109,18 +114,19 @@ class SSLModel(engine.Step, keras.Model):
         """The network whose features `call` returns and `export_encoder` writes."""
         return self.encoder
 
-    def encode(self, encoder: keras.Model, images, training: bool):
+    def encode(self, encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
         """Features `(batch, dim)` of normalised images; a feature map is average-pooled."""
-        features = encoder(images, training=training)
+        run = self.compile_part if not synchronizes(encoder) else lambda function: function
+        features = run(lambda batch: encoder(batch, training=training))(images)
         return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
 
-    def call(self, images, training: bool = False):
+    def call(self, images: KerasTensor, training: bool = False) -> KerasTensor:
         """The embedding of raw images: resized and normalised as the views do, then encoded in eval mode."""
         if self.views is not None:
             images = self.views.preprocess(images)
         return ops.cast(self.encode(self.embedding_encoder, images, training=False), "float32")
 
-    def forward_pass(self, data, training: bool):
+    def forward_pass(self, data: tuple, training: bool) -> tuple[KerasTensor, dict]:
         """Loss and everything that a step needs to remember; called by the engine."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         if labels is not None:
@@ -130,7 +136,9 @@ class SSLModel(engine.Step, keras.Model):
         rng = engine.StepSeed(self.seed, step, engine.replica_id())
         if training:
             self._rekey_generators(rng)
-        views = images if self.views is None else self.views(images, seed=rng)
+        views = images
+        if self.views is not None:
+            views = self.compile_part(lambda batch: self.views(batch, seed=rng))(images)
         terms, aux = self.loss_terms(views, labels, training)
         self._check_terms(terms)
         loss = sum(ops.cast(value, "float32") for value in terms.values())
@@ -148,8 +156,8 @@ class SSLModel(engine.Step, keras.Model):
             record["updates"] = ops.cast(self.optimizer.iterations, "int32") + 0
         return loss, record
 
-    def finish_update(self, record) -> None:
-        """Moves the method's state, the probe and the step counter after the optimizer; called by the engine."""
+    def finish_update(self, record: dict) -> None:
+        """Moves the method's state, the probe and the step counter; called after the optimizer."""
 
         def move():
             self.after_update(record["aux"])
@@ -164,7 +172,7 @@ class SSLModel(engine.Step, keras.Model):
             move()
         self.step.assign_add(1)
 
-    def logs(self, record, training: bool) -> dict:
+    def logs(self, record: dict, training: bool) -> dict:
         """Adds a batch to the metrics and returns the running means; called by the engine."""
         features, labels = record["features"], record["labels"]
         hits = record["probe_hits"] if training else self._probe_hits(record)
@@ -187,7 +195,7 @@ class SSLModel(engine.Step, keras.Model):
         return {metric.name: metric.result() for metric in shown}
 
     def get_metrics_result(self) -> dict:
-        """The running means; RankMe is left to `evaluate`, since its eigenvalues are slow to take in every step."""
+        """The running means; RankMe is left to `evaluate`: its eigenvalues are too slow for every step."""
         hidden = {id(self.rankme)}
         if len(self.term_means) == 1:
             hidden.add(id(self.term_means[0]))
@@ -195,7 +203,7 @@ class SSLModel(engine.Step, keras.Model):
             hidden.add(id(self.probe_accuracy))
         return {metric.name: metric.result() for metric in self.metrics if id(metric) not in hidden}
 
-    def compile(self, optimizer=None, **kwargs) -> None:
+    def compile(self, optimizer: keras.optimizers.Optimizer | str | None = None, **kwargs) -> None:
         """Chooses the optimizer; the losses are the method's own.
 
         Args:
@@ -209,19 +217,31 @@ class SSLModel(engine.Step, keras.Model):
         for given in ("loss", "metrics", "loss_weights", "weighted_metrics"):
             if kwargs.get(given) is not None:
                 raise ValueError(
-                    f"compile({given}=...) does not apply to {type(self).__name__}: the loss is the method's own. "
-                    "Choose its terms by the constructor's arguments; follow the run with `num_classes=` "
-                    "(online probe) and kerassl.callbacks."
+                    f"compile({given}=...) does not apply to {type(self).__name__}: the loss is the method's "
+                    "own. Choose its terms by the constructor's arguments; follow the run with the online "
+                    "probe (`num_classes=`) and kerassl.callbacks."
                 )
-        super().compile(optimizer=AdamW(1e-3) if optimizer is None else optimizer, **kwargs)
+        jit_compile = self.resolve_jit(
+            kwargs.pop("jit_compile", "auto"), kwargs.get("steps_per_execution", 1)
+        )
+        optimizer = AdamW(1e-3) if optimizer is None else optimizer
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         # Built now: a variable made while the step is traced would be made anew in every step.
         self.optimizer.build(self.trainable_variables)
         for layer in self._flatten_layers(include_self=False):
             layer.built = layer.built or not layer.weights
 
     def fit(
-        self, x=None, y=None, *, batch_size=None, epochs=1, initial_epoch=0, steps_per_epoch=None, **kwargs
-    ):
+        self,
+        x: object = None,
+        y: object = None,
+        *,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        **kwargs,
+    ) -> keras.callbacks.History:
         """Trains; as `keras.Model.fit`, with the data checked and the schedules told how long the run is.
 
         Args:
@@ -246,21 +266,22 @@ class SSLModel(engine.Step, keras.Model):
         data_room.check_data(
             x, y, batch_size=batch_size, num_classes=self.num_classes, views=self.views is None
         )
+        done = int(ops.convert_to_numpy(self.step))
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
         if length is None:
             warnings.warn(
                 "The dataset does not say how many batches it has, so schedules that run over the whole "
-                "training (EMA momentum, temperatures) stay at their first value. Pass steps_per_epoch=, or use "
-                "tf.data.experimental.assert_cardinality.",
+                "training (EMA momentum, temperatures) stay at their first value. Pass steps_per_epoch=, or "
+                "use tf.data.experimental.assert_cardinality.",
                 stacklevel=2,
             )
         else:
-            done = int(ops.convert_to_numpy(self.step))
             self.steps_per_epoch.assign(length)
             self.total_steps.assign(done + max(epochs - initial_epoch, 0) * length)
         if isinstance(x, data_room.ImageDataset):
             # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
             kwargs.setdefault("shuffle", False)
+            x.epoch = done // length
         return super().fit(
             x,
             y,
@@ -271,7 +292,9 @@ class SSLModel(engine.Step, keras.Model):
             **kwargs,
         )
 
-    def evaluate(self, x=None, y=None, *, return_dict: bool = True, **kwargs):
+    def evaluate(
+        self, x: object = None, y: object = None, *, return_dict: bool = True, **kwargs
+    ) -> dict | list:
         """Loss terms, probe accuracy, feature statistics and RankMe over a dataset.
 
         Args:
@@ -290,7 +313,12 @@ class SSLModel(engine.Step, keras.Model):
         logs["rankme"] = float(ops.convert_to_numpy(self.rankme.result()))
         return logs if return_dict else list(logs.values())
 
-    def export_encoder(self, path, format: str = "tf_saved_model", image_size=None):
+    def export_encoder(
+        self,
+        path: str | os.PathLike,
+        format: str = "tf_saved_model",
+        image_size: int | tuple[int, int] | None = None,
+    ) -> pathlib.Path:
         """Writes the encoder for use elsewhere; see `kerassl.export.export_encoder`."""
         from kerassl.export import export_encoder
 
@@ -315,14 +343,14 @@ class SSLModel(engine.Step, keras.Model):
                 config[key] = keras.saving.deserialize_keras_object(value)
         return cls(**config)
 
-    def _rekey_generators(self, rng) -> None:
+    def _rekey_generators(self, rng: engine.StepSeed) -> None:
         """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""
         views = {id(v) for v in self.views.variables} if self.views is not None else set()
         for variable in self.non_trainable_variables:
             if variable.name == "seed_generator_state" and id(variable) not in views:
                 variable.assign(ops.cast(rng.next(), variable.dtype))
 
-    def _check_terms(self, terms) -> None:
+    def _check_terms(self, terms: dict) -> None:
         names = tuple(mean.name for mean in self.term_means)
         if tuple(terms) != names:
             raise ValueError(
@@ -330,17 +358,17 @@ class SSLModel(engine.Step, keras.Model):
                 f"declared terms={names}. Give both the same names in the same order."
             )
 
-    def _probing(self, record) -> bool:
+    def _probing(self, record: dict) -> bool:
         return self.probe is not None and record["labels"] is not None and record["features"] is not None
 
-    def _probe_hits(self, record):
+    def _probe_hits(self, record: dict):
         if not self._probing(record):
             return None
         prediction = ops.argmax(self.probe(record["features"]), axis=-1)
         return ops.cast(ops.equal(ops.cast(prediction, "int32"), record["labels"]), "float32")
 
 
-def assign_if(condition, variables, update) -> None:
+def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None]) -> None:
     """Runs `update()`, then keeps what it assigned to `variables` only where `condition` holds.
 
     Args:
@@ -355,6 +383,11 @@ def assign_if(condition, variables, update) -> None:
         new = scope.get_current_value(variable)
         if new is not None and new is not old:
             variable.assign(ops.where(condition, new, old))
+
+
+def synchronizes(encoder: keras.Model) -> bool:
+    """Whether a layer of the encoder talks to other replicas in its forward pass."""
+    return any(getattr(layer, "synchronized", False) for layer in encoder._flatten_layers())
 
 
 def feature_dim(encoder: keras.Model) -> int:
@@ -373,7 +406,9 @@ def feature_dim(encoder: keras.Model) -> int:
     )
 
 
-def choose_views(views, default_views, encoder, options):
+def choose_views(
+    views: tuple | None, default_views: tuple[str, str], encoder: keras.Model, options: dict
+) -> keras.layers.Layer | None:
     """The views layer that a constructor's `views` argument means; `None` stays `None`."""
     if views is None or isinstance(views, keras.layers.Layer):
         return views

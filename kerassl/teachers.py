@@ -1,7 +1,7 @@
 """Teachers: copies of a student that follow it by an exponential moving average (EMA)."""
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 
 def make_teacher(student: keras.Model, name: str = "teacher") -> keras.Model:
@@ -38,7 +38,7 @@ def make_teacher(student: keras.Model, name: str = "teacher") -> keras.Model:
     return teacher
 
 
-def update_teacher(teacher: keras.Model, student: keras.Model, momentum) -> None:
+def update_teacher(teacher: keras.Model, student: keras.Model, momentum: float | KerasTensor) -> None:
     """Moves the teacher: `teacher <- momentum * teacher + (1 - momentum) * student`.
 
     Only what the student learns is averaged. Running batch-norm statistics stay the teacher's own,

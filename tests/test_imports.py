@@ -9,7 +9,7 @@ import keras
 CODE = """
 import sys
 import kerassl
-heavy = {"tensorflow", "torch", "jax", "sklearn", "matplotlib", "PIL", "tensorflow_datasets", "keras_hub", "keras_cv"}
+heavy = {"tensorflow", "torch", "jax", "sklearn", "matplotlib", "PIL", "tensorflow_datasets"}
 print(sorted(heavy & set(sys.modules)))
 """
 

@@ -26,7 +26,7 @@ class TokenDecoder(keras.Model):
     Example:
         >>> import numpy as np
         >>> from kerassl.backbones import TokenDecoder
-        >>> decoder = TokenDecoder(input_dim=8, output_dim=12, grid=(2, 2), hidden_dim=16, depth=1, num_heads=2)
+        >>> decoder = TokenDecoder(8, output_dim=12, grid=(2, 2), hidden_dim=16, depth=1, num_heads=2)
         >>> restore = np.array([[2, 0, 3, 1]])
         >>> tuple(decoder(np.zeros((1, 1 + 2, 8), "float32"), restore).shape)
         (1, 4, 12)

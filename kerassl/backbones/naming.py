@@ -8,6 +8,14 @@ def unique_name(prefix: str) -> str:
 
     Args:
         prefix: the name wanted.
+
+    Returns:
+        A name that no earlier call returned.
+
+    Example:
+        >>> from kerassl.backbones.naming import unique_name
+        >>> unique_name("my_net"), unique_name("my_net")
+        ('my_net', 'my_net_1')
     """
     uid = keras.backend.get_uid(prefix)
     return prefix if uid == 1 else f"{prefix}_{uid - 1}"

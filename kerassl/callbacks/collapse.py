@@ -39,7 +39,8 @@ class CollapseGuard(keras.callbacks.Callback):
                 return f"{name} is {float(logs[name])}"
         std, rank = float(logs.get("feature_std", 1.0)), float(logs.get("effective_rank", math.inf))
         if std < self.min_std:
-            return f"every image gets nearly the same embedding: feature_std is {std:.3g}, below {self.min_std:g}"
+            what = "every image gets nearly the same embedding"
+            return f"{what}: feature_std is {std:.3g}, below {self.min_std:g}"
         if rank < self.min_rank:
             return f"the embeddings lie on a line: effective_rank is {rank:.3g}, below {self.min_rank:g}"
         return None
@@ -54,8 +55,8 @@ class CollapseGuard(keras.callbacks.Callback):
         self.bad_epochs = self.bad_epochs + 1 if problem else 0
         if problem and (self.bad_epochs >= self.patience or " is nan" in problem or " is inf" in problem):
             self.reason = (
-                f"Training stopped after epoch {epoch + 1}: {problem}. Try a lower learning rate, a longer warm-up, "
-                "a larger batch, or float32; see docs/collapse.md."
+                f"Training stopped after epoch {epoch + 1}: {problem}. Try a lower learning rate, a longer "
+                "warm-up, a larger batch, or float32; see docs/collapse.md."
             )
             print(f"\n{self.reason}")
             self.model.stop_training = True

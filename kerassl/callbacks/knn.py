@@ -30,7 +30,13 @@ class KNNAccuracy(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, bank, queries, k: int = 20, temperature: float = 0.1, every: int = 1, batch_size: int = 256
+        self,
+        bank: object,
+        queries: object,
+        k: int = 20,
+        temperature: float = 0.1,
+        every: int = 1,
+        batch_size: int = 256,
     ):
         super().__init__()
         if k < 1 or temperature <= 0 or every < 1:

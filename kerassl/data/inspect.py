@@ -1,11 +1,12 @@
 """What can be known of a dataset before training: its length and its first batch."""
 
 import keras
+from keras import KerasTensor
 
 from kerassl.data.validation import validate_batch
 
 
-def num_batches(x, batch_size: int = 32) -> int | None:
+def num_batches(x: object, batch_size: int = 32) -> int | None:
     """Number of batches of one pass over anything that `fit` takes, or `None` if it does not say.
 
     Args:
@@ -34,7 +35,13 @@ def num_batches(x, batch_size: int = 32) -> int | None:
         return None
 
 
-def check_data(x, y=None, batch_size: int | None = None, num_classes: int | None = None, views: bool = False):
+def check_data(
+    x: object,
+    y: object = None,
+    batch_size: int | None = None,
+    num_classes: int | None = None,
+    views: bool = False,
+) -> None:
     """Raises `ValueError` for data that cannot be trained on.
 
     Arrays are checked whole. Of a dataset that can be asked for a batch without being used up, the
@@ -77,8 +84,8 @@ def check_data(x, y=None, batch_size: int | None = None, num_classes: int | None
             )
         if labels is not None and len(labels.shape) == 4:
             raise ValueError(
-                "A batch is (images, images): Keras would take the second view for labels. Give ready views as "
-                "((view1, view2), labels) or ((view1, view2),), and make the model with views=None."
+                "A batch is (images, images): Keras would take the second view for labels. Give ready views "
+                "as ((view1, view2), labels) or ((view1, view2),), and make the model with views=None."
             )
         validate_batch(images, labels, num_classes)
         first = images
@@ -86,7 +93,7 @@ def check_data(x, y=None, batch_size: int | None = None, num_classes: int | None
         raise ValueError("The batches hold one image; at least two are needed. Raise batch_size.")
 
 
-def check_views(views, labels) -> None:
+def check_views(views: tuple | None, labels: KerasTensor | None) -> None:
     """Raises `ValueError` unless a batch holds a tuple of views."""
     if not isinstance(views, (tuple, list)):
         hint = ""
@@ -98,6 +105,6 @@ def check_views(views, labels) -> None:
         )
 
 
-def is_array(x) -> bool:
+def is_array(x: object) -> bool:
     """Whether `x` is one array or tensor."""
     return hasattr(x, "shape") and hasattr(x, "dtype") and not hasattr(x, "__next__")

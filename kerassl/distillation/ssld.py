@@ -10,7 +10,7 @@ Backbones", arXiv 2103.05959. Official code: PaddlePaddle/PaddleClas, `ppcls/los
 """
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import ssld
@@ -32,11 +32,13 @@ class SSLD(SSLModel):
             With a classifier as teacher, a student with as many outputs is trained on them directly;
             any other gets a linear head.
         views: `"default"` (random crop and flip), a recipe's name, a one-view layer, or `None` for data
-            that holds one ready view.
+            that holds one ready view, as `((view,), labels)`.
         num_classes: number of classes for the online probe; `None` for none.
         temperature: divides both logits; > 0. The official code uses 1.
         teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what a classifier
             teacher was trained on, if that differs from the student's views.
+        standardize: whether the teacher's outputs are standardised over the batch; `None` does so for a
+            self-supervised teacher.
         seed: Python integer that keys all randomness of the run.
         name: name of the model.
 
@@ -55,11 +57,11 @@ class SSLD(SSLModel):
         self,
         teacher: keras.Model,
         student: keras.Model,
-        views="default",
+        views: tuple | None = "default",
         num_classes: int | None = None,
         *,
         temperature: float = 1.0,
-        teacher_preprocess=None,
+        teacher_preprocess: keras.layers.Layer | None = None,
         standardize: bool | None = None,
         seed: int = 0,
         name: str | None = None,
@@ -88,11 +90,14 @@ class SSLD(SSLModel):
         if self.standardize or num_logits != self.feature_dim:
             self.head = mlp(self.feature_dim, (), num_logits, output_bias=True, name="head")
 
-    def loss_terms(self, views, labels, training: bool):
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
         """Half the symmetric KL divergence between the two softmaxes."""
-        features = self.encode(self.encoder, views, training)
+        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        features = self.encode(self.encoder, view, training)
         logits = features if self.head is None else self.head(features, training=training)
-        targets = self.encode(self.teacher, self._teacher_images(views), training=False)
+        targets = self.encode(self.teacher, self._teacher_images(view), training=False)
         targets = ops.stop_gradient(ops.cast(targets, "float32"))
         if self.standardize:
             everyone = self.gather(targets)
@@ -114,15 +119,15 @@ class SSLD(SSLModel):
             "standardize": self.standardize,
         }
 
-    def _teacher_images(self, views):
-        """The student's views as the teacher expects them: same pixels, its own size and normalisation."""
+    def _teacher_images(self, view: tuple | None):
+        """The student's view as the teacher expects them: same pixels, its own size and normalisation."""
         if self.teacher_preprocess is None or self.views is None:
-            return views
+            return view
         mine, its = self.views.preprocess, self.teacher_preprocess
         if (
             mine.get_config().keys() == its.get_config().keys()
             and all(getattr(mine.normalize, key) == getattr(its.normalize, key) for key in ("mean", "std"))
             and mine.size == its.size
         ):
-            return views
-        return its(255.0 * mine.normalize.invert(views))
+            return view
+        return its(255.0 * mine.normalize.invert(view))

@@ -5,6 +5,7 @@ JAX compiles the step over the global batch, so its tensors are global already. 
 """
 
 import keras
+from keras import KerasTensor
 
 
 def _context():
@@ -33,7 +34,7 @@ def num_replicas() -> int:
     return context.num_replicas_in_sync
 
 
-def replica_id():
+def replica_id() -> int | KerasTensor:
     """Index of this replica, in 0..num_replicas()-1."""
     context = _context()
     if context is None:
@@ -43,7 +44,7 @@ def replica_id():
     return context.replica_id_in_sync_group
 
 
-def gather(tensor):
+def gather(tensor: KerasTensor) -> KerasTensor:
     """Concatenates a tensor of every replica along the batch axis; gradients sum back to their owner.
 
     Args:
@@ -68,7 +69,7 @@ def gather(tensor):
     return context.all_gather(tensor, axis=0)
 
 
-def replica_mean(tensor):
+def replica_mean(tensor: KerasTensor) -> KerasTensor:
     """Mean of a tensor over replicas, without gradient; for statistics such as a centre."""
     context = _context()
     if context is None:

@@ -3,25 +3,27 @@
 import jax
 import keras
 
+from kerassl.engine.step import WholeStep
 
-def _scope(variables, values):
+
+def _scope(variables: list, values: list):
     return keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
 
 
-def _values(scope, variables, before):
+def _values(scope: keras.StatelessScope, variables: list, before: list):
     """What each variable holds at the end of a scope."""
     after = [scope.get_current_value(v) for v in variables]
     return [old if new is None else new for new, old in zip(after, before, strict=True)]
 
 
-class Step:
+class Step(WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`."""
 
-    def train_step(self, state, data):
+    def train_step(self, state: tuple, data: tuple) -> tuple[dict, tuple]:
         """One optimizer step on one batch; returns the logs and the new state."""
         trainable, non_trainable, optimizer, metrics = state
 
-        def loss_and_state(trainable, non_trainable):
+        def loss_and_state(trainable: list, non_trainable: list):
             variables = self.trainable_variables + self.non_trainable_variables + self.optimizer.variables
             with _scope(variables, [*trainable, *non_trainable, *optimizer]) as scope:
                 loss, record = self.forward_pass(data, training=True)
@@ -44,7 +46,7 @@ class Step:
             logs = self.logs(record, training=True)
         return logs, tuple(_values(scope, v, b) for v, b in zip(groups, before, strict=True))
 
-    def test_step(self, state, data):
+    def test_step(self, state: tuple, data: tuple) -> tuple[dict, tuple]:
         """Loss terms and probe accuracy on one batch; returns the logs and the new state."""
         groups = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)
         with _scope(sum(groups, []), [value for values in state for value in values]) as scope:

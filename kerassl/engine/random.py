@@ -3,7 +3,7 @@
 import hashlib
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 
 class StepSeed(keras.random.SeedGenerator):
@@ -27,12 +27,12 @@ class StepSeed(keras.random.SeedGenerator):
         True
     """
 
-    def __init__(self, seed: int, step=0, replica=0) -> None:
+    def __init__(self, seed: int, step: int | KerasTensor = 0, replica: int | KerasTensor = 0) -> None:
         self._initial_seed = seed
         self._counter = ops.cast(step, "int32") * 4099 + ops.cast(replica, "int32")
         self._draws = 0
 
-    def next(self, ordered: bool = True):
+    def next(self, ordered: bool = True) -> KerasTensor:
         """Returns the two-integer seed of the next draw, in the backend's seed dtype."""
         digest = hashlib.blake2b(f"{self._initial_seed}/{self._draws}".encode(), digest_size=4).digest()
         self._draws += 1

@@ -3,12 +3,13 @@
 import torch
 
 from kerassl.engine.collectives import num_replicas
+from kerassl.engine.step import WholeStep
 
 
-class Step:
+class Step(WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`."""
 
-    def train_step(self, data):
+    def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
         variables = self.trainable_variables
         for variable in variables:
@@ -25,7 +26,7 @@ class Step:
             self.finish_update(record)
             return self.logs(record, training=True)
 
-    def test_step(self, data):
+    def test_step(self, data: tuple) -> dict:
         """Loss terms and probe accuracy on one batch; returns the logs."""
         with torch.no_grad():
             _, record = self.forward_pass(data, training=False)

@@ -1,7 +1,7 @@
 """The prototype head of DINO."""
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from kerassl.heads.mlp import mlp
 
@@ -67,7 +67,9 @@ class DINOHead(keras.Model):
         )
         self.built = True
 
-    def call(self, features, training: bool = False, frozen=None):
+    def call(
+        self, features: KerasTensor, training: bool = False, frozen: KerasTensor | None = None
+    ) -> KerasTensor:
         """Logits `(batch, num_prototypes)`: cosines between embedding and prototypes.
 
         Args:
@@ -91,7 +93,7 @@ class DINOHead(keras.Model):
         return cls(**config)
 
 
-def unit(vectors, axis: int):
+def unit(vectors: KerasTensor, axis: int) -> KerasTensor:
     """Vectors divided by their L2 norm, in float32; a zero vector stays zero, with a finite gradient."""
     wide = ops.cast(vectors, "float32")
     square = ops.sum(ops.square(wide), axis=axis, keepdims=True)

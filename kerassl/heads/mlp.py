@@ -15,7 +15,7 @@ def mlp(
     hidden_batch_norm: bool = True,
     output_bias: bool = False,
     output_batch_norm: str | None = None,
-    initializer="glorot_uniform",
+    initializer: str | keras.initializers.Initializer = "glorot_uniform",
     name: str = "projection",
 ) -> keras.Sequential:
     """A built head: (Dense, batch norm, activation) for each hidden width, then Dense.
@@ -28,7 +28,7 @@ def mlp(
         hidden_bias: whether hidden Dense layers have a bias.
         hidden_batch_norm: whether hidden layers are batch-normalised.
         output_bias: whether the last Dense layer has a bias.
-        output_batch_norm: `None`, `"affine"`, `"scale"` (no offset) or `"plain"` (neither) after the last layer.
+        output_batch_norm: after the last layer: `None`, `"affine"`, `"scale"` (no offset) or `"plain"`.
         initializer: of all kernels.
         name: name of the head, the prefix of its variable paths.
 
@@ -51,7 +51,7 @@ def mlp(
             f"output_batch_norm must be None or one of {sorted(norms)}, not {output_batch_norm!r}."
         )
 
-    def dense(width, use_bias):
+    def dense(width: int, use_bias: bool):
         return keras.layers.Dense(width, use_bias=use_bias, kernel_initializer=initializer)
 
     with keras.name_scope(name):

@@ -1,7 +1,7 @@
 """A linear classifier that learns beside the method and never moves it."""
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from kerassl.engine import replica_mean
 
@@ -45,7 +45,7 @@ class OnlineProbe(keras.layers.Layer):
         self.feature_dim, self.num_classes = feature_dim, num_classes
         self.learning_rate, self.momentum = learning_rate, momentum
 
-        def weight(name, shape, initializer="zeros"):
+        def weight(name: str, shape: tuple, initializer: str | keras.initializers.Initializer = "zeros"):
             return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
 
         self.kernel = weight("kernel", (feature_dim + 1, num_classes))
@@ -56,11 +56,11 @@ class OnlineProbe(keras.layers.Layer):
         self.updates = weight("updates", ())
         self.built = True
 
-    def call(self, features):
+    def call(self, features: KerasTensor) -> KerasTensor:
         """Logits `(batch, num_classes)` of features `(batch, feature_dim)`."""
         return ops.matmul(self._inputs(features, self.mean, self.variance), self.kernel)
 
-    def update(self, features, labels) -> None:
+    def update(self, features: KerasTensor, labels: KerasTensor | None) -> None:
         """One Adam step on the mean cross entropy of the labelled rows.
 
         Args:
@@ -102,7 +102,7 @@ class OnlineProbe(keras.layers.Layer):
             "momentum": self.momentum,
         }
 
-    def _inputs(self, features, mean, variance):
+    def _inputs(self, features: KerasTensor, mean: KerasTensor, variance: KerasTensor):
         """Standardised features and a column of ones for the bias."""
         standard = (features - mean) * ops.rsqrt(variance + 1e-6)
         return ops.concatenate([standard, ops.ones_like(standard[:, :1])], axis=1)

@@ -9,6 +9,7 @@ Official code: facebookresearch/barlowtwins, `main.py`.
 """
 
 import keras
+from keras import KerasTensor
 
 from kerassl.heads import mlp
 from kerassl.losses import barlow_twins
@@ -44,7 +45,7 @@ class BarlowTwins(SSLModel):
     def __init__(
         self,
         encoder: keras.Model,
-        views="default",
+        views: tuple | None = "default",
         num_classes: int | None = None,
         *,
         redundancy_weight: float = 0.0051,
@@ -71,7 +72,9 @@ class BarlowTwins(SSLModel):
         self.hidden_dim = hidden_dim
         self.projector = mlp(self.feature_dim, (hidden_dim, hidden_dim), projection_dim, name="projector")
 
-    def loss_terms(self, views, labels, training: bool):
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
         """Distance of the cross-correlation matrix from the identity."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)

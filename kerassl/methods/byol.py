@@ -10,6 +10,7 @@ Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
 """
 
 import keras
+from keras import KerasTensor
 
 from kerassl import losses, schedules
 from kerassl.heads import mlp
@@ -47,7 +48,7 @@ class BYOL(SSLModel):
     def __init__(
         self,
         encoder: keras.Model,
-        views="default",
+        views: tuple | None = "default",
         num_classes: int | None = None,
         *,
         momentum: float = 0.996,
@@ -79,14 +80,16 @@ class BYOL(SSLModel):
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
 
-    def loss_terms(self, views, labels, training: bool):
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
         """Squared distance between normalised predictions and teacher projections, both directions."""
 
-        def student(view):
+        def student(view: KerasTensor):
             features = self.encode(self.encoder, view, training)
             return self.predictor(self.projector(features, training=training), training=training), features
 
-        def teacher(view):
+        def teacher(view: KerasTensor):
             features = self.encode(self.teacher_encoder, view, training)
             return self.teacher_projector(features, training=training)
 
@@ -94,7 +97,7 @@ class BYOL(SSLModel):
         loss = losses.byol(p1, teacher(views[1])) + losses.byol(p2, teacher(views[0]))
         return {"byol": loss}, {"features": features}
 
-    def after_update(self, aux) -> None:
+    def after_update(self, aux: dict) -> None:
         """Moves the teacher."""
         momentum = schedules.cosine(self.momentum, 1.0, self.updates, self.total_updates)
         update_teacher(self.teacher_encoder, self.encoder, momentum)

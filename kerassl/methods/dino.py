@@ -10,7 +10,7 @@ Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transf
 """
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from kerassl import engine, losses, schedules
 from kerassl.heads import DINOHead
@@ -59,7 +59,7 @@ class DINO(SSLModel):
     def __init__(
         self,
         encoder: keras.Model,
-        views="default",
+        views: tuple | None = "default",
         num_classes: int | None = None,
         *,
         num_prototypes: int = 65536,
@@ -129,7 +129,9 @@ class DINO(SSLModel):
         """The teacher's encoder."""
         return self.teacher_encoder
 
-    def loss_terms(self, views, labels, training: bool):
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
         """Cross entropy of the student's crops with the teacher's global crops, same crop left out."""
         options = self.options
         if len(views) < 2:
@@ -152,7 +154,7 @@ class DINO(SSLModel):
         loss = losses.dino(student_logits, probabilities, student_temperature=options["student_temperature"])
         return {"dino": loss}, {"features": teacher_features[:batch], "teacher_logits": teacher_logits}
 
-    def teacher_temperature(self):
+    def teacher_temperature(self) -> float | KerasTensor:
         """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
         start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
         epochs = self.options["warmup_teacher_temperature_epochs"]
@@ -160,7 +162,7 @@ class DINO(SSLModel):
             return end
         return schedules.linear(start, end, self.step, ops.maximum(epochs * self.steps_per_epoch, 1))
 
-    def after_update(self, aux) -> None:
+    def after_update(self, aux: dict) -> None:
         """Moves the centre and the teacher."""
         mean = engine.replica_mean(ops.mean(aux["teacher_logits"], axis=0))
         rate = self.options["center_momentum"]
@@ -174,7 +176,7 @@ class DINO(SSLModel):
         return {**super().get_config(), **self.options}
 
 
-def same_size_batches(views):
+def same_size_batches(views: tuple | None) -> list:
     """Concatenates neighbouring views of the same size along the batch axis."""
     groups = []
     for view in views:

@@ -9,7 +9,7 @@ Official code: facebookresearch/mae, `models_mae.py`.
 """
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from kerassl.backbones import TokenDecoder, patchify
 from kerassl.losses import masked_mse
@@ -48,7 +48,7 @@ class MAE(SSLModel):
     def __init__(
         self,
         encoder: keras.Model,
-        views="default",
+        views: tuple | None = "default",
         num_classes: int | None = None,
         *,
         mask_ratio: float = 0.75,
@@ -61,15 +61,15 @@ class MAE(SSLModel):
     ) -> None:
         if not hasattr(encoder, "encode_tokens"):
             raise ValueError(
-                f"MAE encodes a subset of an image's patches, which {encoder.name!r} cannot do. Use an encoder with "
-                "the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
+                f"MAE encodes a subset of an image's patches, which {encoder.name!r} cannot do. Use an "
+                "encoder with the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
             )
         num_patches = encoder.grid[0] * encoder.grid[1]
         num_visible = int(num_patches * (1 - mask_ratio))
         if not 0 < num_visible < num_patches:
             raise ValueError(
-                f"mask_ratio={mask_ratio} leaves {num_visible} of {num_patches} patches visible; at least one "
-                "must be visible and one hidden. The paper uses 0.75."
+                f"mask_ratio={mask_ratio} leaves {num_visible} of {num_patches} patches visible; at least "
+                "one must be visible and one hidden. The paper uses 0.75."
             )
         super().__init__(
             encoder,
@@ -95,7 +95,9 @@ class MAE(SSLModel):
             name="decoder",
         )
 
-    def loss_terms(self, views, labels, training: bool):
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
         """Mean squared error over the hidden patches."""
         images, permutation = views
         visible = permutation[:, : self.num_visible]

@@ -8,7 +8,7 @@ Official code: google-research/simclr, `tf2/objective.py`, `tf2/model.py`.
 """
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
@@ -44,7 +44,7 @@ class SimCLR(SSLModel):
     def __init__(
         self,
         encoder: keras.Model,
-        views="default",
+        views: tuple | None = "default",
         num_classes: int | None = None,
         *,
         temperature: float = 0.1,
@@ -78,7 +78,9 @@ class SimCLR(SSLModel):
             name="projector",
         )
 
-    def loss_terms(self, views, labels, training: bool):
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
         """NT-Xent between the projections of two views."""
         view1, view2 = views
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)

@@ -115,8 +115,10 @@ class Preprocess(keras.layers.Layer):
         check_images(images)
         if tuple(images.shape[1:3]) != self.size:
             _, height, width, _ = ops.shape(images)
-            rows = interpolation_matrix(0.0, height, height, self.size[0])
-            columns = interpolation_matrix(0.0, width, width, self.size[1])
+            # A batch of one matrix: the product with a plain matrix does not survive the ONNX converter.
+            start = ops.zeros((1,))
+            rows = interpolation_matrix(start, height, height, self.size[0])
+            columns = interpolation_matrix(start, width, width, self.size[1])
             images = from_scanlines(resample(to_scanlines(images), rows, columns))
         return self.normalize(to_unit(images))
 

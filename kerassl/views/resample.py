@@ -60,7 +60,7 @@ def interpolation_matrix(
 
     Args:
         start: `(batch,)` or `()` float, first edge of the interval, in pixels.
-        length: the same shape, length of the interval, in pixels.
+        length: the same shape or `()`, length of the interval, in pixels.
         size_in: pixels of the input axis; may be a tensor.
         size_out: pixels of the output axis.
         interpolation: "bilinear" or "bicubic".
@@ -69,19 +69,20 @@ def interpolation_matrix(
     Returns:
         float32 `(batch, size_out, size_in)`, or `(size_out, size_in)`.
     """
+    # `expand_dims`, not indexing: tf2onnx mistranslates an ellipsis next to a new axis.
     start, length = (ops.expand_dims(ops.cast(v, "float32"), -1) for v in (start, length))
     index = ops.arange(size_out, dtype="float32")
     if flip is not None:
-        index = ops.where(flip[:, None], size_out - 1.0 - index, index)
+        index = ops.where(ops.expand_dims(flip, -1), size_out - 1.0 - index, index)
     step = length / size_out
-    center = start + (index + 0.5) * step - 0.5
+    center = ops.expand_dims(start + (index + 0.5) * step - 0.5, -1)
     pixel = ops.cast(ops.arange(size_in), "float32")
-    widening = 1.0 / ops.maximum(step, 1.0)
+    widening = ops.expand_dims(1.0 / ops.maximum(step, 1.0), -1)
     kernel = triangle if interpolation == "bilinear" else cubic
-    weight = kernel((pixel - center[..., None]) * widening[..., None])
+    weight = kernel((pixel - center) * widening)
     # At least one pixel centre is within half a pixel of the middle of the shortest interval.
     inside = ops.abs(pixel - (start + length / 2.0 - 0.5)) <= ops.maximum(length, 1.0) / 2.0
-    weight = weight * ops.cast(inside, "float32")[..., None, :]
+    weight = weight * ops.expand_dims(ops.cast(inside, "float32"), -2)
     return weight / ops.sum(weight, axis=-1, keepdims=True)
 
 
@@ -90,8 +91,8 @@ def resample(scanlines: KerasTensor, rows: KerasTensor, columns: KerasTensor) ->
 
     Args:
         scanlines: `(batch, height, channels, width)`.
-        rows: `(batch, new_height, height)` or `(new_height, height)`.
-        columns: `(batch, new_width, width)` or `(new_width, width)`.
+        rows: `(batch or 1, new_height, height)`.
+        columns: `(batch or 1, new_width, width)`.
 
     Returns:
         `(batch, new_height, channels, new_width)`.

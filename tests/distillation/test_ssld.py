@@ -56,7 +56,7 @@ def test_the_teacher_is_a_frozen_copy():
     for mine, its in zip(before, teacher.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
     model.compile(keras.optimizers.SGD(0.5))
-    model.fit(ready_views("SSLD")[0], batch_size=8, verbose=0)
+    model.fit(ready_views("SSLD"), batch_size=8, verbose=0)
     for after, value in zip(model.teacher.get_weights(), before, strict=True):
         np.testing.assert_array_equal(after, value)
     assert teacher.encoder.trainable_variables, "the caller's model stays trainable"

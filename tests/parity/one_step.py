@@ -24,7 +24,6 @@ for name in names:
         stored = np.load(file)
         model.set_weights([stored[key] for key in stored.files])
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
-    data = views[0] if name == "SSLD" else views
-    history = model.fit(data, labels(8), batch_size=8, epochs=1, shuffle=False, verbose=0)
+    history = model.fit(views, labels(8), batch_size=8, epochs=1, shuffle=False, verbose=0)
     backend = keras.backend.backend()
     np.savez(folder / f"{name}_{backend}.npz", history.history["loss"][0], *model.get_weights())

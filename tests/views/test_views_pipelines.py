@@ -57,8 +57,7 @@ def compiled(function):
     if keras.backend.backend() == "jax":
         import jax
 
-        # Unoptimised code compiles in half the time.
-        return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+        return jax.jit(function)
     return function
 
 
@@ -87,17 +86,22 @@ def test_two_views_differ_also_from_one_layer():
 
 def test_own_generator_and_seed_argument():
     x = photos(4, 16, 16, 3)
-    view = views.View(16, seed=5)
-    first, second = to_numpy(view(x)), to_numpy(view(x))
-    assert not np.allclose(first, second)
-    np.testing.assert_array_equal(first, to_numpy(views.View(16, seed=5)(x)))
+    flip = views.RandomHorizontalFlip(0.5, seed=5)
+    first, others = to_numpy(flip(x)), [to_numpy(flip(x)) for _ in range(5)]
+    assert not all(np.array_equal(first, other) for other in others)
+    np.testing.assert_array_equal(first, to_numpy(views.RandomHorizontalFlip(0.5, seed=5)(x)))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4, 12])
-def test_any_number_of_channels_and_bytes_equal_floats(channels):
-    view, x = views.View(12, **ALL), photos(3, 16, 16, channels)
+@pytest.mark.parametrize("channels", [1, 4, 12])
+def test_any_number_of_channels(channels):
+    out = outputs(views.View(12, **ALL), photos(3, 16, 16, channels))
+    assert out.shape == (3, 12, 12, channels) and np.isfinite(out).all()
+
+
+def test_bytes_equal_floats():
+    view, x = views.View(12, **ALL), photos(3, 16, 16, 3)
     out = outputs(view, x)
-    assert out.shape == (3, 12, 12, channels) and out.dtype == np.float32
+    assert out.dtype == np.float32
     np.testing.assert_allclose(out, outputs(view, x.astype("float32")), atol=1e-5)
 
 
@@ -162,8 +166,10 @@ def test_every_recipe_compiles(name):
     layer = views.recipe(name, 16, channels, **EXTRA.get(name, {}))
     step = compiled(lambda images, step: layer(images, seed=StepSeed(0, step)))
     x = ops.convert_to_tensor(photos(2, 16, 16, channels))
-    made = [to_numpy(v) for v in step(x, ops.convert_to_tensor(7, "int32"))]
-    again = [to_numpy(v) for v in step(x, ops.convert_to_tensor(8, "int32"))]
+    made, again = (step(x, ops.convert_to_tensor(number, "int32")) for number in (7, 8))
+    if isinstance(layer, views.View):
+        made, again = [made], [again]
+    made, again = [to_numpy(v) for v in made], [to_numpy(v) for v in again]
     assert len(made) == (2 if name == "mae" else layer.num_views)
     assert made[0].shape == (2, 16, 16, channels) and np.isfinite(made[0]).all()
     assert all(not np.array_equal(a, b) for a, b in zip(made, again, strict=True))

@@ -1,0 +1,269 @@
+import inspect
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+import kerassl
+from recipes import build, command_line, distill, evaluate, export, pretrain, scores
+from recipes.devices import devices
+from recipes.names import BACKBONES, METHODS, check_name
+from recipes.optimizers import PAPERS, SHORT, make_optimizer, optimizer_settings
+from recipes.workdir import Workdir, read_metrics, write_text
+
+RECIPES = (pretrain.run, evaluate.run, distill.run, export.run)
+
+
+def parse(run, *arguments):
+    values = flags.FlagValues()
+    command_line.define(run, values)
+    values(["program", *arguments])
+    return command_line.arguments(run, values)
+
+
+@pytest.mark.parametrize("run", RECIPES)
+def test_every_keyword_is_a_documented_flag(run):
+    assert argument_names(run) == list(command_line.argument_help(run))
+    values = flags.FlagValues()
+    command_line.define(run, values)
+    assert set(argument_names(run)) <= set(values)
+
+
+def argument_names(run):
+    return list(inspect.signature(run).parameters)
+
+
+def test_flags_have_types_and_are_passed_only_if_given():
+    given = parse(
+        pretrain.run,
+        "--workdir=w",
+        "--epochs=3",
+        "--learning_rate=1e-3",
+        "--nosaved_model",
+        '--method_args={"temperature": 0.2}',
+    )
+    assert given == {
+        "workdir": "w",
+        "epochs": 3,
+        "learning_rate": 1e-3,
+        "saved_model": False,
+        "method_args": {"temperature": 0.2},
+    }
+
+
+def test_help_shows_defaults():
+    values = flags.FlagValues()
+    command_line.define(pretrain.run, values)
+    text = values.module_help(sys.argv[0])
+    assert "(default: 'simclr')" in text and "(default: '100')" in text and "--config" in text
+
+
+def test_command_line_wins_over_config_file(tmp_path):
+    file = tmp_path / "c.json"
+    config = {
+        "method": "byol",
+        "epochs": 7,
+        "learning_rate": 1,
+        "method_args": {"momentum": 0.9},
+        "width": None,
+    }
+    file.write_text(json.dumps({**config, "about": {"backend": "any"}}))
+    assert parse(pretrain.run, f"--config={file}", "--workdir=w", "--epochs=3") == {
+        **config,
+        "workdir": "w",
+        "epochs": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"methd": "byol"}', "Unknown flag in .* 'methd'.* Did you mean 'method'"),
+        ('{"epochs": "many"}', "epochs must be of type int, but 'many' came"),
+        ('{"epochs": true}', "epochs must be of type int, but True came"),
+        ("{", "is not JSON"),
+        ("[1]", "must hold an object"),
+    ],
+)
+def test_bad_config_file(tmp_path, content, message):
+    file = tmp_path / "c.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        parse(pretrain.run, f"--config={file}", "--workdir=w")
+
+
+def test_missing_file_flag_and_unknown_flag(tmp_path):
+    with pytest.raises(ValueError, match="there is no such file"):
+        parse(pretrain.run, "--workdir=w", f"--config={tmp_path}/no.json")
+    with pytest.raises(ValueError, match="--workdir is needed: folder of the run"):
+        parse(pretrain.run)
+    with pytest.raises(flags.UnrecognizedFlagError, match="Did you mean: epochs"):
+        parse(pretrain.run, "--epoch=3")
+    with pytest.raises(flags.IllegalFlagValueError, match="not JSON"):
+        parse(pretrain.run, "--method_args={temperature: 1}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("method", "simclrr", "Unknown method 'simclrr'.*Did you mean 'simclr'"),
+        ("backbone", "resnet-18", "Did you mean 'resnet18'"),
+        ("dataset", "digit", "Did you mean 'digits'"),
+        ("optimizer", "adam", "Did you mean 'adamw'"),
+        ("strategy", "miror", "Did you mean 'mirrored'"),
+        ("precision", "bfloat16", "Did you mean 'mixed_bfloat16'"),
+        ("views", "digit", "Did you mean 'digits'"),
+        ("method_args", {"temprature": 1.0}, "do not fit simclr.*temprature"),
+        ("backbone_args", {"depht": 1}, "do not fit resnet18.*depht"),
+        ("warmup_epochs", 2.0, "must lie in"),
+    ],
+)
+def test_unknown_names_are_answered_and_leave_no_trace(tmp_path, name, value, message):
+    arguments = {"workdir": str(tmp_path / "run"), "epochs": 1, "width": 4, "limit_train": 64, name: value}
+    with pytest.raises(ValueError, match=message):
+        pretrain.run(**arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_strategies_name_the_backend_that_they_need():
+    running = keras.backend.backend()
+    for strategy, needed in (("mirrored", "tensorflow"), ("data_parallel", "jax")):
+        if running != needed:
+            with pytest.raises(ValueError, match=f"needs the {needed} backend, but {running}"):
+                with devices(strategy):
+                    pass
+
+
+def test_precision_holds_only_inside():
+    with devices(precision="mixed_bfloat16") as count:
+        assert keras.config.dtype_policy().name == "mixed_bfloat16" and count == 1
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_check_name_without_anything_near():
+    with pytest.raises(ValueError, match=r"Unknown method 'qqqq'; there are: .*simclr\.$"):
+        check_name("method", "qqqq", METHODS)
+
+
+def test_long_runs_take_the_paper_scaled_by_the_batch_and_short_ones_adamw():
+    long = {"epochs": 1000, "steps_per_epoch": 100}
+    assert optimizer_settings("simclr", "default", **long, batch_size=1024) == {
+        "optimizer": "lars",
+        "learning_rate": pytest.approx(1.2),
+        "weight_decay": 1e-6,
+        "final_weight_decay": 1e-6,
+        "warmup_epochs": 10,
+    }
+    dino = optimizer_settings("dino", "default", **long, batch_size=512)
+    assert dino == {
+        "optimizer": "adamw",
+        "learning_rate": pytest.approx(1e-3),
+        "weight_decay": 0.04,
+        "final_weight_decay": 0.4,
+        "warmup_epochs": 10,
+    }
+    assert optimizer_settings("mae", "default", **long, batch_size=4096)["learning_rate"] == pytest.approx(
+        2.4e-3
+    )
+    short = optimizer_settings("simclr", "default", 50, 6, batch_size=1024)
+    assert (short["optimizer"], short["learning_rate"], short["warmup_epochs"]) == ("adamw", 2e-3, 5)
+    given = optimizer_settings(
+        "dino", "sgd", 50, 6, 256, learning_rate=0.3, weight_decay=0.1, warmup_epochs=0
+    )
+    assert given == {
+        "optimizer": "sgd",
+        "learning_rate": 0.3,
+        "weight_decay": 0.1,
+        "final_weight_decay": 0.1,
+        "warmup_epochs": 0,
+    }
+    assert PAPERS.keys() == SHORT.keys() == {*METHODS, "ssld"}
+
+
+@pytest.mark.parametrize("name", ["adamw", "lars", "sgd"])
+def test_optimizer_warms_up_and_decays(name):
+    settings = optimizer_settings("dino", name, 10, 10, 256)
+    optimizer = make_optimizer("dino", **settings, epochs=10, steps_per_epoch=10)
+    rate = optimizer._learning_rate
+    assert [float(rate(step)) for step in (0, 10, 100)] == pytest.approx(
+        [0.0, settings["learning_rate"], 0.0]
+    )
+    assert type(optimizer) is getattr(kerassl.optimizers, {"adamw": "AdamW"}.get(name, name.upper()))
+    if name == "adamw":
+        assert optimizer.clipnorm == 3.0
+        assert float(optimizer._weight_decay(100)) == pytest.approx(0.4)
+
+
+def test_patches_leave_a_usual_grid():
+    assert [build.patch_size(n) for n in (8, 16, 28, 32, 64, 96, 224)] == [2, 4, 2, 4, 8, 8, 16]
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_is_built(backbone):
+    small = {"depth": 1} if backbone.startswith("vit") else {}
+    width = 24 if backbone == "vit_tiny" else 4 if backbone.startswith("resnet") else None
+    assert build.make_encoder(backbone, (8, 8, 1), width, small).input_shape == (None, 8, 8, 1)
+
+
+def test_images_must_be_square():
+    with pytest.raises(ValueError, match="8 x 9 pixels; pass --image_size"):
+        build.make_encoder("resnet18", (8, 9, 1), 4, {})
+
+
+def test_workdir_refuses_another_run_and_names_what_differs(tmp_path):
+    Workdir(tmp_path, {"epochs": 2, "seed": 0, "about": {"backend": "jax"}})
+    Workdir(tmp_path, {"epochs": 2, "seed": 0, "about": {"backend": "torch"}})
+    with pytest.raises(ValueError, match="epochs is 2 there, 3 here; width is None there, 4 here"):
+        Workdir(tmp_path, {"epochs": 3, "seed": 0, "width": 4})
+
+
+def test_cut_off_metrics_and_whole_files(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"epoch": 1}\n{"epo')
+    assert read_metrics(tmp_path / "m.jsonl") == [{"epoch": 1}]
+    write_text(tmp_path / "f", "new")
+    assert [(file.name, file.read_text()) for file in tmp_path.glob("f*")] == [("f", "new")]
+
+
+def test_scores_of_unlabelled_and_of_few_images():
+    features = np.random.default_rng(0).normal(size=(40, 5)).astype("float32")
+    images = np.zeros((40, 8, 8, 1), "uint8")
+    bare = kerassl.data.ImageDataset(images)
+    assert list(scores.score(features, bare, None, None)) == ["RankMe"]
+    few = kerassl.data.ImageDataset(images[:12], np.arange(12) % 4)
+    row = scores.score(features[:12], few, features[:12], few)
+    assert list(row) == ["1-label", "kNN k12 t0.1", "linear", "RankMe"]
+    assert scores.from_json(json.loads(json.dumps(scores.to_json({"a": row})))) == {"a": row}
+
+
+def test_sample_is_fixed_and_divisible():
+    images = np.arange(50, dtype="uint8").reshape(50, 1, 1, 1)
+    data = kerassl.data.ImageDataset(images, np.arange(50), shuffle=True)
+    part = scores.sample(data, 21, multiple=4)
+    assert part.num_examples == 20
+    np.testing.assert_array_equal(part.images.ravel(), part.labels)
+    np.testing.assert_array_equal(part.labels, scores.sample(data, 21, multiple=4).labels)
+
+
+def test_unlabelled_images_are_added_with_label_minus_one():
+    train, _, info = kerassl.data.load("digits", limit_train=100)
+    both = distill.with_unlabelled(train, "digits", info, 50)
+    assert both.num_examples == 150 and both.shuffle
+    assert (both.labels[100:] == -1).all() and (both.labels[:100] >= 0).all()
+    assert distill.with_unlabelled(train, None, info, None) is train
+
+
+def test_evaluate_and_export_say_what_is_missing(tmp_path):
+    with pytest.raises(ValueError, match="holds no run"):
+        evaluate.run(encoder=str(tmp_path))
+    with pytest.raises(ValueError, match="--dataset is needed"):
+        evaluate.run(encoder=str(tmp_path / "e.keras"))
+    with pytest.raises(ValueError, match="There is no .*e.keras. Check the path"):
+        evaluate.run(encoder=str(tmp_path / "e.keras"), dataset="digits")
+    with pytest.raises(ValueError, match="Unknown format 'onx'.*Did you mean 'onnx'"):
+        export.run(workdir=str(tmp_path), format="onx")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="no finished epoch yet"):
+        export.run(workdir=str(tmp_path))

@@ -1,0 +1,209 @@
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import kerassl
+from recipes import distill, evaluate, export, pretrain
+from recipes.workdir import Journal, read_metrics
+
+TINY = {
+    "limit_train": 120,
+    "limit_test": 64,
+    "batch_size": 50,
+    "backbone": "vit_tiny",
+    "width": 12,
+    "backbone_args": {"depth": 1, "num_heads": 3},
+    "verbose": 0,
+    "saved_model": False,
+    "epochs": 4,
+    "knn_every": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    return workdir, pretrain.run(workdir=str(workdir), **TINY)
+
+
+def state(workdir):
+    """All weights and optimizer variables in a checkpoint."""
+    with zipfile.ZipFile(workdir / "model.keras") as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    values = {}
+    with h5py.File(content) as file:
+        file.visititems(
+            lambda path, item: values.update({path: item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
+    return values
+
+
+def assert_same_state(workdir, other):
+    mine, its = state(workdir), state(other)
+    assert mine.keys() == its.keys() and any(path.startswith("optimizer") for path in mine)
+    for path, value in mine.items():
+        np.testing.assert_array_equal(value, its[path], err_msg=path)
+
+
+def test_run_fills_its_workdir(whole, capsys):
+    workdir, rows = whole
+    assert list(rows) == ["raw pixels", "random encoder", "trained encoder"]
+    assert list(rows["trained encoder"]) == ["1-label", "5-label", "kNN k20 t0.1", "linear", "RankMe"]
+    names = {file.name for file in workdir.iterdir()}
+    wanted = {
+        "config.json",
+        "metrics.jsonl",
+        "model.keras",
+        "encoder.keras",
+        "result.json",
+        "views.png",
+        "curves.png",
+    }
+    assert wanted <= names and not any("partial" in name for name in names)
+    assert list((workdir / "tensorboard" / "train").iterdir())
+    for name in ("views.png", "curves.png"):
+        assert (workdir / name).read_bytes()[:4] == b"\x89PNG"
+
+    lines = read_metrics(workdir / "metrics.jsonl")
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert {"loss", "probe_accuracy", "feature_std", "effective_rank", "learning_rate", "seconds"} <= lines[
+        0
+    ].keys()
+    assert "knn_k20_t0.1" in lines[-1] and lines[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)
+
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["method_args"] == {"temperature": 0.2} and config["optimizer"] == "adamw"
+    assert config["about"]["backend"] == keras.backend.backend() and config["about"]["steps_per_epoch"] == 3
+
+
+def test_stored_config_repeats_the_run_and_a_finished_run_is_not_trained_again(whole, capsys):
+    workdir, rows = whole
+    before = (workdir / "model.keras").stat().st_mtime_ns
+    config = json.loads((workdir / "config.json").read_text())
+    config.pop("about")
+    again = pretrain.run(workdir=str(workdir), **config, verbose=0)
+    assert again == rows and "finished. Nothing was trained." in capsys.readouterr().out
+    assert (workdir / "model.keras").stat().st_mtime_ns == before
+
+
+def test_another_config_is_refused(whole):
+    workdir, _ = whole
+    with pytest.raises(ValueError, match="epochs is 4 there, 5 here; .*warmup_epochs is 0.4 there, 0.5 here"):
+        pretrain.run(workdir=str(workdir), **{**TINY, "epochs": 5})
+
+
+def test_two_and_two_epochs_equal_four(whole, tmp_path, capsys):
+    assert pretrain.run(workdir=str(tmp_path), **TINY, stop_after=2) is None
+    assert "Stopped after epoch 2 of 4" in capsys.readouterr().out
+    assert not (tmp_path / "result.json").exists()
+    rows = pretrain.run(workdir=str(tmp_path), **TINY, stop_after=2)
+    assert "Continuing after epoch 2 of 4" in capsys.readouterr().out
+    assert_same_state(tmp_path, whole[0])
+    assert rows == whole[1]
+    losses = [[line["loss"] for line in read_metrics(w / "metrics.jsonl")] for w in (tmp_path, whole[0])]
+    assert losses[0] == losses[1]
+
+
+def test_a_crash_between_metrics_and_state_is_healed(whole, tmp_path, monkeypatch):
+    def crash(self, path, *args, **kwargs):
+        if pathlib.Path(path).name == "partial.keras" and int(self.step) == 9:
+            pathlib.Path(path).write_bytes(b"half")
+            raise OSError("disk full")
+        return save(self, path, *args, **kwargs)
+
+    save = kerassl.SSLModel.save
+    monkeypatch.setattr(kerassl.SSLModel, "save", crash)
+    with pytest.raises(OSError, match="disk full"):
+        pretrain.run(workdir=str(tmp_path), **TINY)
+    assert [line["epoch"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+    monkeypatch.undo()
+    pretrain.run(workdir=str(tmp_path), **TINY)
+    assert [line["epoch"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert_same_state(tmp_path, whole[0])
+
+
+def test_a_collapsed_run_stops_with_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(kerassl.callbacks.CollapseGuard, "diagnose", lambda self, logs: "it is flat")
+    with pytest.raises(ValueError, match="Training stopped after epoch 2: it is flat"):
+        pretrain.run(workdir=str(tmp_path), **TINY)
+    assert (tmp_path / "model.keras").exists()
+
+
+def test_evaluate_repeats_the_table(whole, capsys):
+    workdir, rows = whole
+    again = evaluate.run(encoder=str(workdir))
+    assert "trained encoder" in capsys.readouterr().out
+    assert again["raw pixels"] == rows["raw pixels"]
+    for name, value in rows["trained encoder"].items():
+        assert np.allclose(again["trained encoder"][name], value, rtol=1e-3), name
+    assert again["random encoder"] != again["trained encoder"]
+
+
+def test_distil_and_export(whole, tmp_path):
+    small = {**TINY, "epochs": 2, "width": 4, "backbone": "resnet18", "backbone_args": None}
+    rows = distill.run(
+        workdir=str(tmp_path / "small"), teacher=str(whole[0]), extra_dataset="digits", **small
+    )
+    assert list(rows) == ["raw pixels", "random encoder", "teacher", "trained encoder"]
+    assert np.allclose(rows["teacher"]["linear"], whole[1]["trained encoder"]["linear"])
+    config = json.loads((tmp_path / "small" / "config.json").read_text())
+    assert config["about"]["num_images"] == 240
+
+    path = export.run(workdir=str(tmp_path / "small"), format="keras", output=str(tmp_path / "student"))
+    exported = keras.models.load_model(path)
+    images = np.random.default_rng(0).integers(0, 256, (3, 11, 9, 1), dtype="uint8")
+    model = keras.models.load_model(tmp_path / "small" / "model.keras")
+    np.testing.assert_allclose(
+        exported.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("method", ["barlow_twins", "byol", "dino", "mae"])
+def test_other_methods_take_a_step(tmp_path, method):
+    tiny = {**TINY, "epochs": 1, "limit_train": 50, "knn_every": 1}
+    rows = pretrain.run(workdir=str(tmp_path), method=method, **tiny)
+    assert np.isfinite(rows["trained encoder"]["RankMe"])
+
+
+def test_command_line_in_a_process_of_its_own(tmp_path):
+    root = pathlib.Path(pretrain.__file__).parents[1]
+    config = tmp_path / "tiny.json"
+    tiny = {
+        **TINY,
+        "epochs": 1,
+        "limit_train": 48,
+        "knn_every": None,
+        "width": 2,
+        "precision": "mixed_bfloat16",
+    }
+    config.write_text(json.dumps(tiny))
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "recipes.pretrain", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(root)}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    done = call(f"--config={config}", "--workdir=run", "--seed=3")
+    assert done.returncode == 0, done.stderr
+    assert "trained encoder" in done.stdout and "mixed_bfloat16" in done.stdout
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 3
+
+    wrong = call("--workdir=run2", "--method=simclrr")
+    assert wrong.returncode == 1 and "Traceback" not in wrong.stderr
+    assert "error: Unknown method 'simclrr'" in wrong.stderr and "Did you mean 'simclr'?" in wrong.stderr
+
+
+def test_journal_counts_only_its_own_epochs():
+    assert Journal(None, stop_after=3).epochs_here == 0

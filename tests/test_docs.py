@@ -1,0 +1,59 @@
+"""Runs the Python of the pages in docs/ and of README.md, and checks their commands, names and links."""
+
+import importlib
+import inspect
+import pathlib
+import re
+
+import keras
+import pytest
+
+import kerassl
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if page.exists()]
+# A block after `<!-- not run: why -->` is for reading only, such as one that downloads.
+BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n+)?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+@pages
+def test_python_runs(page, tmp_path, monkeypatch):
+    blocks = [match[2] for match in BLOCK.finditer(page.read_text()) if not match[1]]
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    namespace = {"__name__": "docs"}
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+
+
+@pages
+def test_commands_have_the_flags_they_use(page):
+    text = page.read_text().replace("\\\n", " ")
+    for module, flags in re.findall(r"python -m (recipes\.\w+)([^\n`]*)", text):
+        known = inspect.signature(importlib.import_module(module).run).parameters
+        unknown = [
+            flag for flag in re.findall(r"--(?:no)?(\w+)", flags) if flag not in (*known, "help", "config")
+        ]
+        assert not unknown, f"{page.name}: {module} has no flag {unknown}"
+
+
+@pages
+def test_names_exist(page):
+    for name in set(re.findall(r"\bkerassl((?:\.[A-Za-z_]\w*)+)", page.read_text())):
+        found = kerassl
+        for part in name.split(".")[1:]:
+            assert hasattr(found, part), f"{page.name} names kerassl{name}"
+            found = getattr(found, part)
+
+
+@pages
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!\w+:)([^)#]*)(#[^)]*)?\)", page.read_text()):
+        path = (page.parent / target[0]) if target[0] else page
+        assert path.exists(), f"{page.name} links to {target[0]}"
+        if target[1]:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+            assert target[1][1:] in anchors, f"{page.name} links to {target[0]}{target[1]}"

@@ -3,24 +3,30 @@ VENV ?= .venv
 WORKDIR ?= runs/digits
 BIN := $(abspath $(VENV))/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
-PYTEST := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PYTEST := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+ONE_BACKEND := --ignore=tests/parity --ignore=tests/distributed
 BACKENDS := tensorflow jax torch
 
-.PHONY: pretrain test test-fast lint clean $(BACKENDS:%=test-%)
+.PHONY: pretrain test test-fast lint clean test-between $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m recipes.pretrain --dataset=digits --workdir=$(WORKDIR)
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
+		--workdir=$(WORKDIR)
 
-test: $(BACKENDS:%=test-%)
+test: $(BACKENDS:%=test-%) test-between
 
-# One after the other, also under make -j: each backend takes all cores.
+# One after the other, also under make -j: each takes all cores.
 $(BACKENDS:%=test-%): test-%: $(VENV)/test.installed
-	KERAS_BACKEND=$* $(PYTEST)
+	KERAS_BACKEND=$* $(PYTEST) $(ONE_BACKEND)
 test-jax: | test-tensorflow
 test-torch: | test-jax
 
+# What compares backends or devices starts processes of its own, once for all.
+test-between: $(VENV)/test.installed | test-torch
+	KERAS_BACKEND=tensorflow $(PYTEST) tests/parity tests/distributed
+
 test-fast: $(VENV)/test.installed
-	KERAS_BACKEND=tensorflow $(PYTEST) -x --durations=5
+	KERAS_BACKEND=tensorflow $(PYTEST) $(ONE_BACKEND)
 
 lint: $(VENV)/lint.installed
 	$(BIN)/ruff check .
@@ -35,5 +41,6 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing kerassl[$*] into $(VENV); the first time takes some minutes."
 	$(INSTALL) -e ".[$*]"
 	touch $@

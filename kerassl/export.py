@@ -7,8 +7,18 @@ import sys
 import tempfile
 
 import keras
+import numpy as np
 
 FORMATS = ("tf_saved_model", "onnx", "keras")
+
+CONVERT = """
+import sys
+import keras
+from kerassl.export import write
+
+source, target, format = sys.argv[1:]
+write(keras.models.load_model(source, compile=False), target, format)
+"""
 
 
 def export_encoder(
@@ -27,8 +37,7 @@ def export_encoder(
         path: a folder for `"tf_saved_model"`, a file for `"onnx"` and `"keras"` (the suffix is added).
         format: `"tf_saved_model"`, `"onnx"` or `"keras"`. A `.keras` file is loaded by
             `keras.models.load_model` after `import kerassl`.
-        image_size: height and width in pixels of the images that will come; `None` takes any size for
-            SavedModel and `.keras`, and the encoder's own for ONNX.
+        image_size: height and width in pixels of the images that will come; `None` takes any.
 
     Returns:
         The path written, a `pathlib.Path`.
@@ -61,7 +70,7 @@ def export_encoder(
         with tempfile.TemporaryDirectory() as folder:
             source = os.path.join(folder, "encoder.keras")
             encoder.save(source)
-            command = [sys.executable, "-m", "kerassl.export", source, str(path), format]
+            command = [sys.executable, "-c", CONVERT, source, str(path), format]
             environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
             result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             if result.returncode:
@@ -100,11 +109,7 @@ def write(encoder: keras.Model, path: str | os.PathLike, format: str) -> None:
                 __import__(package)
             except ImportError as error:
                 raise ImportError(f'ONNX export needs {package}: pip install "kerassl[export]"') from error
+    height, width, channels = (size or 32 for size in encoder.input_shape[1:])
+    # Keras exports a model by the way it was last called, and a loaded one never was.
+    encoder(np.zeros((1, height, width, channels), encoder.inputs[0].dtype))
     encoder.export(path, format=format, verbose=False)
-
-
-if __name__ == "__main__":
-    import kerassl
-
-    source, target, chosen = sys.argv[1:]
-    write(kerassl.export.keras.models.load_model(source, compile=False), target, chosen)

@@ -107,7 +107,7 @@ class SSLModel(engine.Step, keras.Model):
 
     @property
     def _batches_per_update(self) -> int:
-        return (self.optimizer and self.optimizer.gradient_accumulation_steps) or 1
+        return (self.compiled and self.optimizer.gradient_accumulation_steps) or 1
 
     @property
     def embedding_encoder(self) -> keras.Model:
@@ -230,6 +230,10 @@ class SSLModel(engine.Step, keras.Model):
         self.optimizer.build(self.trainable_variables)
         for layer in self._flatten_layers(include_self=False):
             layer.built = layer.built or not layer.weights
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(
         self,

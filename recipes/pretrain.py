@@ -1,11 +1,15 @@
 """Pretrains an encoder without labels and measures it.
 
-    python -m recipes.pretrain --dataset=digits --workdir=runs/digits
+    python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 --workdir=runs/digits
     python -m recipes.pretrain --method=byol --dataset=tfds:cifar10 --epochs=100 --workdir=runs/byol
 
-The first command takes some minutes on two cores; its table is in docs. The same command again
-continues an interrupted run from its last finished epoch. The workdir receives config.json,
-metrics.jsonl, model.keras, result.json, views.png, curves.png, tensorboard/, encoder.keras and encoder/.
+The first command trains for some 50 seconds of processor time (TensorFlow, plus start and table). With
+one label per class it then gets 0.764 of the held-out digits right (0.759, 0.777, 0.756 for the seeds 0,
+1, 2), where the same network with random weights gets 0.387 and raw pixels 0.655.
+
+The same command again continues an interrupted run from its last finished epoch. The workdir receives
+config.json, metrics.jsonl, model.keras, result.json, views.png, curves.png, tensorboard/, encoder.keras
+and encoder/ (SavedModel).
 """
 
 import keras

@@ -203,7 +203,7 @@ def test_seeded_runs_read_the_same_order_and_differ_between_epochs():
 def test_fit_compiles_a_model_that_was_not():
     model = make("SimCLR")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         model.fit(images(8), labels(8), batch_size=8, verbose=0)
     assert isinstance(model.optimizer, kerassl.optimizers.AdamW)
 

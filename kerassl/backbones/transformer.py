@@ -51,6 +51,11 @@ class DropPath(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate}
 
 
+def gelu(x: KerasTensor) -> KerasTensor:
+    """The exact Gaussian error linear unit, by erf: TensorFlow's own GELU has no ONNX form."""
+    return 0.5 * x * (1.0 + ops.erf(x * 2**-0.5))
+
+
 @keras.saving.register_keras_serializable("kerassl")
 class TransformerBlock(keras.layers.Layer):
     """A pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)).
@@ -114,7 +119,7 @@ class TransformerBlock(keras.layers.Layer):
     def call(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
         """Maps tokens (batch, n, hidden_dim) to tokens of the same shape."""
         x = x + self.attention_drop_path(self._attention(self.attention_norm(x)), training=training)
-        hidden = ops.gelu(self.mlp_hidden(self.mlp_norm(x)), approximate=False)
+        hidden = gelu(self.mlp_hidden(self.mlp_norm(x)))
         return x + self.mlp_drop_path(self.mlp_output(hidden), training=training)
 
     def _attention(self, x: KerasTensor) -> KerasTensor:

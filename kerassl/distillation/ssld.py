@@ -119,15 +119,15 @@ class SSLD(SSLModel):
             "standardize": self.standardize,
         }
 
-    def _teacher_images(self, view: tuple | None):
+    def _teacher_images(self, view: KerasTensor) -> KerasTensor:
         """The student's view as the teacher expects them: same pixels, its own size and normalisation."""
         if self.teacher_preprocess is None or self.views is None:
             return view
+
+        def settings(preprocess: keras.layers.Layer) -> tuple:
+            return preprocess.size, preprocess.normalize.mean, preprocess.normalize.std
+
         mine, its = self.views.preprocess, self.teacher_preprocess
-        if (
-            mine.get_config().keys() == its.get_config().keys()
-            and all(getattr(mine.normalize, key) == getattr(its.normalize, key) for key in ("mean", "std"))
-            and mine.size == its.size
-        ):
+        if settings(mine) == settings(its):
             return view
         return its(255.0 * mine.normalize.invert(view))

@@ -30,11 +30,12 @@ def test_resnet50_has_torchvision_parameter_count():
 
 
 @pytest.mark.parametrize(
-    "stem, stem_stride, expected", [("standard", None, 7), ("standard", 1, 14), ("small", None, 28)]
+    "stem, stem_stride, expected",
+    [("standard", None, 16), ("standard", 1, 32), ("small", None, 64), ("small", 2, 32)],
 )
-def test_stem_decides_the_size_of_the_last_map(stem, stem_stride, expected):
-    model = ResNet((224, 224, 3), (1, 1, 1, 1), width=4, stem=stem, stem_stride=stem_stride)
-    assert model.get_layer("stage4_block1_relu2").output.shape[1] == expected
+def test_stem_decides_the_size_of_the_maps(stem, stem_stride, expected):
+    model = ResNet((64, 64, 3), depths=(1,), width=8, stem=stem, stem_stride=stem_stride)
+    assert model.get_layer("stage1_block1_relu2").output.shape[1] == expected
 
 
 def test_strided_convolution_pads_all_sides_as_torch():

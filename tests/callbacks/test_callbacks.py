@@ -40,8 +40,8 @@ def test_knn_leaves_the_run_as_it_was():
             images(16), labels(16), batch_size=8, epochs=2, callbacks=callbacks, shuffle=False, verbose=0
         )
         states.append(state(model))
-    for path, value in states[0].items():
-        np.testing.assert_array_equal(value, states[1][path], err_msg=path)
+    for (path, value), other in zip(states[0].items(), states[1].values(), strict=True):
+        np.testing.assert_array_equal(value, other, err_msg=path)
 
 
 def test_knn_may_run_every_few_epochs_and_at_the_last():

@@ -141,8 +141,8 @@ def test_steps_per_execution_changes_nothing():
         fit(model, "BYOL", epochs=2, n=32)
         states.append(state(model))
     assert int(model.step) == 8
-    for path, value in states[0].items():
-        np.testing.assert_allclose(states[1][path], value, atol=1e-6, err_msg=path)
+    for (path, value), other in zip(states[0].items(), states[1].values(), strict=True):
+        np.testing.assert_allclose(other, value, atol=1e-6, err_msg=path)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -183,7 +183,6 @@ def test_command_line_in_a_process_of_its_own(tmp_path):
         "epochs": 1,
         "limit_train": 48,
         "knn_every": None,
-        "width": 2,
         "precision": "mixed_bfloat16",
     }
     config.write_text(json.dumps(tiny))

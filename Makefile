@@ -4,26 +4,24 @@ WORKDIR ?= runs/digits
 BIN := $(abspath $(VENV))/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 PYTEST := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-ONE_BACKEND := --ignore=tests/parity --ignore=tests/distributed
+BETWEEN := tests/parity tests/distributed
+ONE_BACKEND := $(BETWEEN:%=--ignore=%)
 BACKENDS := tensorflow jax torch
 
-.PHONY: pretrain test test-fast lint clean test-between $(BACKENDS:%=test-%)
+.PHONY: pretrain test test-fast lint clean $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
 		--workdir=$(WORKDIR)
 
-test: $(BACKENDS:%=test-%) test-between
+# One after the other, each with all cores. What compares backends or devices starts its own processes.
+test: $(VENV)/test.installed
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(PYTEST) $(ONE_BACKEND) || exit 1; done
+	KERAS_BACKEND=tensorflow $(PYTEST) $(BETWEEN)
 
-# One after the other, also under make -j: each takes all cores.
+# One backend: make test-jax.
 $(BACKENDS:%=test-%): test-%: $(VENV)/test.installed
 	KERAS_BACKEND=$* $(PYTEST) $(ONE_BACKEND)
-test-jax: | test-tensorflow
-test-torch: | test-jax
-
-# What compares backends or devices starts processes of its own, once for all.
-test-between: $(VENV)/test.installed | test-torch
-	KERAS_BACKEND=tensorflow $(PYTEST) tests/parity tests/distributed
 
 test-fast: $(VENV)/test.installed
 	KERAS_BACKEND=tensorflow $(PYTEST) $(ONE_BACKEND)

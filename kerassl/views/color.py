@@ -276,7 +276,7 @@ class Solarize(Augmentation):
         >>> import numpy as np
         >>> from kerassl.views import Solarize
         >>> x = np.array([0.25, 0.75, 1.0], "float32").reshape(1, 1, 3, 1)
-        >>> Solarize(1.0)(x)[0, 0, :, 0].numpy().tolist()
+        >>> [float(value) for value in Solarize(1.0)(x)[0, 0, :, 0]]
         [0.25, 0.25, 0.0]
     """
 

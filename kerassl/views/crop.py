@@ -98,7 +98,8 @@ class RandomHorizontalFlip(Augmentation):
     Example:
         >>> import numpy as np
         >>> from kerassl.views import RandomHorizontalFlip
-        >>> RandomHorizontalFlip(1.0)(np.arange(3.0).reshape(1, 1, 3, 1))[0, 0, :, 0].numpy().tolist()
+        >>> flipped = RandomHorizontalFlip(1.0)(np.arange(3.0).reshape(1, 1, 3, 1))
+        >>> [float(value) for value in flipped[0, 0, :, 0]]
         [2.0, 1.0, 0.0]
     """
 

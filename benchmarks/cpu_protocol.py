@@ -32,8 +32,18 @@ SETTINGS = {
         "weight_decay": 1e-4,
     },
     "dino": {
-        "method": {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
-        "learning_rate": 1e-3,
+        # Without batch norm in the head and local crops, 800 steps led nowhere or to collapse.
+        "vit": {"pool": "mean", "hidden_dim": 64, "depth": 3, "num_heads": 2},
+        "views": {"name": "dino_cifar", "num_local_crops": 2},
+        "method": {
+            "momentum": 0.98,
+            "num_prototypes": 512,
+            "hidden_dim": 256,
+            "bottleneck_dim": 64,
+            "use_batch_norm_in_head": True,
+            "freeze_last_layer_epochs": 0,
+        },
+        "learning_rate": 1.5e-3,
         "weight_decay": 0.04,
         "clipnorm": 3.0,
     },

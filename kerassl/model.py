@@ -286,6 +286,9 @@ class SSLModel(engine.Step, keras.Model):
             # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
             kwargs.setdefault("shuffle", False)
             x.epoch = done // length
+        elif not data_room.is_array(x) and not isinstance(x, (tuple, list, keras.utils.PyDataset)):
+            # Such data sets shuffle by themselves, if at all; Keras would warn that it cannot.
+            kwargs.setdefault("shuffle", False)
         return super().fit(
             x,
             y,

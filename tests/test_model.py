@@ -165,7 +165,9 @@ def test_every_kind_of_dataset_trains():
     names = []
     for name, arguments, options in sources():
         step = int(model.step)
-        history = model.fit(*arguments, epochs=2, verbose=0, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*shuffle=True.*")
+            history = model.fit(*arguments, epochs=2, verbose=0, **options)
         assert np.isfinite(history.history["loss"]).all(), name
         assert int(model.step) == step + 4, name
         names.append(name)

@@ -1,8 +1,8 @@
 """A name to a data set; images in memory in a repeatable order; checks of images and labels."""
 
 from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.inspect import check_data, num_batches
+from kerassl.data.inspect import check_data, is_array, num_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.validation import validate_batch
 
-__all__ = ["DatasetInfo", "ImageDataset", "check_data", "load", "num_batches", "validate_batch"]
+__all__ = ["DatasetInfo", "ImageDataset", "check_data", "is_array", "load", "num_batches", "validate_batch"]

@@ -5,6 +5,8 @@ Official code: facebookresearch/mae, `models_mae.py`.
 
 - Positions are added before the patches are dropped, so every visible token carries its own.
 - The mask ratio counts patches only; the class token is always visible.
+- Targets are standardised per patch by default, as for the paper's best models; in the official code that
+  is an option.
 - The embedding of whole images is the encoder's own pooling (the paper probes the class token).
 """
 

@@ -9,10 +9,7 @@ image at a time, as a data-loader worker would. Reported: the median of `--round
 it eagerly.
 """
 
-import datetime
-import json
 import os
-import platform
 import sys
 import time
 
@@ -30,6 +27,7 @@ import numpy as np  # noqa: E402
 from absl import app, flags  # noqa: E402
 from keras import ops  # noqa: E402
 
+from benchmarks import results_file  # noqa: E402
 from kerassl import views  # noqa: E402
 from kerassl.engine import StepSeed  # noqa: E402
 
@@ -169,10 +167,7 @@ def main(_) -> None:
         print(f"{name:28}{value:18.4f}{1000 / value:12.0f}{ratio}")
     if FLAGS.output:
         result = {
-            "command": " ".join(
-                [f"KERAS_BACKEND={keras.backend.backend()}", "python -m benchmarks.views", *sys.argv[1:]]
-            ),
-            "date": datetime.date.today().isoformat(),
+            **results_file.describe_run(),
             "recipe": FLAGS.recipe,
             "size": FLAGS.size,
             "input_size": input_size,
@@ -180,15 +175,9 @@ def main(_) -> None:
             "images": count,
             "seconds_per_1000_images": medians,
             "rounds_in_seconds": seconds,
-            "versions": {
-                "python": platform.python_version(),
-                "keras": keras.__version__,
-                "torchvision": torchvision_version,
-            },
-            "machine": platform.processor() or platform.machine(),
+            "torchvision": torchvision_version,
         }
-        with open(FLAGS.output, "w") as file:
-            json.dump(result, file, indent=2)
+        results_file.write(FLAGS.output, result)
 
 
 if __name__ == "__main__":

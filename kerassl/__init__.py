@@ -14,6 +14,7 @@ from kerassl import (
     schedules,
     views,
 )
+from kerassl.engine import distribute
 from kerassl.evaluation import embed
 from kerassl.model import SSLModel
 
@@ -25,6 +26,7 @@ __all__ = [
     "callbacks",
     "data",
     "distillation",
+    "distribute",
     "embed",
     "evaluation",
     "export",

@@ -116,7 +116,9 @@ class SSLModel(engine.Step, keras.Model):
 
     def encode(self, encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
         """Features `(batch, dim)` of normalised images; a feature map is average-pooled."""
-        run = self.compile_part if not synchronizes(encoder) else lambda function: function
+        talks = any(engine.is_synchronized(layer) for layer in encoder._flatten_layers())
+        # XLA cannot hold what replicas tell each other.
+        run = (lambda function: function) if talks else self.compile_part
         features = run(lambda batch: encoder(batch, training=training))(images)
         return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
 
@@ -201,7 +203,8 @@ class SSLModel(engine.Step, keras.Model):
             hidden.add(id(self.term_means[0]))
         if self.probe is None:
             hidden.add(id(self.probe_accuracy))
-        return {metric.name: metric.result() for metric in self.metrics if id(metric) not in hidden}
+        results = {metric.name: metric.result() for metric in self.metrics if id(metric) not in hidden}
+        return self.replica_means(results)
 
     def compile(self, optimizer: keras.optimizers.Optimizer | str | None = None, **kwargs) -> None:
         """Chooses the optimizer; the losses are the method's own.
@@ -212,7 +215,7 @@ class SSLModel(engine.Step, keras.Model):
                 `keras.Model.compile`.
 
         Raises:
-            ValueError: if a loss or metrics are given.
+            ValueError: if a loss or metrics are given, or for what a strategy cannot run.
         """
         for given in ("loss", "metrics", "loss_weights", "weighted_metrics"):
             if kwargs.get(given) is not None:
@@ -221,15 +224,18 @@ class SSLModel(engine.Step, keras.Model):
                     "own. Choose its terms by the constructor's arguments; follow the run with the online "
                     "probe (`num_classes=`) and kerassl.callbacks."
                 )
-        jit_compile = self.resolve_jit(
-            kwargs.pop("jit_compile", "auto"), kwargs.get("steps_per_execution", 1)
-        )
-        optimizer = AdamW(1e-3) if optimizer is None else optimizer
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        # Built now: a variable made while the step is traced would be made anew in every step.
-        self.optimizer.build(self.trainable_variables)
+        with self.device_scope():
+            optimizer = AdamW(1e-3) if optimizer is None else keras.optimizers.get(optimizer)
+            optimizer, jit_compile = self.check_compile(
+                optimizer, kwargs.pop("jit_compile", "auto"), kwargs.get("steps_per_execution", 1)
+            )
+            super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+            # Built now: a variable made while the step is traced would be made anew in every step.
+            self.optimizer.build(self.trainable_variables)
         for layer in self._flatten_layers(include_self=False):
             layer.built = layer.built or not layer.weights
+        if self.num_devices > 1:
+            engine.synchronize_batch_norm(self._flatten_layers(include_self=False))
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
@@ -268,8 +274,14 @@ class SSLModel(engine.Step, keras.Model):
         if not self.compiled:
             self.compile()
         data_room.check_data(
-            x, y, batch_size=batch_size, num_classes=self.num_classes, views=self.views is None
+            x,
+            y,
+            batch_size=batch_size,
+            num_classes=self.num_classes,
+            views=self.views is None,
         )
+        x, y = data_room.cut_for_devices(x, y, batch_size, self.num_devices, engine.process_share())
+        self.align_processes()
         done = int(ops.convert_to_numpy(self.step))
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
         if length is None:
@@ -316,9 +328,35 @@ class SSLModel(engine.Step, keras.Model):
         """
         if not self.compiled:
             self.compile()
+        x, y = data_room.cut_for_devices(
+            x, y, kwargs.get("batch_size"), self.num_devices, engine.process_share()
+        )
         logs = super().evaluate(x, y, return_dict=True, **kwargs)
         logs["rankme"] = float(ops.convert_to_numpy(self.rankme.result()))
         return logs if return_dict else list(logs.values())
+
+    def predict(
+        self, x: object, batch_size: int | None = None, verbose: str | int = "auto", **kwargs
+    ) -> np.ndarray:
+        """Features `(n, dim)` of raw images; as `keras.Model.predict`, for any number of images and devices.
+
+        Args:
+            x: images `(n, height, width, channels)`, or a dataset of them.
+            batch_size: images at a time where `x` is an array (32 by default).
+            verbose: as in `keras.Model.predict`.
+            **kwargs: `steps` and `callbacks` of `keras.Model.predict`.
+        """
+        if self.num_devices == 1 or not data_room.is_array(x):
+            return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        batch_size = batch_size or 32
+        if engine.process()[1] > 1:
+            # Every process embeds all images by itself: its answer is whole, and none waits for another.
+            parts = [self.embed_here(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+            return np.concatenate(parts)
+        batch_size += -batch_size % self.num_devices
+        padding = np.zeros((-len(x) % self.num_devices, *x.shape[1:]), x.dtype)
+        padded = np.concatenate([x, padding])
+        return super().predict(padded, batch_size=batch_size, verbose=verbose, **kwargs)[: len(x)]
 
     def export_encoder(
         self,
@@ -390,11 +428,6 @@ def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None
         new = scope.get_current_value(variable)
         if new is not None and new is not old:
             variable.assign(ops.where(condition, new, old))
-
-
-def synchronizes(encoder: keras.Model) -> bool:
-    """Whether a layer of the encoder talks to other replicas in its forward pass."""
-    return any(getattr(layer, "synchronized", False) for layer in encoder._flatten_layers())
 
 
 def feature_dim(encoder: keras.Model) -> int:

@@ -1,21 +1,28 @@
 """Where and in which precision a run computes."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import keras
 
+import kerassl
 from recipes.names import PRECISIONS, STRATEGIES, check_name
 
 
 @contextlib.contextmanager
-def devices(strategy: str = "none", precision: str = "float32") -> Iterator[int]:
+def devices(
+    strategy: str = "none", precision: str = "float32", num_devices: int | None = None, model_shards: int = 2
+) -> Iterator[int]:
     """Sets the distribution and the precision under which a model is made and trained.
 
+    Of several processes only the first one prints.
+
     Args:
-        strategy: "none" for one device; "mirrored" for `tf.distribute.MirroredStrategy` over all GPUs;
-            "data_parallel" for `keras.distribution.DataParallel` over all JAX devices.
+        strategy: a name of `kerassl.distribute`.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
+        num_devices: devices of this host to use, by default all.
+        model_shards: devices that share one copy of the weights under "model_parallel".
 
     Yields:
         The number of devices that share a batch.
@@ -31,29 +38,14 @@ def devices(strategy: str = "none", precision: str = "float32") -> Iterator[int]
     """
     check_name("strategy", strategy, STRATEGIES)
     check_name("precision", precision, PRECISIONS)
-    needed = {"mirrored": "tensorflow", "data_parallel": "jax"}.get(strategy, keras.backend.backend())
-    if needed != keras.backend.backend():
-        raise ValueError(
-            f"--strategy={strategy} needs the {needed} backend, but {keras.backend.backend()} is running. "
-            f"Set KERAS_BACKEND={needed}, or use --strategy=none."
-        )
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        if strategy == "mirrored":
-            import tensorflow as tf
-
-            mirrored = tf.distribute.MirroredStrategy()
-            with mirrored.scope():
-                yield mirrored.num_replicas_in_sync
-        elif strategy == "data_parallel":
-            before = keras.distribution.distribution()
-            keras.distribution.set_distribution(keras.distribution.DataParallel())
-            try:
-                yield len(keras.distribution.list_devices())
-            finally:
-                keras.distribution.set_distribution(before)
-        else:
-            yield 1
+        with contextlib.ExitStack() as stack:
+            count = stack.enter_context(kerassl.distribute(strategy, num_devices, model_shards))
+            if not kerassl.engine.is_chief():
+                silence = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(contextlib.redirect_stdout(silence))
+            yield count
     finally:
         keras.config.set_dtype_policy(policy)

@@ -39,6 +39,8 @@ def run(
     final_weight_decay: float | None = None,
     warmup_epochs: float | None = None,
     strategy: str = "none",
+    num_devices: int | None = None,
+    model_shards: int = 2,
     precision: str = "float32",
     seed: int = 0,
     data_dir: str | None = None,
@@ -72,7 +74,10 @@ def run(
         weight_decay: the optimizer's usual one if not given.
         final_weight_decay: to which adamw's decay goes by a cosine.
         warmup_epochs: a tenth of the epochs, at most the paper's, if not given.
-        strategy: none, mirrored (TensorFlow, all GPUs) or data_parallel (JAX, all devices).
+        strategy: none, mirrored (TensorFlow), data_parallel or model_parallel (JAX), tpu (TensorFlow, JAX)
+            or multi_worker (several processes); see docs/devices.md.
+        num_devices: devices of this host to use, by default all; a processor counts as so many.
+        model_shards: devices that share one copy of the weights under model_parallel.
         precision: float32, mixed_bfloat16 or mixed_float16.
         seed: keys all randomness of the run.
         data_dir: where TFDS keeps its data.
@@ -121,13 +126,16 @@ def run(
         "batch_size": batch_size,
         **settings,
         "strategy": strategy,
+        "num_devices": num_devices,
+        "model_shards": model_shards,
         "precision": precision,
         "seed": seed,
         **data,
         "eval_images": eval_images,
         "about": {**train.about(info, steps), "num_images": train_data.num_examples},
     }
-    with devices(strategy, precision) as num_devices:
+    with devices(strategy, precision, num_devices, model_shards) as device_count:
+        kerassl.data.check_divides(batch_size, device_count)
         keras.utils.set_random_seed(seed)
         knowing = load_encoder(pathlib.Path(teacher))
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
@@ -143,7 +151,7 @@ def run(
             train_data,
             test_data,
             epochs=epochs,
-            num_devices=num_devices,
+            num_devices=device_count,
             knn_every=knn_every,
             eval_images=eval_images,
             stop_after=stop_after,

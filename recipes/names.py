@@ -21,7 +21,7 @@ BACKBONES = {
     "vit_base": kerassl.backbones.vit,
 }
 OPTIMIZERS = ("default", "adamw", "lars", "sgd")
-STRATEGIES = ("none", "mirrored", "data_parallel")
+STRATEGIES = tuple(kerassl.engine.STRATEGIES)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 FORMATS = kerassl.export.FORMATS
 

@@ -1,8 +1,19 @@
 """A name to a data set; images in memory in a repeatable order; checks of images and labels."""
 
+from kerassl.data.devices import check_divides, cut_for_devices
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.inspect import check_data, is_array, num_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.validation import validate_batch
 
-__all__ = ["DatasetInfo", "ImageDataset", "check_data", "is_array", "load", "num_batches", "validate_batch"]
+__all__ = [
+    "DatasetInfo",
+    "ImageDataset",
+    "check_data",
+    "check_divides",
+    "cut_for_devices",
+    "is_array",
+    "load",
+    "num_batches",
+    "validate_batch",
+]

@@ -32,6 +32,7 @@ class ImageDataset(keras.utils.PyDataset):
         num_examples: number of images.
         batch_size: images a batch.
         epoch: the epoch whose order is in use; may be set.
+        share: `(index, count)`: of the `count` equal parts of each batch, the one that this process gives.
 
     Raises:
         ValueError: images or labels that `validate_batch` refuses, or a bad `batch_size`, `seed` or `epoch`.
@@ -78,6 +79,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.seed = seed
         self.drop_remainder = drop_remainder
         self.epoch = epoch
+        self.share = (0, 1)
         self._passing = False
         self._cached_order = None
 
@@ -104,7 +106,11 @@ class ImageDataset(keras.utils.PyDataset):
         """Returns batch `index` of the current epoch: `(images, labels)`, or `(images,)` without labels."""
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of a dataset of {len(self)} batches.")
-        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        start, stop = index * self.batch_size, min((index + 1) * self.batch_size, self.num_examples)
+        if self.share[1] > 1:
+            part = (stop - start) // self.share[1]
+            start, stop = start + self.share[0] * part, start + (self.share[0] + 1) * part
+        batch = slice(start, stop)
         if self.shuffle:
             batch = self.order()[batch]
         if self.labels is None:

@@ -46,6 +46,7 @@ def load(
     limit_train: int | None = None,
     limit_test: int | None = None,
     shuffle: bool = True,
+    drop_remainder: bool = False,
     data_dir: str | None = None,
 ) -> tuple[Any, Any, DatasetInfo]:
     """Returns the training part, the test part and a description of a named data set.
@@ -72,6 +73,7 @@ def load(
         limit_train: keep the first so many training images only; no others are decoded.
         limit_test: keep the first so many test images only; no others are decoded.
         shuffle: whether training images come in a new order each epoch; test images never do.
+        drop_remainder: whether the training part leaves out a last batch smaller than `batch_size`.
         data_dir: where TFDS keeps its data; for `tfds:` names only.
 
     Returns:
@@ -113,12 +115,16 @@ def load(
                 num_train=tfds.num_train,
                 num_test=tfds.num_test,
             )
-            train = tfds.stream(True, batch_size, shuffle, seed, labels)
+            train = tfds.stream(True, batch_size, shuffle, seed, labels, drop_remainder)
             return train, tfds.stream(False, batch_size, False, seed, labels), info
         arrays = tfds.arrays()
     else:
         raise ValueError(_unknown_name(name))
-    return _from_arrays(arrays, name, size, batch_size, seed, labels, limit_train, limit_test, shuffle)
+    train, test, info = _from_arrays(
+        arrays, name, size, batch_size, seed, labels, limit_train, limit_test, shuffle
+    )
+    train.drop_remainder = drop_remainder and train.num_examples > batch_size
+    return train, test, info
 
 
 def _from_arrays(

@@ -146,7 +146,15 @@ class TFDSSource:
             parts += [images, labels] if number else [None, None]
         return Arrays(*parts, self.class_names, self.num_classes)
 
-    def stream(self, train: bool, batch_size: int, shuffle: bool, seed: int, labels: bool) -> Any:
+    def stream(
+        self,
+        train: bool,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        labels: bool,
+        drop_remainder: bool = False,
+    ) -> Any:
         """Returns one part as a batched, prefetched `tf.data.Dataset` of known length, or None if empty.
 
         Args:
@@ -155,6 +163,7 @@ class TFDSSource:
             shuffle: whether to read files and examples (buffer of 10,000) in a new order each epoch.
             seed: integer; the same seed gives the same orders.
             labels: whether to give labels where there are some.
+            drop_remainder: whether to leave out a last batch smaller than `batch_size`.
         """
         import tensorflow as tf
 
@@ -167,8 +176,9 @@ class TFDSSource:
             dataset = dataset.shuffle(min(number, _SHUFFLE_BUFFER), seed=seed)
         if self.has_labels and not labels:
             dataset = dataset.map(lambda image, _: (image,))
-        dataset = dataset.batch(batch_size)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-number // batch_size)))
+        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+        length = number // batch_size if drop_remainder else -(-number // batch_size)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(length))
         options = tf.data.Options()
         options.deterministic = True
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -2,9 +2,11 @@
 
 import keras
 
-from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean
-from kerassl.engine.normalization import batch_norm
+from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
+from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
+from kerassl.engine.processes import is_chief, process, process_share
 from kerassl.engine.random import StepSeed
+from kerassl.engine.strategies import STRATEGIES, distribute
 
 if keras.backend.backend() == "tensorflow":
     from kerassl.engine.tensorflow import Step
@@ -18,4 +20,20 @@ else:
         "Set KERAS_BACKEND before Python starts, or edit ~/.keras/keras.json."
     )
 
-__all__ = ["Step", "StepSeed", "batch_norm", "gather", "num_replicas", "replica_id", "replica_mean"]
+__all__ = [
+    "STRATEGIES",
+    "Step",
+    "StepSeed",
+    "batch_norm",
+    "distribute",
+    "gather",
+    "is_chief",
+    "is_synchronized",
+    "num_replicas",
+    "process",
+    "process_share",
+    "replica_id",
+    "replica_mean",
+    "replica_sum",
+    "synchronize_batch_norm",
+]

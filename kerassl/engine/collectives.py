@@ -63,10 +63,28 @@ def gather(tensor: KerasTensor) -> KerasTensor:
     if context is None:
         return tensor
     if keras.backend.backend() == "torch":
-        from torch.distributed.nn.functional import all_gather
+        # Own rows in their place, zeros elsewhere: a sum over replicas is then the concatenation.
+        rows, rank = tensor.shape[0], context.get_rank()
+        before = tensor.new_zeros((rank * rows, *tensor.shape[1:]))
+        after = tensor.new_zeros(((context.get_world_size() - rank - 1) * rows, *tensor.shape[1:]))
+        return replica_sum(keras.ops.concatenate([before, tensor, after], axis=0))
+    everyone = context.all_gather(tensor, axis=0)
+    # TensorFlow forgets the widths.
+    rows = None if tensor.shape[0] is None else tensor.shape[0] * context.num_replicas_in_sync
+    everyone.set_shape((rows, *tensor.shape[1:]))
+    return everyone
 
-        return keras.ops.concatenate(all_gather(tensor), axis=0)
-    return context.all_gather(tensor, axis=0)
+
+def replica_sum(tensor: KerasTensor) -> KerasTensor:
+    """Sum of a tensor over replicas, through which gradients flow to every owner."""
+    context = _context()
+    if context is None:
+        return tensor
+    if keras.backend.backend() == "torch":
+        from kerassl.engine.torch import AllReduce
+
+        return AllReduce.apply(tensor)
+    return context.all_reduce("SUM", tensor)
 
 
 def replica_mean(tensor: KerasTensor) -> KerasTensor:

@@ -2,6 +2,7 @@
 
 import jax
 import keras
+import numpy as np
 
 from kerassl.engine.step import WholeStep
 
@@ -18,6 +19,38 @@ def _values(scope: keras.StatelessScope, variables: list, before: list):
 
 class Step(WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`."""
+
+    @property
+    def num_devices(self) -> int:
+        """Devices among which each global batch is cut."""
+        distribution = keras.distribution.distribution()
+        return 1 if distribution is None else distribution.num_model_replicas
+
+    def align_processes(self) -> None:
+        """Refuses a model that was made before its distribution; JAX' own message names neither."""
+        distribution = keras.distribution.distribution()
+        if distribution is None:
+            return
+        devices = {str(device) for device in distribution.device_mesh.backend_mesh.devices.flat}
+        for variable in self.variables:
+            if {str(device) for device in variable.value.devices()} != devices:
+                raise ValueError(
+                    f"The weight {variable.path} lies on {len(variable.value.devices())} of the {len(devices)} "
+                    "devices of the distribution: the model was made outside of it. Make, compile and fit the "
+                    "model within kerassl.distribute(...)."
+                )
+
+    def embed_here(self, images: np.ndarray) -> np.ndarray:
+        """Features of images, computed by this process alone on its first device."""
+        variables = self.trainable_variables + self.non_trainable_variables
+        before = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            values = [np.asarray(variable.value.addressable_data(0)) for variable in variables]
+            with _scope(variables, values):
+                return np.asarray(self(images, training=False))
+        finally:
+            keras.distribution.set_distribution(before)
 
     def train_step(self, state: tuple, data: tuple) -> tuple[dict, tuple]:
         """One optimizer step on one batch; returns the logs and the new state."""

@@ -1,13 +1,18 @@
 """Batch normalisation with the field's constants, over the global batch where there are replicas."""
 
+import functools
+from collections.abc import Iterable
+
 import keras
+from keras import KerasTensor, ops
+
+from kerassl.engine.collectives import num_replicas, replica_sum
 
 
 def batch_norm(**kwargs) -> keras.layers.BatchNormalization:
     """Returns a batch-norm layer with PyTorch's momentum 0.9 and epsilon 1e-5.
 
-    Keras' defaults (0.99, 1e-3) are not those of the papers. Under a `tf.distribute` strategy the
-    statistics are those of the global batch; on JAX they always are.
+    Keras' defaults (0.99, 1e-3) are not those of the papers.
 
     Args:
         **kwargs: further arguments of `keras.layers.BatchNormalization`.
@@ -17,8 +22,36 @@ def batch_norm(**kwargs) -> keras.layers.BatchNormalization:
         >>> batch_norm().momentum
         0.9
     """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        kwargs.setdefault("synchronized", tf.distribute.has_strategy())
     return keras.layers.BatchNormalization(**{"momentum": 0.9, "epsilon": 1e-5, **kwargs})
+
+
+def synchronize_batch_norm(layers: Iterable[keras.layers.Layer]) -> None:
+    """Makes batch norm take the statistics of the global batch where replicas run the step side by side.
+
+    Keras' own `synchronized=True` exists on TensorFlow only, and a model saved with it loads on no
+    other backend. This changes how a layer computes, and not what it saves.
+
+    Args:
+        layers: all layers of a model; those that are not batch norm are left alone.
+    """
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization) and not is_synchronized(layer):
+            layer._moments = functools.partial(_global_moments, layer, layer._moments)
+
+
+def is_synchronized(layer: keras.layers.Layer) -> bool:
+    """Whether a layer talks to other replicas in its forward pass."""
+    moments = getattr(layer, "_moments", None)
+    return isinstance(moments, functools.partial) or getattr(layer, "synchronized", False)
+
+
+def _global_moments(layer: keras.layers.Layer, local_moments, inputs: KerasTensor, mask: KerasTensor | None):
+    replicas = num_replicas()
+    if mask is not None or replicas == 1:
+        return local_moments(inputs, mask)
+    axes = layer._reduction_axes
+    mean = replica_sum(ops.mean(inputs, axis=axes)) / replicas
+    shape = [1 if axis in axes else inputs.shape[axis] for axis in range(len(inputs.shape))]
+    # Two passes: the mean of squares less the square of the mean loses digits in float32.
+    centred = ops.square(inputs - ops.reshape(mean, shape))
+    return mean, replica_sum(ops.mean(centred, axis=axes)) / replicas

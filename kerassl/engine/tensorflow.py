@@ -1,7 +1,9 @@
 """The train and test step on TensorFlow."""
 
+import contextlib
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from kerassl.engine.collectives import num_replicas
@@ -11,22 +13,53 @@ from kerassl.engine.step import WholeStep
 class Step(WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`.
 
-    Under a `tf.distribute` strategy XLA cannot wrap the step, since it cannot hold the collectives. With
-    `jit_compile=True` the views and every encoder without synchronised batch norm are then compiled
-    by themselves, forward and backward, and the collectives stay outside.
+    Under a `tf.distribute` strategy on GPUs or processors XLA cannot wrap the step, since it cannot hold the
+    collectives. With `jit_compile=True` the views and every encoder without synchronised batch norm are then
+    compiled by themselves, forward and backward, and the collectives stay outside. A TPU compiles
+    the whole step by itself.
     """
 
     compiles_parts = False
 
-    def resolve_jit(self, jit_compile: bool | str, steps_per_execution: int) -> bool | str:
-        """The `jit_compile` that Keras is to use for the step; raises for a combination that cannot run."""
-        self.compiles_parts = jit_compile is True and tf.distribute.has_strategy()
-        if tf.distribute.has_strategy() and steps_per_execution > 1:
+    @property
+    def num_devices(self) -> int:
+        """Devices among which each global batch is cut."""
+        return self.distribute_strategy.num_replicas_in_sync
+
+    def device_scope(self) -> contextlib.AbstractContextManager:
+        """The scope in which the model's variables, and those of its optimizer, are made."""
+        return self.distribute_strategy.scope() if self._is_distributed else contextlib.nullcontext()
+
+    @property
+    def _is_distributed(self):
+        # Keras notes the strategy under which a model was made, also one of a single device.
+        return self._distribute_strategy is not None
+
+    def check_compile(
+        self, optimizer: keras.optimizers.Optimizer, jit_compile: bool | str, steps_per_execution: int
+    ) -> tuple[keras.optimizers.Optimizer, bool | str]:
+        """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
+        if not self._is_distributed:
+            return optimizer, jit_compile
+        strategy = self.distribute_strategy
+        name = type(strategy).__name__
+        if steps_per_execution > 1:
             raise ValueError(
-                f"steps_per_execution={steps_per_execution} does not run under a tf.distribute strategy in "
-                "Keras 3; use 1, or the JAX backend with keras.distribution.DataParallel."
+                f"steps_per_execution={steps_per_execution} does not run under {name} in Keras 3; use 1, or the "
+                "JAX backend with kerassl.distribute('data_parallel')."
             )
-        return False if self.compiles_parts else jit_compile
+        if optimizer.gradient_accumulation_steps:
+            raise ValueError(
+                f"gradient_accumulation_steps={optimizer.gradient_accumulation_steps} does not run under {name} "
+                "in Keras 3; use the JAX backend with kerassl.distribute('data_parallel'), or the method's "
+                "chunk_size= to fit a large batch into memory."
+            )
+        if not isinstance(optimizer.variables[0].value, tf.distribute.DistributedValues):
+            # Made outside of the scope, its step counter lies on one device only.
+            optimizer = type(optimizer).from_config(optimizer.get_config())
+        on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+        self.compiles_parts = jit_compile is True and not on_tpu
+        return optimizer, False
 
     def compile_part(self, function: Callable) -> Callable:
         """A part of the step, compiled by itself where the whole step is not."""
@@ -50,9 +83,18 @@ class Step(WholeStep):
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         self.optimizer.apply(gradients, variables)
         self.finish_update(record)
-        return self.logs(record, training=True)
+        return self._reducible(self.logs(record, training=True))
 
     def test_step(self, data: tuple) -> dict:
         """Loss terms and probe accuracy on one batch; returns the logs."""
         _, record = self.forward_pass(data, training=False)
-        return self.logs(record, training=False)
+        return self._reducible(self.logs(record, training=False))
+
+    def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
+        """Builds nothing: the constructor and `compile` have; Keras' own fails for several workers."""
+
+    def _reducible(self, logs: dict):
+        # Keras averages the workers' logs over an axis that scalars do not have.
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+        return logs

@@ -1,13 +1,46 @@
 """The train and test step on PyTorch."""
 
+import keras
+import numpy as np
 import torch
 
-from kerassl.engine.collectives import num_replicas
+from kerassl.engine.collectives import num_replicas, replica_mean
 from kerassl.engine.step import WholeStep
 
 
 class Step(WholeStep):
-    """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`."""
+    """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`.
+
+    Keras 3 distributes nothing on torch; here every process of `torch.distributed` runs the step on its
+    share of the batch, and the gradients are summed.
+    """
+
+    @property
+    def num_devices(self) -> int:
+        """Devices among which each global batch is cut."""
+        return num_replicas()
+
+    def check_compile(
+        self, optimizer: keras.optimizers.Optimizer, jit_compile: bool | str, steps_per_execution: int
+    ) -> tuple[keras.optimizers.Optimizer, bool | str]:
+        """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
+        if steps_per_execution > 1:
+            raise ValueError(
+                f"steps_per_execution={steps_per_execution} does not run on torch in Keras 3; use 1, or the JAX "
+                "or TensorFlow backend."
+            )
+        return optimizer, jit_compile
+
+    def align_processes(self) -> None:
+        """Makes every process start from the same weights; called before training."""
+        if num_replicas() > 1:
+            for variable in self.variables + self.optimizer.variables:
+                torch.distributed.broadcast(variable.value.data, src=0)
+
+    def embed_here(self, images: np.ndarray) -> np.ndarray:
+        """Features of images, computed by this process alone on its first device."""
+        with torch.no_grad():
+            return super().embed_here(images)
 
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
@@ -24,10 +57,35 @@ class Step(WholeStep):
                     torch.distributed.all_reduce(gradient)
             self.optimizer.apply(gradients, variables)
             self.finish_update(record)
-            return self.logs(record, training=True)
+            return self.replica_means(self.logs(record, training=True))
 
     def test_step(self, data: tuple) -> dict:
         """Loss terms and probe accuracy on one batch; returns the logs."""
         with torch.no_grad():
             _, record = self.forward_pass(data, training=False)
-            return self.logs(record, training=False)
+            return self.replica_means(self.logs(record, training=False))
+
+    def replica_means(self, logs: dict) -> dict:
+        """Means of scalars over the replicas, where each has its own."""
+        if num_replicas() == 1:
+            return logs
+        values = torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in logs.values()])
+        return dict(zip(logs, replica_mean(values), strict=True))
+
+
+class AllReduce(torch.autograd.Function):
+    """Sum over processes whose gradient is summed, too: each process holds a part of the loss."""
+
+    @staticmethod
+    def forward(context, tensor):  # noqa: ANN001, ANN205
+        """The sum over processes."""
+        total = tensor.detach().clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context, gradient):  # noqa: ANN001, ANN205
+        """The sum of the processes' gradients."""
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total

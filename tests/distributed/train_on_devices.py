@@ -1,6 +1,11 @@
-"""Trains a method on N logical devices and saves its weights; `tests/distributed` compares them.
+"""Trains methods on several devices and saves what they became; `tests/distributed` compares.
 
-Usage: train_on_devices.py METHOD DEVICES OUTPUT [jit]
+Usage: train_on_devices.py OUTPUT STRATEGY DEVICES METHODS [jit]
+
+Each of METHODS (comma-separated) trains one step, then four more, on one global batch of 16 images each.
+OUTPUT receives, per method, the loss of the first step, the weights after it, and the largest
+difference between two devices' copies of a weight after all steps. BYOL trains once more on raw images, whose
+views each device draws for itself.
 """
 
 import pathlib
@@ -9,34 +14,101 @@ import sys
 import keras
 import numpy as np
 
-name, devices, output = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-jit = "jit" in sys.argv[4:]
+import kerassl
+
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
+BATCH = 16
 
 
-def scope():
+class Share(keras.utils.PyDataset):
+    """Batches of ready views, of which this process gives its share."""
+
+    def __init__(self, views, labels):
+        super().__init__()
+        self.views, self.labels = views, labels
+        self.index, self.count = kerassl.engine.process_share()
+
+    def __len__(self):
+        return len(self.labels) // BATCH
+
+    def __getitem__(self, batch):
+        part = BATCH // self.count
+        rows = slice(batch * BATCH + self.index * part, batch * BATCH + (self.index + 1) * part)
+        return tuple(view[rows] for view in self.views), self.labels[rows]
+
+
+def copies(variable):
+    """A weight as each device of this process holds it."""
     if keras.backend.backend() == "jax":
-        if devices > 1:
-            keras.distribution.set_distribution(keras.distribution.DataParallel())
-        return keras.name_scope("one")
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-    if devices == 1:
-        return keras.name_scope("one")
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]).scope()
+        shards = variable.value.addressable_shards
+        return [np.asarray(shard.data) for shard in shards if shard.index == shards[0].index]
+    if keras.backend.backend() == "tensorflow" and hasattr(variable.value, "values"):
+        return [value.numpy() for value in variable.value.values]
+    return [keras.ops.convert_to_numpy(variable)]
 
 
-with scope():
-    from tiny_methods import labels, make, ready_views
+def is_cut(variable):
+    """Whether no device holds the whole weight."""
+    return keras.backend.backend() == "jax" and not variable.value.is_fully_replicated
+
+
+def weights(model, when):
+    # By number: paths count the layers made before.
+    return {f"{when}/{i:03d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
+
+
+def train(name, jit):
+    from tiny_methods import images, labels, make, ready_views
 
     model = make(name, views=None)
     rng = np.random.default_rng(0)
-    model.set_weights([value + 0.01 * rng.normal(size=value.shape).astype(value.dtype)
-                       if value.dtype.kind == "f" else value for value in model.get_weights()])  # fmt: skip
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.01 * rng.normal(size=variable.shape).astype("float32"))
     model.compile(keras.optimizers.SGD(0.05), jit_compile=True if jit else "auto")
-views = ready_views(name, 16)
-history = model.fit(views, labels(16), batch_size=8, epochs=2, shuffle=False, verbose=0)
-weights = [keras.ops.convert_to_numpy(v) for v in model.weights]
-np.savez(output, np.array(history.history["loss"]), np.array(history.history["probe_accuracy"]), *weights)
+    views, classes = ready_views(name, 5 * BATCH), labels(5 * BATCH)
+    first = Share(tuple(view[:BATCH] for view in views), classes[:BATCH])
+    logs = model.fit(first, epochs=1, shuffle=False, verbose=0).history
+    result = {"loss": logs["loss"][0], "probe_accuracy": logs["probe_accuracy"][0]}
+    result |= weights(model, "after one step")
+    rest = Share(tuple(view[BATCH:] for view in views), classes[BATCH:])
+    model.fit(rest, epochs=1, shuffle=False, verbose=0)
+    pictures = images(11)
+    alone = model.embed_here(pictures)
+    result["features"] = np.abs(model.predict(pictures, batch_size=4, verbose=0) - alone).max()
+    return result | weights(model, "at the end") | agreement(model)
+
+
+def train_on_raw_images(name):
+    from tiny_methods import images, labels, make
+
+    model = make(name)
+    model.compile(keras.optimizers.SGD(0.05))
+    # The last batch of 5 does not cut evenly.
+    logs = model.fit(images(37), labels(37), batch_size=BATCH, epochs=2, verbose=0).history
+    model.evaluate(images(37), labels(37), batch_size=BATCH, verbose=0)
+    return {"loss": logs["loss"], "step": keras.ops.convert_to_numpy(model.step)} | agreement(model)
+
+
+def agreement(model):
+    every = [copies(variable) for variable in model.weights]
+    return {
+        "copies": min(map(len, every)),
+        "spread": max(np.abs(np.subtract(copy, them[0])).max() for them in every for copy in them),
+        "cut": [variable.path for variable in model.weights if is_cut(variable)],
+    }
+
+
+def main(output, strategy, devices, methods, *options):
+    stored = {}
+    with kerassl.distribute(strategy, num_devices=int(devices) or None):
+        for name in methods.split(","):
+            for key, value in train(name, "jit" in options).items():
+                stored[f"{name}/{key}"] = value
+        if "BYOL" in methods:
+            for key, value in train_on_raw_images("BYOL").items():
+                stored[f"raw/{key}"] = value
+    np.savez(output, **stored)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

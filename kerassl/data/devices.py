@@ -1,0 +1,104 @@
+"""Batches that cut evenly among devices and processes."""
+
+import copy
+
+import keras
+
+from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.inspect import is_array
+
+
+def check_divides(batch_size: int, num_devices: int) -> None:
+    """Raises `ValueError` unless a batch cuts evenly, naming the nearest sizes that do.
+
+    Example:
+        >>> from kerassl.data.devices import check_divides
+        >>> check_divides(30, num_devices=4)
+        Traceback (most recent call last):
+            ...
+        ValueError: A batch of 30 images does not cut evenly among 4 devices; the nearest that do are 28 and 32.
+    """
+    if batch_size % num_devices:
+        below = batch_size - batch_size % num_devices
+        nearest = f"{below} and {below + num_devices}" if below else str(num_devices)
+        raise ValueError(
+            f"A batch of {batch_size} images does not cut evenly among {num_devices} devices; the nearest that "
+            f"{'do are' if below else 'does is'} {nearest}."
+        )
+
+
+def cut_for_devices(
+    x: object, y: object, batch_size: int | None, num_devices: int, share: tuple[int, int]
+) -> tuple[object, object]:
+    """Data whose batches cut evenly among devices, of which this process gives its share.
+
+    A last batch of arrays or of an `ImageDataset` that does not cut evenly is left out, with a printed
+    note. Other data sets must give even batches by themselves and, on JAX and torch with several
+    processes, this process's share of each.
+
+    Args:
+        x: as in `SSLModel.fit`.
+        y: labels where `x` is an array.
+        batch_size: images a batch where `x` is an array.
+        num_devices: devices among which a batch is cut.
+        share: index of this process and number of processes.
+
+    Returns:
+        `x` and `y`, cut or copied where needed.
+
+    Raises:
+        ValueError: if a batch does not cut evenly, or for arrays of views in several processes.
+    """
+    if num_devices == 1:
+        return x, y
+    here = num_devices // share[1]
+    if is_array(x) and share[1] > 1:
+        x, y = ImageDataset(x, y, batch_size or 32), None
+    if isinstance(x, ImageDataset):
+        check_divides(x.batch_size, num_devices)
+        x = copy.copy(x)
+        x.share = share
+        rest = x.num_examples % x.batch_size
+        if rest % num_devices and not x.drop_remainder:
+            _note(rest, num_devices)
+            x.drop_remainder = True
+    elif isinstance(x, keras.utils.PyDataset):
+        for index in {0, (x.num_batches or 1) - 1}:
+            check_divides(_size(x[index]), here)
+    elif hasattr(x, "element_spec"):
+        size = _size(x.element_spec)
+        if size is None:
+            raise ValueError(
+                f"Batches of a tf.data.Dataset must say their size to be cut among {num_devices} devices: use "
+                "dataset.batch(batch_size, drop_remainder=True)."
+            )
+        check_divides(size, here)
+    elif is_array(x) or isinstance(x, (tuple, list)):
+        return _cut_arrays(x, y, batch_size or 32, num_devices, share)
+    return x, y
+
+
+def _cut_arrays(x: object, y: object, batch_size: int, num_devices: int, share: tuple[int, int]):
+    if share[1] > 1:
+        raise ValueError(
+            "Several processes need data that knows its share: a kerassl.data.ImageDataset of raw images, or a "
+            "dataset that gives this process's part of each batch, not arrays."
+        )
+    check_divides(batch_size, num_devices)
+    arrays = [x] if is_array(x) else list(x)
+    rest = arrays[0].shape[0] % batch_size
+    if rest % num_devices == 0:
+        return x, y
+    _note(rest, num_devices)
+    count = arrays[0].shape[0] - rest
+    cut = [array[:count] for array in arrays]
+    return cut[0] if is_array(x) else tuple(cut), None if y is None else y[:count]
+
+
+def _size(batch: tuple):
+    """Images of a batch, or of its specification."""
+    return keras.tree.flatten(batch)[0].shape[0]
+
+
+def _note(rest: int, num_devices: int):
+    print(f"The last batch of {rest} images does not cut evenly among {num_devices} devices; it is left out.")

@@ -1,0 +1,70 @@
+"""Starts `train_on_devices.py` in one process or in two that find each other on this machine."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+
+SCRIPT = pathlib.Path(__file__).with_name("train_on_devices.py")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(command, backend, **variables):
+    environment = {**os.environ, "KERAS_BACKEND": backend, **variables}
+    return subprocess.Popen([sys.executable, *map(str, command)], env=environment)
+
+
+def finish(processes):
+    try:
+        assert [process.wait(timeout=400) for process in processes] == [0] * len(processes)
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def addresses(backend, index, ports):
+    """What tells process `index` of two where the other one is."""
+    if backend == "tensorflow":
+        cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+        return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})}
+    if backend == "jax":
+        return {
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{ports[0]}",
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+            "KERAS_DISTRIBUTION_PROCESS_ID": str(index),
+        }
+    rank = {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": "2"}
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]), **rank}
+
+
+def train(folder, backend, strategy, devices, methods, *options):
+    """The arrays that one process stored."""
+    output = folder / f"{backend}_{strategy}_{devices}.npz"
+    finish([start([SCRIPT, output, strategy, devices, ",".join(methods), *options], backend)])
+    return np.load(output)
+
+
+def train_in_two_processes(folder, backend, methods):
+    """The arrays that each of two processes stored."""
+    outputs = [folder / f"{backend}_process_{index}.npz" for index in range(2)]
+    ports = free_port(), free_port()
+    finish(
+        [
+            start(
+                [SCRIPT, output, "multi_worker", 0, ",".join(methods)],
+                backend,
+                **addresses(backend, i, ports),
+            )
+            for i, output in enumerate(outputs)
+        ]
+    )
+    return [np.load(output) for output in outputs]

@@ -1,0 +1,59 @@
+"""What XLA compiles holds no call back to the host and no unknown shape: it runs on a TPU unchanged."""
+
+import pathlib
+import re
+import sys
+
+import keras
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
+from tiny_methods import METHODS, images, labels, make
+
+BACKEND = keras.backend.backend()
+HOST = re.compile(r"custom_call @\w+|custom_call_target=\S+|callback|infeed|outfeed|<=\d+|tensor<\?")
+
+
+def compiled_text(model):
+    """The whole train step as XLA gets it."""
+    model.compile(keras.optimizers.AdamW(1e-3))
+    batch = images(8), labels(8)
+    if BACKEND == "jax":
+        import jax
+
+        groups = (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+        state = tuple([variable.value for variable in group] for group in groups)
+        return jax.jit(model.train_step).lower(state, batch).as_text()
+    import tensorflow as tf
+
+    model.jit_compile = True
+    step = tf.function(model.train_step, jit_compile=True, autograph=False)
+    return step.experimental_get_compiler_ir(tuple(map(tf.constant, batch)))(stage="hlo")
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch does not compile with XLA")
+@pytest.mark.parametrize("name", METHODS)
+def test_the_step_never_leaves_the_device(name):
+    text = compiled_text(make(name))
+    assert len(text) > 100_000
+    assert not HOST.findall(text)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="TensorFlow refuses to compile a call to Python")
+def test_a_call_to_the_host_would_be_seen():
+    import jax
+
+    model = make("SimCLR")
+    loss_terms = model.loss_terms
+
+    def talking(*arguments):
+        jax.debug.callback(lambda: None)
+        return loss_terms(*arguments)
+
+    model.loss_terms = talking
+    assert HOST.findall(compiled_text(model))

@@ -16,13 +16,14 @@ def check_divides(batch_size: int, num_devices: int) -> None:
         >>> check_divides(30, num_devices=4)
         Traceback (most recent call last):
             ...
-        ValueError: A batch of 30 images does not cut evenly among 4 devices; the nearest that do are 28 and 32.
+        ValueError: A batch of 30 images does not cut evenly among 4 devices; the nearest that do are 28, 32.
     """
     if batch_size % num_devices:
         below = batch_size - batch_size % num_devices
-        nearest = f"{below} and {below + num_devices}" if below else str(num_devices)
+        nearest = f"{below}, {below + num_devices}" if below else str(num_devices)
         raise ValueError(
-            f"A batch of {batch_size} images does not cut evenly among {num_devices} devices; the nearest that "
+            f"A batch of {batch_size} images does not cut evenly among {num_devices} devices; the nearest "
+            f"that "
             f"{'do are' if below else 'does is'} {nearest}."
         )
 
@@ -69,7 +70,8 @@ def cut_for_devices(
         size = _size(x.element_spec)
         if size is None:
             raise ValueError(
-                f"Batches of a tf.data.Dataset must say their size to be cut among {num_devices} devices: use "
+                f"Batches of a tf.data.Dataset must say their size to be cut among {num_devices} devices: "
+                f"use "
                 "dataset.batch(batch_size, drop_remainder=True)."
             )
         check_divides(size, here)
@@ -81,7 +83,8 @@ def cut_for_devices(
 def _cut_arrays(x: object, y: object, batch_size: int, num_devices: int, share: tuple[int, int]):
     if share[1] > 1:
         raise ValueError(
-            "Several processes need data that knows its share: a kerassl.data.ImageDataset of raw images, or a "
+            "Several processes need data that knows its share: a kerassl.data.ImageDataset of raw images, "
+            "or a "
             "dataset that gives this process's part of each batch, not arrays."
         )
     check_divides(batch_size, num_devices)

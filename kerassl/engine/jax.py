@@ -35,8 +35,10 @@ class Step(WholeStep):
         for variable in self.variables:
             if {str(device) for device in variable.value.devices()} != devices:
                 raise ValueError(
-                    f"The weight {variable.path} lies on {len(variable.value.devices())} of the {len(devices)} "
-                    "devices of the distribution: the model was made outside of it. Make, compile and fit the "
+                    f"The weight {variable.path} lies on {len(variable.value.devices())} of the "
+                    f"{len(devices)} "
+                    "devices of the distribution: the model was made outside of it. Make, compile and fit "
+                    "the "
                     "model within kerassl.distribute(...)."
                 )
 

@@ -46,8 +46,8 @@ def distribute(
         The number of devices among which each global batch is cut; it must divide the batch size.
 
     Raises:
-        ValueError: for an unknown name, a strategy that the backend does not have, devices that are not there,
-            or variables of the environment that are not set.
+        ValueError: for an unknown name, a strategy that the backend does not have, devices that are not
+            there, or variables of the environment that are not set.
 
     Example:
         >>> import kerassl
@@ -88,8 +88,10 @@ def _tensorflow(strategy: str, num_devices: int | None, model_shards: int):
     elif strategy == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise ValueError(
-                "strategy='multi_worker' on TensorFlow needs TF_CONFIG in the environment of each process, as "
-                '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}.'
+                "strategy='multi_worker' on TensorFlow needs TF_CONFIG in the environment of each process, "
+                "as "
+                '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+                '"task": {"type": "worker", "index": 0}}.'
             )
         made = tf.distribute.MultiWorkerMirroredStrategy()
     else:
@@ -119,8 +121,10 @@ def _jax(strategy: str, num_devices: int | None, model_shards: int):
     if strategy == "multi_worker":
         if not os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES"):
             raise ValueError(
-                "strategy='multi_worker' on JAX needs KERAS_DISTRIBUTION_JOB_ADDRESSES (host:port of process 0), "
-                "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID in the environment of each "
+                "strategy='multi_worker' on JAX needs KERAS_DISTRIBUTION_JOB_ADDRESSES (host:port of "
+                "process 0), "
+                "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID in the environment of "
+                "each "
                 "process."
             )
         keras.distribution.initialize()
@@ -153,7 +157,8 @@ def _torch(strategy: str, num_devices: int | None, model_shards: int):
     ]
     if missing:
         raise ValueError(
-            f"strategy='multi_worker' on torch needs {', '.join(missing)} in the environment; start the processes "
+            f"strategy='multi_worker' on torch needs {', '.join(missing)} in the environment; start the "
+            f"processes "
             "with torchrun --nproc_per_node=DEVICES."
         )
     if torch.cuda.is_available():
@@ -168,7 +173,8 @@ def _torch(strategy: str, num_devices: int | None, model_shards: int):
 def _first(devices: list[str], num_devices: int | None):
     if num_devices and num_devices > len(devices):
         raise ValueError(
-            f"num_devices={num_devices}, but {len(devices)} are there: {', '.join(devices)}. A processor can be "
+            f"num_devices={num_devices}, but {len(devices)} are there: {', '.join(devices)}. A processor "
+            f"can be "
             "counted as several only before it has computed anything."
         )
     return devices[:num_devices]

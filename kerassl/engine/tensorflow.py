@@ -45,12 +45,14 @@ class Step(WholeStep):
         name = type(strategy).__name__
         if steps_per_execution > 1:
             raise ValueError(
-                f"steps_per_execution={steps_per_execution} does not run under {name} in Keras 3; use 1, or the "
+                f"steps_per_execution={steps_per_execution} does not run under {name} in Keras 3; use 1, "
+                f"or the "
                 "JAX backend with kerassl.distribute('data_parallel')."
             )
         if optimizer.gradient_accumulation_steps:
             raise ValueError(
-                f"gradient_accumulation_steps={optimizer.gradient_accumulation_steps} does not run under {name} "
+                f"gradient_accumulation_steps={optimizer.gradient_accumulation_steps} does not run under "
+                f"{name} "
                 "in Keras 3; use the JAX backend with kerassl.distribute('data_parallel'), or the method's "
                 "chunk_size= to fit a large batch into memory."
             )

@@ -26,7 +26,8 @@ class Step(WholeStep):
         """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
         if steps_per_execution > 1:
             raise ValueError(
-                f"steps_per_execution={steps_per_execution} does not run on torch in Keras 3; use 1, or the JAX "
+                f"steps_per_execution={steps_per_execution} does not run on torch in Keras 3; use 1, or "
+                f"the JAX "
                 "or TensorFlow backend."
             )
         return optimizer, jit_compile

@@ -25,7 +25,7 @@ def numbered(n, **kwargs):
 
 @pytest.mark.parametrize(
     ("batch_size", "devices", "nearest"),
-    [(30, 4, "do are 28 and 32"), (3, 8, "does is 8"), (255, 2, "do are 254 and 256")],
+    [(30, 4, "do are 28, 32"), (3, 8, "does is 8"), (255, 2, "do are 254, 256")],
 )
 def test_the_nearest_sizes_are_named(batch_size, devices, nearest):
     with pytest.raises(

@@ -47,6 +47,9 @@ class SSLModel(engine.Step, keras.Model):
             cannot be chosen from the encoder's input shape.
     """
 
+    # Whether the method's networks run through `encode`, which alone knows of `compile(chunk_size=)`.
+    encodes_in_chunks = True
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -79,6 +82,7 @@ class SSLModel(engine.Step, keras.Model):
         self.effective_rank = keras.metrics.Mean(name="effective_rank")
         self.probe_accuracy = keras.metrics.Mean(name="probe_accuracy")
         self.rankme = evaluation.RankMe(self.feature_dim, name="rankme")
+        self.chunk_size = None
         self.built = True
 
     def loss_terms(
@@ -116,6 +120,11 @@ class SSLModel(engine.Step, keras.Model):
 
     def encode(self, encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
         """Features `(batch, dim)` of normalised images; a feature map is average-pooled."""
+        if training and self.chunk_size:
+            # On JAX the step holds the batch of all devices, elsewhere that of one.
+            here = self.num_devices // engine.num_replicas()
+            features = engine.encode_in_chunks(encoder, images, self.chunk_size * here)
+            return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
         talks = any(engine.is_synchronized(layer) for layer in encoder._flatten_layers())
         # XLA cannot hold what replicas tell each other.
         run = (lambda function: function) if talks else self.compile_part
@@ -206,11 +215,19 @@ class SSLModel(engine.Step, keras.Model):
         results = {metric.name: metric.result() for metric in self.metrics if id(metric) not in hidden}
         return self.replica_means(results)
 
-    def compile(self, optimizer: keras.optimizers.Optimizer | str | None = None, **kwargs) -> None:
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
+        chunk_size: int | None = None,
+        **kwargs,
+    ) -> None:
         """Chooses the optimizer; the losses are the method's own.
 
         Args:
             optimizer: a Keras or kerassl optimizer; by default `kerassl.optimizers.AdamW(1e-3)`.
+            chunk_size: images that a device encodes at a time, to train on batches larger than its memory
+                holds: a chunk's activations are computed again on the way back. The loss sees the whole
+                batch, batch norm chunks; see `kerassl.engine.encode_in_chunks`. `None` encodes all at once.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
@@ -224,6 +241,14 @@ class SSLModel(engine.Step, keras.Model):
                     "own. Choose its terms by the constructor's arguments; follow the run with the online "
                     "probe (`num_classes=`) and kerassl.callbacks."
                 )
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size must be at least 1 image, or None for no chunks; got {chunk_size}.")
+        if chunk_size and not self.encodes_in_chunks:
+            raise ValueError(
+                f"chunk_size={chunk_size} is not for {type(self).__name__}, whose loss is a mean over its "
+                "images: the optimizer's gradient_accumulation_steps do the same there."
+            )
+        self.chunk_size = chunk_size
         with self.device_scope():
             optimizer = AdamW(1e-3) if optimizer is None else keras.optimizers.get(optimizer)
             optimizer, jit_compile = self.check_compile(
@@ -236,6 +261,11 @@ class SSLModel(engine.Step, keras.Model):
             layer.built = layer.built or not layer.weights
         if self.num_devices > 1:
             engine.synchronize_batch_norm(self._flatten_layers(include_self=False))
+            self.check_chunks(self.encoder, chunk_size)
+
+    def get_compile_config(self) -> dict:
+        """What `compile` was given."""
+        return {**super().get_compile_config(), "chunk_size": self.chunk_size}
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
@@ -280,7 +310,9 @@ class SSLModel(engine.Step, keras.Model):
             num_classes=self.num_classes,
             views=self.views is None,
         )
-        x, y = data_room.cut_for_devices(x, y, batch_size, self.num_devices, engine.process_share())
+        x, y = data_room.cut_for_devices(
+            x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
+        )
         self.align_processes()
         done = int(ops.convert_to_numpy(self.step))
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)

@@ -33,6 +33,7 @@ def run(
     image_size: int | None = None,
     epochs: int = 100,
     batch_size: int = 256,
+    chunk_size: int | None = None,
     optimizer: str = "default",
     learning_rate: float | None = None,
     weight_decay: float | None = None,
@@ -69,6 +70,7 @@ def run(
         image_size: side in pixels to which images are resized; as they come if not given.
         epochs: passes over the training images.
         batch_size: images per step over all devices.
+        chunk_size: images that a device encodes at a time, for batches larger than its memory holds.
         optimizer: adamw, lars or sgd; default: the paper's, or adamw for runs below 10,000 steps.
         learning_rate: after the warm-up; if not given, the optimizer's usual one for this batch size.
         weight_decay: the optimizer's usual one if not given.
@@ -104,7 +106,7 @@ def run(
     }
     labelled, test_data, info = kerassl.data.load(dataset, batch_size=batch_size, seed=seed, **data)
     train_data = with_unlabelled(labelled, extra_dataset, info, limit_train)
-    train_data.drop_remainder = strategy != "none"
+    train_data.drop_remainder = strategy != "none" or chunk_size is not None
     steps = kerassl.data.num_batches(train_data)
     settings = optimizer_settings(
         "ssld", optimizer, epochs, steps, batch_size, learning_rate, weight_decay, warmup_epochs
@@ -124,6 +126,7 @@ def run(
         "views": views,
         "epochs": epochs,
         "batch_size": batch_size,
+        "chunk_size": chunk_size,
         **settings,
         "strategy": strategy,
         "num_devices": num_devices,
@@ -135,12 +138,12 @@ def run(
         "about": {**train.about(info, steps), "num_images": train_data.num_examples},
     }
     with devices(strategy, precision, num_devices, model_shards) as device_count:
-        kerassl.data.check_divides(batch_size, device_count)
+        kerassl.data.check_divides(batch_size, device_count, chunk_size or 1)
         keras.utils.set_random_seed(seed)
         knowing = load_encoder(pathlib.Path(teacher))
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         model = make_ssld(knowing, student, views, dataset, info, method_args or {}, seed)
-        model.compile(make_optimizer("ssld", **settings, epochs=epochs, steps_per_epoch=steps))
+        model.compile(make_optimizer("ssld", **settings, epochs=epochs, steps_per_epoch=steps), chunk_size)
         place = Workdir(workdir, config)
         if place.finished:
             return train.show_finished(place)

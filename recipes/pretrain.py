@@ -34,6 +34,7 @@ def run(
     image_size: int | None = None,
     epochs: int = 100,
     batch_size: int = 256,
+    chunk_size: int | None = None,
     optimizer: str = "default",
     learning_rate: float | None = None,
     weight_decay: float | None = None,
@@ -69,6 +70,7 @@ def run(
         image_size: side in pixels to which images are resized; as they come if not given.
         epochs: passes over the training images.
         batch_size: images per step over all devices.
+        chunk_size: images that a device encodes at a time, for batches larger than its memory holds.
         optimizer: adamw, lars or sgd; default: the paper's, or adamw for runs below 10,000 steps.
         learning_rate: after the warm-up; if not given, the optimizer's usual one for this batch size.
         weight_decay: the optimizer's usual one if not given.
@@ -109,7 +111,7 @@ def run(
         dataset,
         batch_size=batch_size,
         seed=seed,
-        drop_remainder=strategy != "none",
+        drop_remainder=strategy != "none" or chunk_size is not None,
         **data,
     )
     steps = kerassl.data.num_batches(train_data)
@@ -133,6 +135,7 @@ def run(
         "views": views,
         "epochs": epochs,
         "batch_size": batch_size,
+        "chunk_size": chunk_size,
         **settings,
         "strategy": strategy,
         "num_devices": num_devices,
@@ -144,11 +147,11 @@ def run(
         "about": train.about(info, steps),
     }
     with devices(strategy, precision, num_devices, model_shards) as device_count:
-        kerassl.data.check_divides(batch_size, device_count)
+        kerassl.data.check_divides(batch_size, device_count, chunk_size or 1)
         keras.utils.set_random_seed(seed)
         encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         model = build.make_method(method, encoder, views, dataset, info.num_classes, method_args, seed)
-        model.compile(make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps))
+        model.compile(make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size)
         place = Workdir(workdir, config)
         if place.finished:
             return train.show_finished(place)

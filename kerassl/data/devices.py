@@ -8,8 +8,13 @@ from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.inspect import is_array
 
 
-def check_divides(batch_size: int, num_devices: int) -> None:
+def check_divides(batch_size: int, num_devices: int, chunk_size: int = 1) -> None:
     """Raises `ValueError` unless a batch cuts evenly, naming the nearest sizes that do.
+
+    Args:
+        batch_size: images a step over all devices.
+        num_devices: devices among which the batch is cut.
+        chunk_size: images that a device encodes at a time.
 
     Example:
         >>> from kerassl.data.devices import check_divides
@@ -18,18 +23,23 @@ def check_divides(batch_size: int, num_devices: int) -> None:
             ...
         ValueError: A batch of 30 images does not cut evenly among 4 devices; the nearest that do are 28, 32.
     """
-    if batch_size % num_devices:
-        below = batch_size - batch_size % num_devices
-        nearest = f"{below}, {below + num_devices}" if below else str(num_devices)
+    unit = num_devices * chunk_size
+    if batch_size % unit:
+        below = batch_size - batch_size % unit
+        nearest = f"{below}, {below + unit}" if below else str(unit)
         raise ValueError(
-            f"A batch of {batch_size} images does not cut evenly among {num_devices} devices; the nearest "
-            f"that "
-            f"{'do are' if below else 'does is'} {nearest}."
+            f"A batch of {batch_size} images does not cut evenly {_parts(num_devices, chunk_size)}; the "
+            f"nearest that {'do are' if below else 'does is'} {nearest}."
         )
 
 
 def cut_for_devices(
-    x: object, y: object, batch_size: int | None, num_devices: int, share: tuple[int, int]
+    x: object,
+    y: object,
+    batch_size: int | None,
+    num_devices: int,
+    share: tuple[int, int] = (0, 1),
+    chunk_size: int = 1,
 ) -> tuple[object, object]:
     """Data whose batches cut evenly among devices, of which this process gives its share.
 
@@ -43,6 +53,7 @@ def cut_for_devices(
         batch_size: images a batch where `x` is an array.
         num_devices: devices among which a batch is cut.
         share: index of this process and number of processes.
+        chunk_size: images that a device encodes at a time.
 
     Returns:
         `x` and `y`, cut or copied where needed.
@@ -50,22 +61,22 @@ def cut_for_devices(
     Raises:
         ValueError: if a batch does not cut evenly, or for arrays of views in several processes.
     """
-    if num_devices == 1:
+    if num_devices == chunk_size == 1:
         return x, y
     here = num_devices // share[1]
     if is_array(x) and share[1] > 1:
         x, y = ImageDataset(x, y, batch_size or 32), None
     if isinstance(x, ImageDataset):
-        check_divides(x.batch_size, num_devices)
+        check_divides(x.batch_size, num_devices, chunk_size)
         x = copy.copy(x)
         x.share = share
         rest = x.num_examples % x.batch_size
-        if rest % num_devices and not x.drop_remainder:
-            _note(rest, num_devices)
+        if rest % (num_devices * chunk_size) and not x.drop_remainder:
+            _note(rest, num_devices, chunk_size)
             x.drop_remainder = True
     elif isinstance(x, keras.utils.PyDataset):
         for index in {0, (x.num_batches or 1) - 1}:
-            check_divides(_size(x[index]), here)
+            check_divides(_size(x[index]), here, chunk_size)
     elif hasattr(x, "element_spec"):
         size = _size(x.element_spec)
         if size is None:
@@ -74,25 +85,27 @@ def cut_for_devices(
                 f"use "
                 "dataset.batch(batch_size, drop_remainder=True)."
             )
-        check_divides(size, here)
+        check_divides(size, here, chunk_size)
     elif is_array(x) or isinstance(x, (tuple, list)):
-        return _cut_arrays(x, y, batch_size or 32, num_devices, share)
+        return _cut_arrays(x, y, batch_size or 32, num_devices, share, chunk_size)
     return x, y
 
 
-def _cut_arrays(x: object, y: object, batch_size: int, num_devices: int, share: tuple[int, int]):
+def _cut_arrays(
+    x: object, y: object, batch_size: int, num_devices: int, share: tuple[int, int], chunk_size: int
+):
     if share[1] > 1:
         raise ValueError(
             "Several processes need data that knows its share: a kerassl.data.ImageDataset of raw images, "
             "or a "
             "dataset that gives this process's part of each batch, not arrays."
         )
-    check_divides(batch_size, num_devices)
+    check_divides(batch_size, num_devices, chunk_size)
     arrays = [x] if is_array(x) else list(x)
     rest = arrays[0].shape[0] % batch_size
-    if rest % num_devices == 0:
+    if rest % (num_devices * chunk_size) == 0:
         return x, y
-    _note(rest, num_devices)
+    _note(rest, num_devices, chunk_size)
     count = arrays[0].shape[0] - rest
     cut = [array[:count] for array in arrays]
     return cut[0] if is_array(x) else tuple(cut), None if y is None else y[:count]
@@ -103,5 +116,12 @@ def _size(batch: tuple):
     return keras.tree.flatten(batch)[0].shape[0]
 
 
-def _note(rest: int, num_devices: int):
-    print(f"The last batch of {rest} images does not cut evenly among {num_devices} devices; it is left out.")
+def _parts(num_devices: int, chunk_size: int):
+    devices = f"among {num_devices} devices" if num_devices > 1 else ""
+    chunks = f"into chunks of {chunk_size}" if chunk_size > 1 else ""
+    return " ".join(filter(None, (devices, chunks)))
+
+
+def _note(rest: int, num_devices: int, chunk_size: int):
+    parts = _parts(num_devices, chunk_size)
+    print(f"The last batch of {rest} images does not cut evenly {parts}; it is left out.")

@@ -2,6 +2,7 @@
 
 import keras
 
+from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
 from kerassl.engine.processes import is_chief, process, process_share
@@ -26,6 +27,7 @@ __all__ = [
     "StepSeed",
     "batch_norm",
     "distribute",
+    "encode_in_chunks",
     "gather",
     "is_chief",
     "is_synchronized",

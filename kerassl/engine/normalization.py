@@ -1,7 +1,7 @@
 """Batch normalisation with the field's constants, over the global batch where there are replicas."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 from keras import KerasTensor, ops
@@ -45,7 +45,9 @@ def is_synchronized(layer: keras.layers.Layer) -> bool:
     return isinstance(moments, functools.partial) or getattr(layer, "synchronized", False)
 
 
-def _global_moments(layer: keras.layers.Layer, local_moments, inputs: KerasTensor, mask: KerasTensor | None):
+def _global_moments(
+    layer: keras.layers.Layer, local_moments: Callable, inputs: KerasTensor, mask: KerasTensor | None
+):
     replicas = num_replicas()
     if mask is not None or replicas == 1:
         return local_moments(inputs, mask)

@@ -25,6 +25,9 @@ class WholeStep:
         """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
         return optimizer, jit_compile
 
+    def check_chunks(self, encoder: keras.Model, chunk_size: int | None) -> None:
+        """Raises for an encoder that several devices cannot run in chunks."""
+
     def compile_part(self, function: Callable) -> Callable:
         """A part of the step, compiled by itself where the whole step is not."""
         return function

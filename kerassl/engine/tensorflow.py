@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kerassl.engine.collectives import num_replicas
+from kerassl.engine.normalization import is_synchronized
 from kerassl.engine.step import WholeStep
 
 
@@ -52,9 +53,8 @@ class Step(WholeStep):
         if optimizer.gradient_accumulation_steps:
             raise ValueError(
                 f"gradient_accumulation_steps={optimizer.gradient_accumulation_steps} does not run under "
-                f"{name} "
-                "in Keras 3; use the JAX backend with kerassl.distribute('data_parallel'), or the method's "
-                "chunk_size= to fit a large batch into memory."
+                f"{name} in Keras 3; use the JAX backend with kerassl.distribute('data_parallel'), or "
+                "compile(chunk_size=) to fit a large batch into memory."
             )
         if not isinstance(optimizer.variables[0].value, tf.distribute.DistributedValues):
             # Made outside of the scope, its step counter lies on one device only.
@@ -62,6 +62,15 @@ class Step(WholeStep):
         on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
         self.compiles_parts = jit_compile is True and not on_tpu
         return optimizer, False
+
+    def check_chunks(self, encoder: keras.Model, chunk_size: int | None) -> None:
+        """Raises for an encoder that several devices cannot run in chunks."""
+        if chunk_size and any(is_synchronized(layer) for layer in encoder._flatten_layers()):
+            raise ValueError(
+                f"chunk_size={chunk_size} under {type(self.distribute_strategy).__name__} needs an encoder "
+                "without batch norm, such as a ViT: TensorFlow's devices cannot exchange statistics within a "
+                "loop. The JAX backend with kerassl.distribute('data_parallel') can."
+            )
 
     def compile_part(self, function: Callable) -> Callable:
         """A part of the step, compiled by itself where the whole step is not."""

@@ -47,6 +47,9 @@ class MAE(SSLModel):
         4
     """
 
+    # Only the visible patches are encoded, by `encode_tokens`.
+    encodes_in_chunks = False
+
     def __init__(
         self,
         encoder: keras.Model,

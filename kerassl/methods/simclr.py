@@ -12,6 +12,7 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
+from kerassl.losses.nt_xent import check_block_size
 from kerassl.model import SSLModel
 
 
@@ -27,11 +28,13 @@ class SimCLR(SSLModel):
         temperature: divides the cosines; > 0. The paper's 0.1 suits ImageNet, 0.5 CIFAR-10 at batch 512.
         projection_dim: width of the embedding that the loss sees.
         projection_layers: Dense layers of the head: 2 in the paper, 3 in SimCLR v2.
+        block_size: rows that the loss compares with all others at a time, for batches whose similarities do
+            not fit into memory; `None` for all. See `kerassl.losses.nt_xent`.
         seed: Python integer that keys all randomness of the run.
         name: name of the model.
 
     Raises:
-        ValueError: for a temperature <= 0 or fewer than one projection layer.
+        ValueError: for a temperature <= 0, fewer than one projection layer, or a block size below 1.
 
     Example:
         >>> import keras, kerassl
@@ -50,6 +53,7 @@ class SimCLR(SSLModel):
         temperature: float = 0.1,
         projection_dim: int = 128,
         projection_layers: int = 2,
+        block_size: int | None = None,
         seed: int = 0,
         name: str | None = None,
     ) -> None:
@@ -57,6 +61,7 @@ class SimCLR(SSLModel):
             raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.1 to 0.5.")
         if projection_layers < 1:
             raise ValueError(f"projection_layers must be at least 1, got {projection_layers}.")
+        check_block_size(block_size)
         super().__init__(
             encoder,
             views=views,
@@ -69,6 +74,7 @@ class SimCLR(SSLModel):
         self.temperature = temperature
         self.projection_dim = projection_dim
         self.projection_layers = projection_layers
+        self.block_size = block_size
         self.projector = mlp(
             self.feature_dim,
             (self.feature_dim,) * (projection_layers - 1),
@@ -85,7 +91,7 @@ class SimCLR(SSLModel):
         view1, view2 = views
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
-        loss = nt_xent(self.gather(z1), self.gather(z2), temperature=self.temperature)
+        loss = nt_xent(self.gather(z1), self.gather(z2), self.temperature, block_size=self.block_size)
         return {"nt_xent": loss}, {"features": features[: ops.shape(view1)[0]]}
 
     def get_config(self) -> dict:
@@ -95,4 +101,5 @@ class SimCLR(SSLModel):
             "temperature": self.temperature,
             "projection_dim": self.projection_dim,
             "projection_layers": self.projection_layers,
+            "block_size": self.block_size,
         }

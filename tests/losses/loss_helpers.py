@@ -191,6 +191,9 @@ class Case:
 
 CASES = {
     "nt_xent": Case(losses.nt_xent, nt_xent_reference, embeddings, (0, 1)),
+    "nt_xent_by_blocks": Case(
+        functools.partial(losses.nt_xent, block_size=4), nt_xent_reference, embeddings, (0, 1)
+    ),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False
     ),

@@ -1,8 +1,17 @@
 """Closed forms and invariances of NT-Xent, Barlow Twins, SimSiam and BYOL."""
 
+import functools
+
 import numpy as np
 import pytest
-from loss_helpers import barlow_twins_reference, embeddings, fast, nt_xent_reference, value_and_grad
+from loss_helpers import (
+    BACKEND,
+    barlow_twins_reference,
+    embeddings,
+    fast,
+    nt_xent_reference,
+    value_and_grad,
+)
 
 from kerassl import losses
 
@@ -69,6 +78,40 @@ def test_nt_xent_temperature_may_be_a_tensor_with_a_gradient():
 def test_nt_xent_refuses_a_temperature_that_is_not_positive(temperature):
     with pytest.raises(ValueError, match="temperature=.* must be a positive finite number"):
         nt_xent(*pair(), temperature=temperature)
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 5, 10, 64])
+def test_nt_xent_by_blocks_equals_the_plain_form(block_size):
+    z1, z2 = pair(batch=5)
+    temperature = np.float32(0.2)
+    value, grads = value_and_grad(losses.nt_xent, z1, z2, temperature)
+    by_blocks = functools.partial(losses.nt_xent, block_size=block_size)
+    block_value, block_grads = value_and_grad(by_blocks, z1, z2, temperature)
+    np.testing.assert_allclose(block_value, value, rtol=1e-5)
+    for block_grad, grad in zip(block_grads, grads, strict=True):
+        np.testing.assert_allclose(block_grad, grad, rtol=1e-4, atol=1e-6)
+    each = nt_xent(z1, z2, reduction="none")
+    np.testing.assert_allclose(by_blocks(z1, z2, reduction="none"), each, rtol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="XLA's account of its memory is read on JAX")
+@pytest.mark.parametrize("block_size, rows_held", [(None, 3 * 512), (64, 3 * 2 * 64)])
+def test_nt_xent_holds_three_blocks_or_one_small_one(block_size, rows_held):
+    import jax
+
+    z = np.zeros((512, 8), "float32")
+    step = jax.jit(
+        jax.value_and_grad(functools.partial(losses.nt_xent, block_size=block_size), argnums=(0, 1))
+    )
+    temporary = step.lower(z, z).compile().memory_analysis().temp_size_in_bytes
+    # Held as float32 rows of 512 similarities; a little more for the embeddings themselves.
+    assert 512 * 4 * rows_held / 3 < temporary < 1.2 * 512 * 4 * rows_held
+
+
+@pytest.mark.parametrize("block_size", [0, -2, 1.5])
+def test_nt_xent_block_size_must_be_a_positive_integer(block_size):
+    with pytest.raises(ValueError, match=f"block_size={block_size} must be a positive integer"):
+        losses.nt_xent(*pair(), block_size=block_size)
 
 
 def test_barlow_twins_of_whitened_equal_views_is_zero():

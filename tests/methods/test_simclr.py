@@ -34,6 +34,18 @@ def test_temperature_reaches_the_loss():
     assert abs(values[0] - values[1]) > 0.1
 
 
+def test_blocks_change_nothing_but_memory():
+    views = ready_views("SimCLR")
+    values = [
+        float(make("SimCLR", views=None, block_size=b).loss_terms(views, None, training=True)[0]["nt_xent"])
+        for b in (None, 3)
+    ]
+    assert values[1] == pytest.approx(values[0], rel=1e-5)
+    assert make("SimCLR", block_size=3).get_config()["block_size"] == 3
+    with pytest.raises(ValueError, match="block_size=0 must be a positive integer"):
+        make("SimCLR", block_size=0)
+
+
 @pytest.mark.parametrize("temperature", (0, -1.0))
 def test_bad_temperature(temperature):
     with pytest.raises(ValueError, match="temperature must be > 0"):

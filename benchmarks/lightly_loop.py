@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import os
 import pathlib
-import sys
 import time
 
 import numpy as np
@@ -20,31 +19,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks import results_file
-
-
-def import_torchvision() -> object:
-    """Imports torchvision, also where its compiled operators do not load: the transforms need none."""
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision  # noqa: F401
-
-        # Kept by the caller: the definitions are withdrawn with the object.
-        return library
-    return None
-
-
-library = import_torchvision()
-
-from lightly import loss, transforms  # noqa: E402
-from lightly.models.modules import heads  # noqa: E402
-from lightly.models.utils import deactivate_requires_grad, update_momentum  # noqa: E402
+from benchmarks import import_torchvision, results_file  # isort: skip  # noqa: F401
+from lightly import loss, transforms
+from lightly.models.modules import heads
+from lightly.models.utils import deactivate_requires_grad, update_momentum
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:

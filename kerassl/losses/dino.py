@@ -60,11 +60,17 @@ def dino(
     check_same_shape("one view of student_logits", logits[0], "one view of teacher_probs", teacher[0])
     check_positive("student_temperature", student_temperature)
     check_reduction(reduction)
-    log_student = ops.log_softmax(logits / ops.cast(student_temperature, "float32"), axis=-1)
+    logits = logits / ops.cast(student_temperature, "float32")
+    logits = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    # H(t, s) = log_sum_exp(s) sum(t) - <t, s>: no log-probability is written out.
+    log_sum_exp = ops.log(ops.sum(ops.exp(logits), axis=-1))
+    mass = ops.sum(teacher, axis=-1)
     # All pairs at once by linearity, then without the pairs of a view with itself.
-    every = ops.sum(ops.sum(teacher, axis=0) * ops.sum(log_student, axis=0), axis=-1)
-    same = ops.sum(teacher * log_student[:teacher_views], axis=(0, 2))
-    return reduce((same - every) / (teacher_views * (student_views - 1)), reduction)
+    products = ops.sum(logits * ops.sum(teacher, axis=0), axis=(0, 2))
+    every = ops.sum(log_sum_exp, axis=0) * ops.sum(mass, axis=0) - products
+    same_products = ops.sum(teacher * logits[:teacher_views], axis=-1)
+    same = ops.sum(log_sum_exp[:teacher_views] * mass - same_products, axis=0)
+    return reduce((every - same) / (teacher_views * (student_views - 1)), reduction)
 
 
 def dino_teacher_probs(

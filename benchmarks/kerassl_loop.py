@@ -1,9 +1,10 @@
 """One measurement of kerassl for `benchmarks.throughput`, in a process that holds nothing else.
 
-    KERAS_BACKEND=tensorflow python -m benchmarks.kerassl_loop --data=cifar10_jpeg.npz --method=simclr
+    KERAS_BACKEND=tensorflow python -m benchmarks.kerassl_loop --images=images.npy --method=simclr \
+        --settings='{...}'
 
-The model, data and optimizer of `benchmarks.cpu_protocol`, online probe included, trained by `fit`; the
-last, partial batch of an epoch is left out, as the peer leaves it out. Prints one line of JSON.
+`fit` with the online probe; the last, partial batch of an epoch is left out, as the peer leaves it out.
+Prints one line of JSON.
 """
 
 import argparse
@@ -12,9 +13,12 @@ import math
 import time
 
 import keras
+import numpy as np
 
 import kerassl
-from benchmarks import cpu_protocol, results_file
+from benchmarks import results_file
+
+CLASSES = {"simclr": "SimCLR", "byol": "BYOL", "dino": "DINO", "mae": "MAE"}
 
 
 class Window(keras.callbacks.Callback):
@@ -42,28 +46,44 @@ class Window(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+def build(method: str, settings: dict) -> kerassl.SSLModel:
+    """The untrained method."""
+    size = settings["image_size"]
+    if "vit" in settings:
+        encoder = kerassl.backbones.vit(
+            (size, size, 3), size=settings["vit"], patch_size=settings["patch_size"]
+        )
+    else:
+        encoder = kerassl.backbones.resnet18(
+            (size, size, 3), stem="small", stem_stride=2, width=settings["width"]
+        )
+    views = "default"
+    if "views" in settings:
+        views = kerassl.views.recipe(image_size=size, **settings["views"])
+    return getattr(kerassl.methods, CLASSES[method])(encoder, views, 10, **settings["method"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="path of cifar10_jpeg.npz")
-    parser.add_argument("--method", choices=sorted(cpu_protocol.CLASSES), required=True)
-    parser.add_argument("--num_images", type=int, default=10_000)
+    parser.add_argument("--images", required=True, help=".npy of uint8 images")
+    parser.add_argument("--method", choices=sorted(CLASSES), required=True)
+    parser.add_argument("--settings", type=json.loads, required=True)
     parser.add_argument("--warmup", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--jit", choices=("auto", "true", "false"), default="auto")
+    parser.add_argument("--jit", action="store_true", help="compile the step with XLA, which JAX always does")
+    parser.add_argument("--bfloat16", action="store_true", help="the policy mixed_bfloat16")
     arguments = parser.parse_args()
+    settings = arguments.settings
 
-    batch_size = cpu_protocol.BATCH_SIZE
-    train, _, info = kerassl.data.load(
-        f"npz:{arguments.data}", batch_size=batch_size, limit_train=arguments.num_images, limit_test=1
-    )
-    train.drop_remainder = True
-    settings = cpu_protocol.SETTINGS[arguments.method]
-    model = cpu_protocol.build(arguments.method, info.image_shape, settings, seed=0, teacher_path=None)
-    optimizer = kerassl.optimizers.AdamW(
-        settings["learning_rate"], weight_decay=settings["weight_decay"], clipnorm=settings.get("clipnorm")
-    )
-    jit_compile = {"auto": "auto", "true": True, "false": False}[arguments.jit]
-    model.compile(optimizer, jit_compile=jit_compile)
+    keras.utils.set_random_seed(0)
+    if arguments.bfloat16:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    images, batch_size = np.load(arguments.images), settings["batch_size"]
+    labels = np.arange(len(images)) % 10
+    train = kerassl.data.ImageDataset(images, labels, batch_size, shuffle=True, drop_remainder=True)
+    model = build(arguments.method, settings)
+    optimizer = kerassl.optimizers.AdamW(settings["learning_rate"], weight_decay=settings["weight_decay"])
+    model.compile(optimizer, jit_compile=True if arguments.jit else "auto")
     window = Window(arguments.warmup, arguments.steps)
     epochs = math.ceil(window.last / len(train))
     model.fit(train, epochs=epochs, callbacks=[window], verbose=0)

@@ -1,13 +1,15 @@
 """Images per second of the whole training loop, ours against lightly's, on the same cores.
 
-    python -m benchmarks.throughput --data=cifar10_jpeg.npz --methods=simclr,byol --output=throughput.json
+    python -m benchmarks.throughput --data=cifar10_jpeg.npz --output=throughput.json
 
-Views, forward, backward and optimizer, batch 256 of 32-pixel images, ResNet-18 of width 16. Each round runs
-ours, then the peer, each in a process of its own (`benchmarks.kerassl_loop`, `benchmarks.lightly_loop`);
-the clock runs over `--steps` steps after `--warmup` steps. The peer gets the fastest of 0, 1 and 2 loader
-processes, and `torch.compile` where that helps it, as found before the rounds; batches that its loaders have
-ready when the clock starts count for it. Memory is the peak of the process, plus, for the peer, what its
-loader processes hold for themselves.
+Views, forward, backward and optimizer: ResNet-18 of width 16 on batches of 256 images of 32 pixels for
+SimCLR, BYOL and DINO, ViT-S/16 on batches of 32 images of 224 pixels (enlarged in memory) for MAE
+(`benchmarks.throughput_settings`). Each round runs ours, then the peer, each in a process of its own
+(`benchmarks.kerassl_loop`, `benchmarks.lightly_loop`); the clock runs over `--steps` steps after `--warmup`
+steps. Before the rounds each side gets its fastest options: ours of `--variants`; the peer of 0, 1 and 2
+loader processes, then channels-last, bfloat16 autocast and `torch.compile`, each kept where it helps. Batches
+that its loaders have ready when the clock starts count for it. Memory is the peak of the process, plus, for
+the peer, what its loader processes hold for themselves.
 """
 
 import argparse
@@ -21,29 +23,41 @@ import tempfile
 import numpy as np
 
 import kerassl
-from benchmarks import cpu_protocol, results_file
+from benchmarks import results_file, throughput_settings
 from benchmarks.workers import measure
 
 
-def choose_peer(peer, workers: list[int], try_compile: bool) -> tuple[dict, dict]:
+def try_options(tried: dict, side: str, name: str, run) -> float:
+    """Images per second of one run, noted in `tried`; 0 where it fails."""
+    try:
+        tried[name] = round(run()["images_per_second"], 1)
+    except RuntimeError as error:
+        tried[name] = str(error).splitlines()[-1]
+        print(f"  {side}, {name}: {tried[name]}", flush=True)
+        return 0.0
+    print(f"  {side}, {name}: {tried[name]} images/s", flush=True)
+    return tried[name]
+
+
+def choose_ours(ours, variants: list[str]) -> tuple[str, dict]:
+    """Our fastest variant, and what each gave in images per second."""
+    tried: dict = {}
+    rates = {name: try_options(tried, "ours", name, lambda name=name: ours(name)) for name in variants}
+    return max(rates, key=rates.get), tried
+
+
+def choose_peer(peer, workers: list[int], flags: list[str]) -> tuple[dict, dict]:
     """The peer's fastest options, and what each gave in images per second."""
-    tried, best = {}, {"workers": workers[0], "compile": False}
-    candidates = [{"workers": count, "compile": False} for count in workers]
-    fastest = 0.0
-    for options in candidates:
-        name = f"workers={options['workers']}" + (", compile" if options["compile"] else "")
-        try:
-            tried[name] = round(peer(**options)["images_per_second"], 1)
-        except RuntimeError as error:
-            if not options["compile"]:
-                raise
-            tried[name] = str(error).splitlines()[-1]
-            continue
-        print(f"  peer, {name}: {tried[name]} images/s", flush=True)
-        if tried[name] > fastest:
-            fastest, best = tried[name], options
-        if try_compile and options is candidates[len(workers) - 1]:
-            candidates.append({**best, "compile": True})
+    tried, best, fastest = {}, {}, -1.0
+    candidates = [{"workers": count, "flags": []} for count in workers]
+    for flag in [None, *flags]:
+        if flag is not None:
+            candidates = [{**best, "flags": [*best["flags"], flag]}]
+        for options in candidates:
+            name = ", ".join([f"workers={options['workers']}", *options["flags"]])
+            rate = try_options(tried, "peer", name, lambda options=options: peer(**options))
+            if rate > fastest:
+                fastest, best = rate, options
     return best, tried
 
 
@@ -61,30 +75,30 @@ def summarise(rounds: list[dict]) -> dict:
 
 def compare(method: str, arguments, images: pathlib.Path) -> dict:
     """Interleaved rounds of one method."""
-    settings = {"width": cpu_protocol.WIDTH, "batch_size": cpu_protocol.BATCH_SIZE}
-    settings |= cpu_protocol.SETTINGS[method]
-    length = [f"--warmup={arguments.warmup}", f"--steps={arguments.steps}"]
+    settings = throughput_settings.SETTINGS[method]
+    common = [f"--images={images}", f"--method={method}", f"--settings={json.dumps(settings)}"]
+    common += [f"--warmup={arguments.warmup}", f"--steps={arguments.steps}"]
 
-    def ours():
-        command = [sys.executable, "-m", "benchmarks.kerassl_loop", f"--data={arguments.data.resolve()}"]
-        command += [f"--method={method}", f"--num_images={arguments.num_images}", f"--jit={arguments.jit}"]
-        return measure([*command, *length], KERAS_BACKEND=arguments.backend, TF_CPP_MIN_LOG_LEVEL="3")
+    def ours(variant: str):
+        backend, *flags = variant.split("+")
+        command = [sys.executable, "-m", "benchmarks.kerassl_loop", *common, *(f"--{flag}" for flag in flags)]
+        return measure(command, KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3")
 
-    def peer(workers: int, compile: bool):
-        command = [arguments.peer_python, "-m", "benchmarks.lightly_loop", f"--images={images}"]
-        command += [f"--method={method}", f"--settings={json.dumps(settings)}", f"--workers={workers}"]
-        return measure([*command, *length, *(["--compile"] if compile else [])])
+    def peer(workers: int, flags: list[str]):
+        command = [arguments.peer_python, "-m", "benchmarks.lightly_loop", *common, f"--workers={workers}"]
+        return measure([*command, *(f"--{flag}" for flag in flags)])
 
-    options, tried = choose_peer(peer, arguments.peer_workers, arguments.peer_compile)
+    variant, our_tries = choose_ours(ours, arguments.variants.split(","))
+    options, tried = choose_peer(peer, arguments.peer_workers, arguments.peer_flags.split(","))
     measured = {"kerassl": [], "lightly": []}
     for index in range(arguments.rounds):
-        measured["kerassl"].append(ours())
+        measured["kerassl"].append(ours(variant))
         measured["lightly"].append(peer(**options))
         rates = [measured[side][-1]["images_per_second"] for side in measured]
         ratio = rates[0] / rates[1]
         print(f"  {method} {index + 1}: {rates[0]:.0f} and {rates[1]:.0f}, ratio {ratio:.2f}", flush=True)
     sides = {side: summarise(rounds) for side, rounds in measured.items()}
-    sides["kerassl"]["jit_compile"] = measured["kerassl"][0]["jit_compile"]
+    sides["kerassl"] |= {"variant": variant, "tried": our_tries}
     sides["lightly"] |= {"options": options, "tried": tried, "versions": measured["lightly"][0]["versions"]}
     pairs = zip(sides["kerassl"]["rounds"], sides["lightly"]["rounds"], strict=True)
     medians = [side["images_per_second"] for side in sides.values()]
@@ -96,42 +110,70 @@ def compare(method: str, arguments, images: pathlib.Path) -> dict:
     }
 
 
+def enlarge(images: np.ndarray, size: int) -> np.ndarray:
+    """The images, or a twentieth of them with each pixel repeated to `size`."""
+    if images.shape[1] == size:
+        return images
+    images = images[: max(64, len(images) // 20)]
+    factor = -(-size // images.shape[1])
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)[:, :size, :size]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True, help="path of cifar10_jpeg.npz")
-    parser.add_argument("--methods", default="simclr,byol", help="of simclr and byol, separated by commas")
+    parser.add_argument("--methods", default=",".join(throughput_settings.SETTINGS), help="with commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="timed steps of a measurement")
     parser.add_argument("--warmup", type=int, default=5, help="steps before the clock starts")
-    parser.add_argument("--num_images", type=int, default=10_000)
-    parser.add_argument("--backend", choices=("tensorflow", "jax", "torch"), default="tensorflow")
-    parser.add_argument("--jit", choices=("auto", "true", "false"), default="auto")
+    parser.add_argument("--num_images", type=int, default=10_000, help="of 32 pixels; of 224 a twentieth")
+    parser.add_argument(
+        "--variants",
+        default="tensorflow,tensorflow+jit,jax",
+        help="what to choose ours from: backends, with +jit and +bfloat16 as wanted",
+    )
     parser.add_argument("--peer_python", default=sys.executable, help="a Python that has lightly")
     parser.add_argument("--peer_workers", type=json.loads, default=[0, 1, 2], help="JSON list to choose from")
-    parser.add_argument("--peer_compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--peer_flags", default="channels_last,autocast,compile", help="tried in this order")
     parser.add_argument("--output")
     arguments = parser.parse_args()
     methods = arguments.methods.split(",")
-    if unknown := set(methods) - {"simclr", "byol"}:
-        parser.error(f"the peer has no {', '.join(sorted(unknown))}; choose of simclr and byol.")
+    if unknown := set(methods) - set(throughput_settings.SETTINGS):
+        known = ", ".join(throughput_settings.SETTINGS)
+        parser.error(f"unknown methods {', '.join(sorted(unknown))}; choose of {known}.")
     if min(arguments.rounds, arguments.steps, arguments.warmup) < 1:
         parser.error("--rounds, --steps and --warmup must be at least 1.")
 
     load_average = os.getloadavg()[0]
     train, _, _ = kerassl.data.load(f"npz:{arguments.data}", limit_train=arguments.num_images, limit_test=1)
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
-        images = pathlib.Path(folder, "images.npy")
-        np.save(images, train.images)
-        results = {method: compare(method, arguments, images) for method in methods}
+        for method in methods:
+            size = throughput_settings.SETTINGS[method]["image_size"]
+            images = pathlib.Path(folder, f"{size}.npy")
+            if not images.exists():
+                np.save(images, enlarge(train.images, size))
+            results[method] = compare(method, arguments, images)
 
-    print(
-        f"{'':10}{'kerassl':>12}{'lightly':>12}{'ratio':>8}   images/s, medians of {arguments.rounds} rounds"
-    )
+    print(f"medians of {arguments.rounds} rounds")
+    print(f"{'':8}{'images/s':>20}{'ratio':>8}{'peak MiB':>16}{'first step, s':>18}   ours; lightly")
     for method, result in results.items():
-        rates = [result[side]["images_per_second"] for side in ("kerassl", "lightly")]
-        print(f"{method:10}{rates[0]:12.1f}{rates[1]:12.1f}{result['ratio']:8.2f}")
+        sides = [result[side] for side in ("kerassl", "lightly")]
+        cells = [
+            " / ".join(f"{side[key]:.{digits}f}" for side in sides)
+            for key, digits in (
+                ("images_per_second", 1),
+                ("peak_memory_mib", 0),
+                ("seconds_to_first_step", 1),
+            )
+        ]
+        options = ", ".join([f"workers={sides[1]['options']['workers']}", *sides[1]["options"]["flags"]])
+        print(
+            f"{method:8}{cells[0]:>20}{result['ratio']:8.2f}{cells[1]:>16}{cells[2]:>18}   "
+            f"{sides[0]['variant']}; {options}"
+        )
     if arguments.output:
-        run = {**results_file.describe_run(), "backend": arguments.backend}
+        run = results_file.describe_run()
         length = {"steps": arguments.steps, "warmup": arguments.warmup, "rounds": arguments.rounds}
         results_file.write(
             arguments.output, {**run, "load_average_at_start": round(load_average, 2), **length, **results}

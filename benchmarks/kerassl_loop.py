@@ -40,9 +40,10 @@ class Window(keras.callbacks.Callback):
         if self.step == 1:
             self.seconds_to_first_step = time.perf_counter() - self.start
         if self.step == self.warmup:
-            self.window = time.perf_counter()
+            self.window, self.cpu = time.perf_counter(), time.process_time()
         if self.step == self.last:
             self.seconds = time.perf_counter() - self.window
+            self.cpu_seconds = time.process_time() - self.cpu
             self.model.stop_training = True
 
 
@@ -90,6 +91,7 @@ def main():
     learned = [weight for weight in model.trainable_weights if "probe" not in weight.path]
     result = {
         "images_per_second": arguments.steps * batch_size / window.seconds,
+        "cpu_seconds_per_step": window.cpu_seconds / arguments.steps,
         "seconds_to_first_step": window.seconds_to_first_step,
         "peak_memory_mib": results_file.peak_memory_mib(),
         "loss": window.loss,

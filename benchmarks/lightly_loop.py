@@ -272,13 +272,14 @@ def main():
         if step == 1:
             seconds_to_first_step = time.perf_counter() - start
         if step == arguments.warmup:
-            window = time.perf_counter()
+            window, cpu = time.perf_counter(), time.process_time()
         if step == arguments.warmup + arguments.steps:
-            seconds = time.perf_counter() - window
+            seconds, cpu_seconds = time.perf_counter() - window, time.process_time() - cpu
             break
     children = [child.pid for child in multiprocessing.active_children()]
     result = {
         "images_per_second": arguments.steps * settings["batch_size"] / seconds,
+        "cpu_seconds_per_step": cpu_seconds / arguments.steps,
         "seconds_to_first_step": seconds_to_first_step,
         "peak_memory_mib": results_file.peak_memory_mib() + private_memory_mib(children),
         "loss": value.item(),

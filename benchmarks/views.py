@@ -1,17 +1,19 @@
-r"""Images per second of a view, ours against torchvision's on Pillow images, on one core each.
+r"""Images per second of the views of a recipe, ours against torchvision's v2 transforms, on one core each.
 
     KERAS_BACKEND=tensorflow taskset -c 0 python -m benchmarks.views --recipe=simclr_cifar --size=32
 
-Both sides start from raw uint8 images of `--input_size` and end with normalised float32 tensors; decoding
-is left out. torchvision has the same crop, flip, jitter, grayscale, blur, solarise and normalisation, one
-image at a time, as a data-loader worker would. Reported: the median of `--rounds` interleaved rounds of
-`--images` images of the first view of the recipe. On JAX and TensorFlow the view is compiled; torch runs
-it eagerly.
+Both sides start from raw uint8 images of `--input_size` and end with normalised float32 tensors of all the
+views of the recipe (both of two, or all crops); decoding is left out. torchvision has the same crop, flip,
+jitter, grayscale, blur, solarise and normalisation, one image at a time, as a data-loader worker would: once
+on Pillow images and once on uint8 tensors; the ratio is to the faster. MAE's permutation of patches is ours
+alone. Reported: the median of `--rounds` interleaved rounds of `--images` images. On JAX and TensorFlow the
+views are compiled; torch runs them eagerly.
 """
 
 import os
 import sys
 import time
+from importlib import import_module
 
 # One core for both sides; must be set before a backend is imported.
 os.environ.update(
@@ -42,15 +44,17 @@ flags.DEFINE_string("torchvision_path", None, "Folder that holds torchvision, if
 flags.DEFINE_string("output", None, "JSON file to write.")
 
 
-def first_view(layer):
-    """The layer of the first view of a recipe."""
+def views_of(layer) -> list:
+    """The layer of each view of a recipe, in order."""
     if isinstance(layer, views.MultiCrop):
-        return layer.global_crops[0]
-    return layer.view1 if isinstance(layer, views.TwoViews) else layer.view
+        return [*layer.global_crops, *layer.local_crops]
+    if isinstance(layer, views.TwoViews):
+        return [layer.view1, layer.view2]
+    return [layer.view if isinstance(layer, views.MaskedView) else layer]
 
 
 def compiled_views(view) -> dict:
-    """Our view under each compilation of the backend, as functions of (images, step)."""
+    """Our views under each compilation of the backend, as functions of (images, step)."""
 
     def call(images, step):
         return view(images, seed=StepSeed(0, step))
@@ -70,22 +74,27 @@ def compiled_views(view) -> dict:
     return {"kerassl, torch eager": call}
 
 
-def torchvision_transform(view):
-    """The same view in torchvision, or `None` if it cannot be imported."""
+def import_transforms():
+    """`torchvision.transforms.v2` and its version, or two times `None` if it cannot be imported."""
     if FLAGS.torchvision_path:
         sys.path.append(FLAGS.torchvision_path)
     try:
         import torch
 
         torch.set_num_threads(1)
-        # torchvision's own operators are compiled for one torch build; the transforms need none of them.
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        from torchvision import transforms
+        # First, for where torchvision's compiled operators are those of another torch build.
+        import_module("benchmarks.import_torchvision")
+        from torchvision.transforms import v2
     except ImportError as error:
         print(f"Without torchvision, ours alone: {error}")
         return None, None
+    return v2, __import__("torchvision").__version__
+
+
+def torchvision_transform(transforms, view, from_tensor: bool):
+    """The same view in torchvision, on a Pillow image or on a uint8 tensor."""
+    import torch
+
     modes = transforms.InterpolationMode
     steps = [
         transforms.RandomResizedCrop(
@@ -93,6 +102,7 @@ def torchvision_transform(view):
             view.scale,
             view.ratio,
             modes.BICUBIC if view.interpolation == "bicubic" else modes.BILINEAR,
+            antialias=True,
         )
     ]
     if view.flip:
@@ -110,12 +120,9 @@ def torchvision_transform(view):
     if view.solarize_probability:
         steps.append(transforms.RandomSolarize(128, view.solarize_probability))
     mean, std = (v or d for v, d in ((view.mean, views.IMAGENET_MEAN), (view.std, views.IMAGENET_STD)))
-    library_version = __import__("torchvision").__version__
-    steps += [transforms.ToTensor(), transforms.Normalize(mean, std)]
-    # The library object must outlive the import, or its definitions are withdrawn.
-    transform = transforms.Compose(steps)
-    transform.library = library
-    return transform, library_version
+    first = [] if from_tensor else [transforms.ToImage()]
+    steps += [*first, transforms.ToDtype(torch.float32, scale=True), transforms.Normalize(mean, std)]
+    return transforms.Compose(steps)
 
 
 def smooth_images(count: int, size: int) -> np.ndarray:
@@ -130,24 +137,35 @@ def main(_) -> None:
     batch_size = FLAGS.batch_size or (32 if large else 256)
     count = FLAGS.images or (128 if large else 2048)
     extra = {"num_patches": 16} if FLAGS.recipe == "mae" else {}
-    view = first_view(views.recipe(FLAGS.recipe, FLAGS.size, **extra))
+    layer = views.recipe(FLAGS.recipe, FLAGS.size, **extra)
     images = smooth_images(count, FLAGS.input_size or FLAGS.size)
     batches = [ops.convert_to_tensor(images[i : i + batch_size]) for i in range(0, count, batch_size)]
     runs = {}
-    for name, function in compiled_views(view).items():
+    for name, function in compiled_views(layer).items():
 
         def run(function=function):
             for step, batch in enumerate(batches):
                 # The copy to NumPy waits for the result.
-                ops.convert_to_numpy(function(batch, ops.convert_to_tensor(step, "int32"))[0, 0, 0, 0])
+                made = function(batch, ops.convert_to_tensor(step, "int32"))
+                first = made[0] if isinstance(made, (tuple, list)) else made
+                ops.convert_to_numpy(first[0, 0, 0, 0])
 
         runs[name] = run
-    transform, torchvision_version = torchvision_transform(view)
-    if transform is not None:
+    transforms, torchvision_version = import_transforms()
+    if transforms is not None:
+        import torch
         from PIL import Image
 
-        pictures = [Image.fromarray(image) for image in images]
-        runs["torchvision, Pillow"] = lambda: [transform(picture) for picture in pictures]
+        sources = {
+            "torchvision v2, Pillow": [Image.fromarray(image) for image in images],
+            "torchvision v2, tensors": list(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()),
+        }
+        for name, pictures in sources.items():
+            from_tensor = "tensors" in name
+            peers = [torchvision_transform(transforms, view, from_tensor) for view in views_of(layer)]
+            runs[name] = lambda pictures=pictures, peers=peers: [
+                [peer(picture) for peer in peers] for picture in pictures
+            ]
 
     seconds = {name: [] for name in runs}
     for run in runs.values():
@@ -158,7 +176,7 @@ def main(_) -> None:
             run()
             seconds[name].append(time.perf_counter() - start)
     medians = {name: float(np.median(values)) / count * 1000 for name, values in seconds.items()}
-    peer = medians.get("torchvision, Pillow")
+    peer = min((value for name, value in medians.items() if "torchvision" in name), default=None)
     input_size = FLAGS.input_size or FLAGS.size
     print(f"{FLAGS.recipe}, {input_size} to {FLAGS.size} pixels, one core, batch {batch_size}")
     print(f"{'':28}{'s / 1,000 images':>18}{'images / s':>12}{'x torchvision':>15}")
@@ -169,6 +187,7 @@ def main(_) -> None:
         result = {
             **results_file.describe_run(),
             "recipe": FLAGS.recipe,
+            "views": len(views_of(layer)),
             "size": FLAGS.size,
             "input_size": input_size,
             "batch_size": batch_size,

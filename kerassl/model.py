@@ -11,6 +11,8 @@ from keras import KerasTensor, ops
 
 from kerassl import data as data_room
 from kerassl import engine, evaluation
+from kerassl.callbacks import Checkpoint, NonfiniteGuard
+from kerassl.callbacks.one_run import OneRun
 from kerassl.heads import OnlineProbe
 from kerassl.optimizers import AdamW
 from kerassl.views import recipe
@@ -75,6 +77,9 @@ class SSLModel(engine.Step, keras.Model):
         self.step = counter("step")
         self.total_steps = counter("total_steps")
         self.steps_per_epoch = counter("steps_per_epoch")
+        self.skipped_updates = counter("skipped_updates")
+        self.nonfinite = "raise"
+        self.nonfinite_record = engine.NonfiniteRecord(self, terms)
         self.probe = None if num_classes is None else OnlineProbe(self.feature_dim, num_classes, name="probe")
 
         self.term_means = [keras.metrics.Mean(name=term) for term in terms]
@@ -111,7 +116,7 @@ class SSLModel(engine.Step, keras.Model):
 
     @property
     def _batches_per_update(self) -> int:
-        return (self.compiled and self.optimizer.gradient_accumulation_steps) or 1
+        return (self.compiled and own_optimizer(self.optimizer).gradient_accumulation_steps) or 1
 
     @property
     def embedding_encoder(self) -> keras.Model:
@@ -162,6 +167,7 @@ class SSLModel(engine.Step, keras.Model):
         if features is not None:
             features = ops.stop_gradient(ops.cast(features, "float32"))
         record = {"loss": loss, "terms": terms, "aux": aux, "labels": labels, "features": features}
+        record["images"] = images[0] if isinstance(images, (tuple, list)) else images
         if training:
             # A copy: `iterations` is a variable that the optimizer moves before `finish_update` reads this.
             record["updates"] = ops.cast(self.optimizer.iterations, "int32") + 0
@@ -176,12 +182,47 @@ class SSLModel(engine.Step, keras.Model):
                 self.probe.update(record["features"], record["labels"])
 
         record["probe_hits"] = self._probe_hits(record)
-        if self.optimizer.gradient_accumulation_steps:
+        if self._batches_per_update > 1 or self._scales_loss:
+            # The optimizer may have left its update out: to accumulate, or because its scale overflowed.
             updated = ops.not_equal(ops.cast(self.optimizer.iterations, "int32"), record["updates"])
             assign_if(updated, self.variables, move)
         else:
             move()
+        finite = record.get("finite", True)
+        terms = list(record["terms"].values())
+        self.nonfinite_record.note(self.step, record["loss"], terms, record["images"], finite)
         self.step.assign_add(1)
+
+    def values_to_keep(self, values: list | None = None) -> list | None:
+        """What `nonfinite="skip"` brings back of an update left out; `None` unless it is on.
+
+        Args:
+            values: the values of the non-trainable and metric variables, by default a copy of them.
+
+        Returns:
+            `[(variable, value)]`; the optimizer and what it trains are not among them.
+        """
+        if self.nonfinite != "skip":
+            return None
+        variables = self.non_trainable_variables + self.metrics_variables
+        counting = {id(v) for v in (self.step, self.skipped_updates, *self.nonfinite_record.variables)}
+        kept = [index for index, variable in enumerate(variables) if id(variable) not in counting]
+        if values is None:
+            return [(variables[i], ops.copy(variables[i].value)) for i in kept]
+        return [(variables[i], values[i]) for i in kept]
+
+    def update_is_finite(self, loss: KerasTensor, gradients: list) -> KerasTensor:
+        """Whether loss and gradients are finite on every replica; a loss scaler sees to its own gradients."""
+        return engine.all_finite([loss] if self._scales_loss else [loss, *gradients])
+
+    @property
+    def _scales_loss(self) -> bool:
+        return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+
+    def _leave_out_if_not_finite(self, record: dict) -> None:
+        variables, before = zip(*record["before"], strict=True)
+        engine.keep_where(record["finite"], variables, before)
+        self.skipped_updates.assign_add(1 - ops.cast(record["finite"], "int32"))
 
     def logs(self, record: dict, training: bool) -> dict:
         """Adds a batch to the metrics and returns the running means; called by the engine."""
@@ -203,7 +244,13 @@ class SSLModel(engine.Step, keras.Model):
         if hits is not None:
             self.probe_accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
             shown.append(self.probe_accuracy)
-        return {metric.name: metric.result() for metric in shown}
+        skipping = training and self.nonfinite == "skip"
+        if skipping:
+            self._leave_out_if_not_finite(record)
+        logs = {metric.name: metric.result() for metric in shown}
+        if skipping:
+            logs["skipped_updates"] = ops.cast(self.skipped_updates, "float32")
+        return logs
 
     def get_metrics_result(self) -> dict:
         """The running means; RankMe is left to `evaluate`: its eigenvalues are too slow for every step."""
@@ -218,7 +265,9 @@ class SSLModel(engine.Step, keras.Model):
     def compile(
         self,
         optimizer: keras.optimizers.Optimizer | str | None = None,
+        *,
         chunk_size: int | None = None,
+        nonfinite: str = "raise",
         **kwargs,
     ) -> None:
         """Chooses the optimizer; the losses are the method's own.
@@ -228,12 +277,21 @@ class SSLModel(engine.Step, keras.Model):
             chunk_size: images that a device encodes at a time, to train on batches larger than its memory
                 holds: a chunk's activations are computed again on the way back. The loss sees the whole
                 batch, batch norm chunks; see `kerassl.engine.encode_in_chunks`. `None` encodes all at once.
+            nonfinite: what to do when the loss becomes NaN or infinite. "raise": `fit` ends with a
+                `FloatingPointError` that names the term, the step and the batch's statistics. "skip": an
+                update whose loss or gradients are not finite is left out, all state as it was but the
+                step counter, and the logs count such updates as `skipped_updates`; this costs a copy of
+                the model's state in each step.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
         Raises:
-            ValueError: if a loss or metrics are given, or for what a strategy cannot run.
+            ValueError: if a loss or metrics are given, for an unknown `nonfinite`, or for what a strategy
+                cannot run.
         """
+        if nonfinite not in ("raise", "skip"):
+            raise ValueError(f'nonfinite must be "raise" or "skip", not {nonfinite!r}.')
+        self.nonfinite = nonfinite
         for given in ("loss", "metrics", "loss_weights", "weighted_metrics"):
             if kwargs.get(given) is not None:
                 raise ValueError(
@@ -264,8 +322,9 @@ class SSLModel(engine.Step, keras.Model):
             self.check_chunks(self.encoder, chunk_size)
 
     def get_compile_config(self) -> dict:
-        """What `compile` was given."""
-        return {**super().get_compile_config(), "chunk_size": self.chunk_size}
+        """The arguments of `compile`."""
+        config = super().get_compile_config()
+        return {**config, "chunk_size": self.chunk_size, "nonfinite": self.nonfinite} if config else config
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
@@ -284,14 +343,20 @@ class SSLModel(engine.Step, keras.Model):
     ) -> keras.callbacks.History:
         """Trains; as `keras.Model.fit`, with the data checked and the schedules told how long the run is.
 
+        With a `kerassl.callbacks.Checkpoint` among the callbacks, a run that its folder holds goes on
+        where it stood, in the middle of an epoch if need be, bit for bit; see docs/resume.md.
+
         Args:
             x: raw images `(n, height, width, channels)` in [0, 255], or any dataset that Keras accepts
                 (`keras.utils.PyDataset`, `tf.data.Dataset`, Grain, a torch `DataLoader`) yielding
-                `images`, `(images,)` or `(images, labels)`.
+                `images`, `(images,)` or `(images, labels)`. Images in memory come in an order that is a
+                function of the model's seed and the epoch, as do the batches of a `PyDataset`. The shuffle
+                of ready views in memory, `((view1, view2),)`, is Keras' own, which a resumed run does not
+                repeat.
             y: integer labels `(n,)` for the online probe, -1 where unknown; or `None`.
             batch_size: images per step where `x` is an array (32 by default).
             epochs: the epoch to stop at.
-            initial_epoch: the epoch to start from, in a resumed run.
+            initial_epoch: the epoch to start from, in a run resumed without a `Checkpoint`.
             steps_per_epoch: batches per epoch, needed where a dataset does not know its length.
             **kwargs: further arguments of `keras.Model.fit`.
 
@@ -299,7 +364,9 @@ class SSLModel(engine.Step, keras.Model):
             The `keras.callbacks.History`.
 
         Raises:
-            ValueError: for an empty dataset, images of the wrong rank, NaN pixels, labels out of range.
+            ValueError: for an empty dataset, images of the wrong rank, NaN pixels, labels out of range, a
+                checkpoint folder that cannot be written or does not fit.
+            FloatingPointError: if the loss becomes NaN or infinite.
         """
         if not self.compiled:
             self.compile()
@@ -310,12 +377,22 @@ class SSLModel(engine.Step, keras.Model):
             num_classes=self.num_classes,
             views=self.views is None,
         )
+        length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
+        if self._can_hold(x, length, batch_size or 32, kwargs):
+            x, kwargs = self._image_dataset(x, y, batch_size or 32, kwargs)
+            y = batch_size = None
         x, y = data_room.cut_for_devices(
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
-        self.align_processes()
-        done = int(ops.convert_to_numpy(self.step))
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
+        callbacks, checkpoint = split_callbacks(kwargs.pop("callbacks", None))
+        kwargs |= {"y": y, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
+        position = None
+        if checkpoint is not None:
+            position = self._restore(checkpoint, x, length, steps_per_epoch)
+        self.align_processes()
+        epoch, batch = (initial_epoch, 0) if position is None else (position.epoch, position.batch)
+        first_step = int(ops.convert_to_numpy(self.step)) - batch
         if length is None:
             warnings.warn(
                 "The dataset does not say how many batches it has, so schedules that run over the whole "
@@ -325,23 +402,127 @@ class SSLModel(engine.Step, keras.Model):
             )
         else:
             self.steps_per_epoch.assign(length)
-            self.total_steps.assign(done + max(epochs - initial_epoch, 0) * length)
+            self.total_steps.assign(first_step + max(epochs - epoch, 0) * length)
+        self.nonfinite_record.begin(first_step - epoch * (length or 0), length)
         if isinstance(x, data_room.ImageDataset):
             # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
             kwargs.setdefault("shuffle", False)
-            x.epoch = done // length
+            x.epoch = first_step // length
+        elif isinstance(x, keras.utils.PyDataset) and x.num_batches == length is not None:
+            shuffle = kwargs.get("shuffle", True)
+            x = data_room.OrderedBatches(x, shuffle, self.seed, first_step // length)
+            kwargs["shuffle"] = False
         elif not data_room.is_array(x) and not isinstance(x, (tuple, list, keras.utils.PyDataset)):
             # Such data sets shuffle by themselves, if at all; Keras would warn that it cannot.
             kwargs.setdefault("shuffle", False)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            **kwargs,
+        callbacks = [NonfiniteGuard(), *callbacks]
+        if checkpoint is None:
+            return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
+        if position is not None:
+            if epoch >= epochs:
+                print(f"The run in {checkpoint.folder} is complete: {epoch} epochs. Nothing was trained.")
+                self.history = keras.callbacks.History()
+                self.history.on_train_begin()
+                return self.history
+            print(f"Continuing at epoch {epoch + 1}, batch {batch + 1}{f' of {length}' if length else ''}.")
+        # Last, so that a checkpoint holds what the others have done.
+        callbacks.append(checkpoint)
+        with checkpoint.preemption():
+            if batch:
+                return self._fit_within_epoch(
+                    x, callbacks, epochs, epoch, batch, length, epoch - initial_epoch, kwargs
+                )
+            if position is not None and checkpoint.within_epochs:
+                x = data_room.enter(x, epoch - initial_epoch, 0, length)
+            return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
+
+    def _can_hold(self, x: object, length: int | None, batch_size: int, options: dict) -> bool:
+        """Whether `x` is an array of images that an `ImageDataset` can take the place of."""
+        if not data_room.is_array(x) or self.views is None:
+            return False
+        weighted = any(options.get(name) is not None for name in ("sample_weight", "class_weight"))
+        return length == data_room.num_batches(x, batch_size) and not weighted
+
+    def _image_dataset(self, x, y, batch_size: int, options: dict) -> tuple:  # noqa: ANN001
+        """Images in memory in an order that a resumed run repeats, and the other arguments of `fit`."""
+        options = dict(options)
+        x, y = (array if array is None else ops.convert_to_numpy(array) for array in (x, y))
+        x = x.astype("float32") if x.dtype == np.float64 else x
+        split = options.pop("validation_split", None)
+        if split and options.get("validation_data") is None:
+            first = int(len(x) * (1 - split))
+            options["validation_data"] = (x[first:],) if y is None else (x[first:], y[first:])
+            x, y = x[:first], y if y is None else y[:first]
+        shuffle = bool(options.pop("shuffle", True))
+        with warnings.catch_warnings():
+            # `check_data` has warned already.
+            warnings.simplefilter("ignore")
+            dataset = data_room.ImageDataset(x, y, batch_size=batch_size, shuffle=shuffle, seed=self.seed)
+        return dataset, options
+
+    def _restore(self, checkpoint: Checkpoint, x: object, length: int | None, steps_per_epoch: int | None):
+        """Where the run of a checkpoint folder stands, its state loaded, or `None` for a new run."""
+        enters = checkpoint.within_epochs = data_room.can_enter(x, length, steps_per_epoch)
+        needs = (
+            "data that can be entered within an epoch: an array of images, a PyDataset with a length, or a "
+            f"tf.data.Dataset that knows its length; a {type(x).__name__} came"
         )
+        if checkpoint.every_steps and not enters:
+            raise ValueError(
+                f"Checkpoint(every_steps={checkpoint.every_steps}) needs {needs}. Leave out every_steps to "
+                "save at the ends of epochs."
+            )
+        checkpoint.prepare(self)
+        position = checkpoint.restore(self)
+        if position is not None and position.batch:
+            where = f"The run in {checkpoint.folder} stopped after batch {position.batch} of an epoch"
+            if not enters:
+                raise ValueError(f"{where}; to go on it needs {needs}.")
+            if position.steps_per_epoch != length:
+                raise ValueError(
+                    f"{where} of {position.steps_per_epoch} batches, but the data has {length} now. Pass the "
+                    "same data and batch size."
+                )
+        return position
+
+    def _fit_within_epoch(
+        self,
+        x: object,
+        callbacks: list,
+        epochs: int,
+        epoch: int,
+        batch: int,
+        length: int,
+        epochs_before: int,
+        options: dict,
+    ) -> keras.callbacks.History:
+        """Trains the rest of an interrupted epoch, then the whole ones."""
+        verbose = options.get("verbose", "auto")
+        resumed = [(v, ops.convert_to_numpy(v)) for v in self.metrics_variables]
+        run = OneRun(
+            callbacks,
+            offset=batch,
+            resumed=resumed,
+            add_history=True,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=epochs,
+            steps=length,
+            model=self,
+        )
+        first = data_room.enter(x, epochs_before, batch, length)
+        part = {**options, "callbacks": run}
+        if options["steps_per_epoch"]:
+            part["steps_per_epoch"] = length - batch
+        super().fit(first, epochs=epoch + 1, initial_epoch=epoch, **part)
+        if self.stop_training or epoch + 1 == epochs:
+            run.finish()
+            return self.history
+        run.next_part()
+        if hasattr(x, "epoch"):
+            x.epoch = first.epoch
+        rest = data_room.enter(x, epochs_before + 1, 0, length)
+        return super().fit(rest, epochs=epochs, initial_epoch=epoch + 1, **{**options, "callbacks": run})
 
     def evaluate(
         self, x: object = None, y: object = None, *, return_dict: bool = True, **kwargs
@@ -443,6 +624,27 @@ class SSLModel(engine.Step, keras.Model):
             return None
         prediction = ops.argmax(self.probe(record["features"]), axis=-1)
         return ops.cast(ops.equal(ops.cast(prediction, "int32"), record["labels"]), "float32")
+
+
+def own_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer that a loss scaler wraps, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:
+    """The callbacks without the checkpoint, and the checkpoint.
+
+    Raises:
+        ValueError: for more than one checkpoint.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    callbacks = keras.tree.flatten(callbacks) if callbacks else []
+    checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
+    if len(checkpoints) > 1:
+        raise ValueError(f"One Checkpoint is needed among the callbacks, but {len(checkpoints)} came.")
+    others = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
+    return others, checkpoints[0] if checkpoints else None
 
 
 def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None]) -> None:

@@ -49,12 +49,12 @@ def launch(run: Callable) -> None:
             sys.exit(f"error: {argv[1]!r} is not a flag; write --name=value.")
         try:
             run(**arguments(run, flags.FLAGS))
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, OSError, FloatingPointError) as error:
             if logging.get_verbosity() > 0:
                 raise
             sys.exit(f"error: {error}\n(--verbosity=1 shows where.)")
         except KeyboardInterrupt:
-            sys.exit("\nInterrupted. The same command continues from the last finished epoch.")
+            sys.exit("\nInterrupted. The same command continues from the last checkpoint.")
 
     define(run, flags.FLAGS)
     app.run(main)

@@ -50,6 +50,8 @@ def run(
     knn_every: int | None = None,
     eval_images: int = 10_000,
     stop_after: int | None = None,
+    save_every_steps: int | None = None,
+    keep_checkpoints: int = 3,
     saved_model: bool = True,
     verbose: int = 1,
 ) -> dict | None:
@@ -88,6 +90,9 @@ def run(
         knn_every: epochs between two kNN accuracies; ten over the run if not given.
         eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
         stop_after: epochs after which to stop, to be continued by the same command.
+        save_every_steps: batches between two checkpoints within an epoch; at the ends of epochs only, if
+            not given.
+        keep_checkpoints: newest checkpoints to keep in the workdir.
         saved_model: write a SavedModel of the encoder besides encoder.keras.
         verbose: 0 for no progress, 1 for bars, 2 for a line per epoch.
 
@@ -143,7 +148,9 @@ def run(
         knowing = load_encoder(pathlib.Path(teacher))
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         model = make_ssld(knowing, student, views, dataset, info, method_args or {}, seed)
-        model.compile(make_optimizer("ssld", **settings, epochs=epochs, steps_per_epoch=steps), chunk_size)
+        model.compile(
+            make_optimizer("ssld", **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
+        )
         place = Workdir(workdir, config)
         if place.finished:
             return train.show_finished(place)
@@ -158,6 +165,8 @@ def run(
             knn_every=knn_every,
             eval_images=eval_images,
             stop_after=stop_after,
+            save_every_steps=save_every_steps,
+            keep_checkpoints=keep_checkpoints,
             saved_model=saved_model,
             references={"teacher": knowing} if takes_raw_images(knowing) else {},
             verbose=verbose,

@@ -2,7 +2,7 @@
 
     python -m recipes.export --workdir=runs/digits --format=onnx --output=digits.onnx
 
-The state of the last finished epoch is written, so an unfinished run can be exported too.
+The newest checkpoint is written, so an unfinished run can be exported too.
 """
 
 import pathlib
@@ -47,12 +47,12 @@ def load_run(workdir: pathlib.Path) -> kerassl.SSLModel:
     """The trained model of a run, heads and all.
 
     Raises:
-        ValueError: if the workdir holds no run, or one without a finished epoch.
+        ValueError: if the workdir holds no run, or one without a checkpoint.
     """
     read_run(workdir)
-    file = workdir / "model.keras"
-    if not file.exists():
-        raise ValueError(f"{workdir} has no finished epoch yet: there is no model.keras. Repeat its command.")
+    file = kerassl.callbacks.Checkpoint(workdir / "checkpoints").latest()
+    if file is None:
+        raise ValueError(f"{workdir} has no checkpoint yet. Repeat its command.")
     return keras.models.load_model(file, compile=False)
 
 

@@ -7,9 +7,9 @@ The first command trains for some 50 seconds of processor time (TensorFlow, plus
 one label per class it then gets 0.764 of the held-out digits right (0.759, 0.777, 0.756 for the seeds 0,
 1, 2), where the same network with random weights gets 0.387 and raw pixels 0.655.
 
-The same command again continues an interrupted run from its last finished epoch. The workdir receives
-config.json, metrics.jsonl, model.keras, result.json, views.png, curves.png, tensorboard/, encoder.keras
-and encoder/ (SavedModel).
+The same command again continues an interrupted run from its last checkpoint, to the same weights, bit for
+bit; SIGTERM saves one and exits with status 0. The workdir receives config.json, metrics.jsonl,
+checkpoints/, result.json, views.png, curves.png, tensorboard/, encoder.keras and encoder/ (SavedModel).
 """
 
 import keras
@@ -51,6 +51,8 @@ def run(
     knn_every: int | None = None,
     eval_images: int = 10_000,
     stop_after: int | None = None,
+    save_every_steps: int | None = None,
+    keep_checkpoints: int = 3,
     saved_model: bool = True,
     verbose: int = 1,
 ) -> dict | None:
@@ -88,6 +90,9 @@ def run(
         knn_every: epochs between two kNN accuracies; ten over the run if not given.
         eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
         stop_after: epochs after which to stop, to be continued by the same command.
+        save_every_steps: batches between two checkpoints within an epoch; at the ends of epochs only, if
+            not given.
+        keep_checkpoints: newest checkpoints to keep in the workdir.
         saved_model: write a SavedModel of the encoder besides encoder.keras.
         verbose: 0 for no progress, 1 for bars, 2 for a line per epoch.
 
@@ -151,7 +156,9 @@ def run(
         keras.utils.set_random_seed(seed)
         encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         model = build.make_method(method, encoder, views, dataset, info.num_classes, method_args, seed)
-        model.compile(make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size)
+        model.compile(
+            make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
+        )
         place = Workdir(workdir, config)
         if place.finished:
             return train.show_finished(place)
@@ -166,6 +173,8 @@ def run(
             knn_every=knn_every,
             eval_images=eval_images,
             stop_after=stop_after,
+            save_every_steps=save_every_steps,
+            keep_checkpoints=keep_checkpoints,
             saved_model=saved_model,
             verbose=verbose,
         )

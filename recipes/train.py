@@ -22,6 +22,8 @@ def train_in(
     knn_every: int | None = None,
     eval_images: int = 10_000,
     stop_after: int | None = None,
+    save_every_steps: int | None = None,
+    keep_checkpoints: int = 3,
     saved_model: bool = True,
     references: Mapping[str, keras.Model] | None = None,
     verbose: int = 1,
@@ -38,6 +40,8 @@ def train_in(
         knn_every: epochs between two kNN accuracies; `None` for ten over the run.
         eval_images: images of each part that the evaluation looks at, at most.
         stop_after: epochs to train in this call at most.
+        save_every_steps: batches between two checkpoints within an epoch; `None` for the ends of epochs.
+        keep_checkpoints: newest checkpoints to keep.
         saved_model: whether to write a SavedModel besides `encoder.keras`.
         references: further models from raw images to features, as rows of the table.
         verbose: as in `fit`: 0 for no output, 1 for a progress bar, 2 for a line per epoch.
@@ -46,8 +50,11 @@ def train_in(
         The rows of the table, or `None` if the run is not finished.
 
     Raises:
-        ValueError: if training collapsed.
+        ValueError: if training collapsed, or the workdir cannot hold the checkpoints.
+        FloatingPointError: if the loss became NaN.
     """
+    checkpoint = kerassl.callbacks.Checkpoint(workdir.checkpoints, save_every_steps, keep_checkpoints)
+    checkpoint.prepare(model)
     bank, held_out = (scores.sample(part, eval_images, num_devices) for part in (train, test))
     embed_size = 256 * num_devices
     rows = {
@@ -59,26 +66,20 @@ def train_in(
     if not (workdir.path / "views.png").exists():
         _if_installed(kerassl.views.gallery, bank.images[:8], model.views, workdir.path / "views.png")
 
-    done = workdir.restore(model)
-    if done:
-        print(f"Continuing after epoch {done} of {epochs}.")
-    if hasattr(train, "epoch"):
-        train.epoch = done
-    if done < epochs:
-        guard = kerassl.callbacks.CollapseGuard()
-        callbacks = [guard, Journal(workdir, stop_after)]
-        if scores.labelled(bank, held_out):
-            every = knn_every or max(1, epochs // 10)
-            knn = kerassl.callbacks.KNNAccuracy(
-                bank, held_out, k=scores.neighbours(bank), every=every, batch_size=embed_size
-            )
-            callbacks.insert(0, knn)
-        if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("tensorboard"):
-            callbacks.append(keras.callbacks.TensorBoard(workdir.path / "tensorboard", write_graph=False))
-        history = model.fit(train, epochs=epochs, initial_epoch=done, callbacks=callbacks, verbose=verbose)
-        done += len(history.epoch)
-        if guard.reason:
-            raise ValueError(guard.reason)
+    guard = kerassl.callbacks.CollapseGuard()
+    callbacks = [guard, Journal(workdir, stop_after), checkpoint]
+    if scores.labelled(bank, held_out):
+        every = knn_every or max(1, epochs // 10)
+        knn = kerassl.callbacks.KNNAccuracy(
+            bank, held_out, k=scores.neighbours(bank), every=every, batch_size=embed_size
+        )
+        callbacks.insert(0, knn)
+    if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("tensorboard"):
+        callbacks.append(keras.callbacks.TensorBoard(workdir.path / "tensorboard", write_graph=False))
+    model.fit(train, epochs=epochs, callbacks=callbacks, verbose=verbose)
+    done = int(model.step) // int(model.steps_per_epoch)
+    if guard.reason:
+        raise ValueError(guard.reason)
     _if_installed(plot_curves, workdir.metrics, workdir.path / "curves.png")
     if done < epochs:
         print(f"Stopped after epoch {done} of {epochs}. The same command continues.")

@@ -1,4 +1,4 @@
-"""A folder that holds one run: its settings, its state, what it measured."""
+"""A folder that holds one run: its settings, its checkpoints, what it measured."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class Workdir:
         config: the run's resolved settings; an entry `about` may differ when the run is continued.
 
     Raises:
-        ValueError: if the folder holds a run with other settings.
+        ValueError: if the folder holds a run with other settings, or cannot be made or written.
 
     Example:
         >>> import tempfile
@@ -31,12 +31,16 @@ class Workdir:
 
     def __init__(self, path: str | pathlib.Path, config: dict) -> None:
         self.path = pathlib.Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / "config.json"
-        if file.exists():
-            self._refuse_others(json.loads(file.read_text()), json.loads(json.dumps(config)))
-        else:
-            write_text(file, json.dumps(config, indent=2) + "\n")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                write_text(file, json.dumps(config, indent=2) + "\n")
+        except OSError as error:
+            raise ValueError(
+                f"--workdir={path} cannot be written: {error}. Choose a folder that can be made and written."
+            ) from error
+        self._refuse_others(json.loads(file.read_text()), json.loads(json.dumps(config)))
 
     def _refuse_others(self, there: dict, here: dict) -> None:
         names = sorted((there.keys() | here.keys()) - {"about"})
@@ -51,9 +55,9 @@ class Workdir:
             )
 
     @property
-    def checkpoint(self) -> pathlib.Path:
-        """The whole model with its optimizer, as of the last finished epoch."""
-        return self.path / "model.keras"
+    def checkpoints(self) -> pathlib.Path:
+        """The folder of the run's checkpoints."""
+        return self.path / "checkpoints"
 
     @property
     def metrics(self) -> pathlib.Path:
@@ -74,19 +78,14 @@ class Workdir:
         """Stores what the evaluation found and marks the run as finished."""
         write_text(self.path / RESULT, json.dumps(result, indent=2) + "\n")
 
-    def restore(self, model: keras.Model) -> int:
-        """Loads the last finished epoch's state into a compiled model and returns the epochs done."""
-        if not self.checkpoint.exists():
-            return 0
-        model.load_weights(self.checkpoint)
-        epoch = int(model.step) // int(model.steps_per_epoch)
+    def forget_metrics_after(self, epoch: int) -> None:
+        """Drops the lines of epochs that will be trained again."""
         lines = [line for line in read_metrics(self.metrics) if line["epoch"] <= epoch]
         write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
-        return epoch
 
 
 class Journal(keras.callbacks.Callback):
-    """Writes an epoch's logs and the model's state when the epoch ends.
+    """Writes an epoch's logs when the epoch ends.
 
     Args:
         workdir: where to.
@@ -99,12 +98,17 @@ class Journal(keras.callbacks.Callback):
         self.epochs_here = 0
         self.started = 0.0
 
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Drops what an interrupted run wrote after its last checkpoint."""
+        model = self.model
+        self.workdir.forget_metrics_after(int(model.step) // int(model.steps_per_epoch))
+
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Writes the line, then the state: a line without its state is dropped when the run continues."""
+        """Writes the line; one without its checkpoint is dropped when the run continues."""
         model = self.model
         line = {
             "epoch": epoch + 1,
@@ -114,9 +118,8 @@ class Journal(keras.callbacks.Callback):
         }
         with self.workdir.metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        partial = self.workdir.path / "partial.keras"
-        model.save(partial)
-        os.replace(partial, self.workdir.checkpoint)
+            file.flush()
+            os.fsync(file.fileno())
         self.epochs_here += 1
         if self.epochs_here == self.stop_after:
             model.stop_training = True

@@ -1,6 +1,8 @@
-"""Callbacks: what happens at epoch boundaries."""
+"""Callbacks: checkpoints and what happens at epoch boundaries."""
 
+from kerassl.callbacks.checkpoint import Checkpoint
 from kerassl.callbacks.collapse import CollapseGuard
 from kerassl.callbacks.knn import KNNAccuracy
+from kerassl.callbacks.nonfinite import NonfiniteGuard
 
-__all__ = ["CollapseGuard", "KNNAccuracy"]
+__all__ = ["Checkpoint", "CollapseGuard", "KNNAccuracy", "NonfiniteGuard"]

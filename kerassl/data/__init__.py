@@ -5,13 +5,17 @@ from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.inspect import check_data, is_array, num_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.validation import validate_batch
+from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 
 __all__ = [
     "DatasetInfo",
     "ImageDataset",
+    "OrderedBatches",
+    "can_enter",
     "check_data",
     "check_divides",
     "cut_for_devices",
+    "enter",
     "is_array",
     "load",
     "num_batches",

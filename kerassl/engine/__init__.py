@@ -4,6 +4,7 @@ import keras
 
 from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
+from kerassl.engine.nonfinite import NonfiniteRecord, all_finite, keep_where
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
 from kerassl.engine.processes import is_chief, process, process_share
 from kerassl.engine.random import StepSeed
@@ -22,15 +23,18 @@ else:
     )
 
 __all__ = [
+    "NonfiniteRecord",
     "STRATEGIES",
     "Step",
     "StepSeed",
+    "all_finite",
     "batch_norm",
     "distribute",
     "encode_in_chunks",
     "gather",
     "is_chief",
     "is_synchronized",
+    "keep_where",
     "num_replicas",
     "process",
     "process_share",

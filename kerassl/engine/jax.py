@@ -17,6 +17,10 @@ def _values(scope: keras.StatelessScope, variables: list, before: list):
     return [old if new is None else new for new, old in zip(after, before, strict=True)]
 
 
+def _where(condition: jax.Array, new: list, old: list):
+    return [keras.ops.where(condition, a, b) for a, b in zip(new, old, strict=True)]
+
+
 class Step(WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`."""
 
@@ -68,6 +72,11 @@ class Step(WholeStep):
         gradient = jax.value_and_grad(loss_and_state, has_aux=True)
         (_, (record, non_trainable)), gradients = gradient(trainable, non_trainable)
         trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
+        if self.nonfinite == "skip":
+            record["finite"] = self.update_is_finite(record["loss"], gradients)
+            trainable = _where(record["finite"], trainable, state[0])
+            optimizer = _where(record["finite"], optimizer, state[2])
+            record["before"] = self.values_to_keep([*state[1], *metrics])
 
         groups = (
             self.trainable_variables,

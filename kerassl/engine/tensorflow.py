@@ -86,15 +86,40 @@ class Step(WholeStep):
             return self._train(data)
 
     def _train(self, data: tuple):
+        before = self.values_to_keep()
         with tf.GradientTape() as tape:
             loss, record = self.forward_pass(data, training=True)
             # The optimizer sums gradients over replicas, and each replica holds the loss of the global batch.
             scaled = self.optimizer.scale_loss(loss / num_replicas())
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        self.optimizer.apply(gradients, variables)
+        if before is None:
+            self.optimizer.apply(gradients, variables)
+        else:
+            record["before"], record["finite"] = before, self.update_is_finite(loss, gradients)
+            self._apply_if(record["finite"], gradients, variables)
         self.finish_update(record)
         return self._reducible(self.logs(record, training=True))
+
+    def _apply_if(self, finite: tf.Tensor, gradients: list, variables: list) -> None:
+        """The optimizer's update where `finite` holds, the same on all replicas."""
+
+        def apply(gradients: list):
+            self.optimizer.apply(gradients, variables)
+
+        if not tf.distribute.has_strategy():
+            keras.ops.cond(finite, lambda: apply(gradients), lambda: None)
+            return
+
+        # A condition around what all replicas do together must itself stand outside of the replicas.
+        def outside(strategy: tf.distribute.Strategy, finite: tf.Tensor, gradients: list):
+            keras.ops.cond(
+                strategy.experimental_local_results(finite)[0],
+                lambda: strategy.extended.call_for_each_replica(apply, args=(gradients,)),
+                lambda: None,
+            )
+
+        tf.distribute.get_replica_context().merge_call(outside, args=(finite, gradients))
 
     def test_step(self, data: tuple) -> dict:
         """Loss terms and probe accuracy on one batch; returns the logs."""

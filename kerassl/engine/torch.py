@@ -26,9 +26,8 @@ class Step(WholeStep):
         """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
         if steps_per_execution > 1:
             raise ValueError(
-                f"steps_per_execution={steps_per_execution} does not run on torch in Keras 3; use 1, or "
-                f"the JAX "
-                "or TensorFlow backend."
+                f"steps_per_execution={steps_per_execution} does not run on torch in Keras 3; use 1, or the "
+                "JAX or TensorFlow backend."
             )
         return optimizer, jit_compile
 
@@ -45,6 +44,7 @@ class Step(WholeStep):
 
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
+        before = self.values_to_keep()
         variables = self.trainable_variables
         for variable in variables:
             variable.value.grad = None
@@ -56,7 +56,10 @@ class Step(WholeStep):
             if replicas > 1:
                 for gradient in gradients:
                     torch.distributed.all_reduce(gradient)
-            self.optimizer.apply(gradients, variables)
+            if before is not None:
+                record["before"], record["finite"] = before, self.update_is_finite(loss, gradients)
+            if before is None or record["finite"]:
+                self.optimizer.apply(gradients, variables)
             self.finish_update(record)
             return self.replica_means(self.logs(record, training=True))
 

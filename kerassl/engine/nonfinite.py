@@ -1,0 +1,171 @@
+"""What a step does about numbers that are not finite: it notes the first, or undoes its update."""
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl.engine.collectives import replica_mean
+
+
+class NonfiniteRecord:
+    """The first step of a run whose loss was not finite: which terms, and what its batch was like.
+
+    It lives in two small weights of the model, written inside the compiled step from scalars alone; the
+    pixels are looked at only in a step that went wrong.
+
+    Args:
+        model: the `SSLModel` whose weights it adds.
+        terms: names of the loss terms.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.engine import NonfiniteRecord
+        >>> record = NonfiniteRecord(keras.layers.Layer(), ("mine",))
+        >>> record.note(7, float("nan"), [float("nan")], keras.ops.zeros((2, 4, 4, 1)))
+        >>> print(record.error(brief=True))
+        Step 7: the loss term 'mine' became nan.
+    """
+
+    def __init__(self, model: keras.layers.Layer, terms: tuple[str, ...]) -> None:
+        self.terms = terms
+        self._origin, self._steps_per_epoch = 0, None
+
+        def weight(name: str, size: int, dtype: str):
+            return model.add_weight(
+                name=name,
+                shape=(size,),
+                dtype=dtype,
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
+            )
+
+        # The step plus one (0 for none), then a flag for each term, for a penalty and for the gradients.
+        self.where = weight("nonfinite_where", len(terms) + 3, "int32")
+        # The loss, then what `batch_statistics` returns.
+        self.statistics = weight("nonfinite_statistics", 6, "float32")
+
+    @property
+    def variables(self) -> list:
+        """The variables of the record."""
+        return [self.where, self.statistics]
+
+    def begin(self, origin: int, steps_per_epoch: int | None) -> None:
+        """Forgets an earlier run.
+
+        Args:
+            origin: the step at which the run's epoch 0 began.
+            steps_per_epoch: batches per epoch, to name epoch and batch of a step; `None` if unknown.
+        """
+        self._origin, self._steps_per_epoch = origin, steps_per_epoch
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+
+    def note(
+        self,
+        step: int | KerasTensor,
+        loss: KerasTensor,
+        terms: list,
+        images: KerasTensor,
+        gradients_finite: bool | KerasTensor = True,
+    ) -> None:
+        """Notes a step whose loss or gradients are not finite, if it is the first; called inside the step.
+
+        Args:
+            step: the step counter.
+            loss: scalar, the terms and the penalties together.
+            terms: scalars, one for each name.
+            images: the batch.
+            gradients_finite: whether the gradients are finite, where somebody looked.
+        """
+        of_terms = [ops.cast(ops.logical_not(ops.isfinite(t)), "float32") for t in terms]
+        of_loss = ops.cast(ops.logical_not(ops.isfinite(loss)), "float32")
+        of_penalty = of_loss
+        for of_term in of_terms:
+            of_penalty = of_penalty * (1.0 - of_term)
+        of_gradients = (1.0 - ops.cast(gradients_finite, "float32")) * (1.0 - of_loss)
+        flags = ops.stack([*of_terms, of_penalty, of_gradients])
+        bad = ops.max(flags)
+        pixels = ops.cond(bad > 0, lambda: batch_statistics(images), lambda: ops.zeros((5,), "float32"))
+        loss = ops.where(bad > 0, ops.cast(loss, "float32"), 0.0)
+        # One message for all: a replica whose share is finite sends zeros.
+        message = replica_mean(ops.concatenate([ops.stack([bad, loss]), pixels, flags]))
+        share, statistics, flags = message[0], message[1:7], message[7:]
+        first = ops.logical_and(share > 0, ops.equal(self.where[0], 0))
+        where = ops.concatenate(
+            [ops.reshape(ops.cast(step, "int32") + 1, (1,)), ops.cast(flags > 0, "int32")]
+        )
+        self.where.assign(ops.where(first, where, self.where.value))
+        statistics = statistics / ops.maximum(share, 1e-6)
+        self.statistics.assign(ops.where(first, statistics, self.statistics.value))
+
+    def error(self, brief: bool = False) -> FloatingPointError | None:
+        """What went wrong first, with the statistics of the batch and what to try, or `None`.
+
+        Args:
+            brief: whether to leave out statistics and advice.
+        """
+        where = ops.convert_to_numpy(self.where)
+        if not where[0]:
+            return None
+        loss, low, high, mean, deviation, broken = (float(x) for x in ops.convert_to_numpy(self.statistics))
+        step = int(where[0]) - 1
+        place = f"Step {step}"
+        if self._steps_per_epoch:
+            epoch, batch = divmod(step - self._origin, self._steps_per_epoch)
+            place += f" (epoch {epoch + 1}, batch {batch + 1} of {self._steps_per_epoch})"
+        names = [f"{name!r}" for name, flag in zip(self.terms, where[1:], strict=False) if flag]
+        if names:
+            what = f"the loss term {names[0]}" if len(names) == 1 else f"the loss terms {', '.join(names)}"
+            what += f" became {loss:g}"
+        elif where[-2]:
+            what = (
+                f"a penalty of the encoder (a regularizer or add_loss) became {loss:g}; all terms are finite"
+            )
+        else:
+            what = f"the gradients are not finite, though the loss is {loss:.6g}"
+        if brief:
+            return FloatingPointError(f"{place}: {what}.")
+        batch = (
+            f"The batch's pixels: min {low:g}, max {high:g}, mean {mean:.6g}, standard deviation "
+            f"{deviation:.6g}, {broken:.0f} not finite."
+        )
+        if broken:
+            advice = "Mend the images, e.g. with np.nan_to_num, or leave them out."
+        else:
+            advice = (
+                "The images are finite, so the weights or the loss overflowed: try a lower learning rate, a "
+                "longer warm-up, clipping (global_clipnorm of the optimizer), a higher temperature, or "
+                'float32 in place of float16; compile(nonfinite="skip") leaves such updates out and goes on.'
+            )
+        return FloatingPointError(f"{place}: {what}. {batch} {advice} See docs/resume.md.")
+
+
+def batch_statistics(images: KerasTensor) -> KerasTensor:
+    """Minimum, maximum, mean and standard deviation of the finite pixels, and the number of the others."""
+    images = ops.cast(images, "float32")
+    finite = ops.isfinite(images)
+    count = ops.maximum(ops.sum(ops.cast(finite, "float32")), 1.0)
+    mean = ops.sum(ops.where(finite, images, 0.0)) / count
+    variance = ops.sum(ops.where(finite, ops.square(images - mean), 0.0)) / count
+    return ops.stack(
+        [
+            ops.min(ops.where(finite, images, np.inf)),
+            ops.max(ops.where(finite, images, -np.inf)),
+            mean,
+            ops.sqrt(variance),
+            ops.sum(1.0 - ops.cast(finite, "float32")),
+        ]
+    )
+
+
+def all_finite(tensors: list) -> KerasTensor:
+    """Whether every number of every tensor is finite on every replica, a boolean scalar."""
+    here = ops.all(ops.stack([ops.all(ops.isfinite(tensor)) for tensor in tensors]))
+    return ops.equal(replica_mean(1.0 - ops.cast(here, "float32")), 0.0)
+
+
+def keep_where(condition: KerasTensor, variables: list, before: list) -> None:
+    """Gives each variable its value of before unless `condition` holds; a boolean scalar of the step."""
+    for variable, old in zip(variables, before, strict=True):
+        variable.assign(ops.where(condition, variable.value, old))

@@ -189,7 +189,8 @@ class SSLModel(engine.Step, keras.Model):
         else:
             move()
         finite = record.get("finite", True)
-        terms = list(record["terms"].values())
+        # By name: JAX hands dicts back in alphabetical order.
+        terms = [record["terms"][mean.name] for mean in self.term_means]
         self.nonfinite_record.note(self.step, record["loss"], terms, record["images"], finite)
         self.step.assign_add(1)
 
@@ -211,6 +212,16 @@ class SSLModel(engine.Step, keras.Model):
             return [(variables[i], ops.copy(variables[i].value)) for i in kept]
         return [(variables[i], values[i]) for i in kept]
 
+    @property
+    def looks_at_gradients(self) -> bool:
+        """Whether the step looks for gradients that are not finite.
+
+        On a CPU, XLA's maximum, and so relu, turns NaN into a number: the loss of a network with NaN
+        weights may stay finite there, and only the gradients tell.
+        """
+        compiled = self.jit_compile or getattr(self, "compiles_parts", False)
+        return self.nonfinite == "skip" or bool(compiled and not self._scales_loss)
+
     def update_is_finite(self, loss: KerasTensor, gradients: list) -> KerasTensor:
         """Whether loss and gradients are finite on every replica; a loss scaler sees to its own gradients."""
         return engine.all_finite([loss] if self._scales_loss else [loss, *gradients])
@@ -230,7 +241,11 @@ class SSLModel(engine.Step, keras.Model):
         hits = record["probe_hits"] if training else self._probe_hits(record)
         shown = [self._loss_tracker]
         batch = None if features is None else ops.cast(ops.shape(features)[0], "float32")
-        self._loss_tracker.update_state(record["loss"], sample_weight=batch)
+        loss = record["loss"]
+        if training and self.looks_at_gradients:
+            # A loss without gradients counts as none, so that the guard sees it.
+            loss = ops.where(record["finite"], loss, np.nan)
+        self._loss_tracker.update_state(loss, sample_weight=batch)
         if len(self.term_means) > 1:
             for mean in self.term_means:
                 mean.update_state(record["terms"][mean.name], sample_weight=batch)

@@ -72,8 +72,9 @@ class Step(WholeStep):
         gradient = jax.value_and_grad(loss_and_state, has_aux=True)
         (_, (record, non_trainable)), gradients = gradient(trainable, non_trainable)
         trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
-        if self.nonfinite == "skip":
+        if self.looks_at_gradients:
             record["finite"] = self.update_is_finite(record["loss"], gradients)
+        if self.nonfinite == "skip":
             trainable = _where(record["finite"], trainable, state[0])
             optimizer = _where(record["finite"], optimizer, state[2])
             record["before"] = self.values_to_keep([*state[1], *metrics])

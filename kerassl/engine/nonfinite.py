@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.engine.collectives import replica_mean
+from kerassl.engine.collectives import gather, replica_mean
 
 
 class NonfiniteRecord:
@@ -88,16 +88,16 @@ class NonfiniteRecord:
         bad = ops.max(flags)
         pixels = ops.cond(bad > 0, lambda: batch_statistics(images), lambda: ops.zeros((5,), "float32"))
         loss = ops.where(bad > 0, ops.cast(loss, "float32"), 0.0)
-        # One message for all: a replica whose share is finite sends zeros.
-        message = replica_mean(ops.concatenate([ops.stack([bad, loss]), pixels, flags]))
-        share, statistics, flags = message[0], message[1:7], message[7:]
-        first = ops.logical_and(share > 0, ops.equal(self.where[0], 0))
+        # One message for all, so that every replica notes the same.
+        message = ops.concatenate([ops.stack([bad, loss]), pixels, flags])
+        rows = gather(ops.reshape(message, (1, -1)))
+        flags = ops.max(rows[:, 7:], axis=0)
+        first = ops.logical_and(ops.max(flags) > 0, ops.equal(self.where[0], 0))
         where = ops.concatenate(
             [ops.reshape(ops.cast(step, "int32") + 1, (1,)), ops.cast(flags > 0, "int32")]
         )
         self.where.assign(ops.where(first, where, self.where.value))
-        statistics = statistics / ops.maximum(share, 1e-6)
-        self.statistics.assign(ops.where(first, statistics, self.statistics.value))
+        self.statistics.assign(ops.where(first, over_replicas(rows[:, :7]), self.statistics.value))
 
     def error(self, brief: bool = False) -> FloatingPointError | None:
         """What went wrong first, with the statistics of the batch and what to try, or `None`.
@@ -108,7 +108,7 @@ class NonfiniteRecord:
         where = ops.convert_to_numpy(self.where)
         if not where[0]:
             return None
-        loss, low, high, mean, deviation, broken = (float(x) for x in ops.convert_to_numpy(self.statistics))
+        loss, low, high, mean, variance, broken = (float(x) for x in ops.convert_to_numpy(self.statistics))
         step = int(where[0]) - 1
         place = f"Step {step}"
         if self._steps_per_epoch:
@@ -128,7 +128,7 @@ class NonfiniteRecord:
             return FloatingPointError(f"{place}: {what}.")
         batch = (
             f"The batch's pixels: min {low:g}, max {high:g}, mean {mean:.6g}, standard deviation "
-            f"{deviation:.6g}, {broken:.0f} not finite."
+            f"{variance**0.5:.6g}, {broken:.0f} not finite."
         )
         if broken:
             advice = "Mend the images, e.g. with np.nan_to_num, or leave them out."
@@ -142,7 +142,7 @@ class NonfiniteRecord:
 
 
 def batch_statistics(images: KerasTensor) -> KerasTensor:
-    """Minimum, maximum, mean and standard deviation of the finite pixels, and the number of the others."""
+    """Minimum, maximum, mean and variance of the finite pixels, and the number of the others."""
     images = ops.cast(images, "float32")
     finite = ops.isfinite(images)
     count = ops.maximum(ops.sum(ops.cast(finite, "float32")), 1.0)
@@ -153,10 +153,26 @@ def batch_statistics(images: KerasTensor) -> KerasTensor:
             ops.min(ops.where(finite, images, np.inf)),
             ops.max(ops.where(finite, images, -np.inf)),
             mean,
-            ops.sqrt(variance),
+            variance,
             ops.sum(1.0 - ops.cast(finite, "float32")),
         ]
     )
+
+
+def over_replicas(rows: KerasTensor) -> KerasTensor:
+    """The loss and the pixels' statistics of the replicas that went wrong, whose shares have one size.
+
+    Args:
+        rows: `(replicas, 7)`: whether the replica went wrong, its loss, its `batch_statistics`.
+    """
+    bad = rows[:, :1] > 0
+    count = ops.maximum(ops.sum(rows[:, 0]), 1.0)
+    total = ops.sum(ops.where(bad, rows, 0.0), axis=0)
+    mean, variance = total[4] / count, total[5] / count
+    variance = variance + ops.sum(ops.where(bad[:, 0], ops.square(rows[:, 4] - mean), 0.0)) / count
+    low = ops.min(ops.where(bad[:, 0], rows[:, 2], np.inf))
+    high = ops.max(ops.where(bad[:, 0], rows[:, 3], -np.inf))
+    return ops.stack([total[1] / count, low, high, mean, variance, total[6]])
 
 
 def all_finite(tensors: list) -> KerasTensor:

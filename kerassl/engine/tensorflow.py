@@ -93,10 +93,12 @@ class Step(WholeStep):
             scaled = self.optimizer.scale_loss(loss / num_replicas())
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        if self.looks_at_gradients:
+            record["finite"] = self.update_is_finite(loss, gradients)
         if before is None:
             self.optimizer.apply(gradients, variables)
         else:
-            record["before"], record["finite"] = before, self.update_is_finite(loss, gradients)
+            record["before"] = before
             self._apply_if(record["finite"], gradients, variables)
         self.finish_update(record)
         return self._reducible(self.logs(record, training=True))

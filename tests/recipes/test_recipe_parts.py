@@ -265,5 +265,5 @@ def test_evaluate_and_export_say_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="Unknown format 'onx'.*Did you mean 'onnx'"):
         export.run(workdir=str(tmp_path), format="onx")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match="no finished epoch yet"):
+    with pytest.raises(ValueError, match="has no checkpoint yet"):
         export.run(workdir=str(tmp_path))

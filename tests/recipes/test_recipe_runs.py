@@ -36,9 +36,14 @@ def whole(tmp_path_factory):
     return workdir, pretrain.run(workdir=str(workdir), **TINY)
 
 
+def newest(workdir):
+    """The last checkpoint of a run."""
+    return kerassl.callbacks.Checkpoint(workdir / "checkpoints").latest()
+
+
 def state(workdir):
     """All weights and optimizer variables in a checkpoint."""
-    with zipfile.ZipFile(workdir / "model.keras") as archive:
+    with zipfile.ZipFile(newest(workdir)) as archive:
         content = io.BytesIO(archive.read("model.weights.h5"))
     values = {}
     with h5py.File(content) as file:
@@ -63,13 +68,15 @@ def test_run_fills_its_workdir(whole, capsys):
     wanted = {
         "config.json",
         "metrics.jsonl",
-        "model.keras",
+        "checkpoints",
         "encoder.keras",
         "result.json",
         "views.png",
         "curves.png",
     }
     assert wanted <= names and not any("partial" in name for name in names)
+    steps = [path.name for path in sorted((workdir / "checkpoints").iterdir())]
+    assert steps == ["step_00000006.keras", "step_00000009.keras", "step_00000012.keras"]
     assert list((workdir / "tensorboard" / "train").iterdir())
     for name in ("views.png", "curves.png"):
         assert (workdir / name).read_bytes()[:4] == b"\x89PNG"
@@ -88,12 +95,12 @@ def test_run_fills_its_workdir(whole, capsys):
 
 def test_stored_config_repeats_the_run_and_a_finished_run_is_not_trained_again(whole, capsys):
     workdir, rows = whole
-    before = (workdir / "model.keras").stat().st_mtime_ns
+    before = newest(workdir).stat().st_mtime_ns
     config = json.loads((workdir / "config.json").read_text())
     config.pop("about")
     again = pretrain.run(workdir=str(workdir), **config, verbose=0)
     assert again == rows and "finished. Nothing was trained." in capsys.readouterr().out
-    assert (workdir / "model.keras").stat().st_mtime_ns == before
+    assert newest(workdir).stat().st_mtime_ns == before
 
 
 def test_another_config_is_refused(whole):
@@ -107,7 +114,7 @@ def test_two_and_two_epochs_equal_four(whole, tmp_path, capsys):
     assert "Stopped after epoch 2 of 4" in capsys.readouterr().out
     assert not (tmp_path / "result.json").exists()
     rows = pretrain.run(workdir=str(tmp_path), **TINY, stop_after=2)
-    assert "Continuing after epoch 2 of 4" in capsys.readouterr().out
+    assert "Continuing at epoch 3, batch 1 of 3." in capsys.readouterr().out
     assert_same_state(tmp_path, whole[0])
     assert rows == whole[1]
     losses = [[line["loss"] for line in read_metrics(w / "metrics.jsonl")] for w in (tmp_path, whole[0])]
@@ -116,14 +123,14 @@ def test_two_and_two_epochs_equal_four(whole, tmp_path, capsys):
 
 def test_a_crash_between_metrics_and_state_is_healed(whole, tmp_path, monkeypatch):
     def crash(self, path, *args, **kwargs):
-        if pathlib.Path(path).name == "partial.keras" and int(self.step) == 9:
+        if pathlib.Path(path).name == "partial_00000009.keras":
             pathlib.Path(path).write_bytes(b"half")
-            raise OSError("disk full")
+            raise OSError(28, "disk full")
         return save(self, path, *args, **kwargs)
 
     save = kerassl.SSLModel.save
     monkeypatch.setattr(kerassl.SSLModel, "save", crash)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match="disk full.*The last one, step_00000006.keras, is whole"):
         pretrain.run(workdir=str(tmp_path), **TINY)
     assert [line["epoch"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3]
     monkeypatch.undo()
@@ -132,11 +139,17 @@ def test_a_crash_between_metrics_and_state_is_healed(whole, tmp_path, monkeypatc
     assert_same_state(tmp_path, whole[0])
 
 
+def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="--workdir=.*file/run cannot be written"):
+        pretrain.run(workdir=str(tmp_path / "file" / "run"), **TINY)
+
+
 def test_a_collapsed_run_stops_with_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(kerassl.callbacks.CollapseGuard, "diagnose", lambda self, logs: "it is flat")
     with pytest.raises(ValueError, match="Training stopped after epoch 2: it is flat"):
         pretrain.run(workdir=str(tmp_path), **TINY)
-    assert (tmp_path / "model.keras").exists()
+    assert newest(tmp_path).name == "step_00000006.keras"
 
 
 def test_evaluate_repeats_the_table(whole, capsys):
@@ -162,7 +175,7 @@ def test_distil_and_export(whole, tmp_path):
     path = export.run(workdir=str(tmp_path / "small"), format="keras", output=str(tmp_path / "student"))
     exported = keras.models.load_model(path)
     images = np.random.default_rng(0).integers(0, 256, (3, 11, 9, 1), dtype="uint8")
-    model = keras.models.load_model(tmp_path / "small" / "model.keras")
+    model = keras.models.load_model(newest(tmp_path / "small"))
     np.testing.assert_allclose(
         exported.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-5
     )

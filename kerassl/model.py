@@ -393,9 +393,9 @@ class SSLModel(engine.Step, keras.Model):
             views=self.views is None,
         )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
-        if self._can_hold(x, length, batch_size or 32, kwargs):
-            x, kwargs = self._image_dataset(x, y, batch_size or 32, kwargs)
-            y = batch_size = None
+        if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):
+            x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
+            y = batch_size = steps_per_epoch = None
         x, y = data_room.cut_for_devices(
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
@@ -423,7 +423,7 @@ class SSLModel(engine.Step, keras.Model):
             # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
             kwargs.setdefault("shuffle", False)
             x.epoch = first_step // length
-        elif isinstance(x, keras.utils.PyDataset) and x.num_batches == length is not None:
+        elif isinstance(x, keras.utils.PyDataset) and length is not None and x.num_batches == length:
             shuffle = kwargs.get("shuffle", True)
             x = data_room.OrderedBatches(x, shuffle, self.seed, first_step // length)
             kwargs["shuffle"] = False
@@ -450,30 +450,6 @@ class SSLModel(engine.Step, keras.Model):
             if position is not None and checkpoint.within_epochs:
                 x = data_room.enter(x, epoch - initial_epoch, 0, length)
             return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
-
-    def _can_hold(self, x: object, length: int | None, batch_size: int, options: dict) -> bool:
-        """Whether `x` is an array of images that an `ImageDataset` can take the place of."""
-        if not data_room.is_array(x) or self.views is None:
-            return False
-        weighted = any(options.get(name) is not None for name in ("sample_weight", "class_weight"))
-        return length == data_room.num_batches(x, batch_size) and not weighted
-
-    def _image_dataset(self, x, y, batch_size: int, options: dict) -> tuple:  # noqa: ANN001
-        """Images in memory in an order that a resumed run repeats, and the other arguments of `fit`."""
-        options = dict(options)
-        x, y = (array if array is None else ops.convert_to_numpy(array) for array in (x, y))
-        x = x.astype("float32") if x.dtype == np.float64 else x
-        split = options.pop("validation_split", None)
-        if split and options.get("validation_data") is None:
-            first = int(len(x) * (1 - split))
-            options["validation_data"] = (x[first:],) if y is None else (x[first:], y[first:])
-            x, y = x[:first], y if y is None else y[:first]
-        shuffle = bool(options.pop("shuffle", True))
-        with warnings.catch_warnings():
-            # `check_data` has warned already.
-            warnings.simplefilter("ignore")
-            dataset = data_room.ImageDataset(x, y, batch_size=batch_size, shuffle=shuffle, seed=self.seed)
-        return dataset, options
 
     def _restore(self, checkpoint: Checkpoint, x: object, length: int | None, steps_per_epoch: int | None):
         """Where the run of a checkpoint folder stands, its state loaded, or `None` for a new run."""
@@ -670,12 +646,14 @@ def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None
         variables: all variables that `update` may assign.
         update: function without arguments.
     """
-    before = [variable.value for variable in variables]
-    with keras.StatelessScope(state_mapping=list(zip(variables, before, strict=True))) as scope:
+    values = [variable.value for variable in variables]
+    with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))) as scope:
+        # As the scope holds them: other objects than `values` on some backends.
+        before = [scope.get_current_value(variable) for variable in variables]
         update()
     for variable, old in zip(variables, before, strict=True):
         new = scope.get_current_value(variable)
-        if new is not None and new is not old:
+        if new is not old:
             variable.assign(ops.where(condition, new, old))
 
 

@@ -174,6 +174,23 @@ def test_every_kind_of_dataset_trains():
     assert len(names) == 6
 
 
+def test_images_in_memory_come_in_an_order_of_seed_and_epoch_and_may_be_split():
+    runs = []
+    for x, y, options in (
+        (images(20), labels(20), {"batch_size": 4, "validation_split": 0.2}),
+        (
+            kerassl.data.ImageDataset(images(20)[:16], labels(20)[:16], 4, shuffle=True, seed=5),
+            None,
+            {"validation_data": (images(20)[16:], labels(20)[16:])},
+        ),
+    ):
+        model = make("SimCLR", num_classes=3, seed=5)
+        model.compile(keras.optimizers.SGD(0.1))
+        runs.append(model.fit(x, y, epochs=2, verbose=0, **options).history)
+        assert int(model.total_steps) == 8
+    assert runs[0] == runs[1] and "val_loss" in runs[0]
+
+
 def test_an_unknown_length_moves_no_counter_at_its_end_and_is_told():
     import tensorflow as tf
 

@@ -2,6 +2,7 @@
 
 from kerassl.data.devices import check_divides, cut_for_devices
 from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.in_memory import can_hold, hold
 from kerassl.data.inspect import check_data, is_array, num_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.validation import validate_batch
@@ -12,10 +13,12 @@ __all__ = [
     "ImageDataset",
     "OrderedBatches",
     "can_enter",
+    "can_hold",
     "check_data",
     "check_divides",
     "cut_for_devices",
     "enter",
+    "hold",
     "is_array",
     "load",
     "num_batches",

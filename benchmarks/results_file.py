@@ -11,7 +11,7 @@ import resource
 import shlex
 import sys
 
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "torchvision", "lightly", "numpy")
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "torchvision", "lightly", "timm", "numpy")
 
 
 def describe_run() -> dict:

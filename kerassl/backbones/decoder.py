@@ -93,7 +93,7 @@ class TokenDecoder(keras.Model):
         tokens = ops.concatenate([prefix, patches], axis=1)
         for block in self.blocks:
             tokens = block(tokens, training=training)
-        return self.prediction(self.final_norm(tokens))[:, self.num_prefix_tokens :]
+        return self.prediction(self.final_norm(tokens[:, self.num_prefix_tokens :]))
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""

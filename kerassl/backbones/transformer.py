@@ -125,8 +125,10 @@ class TransformerBlock(keras.layers.Layer):
     def _attention(self, x: KerasTensor) -> KerasTensor:
         n = ops.shape(x)[1]
         head_dim = self.hidden_dim // self.num_heads
-        qkv = ops.reshape(self.qkv(x), (-1, n, 3, self.num_heads, head_dim))
-        x = ops.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+        # Split, not indexed: the gradient is one concatenation, not a sum of three padded tensors.
+        parts = ops.split(self.qkv(x), 3, axis=-1)
+        query, key, value = (ops.reshape(part, (-1, n, self.num_heads, head_dim)) for part in parts)
+        x = ops.dot_product_attention(query, key, value)
         return self.projection(ops.reshape(x, (-1, n, self.hidden_dim)))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

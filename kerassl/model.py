@@ -115,6 +115,12 @@ class SSLModel(engine.Step, keras.Model):
         return ops.where(updates > 0, updates, np.iinfo("int32").max)
 
     @property
+    def epochs_done(self) -> int:
+        """Whole epochs trained so far, of the length that `fit` announced; outside of the step."""
+        step, length = (int(ops.convert_to_numpy(v)) for v in (self.step, self.steps_per_epoch))
+        return step // max(length, 1)
+
+    @property
     def _batches_per_update(self) -> int:
         return (self.compiled and own_optimizer(self.optimizer).gradient_accumulation_steps) or 1
 

@@ -1,6 +1,9 @@
 """What pretraining and distillation share: train a model in a workdir, measure it, export its encoder."""
 
+import contextlib
 import importlib.util
+import pathlib
+import tempfile
 from collections.abc import Callable, Mapping
 
 import keras
@@ -61,9 +64,10 @@ def train_in(
         "raw pixels": scores.score_pixels(bank, held_out),
         "random encoder": scores.score_model(model, bank, held_out, embed_size),
     }
-    for name, reference in (references or {}).items():
+    chief, processes = kerassl.engine.is_chief(), kerassl.engine.process()[1]
+    for name, reference in (references or {}).items() if processes == 1 else ():
         rows[name] = scores.score_model(reference, bank, held_out, embed_size)
-    if not (workdir.path / "views.png").exists():
+    if chief and not (workdir.path / "views.png").exists():
         _if_installed(kerassl.views.gallery, bank.images[:8], model.views, workdir.path / "views.png")
 
     guard = kerassl.callbacks.CollapseGuard()
@@ -74,22 +78,26 @@ def train_in(
             bank, held_out, k=scores.neighbours(bank), every=every, batch_size=embed_size
         )
         callbacks.insert(0, knn)
-    if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("tensorboard"):
+    if chief and importlib.util.find_spec("tensorflow") and importlib.util.find_spec("tensorboard"):
         callbacks.append(keras.callbacks.TensorBoard(workdir.path / "tensorboard", write_graph=False))
     model.fit(train, epochs=epochs, callbacks=callbacks, verbose=verbose)
-    done = int(model.step) // int(model.steps_per_epoch)
     if guard.reason:
         raise ValueError(guard.reason)
-    _if_installed(plot_curves, workdir.metrics, workdir.path / "curves.png")
-    if done < epochs:
-        print(f"Stopped after epoch {done} of {epochs}. The same command continues.")
+    if chief:
+        _if_installed(plot_curves, workdir.metrics, workdir.path / "curves.png")
+    if model.epochs_done < epochs:
+        print(f"Stopped after epoch {model.epochs_done} of {epochs}. The same command continues.")
         return None
 
     rows["trained encoder"] = scores.score_model(model, bank, held_out, embed_size)
-    model.export_encoder(workdir.path / "encoder", format="keras")
-    if saved_model and importlib.util.find_spec("tensorflow"):
-        model.export_encoder(workdir.path / "encoder", format="tf_saved_model")
-    workdir.finish(scores.to_json(rows))
+    with contextlib.ExitStack() as stack:
+        # All processes make the exported model, since its weights are made by all; one keeps it.
+        folder = workdir.path if chief else stack.enter_context(tempfile.TemporaryDirectory())
+        model.export_encoder(pathlib.Path(folder, "encoder"), format="keras")
+        if saved_model and importlib.util.find_spec("tensorflow"):
+            model.export_encoder(pathlib.Path(folder, "encoder"), format="tf_saved_model")
+    if chief:
+        workdir.finish(scores.to_json(rows))
     scores.show(rows, bank, held_out)
     print(f"\nIn {workdir.path}: {', '.join(sorted(file.name for file in workdir.path.iterdir()))}")
     return rows

@@ -8,11 +8,15 @@ import time
 import keras
 from keras import ops
 
+import kerassl
+
 RESULT = "result.json"
 
 
 class Workdir:
     """The files of one run.
+
+    Of several processes only the first one checks and writes.
 
     Args:
         path: the folder; made if it is not there.
@@ -31,6 +35,8 @@ class Workdir:
 
     def __init__(self, path: str | pathlib.Path, config: dict) -> None:
         self.path = pathlib.Path(path)
+        if not kerassl.engine.is_chief():
+            return
         file = self.path / "config.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -100,8 +106,8 @@ class Journal(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Drops what an interrupted run wrote after its last checkpoint."""
-        model = self.model
-        self.workdir.forget_metrics_after(int(model.step) // int(model.steps_per_epoch))
+        if kerassl.engine.is_chief():
+            self.workdir.forget_metrics_after(self.model.epochs_done)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
@@ -110,6 +116,11 @@ class Journal(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the line; one without its checkpoint is dropped when the run continues."""
         model = self.model
+        self.epochs_here += 1
+        if self.epochs_here == self.stop_after:
+            model.stop_training = True
+        if not kerassl.engine.is_chief():
+            return
         line = {
             "epoch": epoch + 1,
             **{name: float(value) for name, value in (logs or {}).items()},
@@ -120,9 +131,6 @@ class Journal(keras.callbacks.Callback):
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self.epochs_here += 1
-        if self.epochs_here == self.stop_after:
-            model.stop_training = True
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:

@@ -48,8 +48,8 @@ class Checkpoint(keras.callbacks.Callback):
     kill leaves the last one whole; a file damaged afterwards is found by its checksums and the one before
     it is used.
 
-    On SIGTERM the run saves after the current batch and exits with status 0. Callbacks of your own keep no
-    state over a restart.
+    On SIGTERM the run saves after the current batch and exits with status 0; a run of several processes
+    ends at once and goes on from its last checkpoint. Callbacks of your own keep no state over a restart.
 
     Args:
         folder: where the checkpoints are; made if it is not there.
@@ -229,7 +229,8 @@ class Checkpoint(keras.callbacks.Callback):
     def preemption(self) -> Iterator[None]:
         """Within this context SIGTERM asks for a checkpoint and an exit with status 0 after the batch."""
         self._asked_to_stop = False
-        if threading.current_thread() is not threading.main_thread():
+        # Several processes would stop at different batches, and wait for one another for ever.
+        if threading.current_thread() is not threading.main_thread() or engine.process()[1] > 1:
             yield
             return
 

@@ -1,6 +1,5 @@
 """What pretraining and distillation share: train a model in a workdir, measure it, export its encoder."""
 
-import contextlib
 import importlib.util
 import pathlib
 import tempfile
@@ -67,8 +66,10 @@ def train_in(
     chief, processes = kerassl.engine.is_chief(), kerassl.engine.process()[1]
     for name, reference in (references or {}).items() if processes == 1 else ():
         rows[name] = scores.score_model(reference, bank, held_out, embed_size)
-    if chief and not (workdir.path / "views.png").exists():
-        _if_installed(kerassl.views.gallery, bank.images[:8], model.views, workdir.path / "views.png")
+    # What makes variables is done by all processes alike; one keeps the file.
+    with tempfile.TemporaryDirectory() as elsewhere:
+        picture = (workdir.path if chief else pathlib.Path(elsewhere)) / "views.png"
+        _if_installed(kerassl.views.gallery, bank.images[:8], model.views, picture)
 
     guard = kerassl.callbacks.CollapseGuard()
     callbacks = [guard, Journal(workdir, stop_after), checkpoint]
@@ -90,12 +91,11 @@ def train_in(
         return None
 
     rows["trained encoder"] = scores.score_model(model, bank, held_out, embed_size)
-    with contextlib.ExitStack() as stack:
-        # All processes make the exported model, since its weights are made by all; one keeps it.
-        folder = workdir.path if chief else stack.enter_context(tempfile.TemporaryDirectory())
-        model.export_encoder(pathlib.Path(folder, "encoder"), format="keras")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        target = (workdir.path if chief else pathlib.Path(elsewhere)) / "encoder"
+        model.export_encoder(target, format="keras")
         if saved_model and importlib.util.find_spec("tensorflow"):
-            model.export_encoder(pathlib.Path(folder, "encoder"), format="tf_saved_model")
+            model.export_encoder(target, format="tf_saved_model")
     if chief:
         workdir.finish(scores.to_json(rows))
     scores.show(rows, bank, held_out)

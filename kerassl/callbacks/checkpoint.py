@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import signal
+import tempfile
 import threading
 import warnings
 import zipfile
@@ -201,9 +202,12 @@ class Checkpoint(keras.callbacks.Callback):
         step = int(keras.ops.convert_to_numpy(model.step))
         path = self.folder / f"step_{step:08d}.keras"
         self._saved_at = step
-        if not engine.is_chief():
-            return path
         position = Position(epoch, batch, int(keras.ops.convert_to_numpy(model.steps_per_epoch)))
+        if not engine.is_chief():
+            # All processes must read the model alike, since weights may lie on several; one keeps the file.
+            with tempfile.TemporaryDirectory() as elsewhere:
+                write(model, position, pathlib.Path(elsewhere, path.name))
+            return path
         partial = self.folder / f"partial_{step:08d}.keras"
         try:
             write(model, position, partial)

@@ -10,9 +10,8 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import data as data_room
-from kerassl import engine, evaluation
-from kerassl.callbacks import Checkpoint, NonfiniteGuard
-from kerassl.callbacks.one_run import OneRun
+from kerassl import engine, evaluation, resume
+from kerassl.callbacks import NonfiniteGuard
 from kerassl.heads import OnlineProbe
 from kerassl.optimizers import AdamW
 from kerassl.views import recipe
@@ -406,13 +405,11 @@ class SSLModel(engine.Step, keras.Model):
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
-        callbacks, checkpoint = split_callbacks(kwargs.pop("callbacks", None))
+        callbacks, checkpoint = resume.split_callbacks(kwargs.pop("callbacks", None))
         kwargs |= {"y": y, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
-        position = None
-        if checkpoint is not None:
-            position = self._restore(checkpoint, x, length, steps_per_epoch)
+        position = checkpoint and resume.restore(self, checkpoint, x, length, steps_per_epoch)
         self.align_processes()
-        epoch, batch = (initial_epoch, 0) if position is None else (position.epoch, position.batch)
+        epoch, batch = (position.epoch, position.batch) if position else (initial_epoch, 0)
         first_step = int(ops.convert_to_numpy(self.step)) - batch
         if length is None:
             warnings.warn(
@@ -439,87 +436,11 @@ class SSLModel(engine.Step, keras.Model):
         callbacks = [NonfiniteGuard(), *callbacks]
         if checkpoint is None:
             return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
-        if position is not None:
-            if epoch >= epochs:
-                print(f"The run in {checkpoint.folder} is complete: {epoch} epochs. Nothing was trained.")
-                self.history = keras.callbacks.History()
-                self.history.on_train_begin()
-                return self.history
-            print(f"Continuing at epoch {epoch + 1}, batch {batch + 1}{f' of {length}' if length else ''}.")
         # Last, so that a checkpoint holds what the others have done.
         callbacks.append(checkpoint)
-        with checkpoint.preemption():
-            if batch:
-                return self._fit_within_epoch(
-                    x, callbacks, epochs, epoch, batch, length, epoch - initial_epoch, kwargs
-                )
-            if position is not None and checkpoint.within_epochs:
-                x = data_room.enter(x, epoch - initial_epoch, 0, length)
-            return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
-
-    def _restore(self, checkpoint: Checkpoint, x: object, length: int | None, steps_per_epoch: int | None):
-        """Where the run of a checkpoint folder stands, its state loaded, or `None` for a new run."""
-        enters = checkpoint.within_epochs = data_room.can_enter(x, length, steps_per_epoch)
-        needs = (
-            "data that can be entered within an epoch: an array of images, a PyDataset with a length, or a "
-            f"tf.data.Dataset that knows its length; a {type(x).__name__} came"
+        return resume.fit(
+            self, super().fit, checkpoint, position, x, callbacks, epochs, initial_epoch, length, kwargs
         )
-        if checkpoint.every_steps and not enters:
-            raise ValueError(
-                f"Checkpoint(every_steps={checkpoint.every_steps}) needs {needs}. Leave out every_steps to "
-                "save at the ends of epochs."
-            )
-        checkpoint.prepare(self)
-        position = checkpoint.restore(self)
-        if position is not None and position.batch:
-            where = f"The run in {checkpoint.folder} stopped after batch {position.batch} of an epoch"
-            if not enters:
-                raise ValueError(f"{where}; to go on it needs {needs}.")
-            if position.steps_per_epoch != length:
-                raise ValueError(
-                    f"{where} of {position.steps_per_epoch} batches, but the data has {length} now. Pass the "
-                    "same data and batch size."
-                )
-        return position
-
-    def _fit_within_epoch(
-        self,
-        x: object,
-        callbacks: list,
-        epochs: int,
-        epoch: int,
-        batch: int,
-        length: int,
-        epochs_before: int,
-        options: dict,
-    ) -> keras.callbacks.History:
-        """Trains the rest of an interrupted epoch, then the whole ones."""
-        verbose = options.get("verbose", "auto")
-        resumed = [(v, ops.convert_to_numpy(v)) for v in self.metrics_variables]
-        run = OneRun(
-            callbacks,
-            offset=batch,
-            resumed=resumed,
-            add_history=True,
-            add_progbar=verbose != 0,
-            verbose=verbose,
-            epochs=epochs,
-            steps=length,
-            model=self,
-        )
-        first = data_room.enter(x, epochs_before, batch, length)
-        part = {**options, "callbacks": run}
-        if options["steps_per_epoch"]:
-            part["steps_per_epoch"] = length - batch
-        super().fit(first, epochs=epoch + 1, initial_epoch=epoch, **part)
-        if self.stop_training or epoch + 1 == epochs:
-            run.finish()
-            return self.history
-        run.next_part()
-        if hasattr(x, "epoch"):
-            x.epoch = first.epoch
-        rest = data_room.enter(x, epochs_before + 1, 0, length)
-        return super().fit(rest, epochs=epochs, initial_epoch=epoch + 1, **{**options, "callbacks": run})
 
     def evaluate(
         self, x: object = None, y: object = None, *, return_dict: bool = True, **kwargs
@@ -626,22 +547,6 @@ class SSLModel(engine.Step, keras.Model):
 def own_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer that a loss scaler wraps, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:
-    """The callbacks without the checkpoint, and the checkpoint.
-
-    Raises:
-        ValueError: for more than one checkpoint.
-    """
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
-    callbacks = keras.tree.flatten(callbacks) if callbacks else []
-    checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
-    if len(checkpoints) > 1:
-        raise ValueError(f"One Checkpoint is needed among the callbacks, but {len(checkpoints)} came.")
-    others = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
-    return others, checkpoints[0] if checkpoints else None
 
 
 def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None]) -> None:

@@ -1,0 +1,152 @@
+"""How `SSLModel.fit` goes on with a run where a checkpoint left it."""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from kerassl.callbacks.checkpoint import Checkpoint, Position
+from kerassl.callbacks.one_run import OneRun
+from kerassl.data import can_enter, enter
+
+
+def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:
+    """The callbacks without the checkpoint, and the checkpoint.
+
+    Raises:
+        ValueError: for more than one checkpoint.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    callbacks = keras.tree.flatten(callbacks) if callbacks else []
+    checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
+    if len(checkpoints) > 1:
+        raise ValueError(f"One Checkpoint is needed among the callbacks, but {len(checkpoints)} came.")
+    others = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
+    return others, checkpoints[0] if checkpoints else None
+
+
+def restore(
+    model: keras.Model, checkpoint: Checkpoint, x: object, length: int | None, steps_per_epoch: int | None
+) -> Position | None:
+    """Where the run of a checkpoint folder stands, its state loaded, or `None` for a new run.
+
+    Args:
+        model: the compiled model.
+        checkpoint: the callback.
+        x: the data.
+        length: batches per epoch, or `None` if unknown.
+        steps_per_epoch: the argument of `fit`.
+
+    Raises:
+        ValueError: for a folder that cannot be written or holds another run, and for data that cannot be
+            entered within an epoch where that is needed.
+    """
+    enters = checkpoint.within_epochs = can_enter(x, length, steps_per_epoch)
+    needs = (
+        "data that can be entered within an epoch: an array of images, a PyDataset with a length, or a "
+        f"tf.data.Dataset that knows its length; a {type(x).__name__} came"
+    )
+    if checkpoint.every_steps and not enters:
+        raise ValueError(
+            f"Checkpoint(every_steps={checkpoint.every_steps}) needs {needs}. Leave out every_steps to "
+            "save at the ends of epochs."
+        )
+    checkpoint.prepare(model)
+    position = checkpoint.restore(model)
+    if position is not None and position.batch:
+        where = f"The run in {checkpoint.folder} stopped after batch {position.batch} of an epoch"
+        if not enters:
+            raise ValueError(f"{where}; to go on it needs {needs}.")
+        if position.steps_per_epoch != length:
+            raise ValueError(
+                f"{where} of {position.steps_per_epoch} batches, but the data has {length} now. Pass the "
+                "same data and batch size."
+            )
+    return position
+
+
+def fit(
+    model: keras.Model,
+    train: Callable,
+    checkpoint: Checkpoint,
+    position: Position | None,
+    x: object,
+    callbacks: list,
+    epochs: int,
+    initial_epoch: int,
+    length: int | None,
+    options: dict,
+) -> keras.callbacks.History:
+    """Trains what is left of a run.
+
+    Args:
+        model: the model, its state restored.
+        train: `keras.Model.fit` of the model.
+        checkpoint: the callback.
+        position: where the run stands; `None` for a new one.
+        x: the data.
+        callbacks: all callbacks, the checkpoint among them.
+        epochs: the epoch to stop at.
+        initial_epoch: the epoch from which the whole run started.
+        length: batches per epoch, or `None` if unknown.
+        options: further arguments of `train`.
+
+    Returns:
+        The history of what was trained here.
+    """
+    epoch, batch = (position.epoch, position.batch) if position else (initial_epoch, 0)
+    if position is not None:
+        if epoch >= epochs:
+            print(f"The run in {checkpoint.folder} is complete: {epoch} epochs. Nothing was trained.")
+            model.history = keras.callbacks.History()
+            model.history.on_train_begin()
+            return model.history
+        print(f"Continuing at epoch {epoch + 1}, batch {batch + 1}{f' of {length}' if length else ''}.")
+        if checkpoint.within_epochs and not batch:
+            x = enter(x, epoch - initial_epoch, 0, length)
+    with checkpoint.preemption():
+        if not batch:
+            return train(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **options)
+        return _fit_from_within(
+            model, train, x, callbacks, epochs, position, epoch - initial_epoch, length, options
+        )
+
+
+def _fit_from_within(
+    model: keras.Model,
+    train: Callable,
+    x: object,
+    callbacks: list,
+    epochs: int,
+    position: Position,
+    epochs_before: int,
+    length: int,
+    options: dict,
+):
+    """Trains the rest of an interrupted epoch, then the whole ones."""
+    verbose = options.get("verbose", "auto")
+    run = OneRun(
+        callbacks,
+        offset=position.batch,
+        resumed=[(variable, ops.convert_to_numpy(variable)) for variable in model.metrics_variables],
+        add_history=True,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=length,
+        model=model,
+    )
+    first = enter(x, epochs_before, position.batch, length)
+    part = {**options, "callbacks": run}
+    if options["steps_per_epoch"]:
+        part["steps_per_epoch"] = length - position.batch
+    train(first, epochs=position.epoch + 1, initial_epoch=position.epoch, **part)
+    if model.stop_training or position.epoch + 1 == epochs:
+        run.finish()
+        return model.history
+    run.next_part()
+    if hasattr(x, "epoch"):
+        x.epoch = first.epoch
+    rest = enter(x, epochs_before + 1, 0, length)
+    return train(rest, epochs=epochs, initial_epoch=position.epoch + 1, **{**options, "callbacks": run})

@@ -9,7 +9,10 @@ from kerassl.backbones.transformer import TransformerBlock
 
 @keras.saving.register_keras_serializable("kerassl")
 class TokenDecoder(keras.Model):
-    """Puts encoded tokens back in their places, fills the gaps with a mask token, and predicts each patch.
+    """Adds a mask token for each hidden patch to the encoded ones, and predicts the hidden patches.
+
+    Tokens carry their positions, and attention does not look at their order, so they stay in the order in
+    which they come: putting them back in their places would change no number.
 
     Args:
         input_dim: width of the encoded tokens.
@@ -27,9 +30,9 @@ class TokenDecoder(keras.Model):
         >>> import numpy as np
         >>> from kerassl.backbones import TokenDecoder
         >>> decoder = TokenDecoder(8, output_dim=12, grid=(2, 2), hidden_dim=16, depth=1, num_heads=2)
-        >>> restore = np.array([[2, 0, 3, 1]])
-        >>> tuple(decoder(np.zeros((1, 1 + 2, 8), "float32"), restore).shape)
-        (1, 4, 12)
+        >>> permutation = np.array([[2, 0, 3, 1]])
+        >>> tuple(decoder(np.zeros((1, 1 + 1, 8), "float32"), permutation).shape)
+        (1, 3, 12)
     """
 
     def __init__(
@@ -69,31 +72,32 @@ class TokenDecoder(keras.Model):
         )
         self.built = True
 
-    def call(self, tokens: KerasTensor, restore: KerasTensor, training: bool | None = None) -> KerasTensor:
-        """Predicts all patches.
+    def call(
+        self, tokens: KerasTensor, permutation: KerasTensor, training: bool | None = None
+    ) -> KerasTensor:
+        """Predicts the hidden patches.
 
         Args:
             tokens: encoded tokens `(batch, num_prefix_tokens + visible, input_dim)`.
-            restore: int32 `(batch, rows * columns)`; entry j is the place of patch j in the shuffled
-                order, of which the first `visible` are the tokens given.
+            permutation: int32 `(batch, rows * columns)`, the patches of each image: first those of the
+                tokens given, in their order, then the hidden ones.
             training: unused by the decoder's layers.
 
         Returns:
-            `(batch, rows * columns, output_dim)`, row by row.
+            `(batch, hidden, output_dim)`, in the order of the last `hidden` entries of `permutation`.
         """
         tokens = self.embedding(tokens)
-        prefix, visible = tokens[:, : self.num_prefix_tokens], tokens[:, self.num_prefix_tokens :]
-        num_masked = self.grid[0] * self.grid[1] - visible.shape[1]
+        num_masked = self.grid[0] * self.grid[1] + self.num_prefix_tokens - tokens.shape[1]
         masked = ops.broadcast_to(
             ops.cast(self.mask_token, tokens.dtype), (ops.shape(tokens)[0], num_masked, self.hidden_dim)
         )
-        patches = ops.concatenate([visible, masked], axis=1)
-        patches = ops.take_along_axis(patches, restore[:, :, None], axis=1)
-        patches = patches + ops.cast(sincos_positions(self.hidden_dim, self.grid), tokens.dtype)
+        positions = ops.cast(sincos_positions(self.hidden_dim, self.grid), tokens.dtype)
+        prefix, visible = tokens[:, : self.num_prefix_tokens], tokens[:, self.num_prefix_tokens :]
+        patches = ops.concatenate([visible, masked], axis=1) + ops.take(positions, permutation, axis=0)
         tokens = ops.concatenate([prefix, patches], axis=1)
         for block in self.blocks:
             tokens = block(tokens, training=training)
-        return self.prediction(self.final_norm(tokens[:, self.num_prefix_tokens :]))
+        return self.prediction(self.final_norm(tokens[:, -num_masked:]))
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""

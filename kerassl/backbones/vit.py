@@ -119,14 +119,16 @@ class ViT(keras.Model):
             shape = (1 + self.grid[0] * self.grid[1], self.hidden_dim)
             self.position_embedding = self.add_weight(shape, _normal(), name="position_embedding")
 
-    def embed_patches(self, images: KerasTensor) -> KerasTensor:
-        """Embeds all patches and adds their positions.
+    def embed_patches(self, images: KerasTensor, kept: KerasTensor | None = None) -> KerasTensor:
+        """Embeds patches and adds their positions.
 
         Args:
             images: normalised floats (batch, height, width, channels).
+            kept: int32 (batch, n), the patches of each image to embed; all if not given.
 
         Returns:
-            Tokens (batch, rows * columns, hidden_dim), row by row, without the class token.
+            Tokens (batch, n, hidden_dim) in the order of `kept`, or (batch, rows * columns, hidden_dim),
+            row by row; without the class token.
         """
         if images.shape[-1] != self.image_shape[-1]:
             raise ValueError(
@@ -134,11 +136,16 @@ class ViT(keras.Model):
                 f"make it with input_shape={(*self.image_shape[:2], images.shape[-1])}."
             )
         grid = patch_grid(images.shape[1:3], self.patch_size)
-        tokens = self.patch_embedding(patchify(images, self.patch_size))
+        patches = patchify(images, self.patch_size)
         if self.positions == "sincos":
             positions = sincos_positions(self.hidden_dim, grid, self.grid)
         else:
             positions = resize_positions(ops.convert_to_tensor(self.position_embedding)[1:], self.grid, grid)
+        if kept is not None:
+            # Pixels are chosen, not tokens: no gradient has to find its way back to them.
+            patches = ops.take_along_axis(patches, kept[:, :, None], axis=1)
+            positions = ops.take(positions, kept, axis=0)
+        tokens = self.patch_embedding(patches)
         return tokens + ops.cast(positions, tokens.dtype)
 
     def encode_tokens(self, patch_tokens: KerasTensor, training: bool | None = None) -> KerasTensor:

@@ -105,16 +105,14 @@ class MAE(SSLModel):
     ) -> tuple[dict, dict]:
         """Mean squared error over the hidden patches."""
         images, permutation = views
-        visible = permutation[:, : self.num_visible]
-        tokens = self.encoder.embed_patches(images)
-        tokens = ops.take_along_axis(tokens, visible[:, :, None], axis=1)
-        encoded = self.encoder.encode_tokens(tokens, training=training)
-        restore = ops.argsort(permutation, axis=1)
-        prediction = self.decoder(encoded, restore, training=training)
+        visible, hidden = permutation[:, : self.num_visible], permutation[:, self.num_visible :]
+        encoded = self.encoder.encode_tokens(self.encoder.embed_patches(images, visible), training=training)
+        prediction = self.decoder(encoded, permutation, training=training)
+        patches = patchify(images, self.encoder.patch_size)
         loss = masked_mse(
             prediction,
-            patchify(images, self.encoder.patch_size),
-            mask=restore >= self.num_visible,
+            ops.take_along_axis(patches, hidden[:, :, None], axis=1),
+            mask=ops.ones_like(hidden),
             normalize_target=self.normalize_target,
         )
         return {"masked_mse": loss}, {"features": self.encoder.pool_tokens(encoded)}

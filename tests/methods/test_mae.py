@@ -23,17 +23,14 @@ def test_the_loss_is_that_of_the_hidden_patches():
     tokens = numpy(model.encoder.embed_patches(images))
     kept = np.stack([tokens[i][visible[i]] for i in range(8)])
     encoded = model.encoder.encode_tokens(kept)
-    restore = np.argsort(permutation, axis=1)
-    prediction = numpy(model.decoder(encoded, restore)).astype("float64")
+    prediction = numpy(model.decoder(encoded, permutation)).astype("float64")
     errors = []
     for i in range(8):
-        for patch in range(16):
-            if patch in visible[i]:
-                continue
+        for j, patch in enumerate(permutation[i, 4:]):
             row, column = 4 * (patch // 4), 4 * (patch % 4)
             target = images[i, row : row + 4, column : column + 4].reshape(-1).astype("float64")
             target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
-            errors.append(np.mean((prediction[i, patch] - target) ** 2))
+            errors.append(np.mean((prediction[i, j] - target) ** 2))
     terms, _ = model.loss_terms((images, permutation), None, training=True)
     assert len(errors) == 8 * 12
     assert float(terms["masked_mse"]) == pytest.approx(np.mean(errors), rel=1e-5)
@@ -62,16 +59,19 @@ def test_hidden_pixels_never_reach_the_encoder():
     np.testing.assert_allclose(numpy(a["features"]), numpy(b["features"]), atol=1e-6)
 
 
-def test_the_decoder_puts_every_token_in_its_place():
+def test_the_decoder_gives_every_token_its_own_place():
     decoder = kerassl.backbones.TokenDecoder(
-        input_dim=4, output_dim=4, grid=(2, 2), hidden_dim=8, depth=0, num_heads=2
+        input_dim=4, output_dim=4, grid=(2, 3), hidden_dim=8, depth=2, num_heads=2
     )
-    tokens = np.random.default_rng(0).normal(size=(1, 5, 4)).astype("float32")
-    permutation = np.array([[2, 0, 3, 1]])
-    in_order = np.concatenate([tokens[:, :1], tokens[:, 1:][:, np.argsort(permutation[0])]], axis=1)
-    shuffled = numpy(decoder(tokens, np.argsort(permutation, axis=1)))
-    straight = numpy(decoder(in_order, np.array([[0, 1, 2, 3]])))
-    np.testing.assert_allclose(shuffled, straight, atol=1e-6)
+    tokens = np.random.default_rng(0).normal(size=(1, 4, 4)).astype("float32")
+    permutation = np.array([[2, 0, 5, 1, 4, 3]])
+    # The visible patches and the hidden ones, each in another order.
+    other = permutation[:, [1, 2, 0, 5, 3, 4]]
+    first = numpy(decoder(tokens, permutation))
+    second = numpy(decoder(tokens[:, [0, 2, 3, 1]], other))
+    np.testing.assert_allclose(second, first[:, [2, 0, 1]], atol=1e-6)
+    moved = numpy(decoder(tokens, np.array([[0, 2, 5, 1, 4, 3]])))
+    assert np.abs(moved - first).max() > 1e-3
 
 
 @pytest.mark.parametrize("ratio", (0.0, 1.0, 0.99))

@@ -1,7 +1,9 @@
 """The pre-norm transformer block of a vision transformer, with stochastic depth."""
 
+import math
+
 import keras
-from keras import KerasTensor, layers, ops
+from keras import KerasTensor, backend, layers, ops
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -52,8 +54,25 @@ class DropPath(keras.layers.Layer):
 
 
 def gelu(x: KerasTensor) -> KerasTensor:
-    """The exact Gaussian error linear unit, by erf: TensorFlow's own GELU has no ONNX form."""
-    return 0.5 * x * (1.0 + ops.erf(x * 2**-0.5))
+    """The exact Gaussian error linear unit `x Phi(x)`, computed in float32 at least.
+
+    Written with erf, since TensorFlow's own GELU has no ONNX form, and with its derivative
+    `Phi(x) + x phi(x)`, which takes half the time of a chain of derivatives.
+    """
+
+    @ops.custom_gradient
+    def exact(x: KerasTensor):
+        wide = ops.cast(x, backend.result_type(x.dtype, "float32"))
+        cumulative = 0.5 * (1.0 + ops.erf(wide * 2**-0.5))
+
+        def gradient(*arguments: KerasTensor, upstream: KerasTensor | None = None):
+            upstream = ops.cast(arguments[-1] if upstream is None else upstream, wide.dtype)
+            density = ops.exp(-0.5 * ops.square(wide)) * (2 * math.pi) ** -0.5
+            return ops.cast(upstream * (cumulative + wide * density), x.dtype)
+
+        return ops.cast(wide * cumulative, x.dtype), gradient
+
+    return exact(x)
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -132,7 +132,7 @@ def test_strategies_name_the_backend_that_they_need():
     running = keras.backend.backend()
     for strategy, needed in (("mirrored", "tensorflow"), ("data_parallel", "jax")):
         if running != needed:
-            with pytest.raises(ValueError, match=f"needs the {needed} backend, but {running}"):
+            with pytest.raises(ValueError, match=f"runs on {needed}, but KERAS_BACKEND is {running}"):
                 with devices(strategy):
                     pass
 

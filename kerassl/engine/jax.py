@@ -21,6 +21,11 @@ def _where(condition: jax.Array, new: list, old: list):
     return [keras.ops.where(condition, a, b) for a, b in zip(new, old, strict=True)]
 
 
+def _whole(value: jax.Array):
+    """A weight that is cut over this process's devices, or lies whole on those of several processes."""
+    return np.asarray(value if value.is_fully_addressable else value.addressable_data(0))
+
+
 class Step(WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`."""
 
@@ -52,7 +57,7 @@ class Step(WholeStep):
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:
-            values = [np.asarray(variable.value.addressable_data(0)) for variable in variables]
+            values = [_whole(variable.value) for variable in variables]
             with _scope(variables, values):
                 return np.asarray(self(images, training=False))
         finally:

@@ -125,8 +125,10 @@ def assert_left_out(states, bad):
     assert all(np.isfinite(v).all() for (path, _), v in after.items() if "nonfinite" not in path)
 
 
-@pytest.mark.parametrize("jit_compile", (False, True) if BACKEND == "tensorflow" else ("auto",))
-@pytest.mark.parametrize("name", ("BYOL", "DINO"))
+@pytest.mark.parametrize(
+    ("name", "jit_compile"),
+    [("BYOL", True), ("DINO", False)] if BACKEND == "tensorflow" else [("BYOL", "auto"), ("DINO", "auto")],
+)
 def test_skip_leaves_everything_as_it_was(name, jit_compile, capsys):
     model = make(name)
     model.compile(kerassl.optimizers.AdamW(1e-2), nonfinite="skip", jit_compile=jit_compile)

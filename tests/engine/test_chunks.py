@@ -18,8 +18,7 @@ def pictures(n, seed=0):
     return np.random.default_rng(seed).normal(size=(n, 16, 16, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("chunk_size", [2, 8, 16])
+@pytest.mark.parametrize(("chunk_size", "jit_compile"), [(2, False), (16, False), (4, True)])
 def test_a_step_in_chunks_is_the_step_of_the_whole_batch(chunk_size, jit_compile):
     if BACKEND == "torch" and jit_compile:
         pytest.skip("torch.compile is not used")
@@ -52,7 +51,7 @@ def test_batch_norm_sees_chunks_one_after_the_other():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["BYOL", "DINO", "BarlowTwins", "SSLD"])
+@pytest.mark.parametrize("name", ["BYOL", "DINO"])
 def test_methods_train_in_chunks(name, capsys):
     model = make(name)
     model.compile(keras.optimizers.SGD(0.01), chunk_size=4)

@@ -134,11 +134,11 @@ class SSLModel(engine.Step, keras.Model):
             # On JAX the step holds the batch of all devices, elsewhere that of one.
             here = self.num_devices // engine.num_replicas()
             features = engine.encode_in_chunks(encoder, images, self.chunk_size * here)
-            return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
-        talks = any(engine.is_synchronized(layer) for layer in encoder._flatten_layers())
-        # XLA cannot hold what replicas tell each other.
-        run = (lambda function: function) if talks else self.compile_part
-        features = run(lambda batch: encoder(batch, training=training))(images)
+        elif any(engine.is_synchronized(layer) for layer in encoder._flatten_layers()):
+            # XLA cannot hold what replicas tell each other.
+            features = encoder(images, training=training)
+        else:
+            features = self.compile_part(lambda batch: encoder(batch, training=training))(images)
         return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
 
     def call(self, images: KerasTensor, training: bool = False) -> KerasTensor:
@@ -391,11 +391,7 @@ class SSLModel(engine.Step, keras.Model):
         if not self.compiled:
             self.compile()
         data_room.check_data(
-            x,
-            y,
-            batch_size=batch_size,
-            num_classes=self.num_classes,
-            views=self.views is None,
+            x, y, batch_size=batch_size, num_classes=self.num_classes, views=self.views is None
         )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
         if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):

@@ -111,13 +111,10 @@ def run(
         "limit_test": limit_test,
         "data_dir": data_dir,
     }
+    # Every device and every chunk needs its share of every batch.
+    drop_remainder = strategy != "none" or chunk_size is not None
     train_data, test_data, info = kerassl.data.load(
-        # Every device needs its share of every batch.
-        dataset,
-        batch_size=batch_size,
-        seed=seed,
-        drop_remainder=strategy != "none" or chunk_size is not None,
-        **data,
+        dataset, batch_size=batch_size, seed=seed, drop_remainder=drop_remainder, **data
     )
     steps = kerassl.data.num_batches(train_data)
     settings = optimizer_settings(

@@ -329,8 +329,9 @@ class SSLModel(engine.Step, keras.Model):
         self.chunk_size = chunk_size
         with self.device_scope():
             optimizer = AdamW(1e-3) if optimizer is None else keras.optimizers.get(optimizer)
+            self.asked_jit_compile = kwargs.pop("jit_compile", "auto")
             optimizer, jit_compile = self.check_compile(
-                optimizer, kwargs.pop("jit_compile", "auto"), kwargs.get("steps_per_execution", 1)
+                optimizer, self.asked_jit_compile, kwargs.get("steps_per_execution", 1)
             )
             super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
             # Built now: a variable made while the step is traced would be made anew in every step.
@@ -344,7 +345,11 @@ class SSLModel(engine.Step, keras.Model):
     def get_compile_config(self) -> dict:
         """The arguments of `compile`."""
         config = super().get_compile_config()
-        return {**config, "chunk_size": self.chunk_size, "nonfinite": self.nonfinite} if config else config
+        if not config:
+            return config
+        # Keras notes what "auto" meant on this machine.
+        config["jit_compile"] = self.asked_jit_compile
+        return {**config, "chunk_size": self.chunk_size, "nonfinite": self.nonfinite}
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""

@@ -2,7 +2,7 @@
 
 from kerassl.backbones.adapters import AdaptedEncoder, adapt
 from kerassl.backbones.decoder import TokenDecoder
-from kerassl.backbones.patches import patch_grid, patchify, unpatchify
+from kerassl.backbones.patches import patch_grid, patchify, take_patches, unpatchify
 from kerassl.backbones.positions import resize_positions, sincos_positions
 from kerassl.backbones.resnet import ResNet, resnet18, resnet34, resnet50
 from kerassl.backbones.transformer import DropPath, TransformerBlock
@@ -23,6 +23,7 @@ __all__ = [
     "resnet34",
     "resnet50",
     "sincos_positions",
+    "take_patches",
     "unpatchify",
     "vit",
 ]

@@ -4,7 +4,7 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from kerassl.backbones.positions import sincos_positions
-from kerassl.backbones.transformer import TransformerBlock
+from kerassl.backbones.transformer import LayerNorm, TransformerBlock
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -62,7 +62,7 @@ class TokenDecoder(keras.Model):
             self.blocks = [
                 TransformerBlock(hidden_dim, num_heads, name=f"block{i + 1}") for i in range(depth)
             ]
-            self.final_norm = layers.LayerNormalization(epsilon=1e-6, name="final_norm")
+            self.final_norm = LayerNorm(epsilon=1e-6, name="final_norm")
             self.prediction = layers.Dense(output_dim, name="prediction")
         self.embedding.build((None, None, input_dim))
         self.final_norm.build((None, None, hidden_dim))
@@ -92,12 +92,13 @@ class TokenDecoder(keras.Model):
             ops.cast(self.mask_token, tokens.dtype), (ops.shape(tokens)[0], num_masked, self.hidden_dim)
         )
         positions = ops.cast(sincos_positions(self.hidden_dim, self.grid), tokens.dtype)
-        prefix, visible = tokens[:, : self.num_prefix_tokens], tokens[:, self.num_prefix_tokens :]
+        prefix, visible = ops.split(tokens, [self.num_prefix_tokens], axis=1)
         patches = ops.concatenate([visible, masked], axis=1) + ops.take(positions, permutation, axis=0)
         tokens = ops.concatenate([prefix, patches], axis=1)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             tokens = block(tokens, training=training)
-        return self.prediction(self.final_norm(tokens[:, -num_masked:]))
+        tokens = self.blocks[-1](tokens, training=training, last=num_masked)
+        return self.prediction(self.final_norm(tokens))
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""

@@ -54,6 +54,29 @@ def unpatchify(patches: KerasTensor, patch_size: int, grid: tuple[int, int], cha
     return ops.reshape(x, (-1, rows * patch_size, columns * patch_size, channels))
 
 
+def take_patches(patches: KerasTensor, chosen: KerasTensor) -> KerasTensor:
+    """Takes some patches of each image.
+
+    Args:
+        patches: tensor (batch, num_patches, dim).
+        chosen: int32 (batch, n), the patches of each image to take.
+
+    Returns:
+        Tensor (batch, n, dim) in the order of `chosen`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.backbones import take_patches
+        >>> np.ravel(take_patches(np.array([[[1.0], [2.0], [3.0]]]), np.array([[2, 0]]))).tolist()
+        [3.0, 1.0]
+    """
+    # Whole rows of one matrix: `take_along_axis` looks up every number by itself.
+    num_patches, dim = patches.shape[1:]
+    starts = num_patches * ops.arange(ops.shape(patches)[0], dtype="int32")[:, None]
+    rows = ops.reshape(ops.cast(chosen, "int32") + starts, (-1,))
+    return ops.reshape(ops.take(ops.reshape(patches, (-1, dim)), rows, axis=0), (-1, chosen.shape[1], dim))
+
+
 def patch_grid(image_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     """Returns (rows, columns) of the patches of an image.
 

@@ -6,10 +6,10 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from kerassl.backbones.naming import unique_name
-from kerassl.backbones.patches import patch_grid, patchify
+from kerassl.backbones.patches import patch_grid, patchify, take_patches
 from kerassl.backbones.positions import resize_positions, sincos_positions
 from kerassl.backbones.resnet import check_image_shape
-from kerassl.backbones.transformer import TransformerBlock
+from kerassl.backbones.transformer import LayerNorm, TransformerBlock
 
 _SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 
@@ -103,7 +103,7 @@ class ViT(keras.Model):
                 )
                 for i in range(depth)
             ]
-            self.final_norm = layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="final_norm")
+            self.final_norm = LayerNorm(epsilon=1e-6, dtype=dtype, name="final_norm")
         self.build((None, *self.image_shape))
 
     def build(self, input_shape: tuple) -> None:
@@ -143,7 +143,7 @@ class ViT(keras.Model):
             positions = resize_positions(ops.convert_to_tensor(self.position_embedding)[1:], self.grid, grid)
         if kept is not None:
             # Pixels are chosen, not tokens: no gradient has to find its way back to them.
-            patches = ops.take_along_axis(patches, kept[:, :, None], axis=1)
+            patches = take_patches(patches, kept)
             positions = ops.take(positions, kept, axis=0)
         tokens = self.patch_embedding(patches)
         return tokens + ops.cast(positions, tokens.dtype)

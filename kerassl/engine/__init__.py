@@ -2,8 +2,10 @@
 
 import keras
 
+from kerassl.engine.attention import attention
 from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
+from kerassl.engine.fusion import fused
 from kerassl.engine.nonfinite import NonfiniteRecord, all_finite, keep_where
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
 from kerassl.engine.processes import is_chief, process, process_share
@@ -28,9 +30,11 @@ __all__ = [
     "Step",
     "StepSeed",
     "all_finite",
+    "attention",
     "batch_norm",
     "distribute",
     "encode_in_chunks",
+    "fused",
     "gather",
     "is_chief",
     "is_synchronized",

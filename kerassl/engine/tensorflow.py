@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kerassl.engine.collectives import num_replicas
+from kerassl.engine.fusion import fusing
 from kerassl.engine.normalization import is_synchronized
 from kerassl.engine.step import WholeStep
 
@@ -21,6 +22,7 @@ class Step(WholeStep):
     """
 
     compiles_parts = False
+    fuses = False
 
     @property
     def num_devices(self) -> int:
@@ -40,6 +42,7 @@ class Step(WholeStep):
         self, optimizer: keras.optimizers.Optimizer, jit_compile: bool | str, steps_per_execution: int
     ) -> tuple[keras.optimizers.Optimizer, bool | str]:
         """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
+        self.fuses = jit_compile == "auto" and not self._is_distributed
         if not self._is_distributed:
             return optimizer, jit_compile
         strategy = self.distribute_strategy
@@ -83,7 +86,8 @@ class Step(WholeStep):
         # Without XLA, a dataset of unknown length makes Keras run ops that do not depend on the batch
         # once more at its end; the step counter must not move then.
         with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
-            return self._train(data)
+            with fusing() if self.fuses and not self.run_eagerly else contextlib.nullcontext():
+                return self._train(data)
 
     def _train(self, data: tuple):
         before = self.values_to_keep()

@@ -13,7 +13,7 @@ Official code: facebookresearch/mae, `models_mae.py`.
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.backbones import TokenDecoder, patchify
+from kerassl.backbones import TokenDecoder, patchify, take_patches
 from kerassl.losses import masked_mse
 from kerassl.model import SSLModel
 
@@ -111,7 +111,7 @@ class MAE(SSLModel):
         patches = patchify(images, self.encoder.patch_size)
         loss = masked_mse(
             prediction,
-            ops.take_along_axis(patches, hidden[:, :, None], axis=1),
+            take_patches(patches, hidden),
             mask=ops.ones_like(hidden),
             normalize_target=self.normalize_target,
         )

@@ -2,7 +2,14 @@ import keras
 import numpy as np
 import pytest
 
-from kerassl.backbones import patch_grid, patchify, resize_positions, sincos_positions, unpatchify
+from kerassl.backbones import (
+    patch_grid,
+    patchify,
+    resize_positions,
+    sincos_positions,
+    take_patches,
+    unpatchify,
+)
 
 _numpy = keras.ops.convert_to_numpy
 
@@ -29,6 +36,14 @@ def test_unpatchify_inverts_patchify(channels):
     images = _images(channels=channels)
     back = unpatchify(patchify(images, 3), 3, (2, 3), channels)
     np.testing.assert_array_equal(_numpy(back), images)
+
+
+def test_patches_are_taken_image_by_image():
+    patches = np.random.default_rng(0).normal(size=(3, 6, 4)).astype("float32")
+    chosen = np.array([[5, 0], [1, 1], [2, 4]])
+    expected = np.stack([patches[i, row] for i, row in enumerate(chosen)])
+    taken = _numpy(take_patches(patches, chosen))
+    np.testing.assert_array_equal(taken, expected)
 
 
 def test_indivisible_size_is_explained():

@@ -89,6 +89,13 @@ def test_block_equals_a_numpy_loop():
     np.testing.assert_allclose(_numpy(block(x)), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("last", [1, 3, 5])
+def test_the_last_tokens_alone_are_those_of_the_whole_block(last):
+    block = _randomise(TransformerBlock(8, num_heads=2))
+    x = np.random.default_rng(1).normal(size=(2, 5, 8)).astype("float32")
+    np.testing.assert_allclose(_numpy(block(x, last=last)), _numpy(block(x))[:, -last:], atol=1e-6)
+
+
 def test_without_positions_the_order_of_patches_does_not_matter():
     model = _randomise(_tiny(pool="mean"))
     patches = model.patch_embedding(np.random.default_rng(1).normal(size=(2, 16, 192)).astype("float32"))

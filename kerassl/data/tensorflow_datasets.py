@@ -181,4 +181,6 @@ class TFDSSource:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(length))
         options = tf.data.Options()
         options.deterministic = True
+        # Its thread sleeps ever longer, and an epoch cannot end while it does.
+        options.autotune.enabled = False
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

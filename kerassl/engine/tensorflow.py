@@ -4,9 +4,11 @@ import contextlib
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerassl.engine.collectives import num_replicas
+from kerassl.engine.feeding import feed
 from kerassl.engine.fusion import fusing
 from kerassl.engine.normalization import is_synchronized
 from kerassl.engine.step import WholeStep
@@ -78,6 +80,22 @@ class Step(WholeStep):
     def compile_part(self, function: Callable) -> Callable:
         """A part of the step, compiled by itself where the whole step is not."""
         return tf.function(function, jit_compile=True) if self.compiles_parts else function
+
+    def fit(self, x: object = None, y: object = None, **kwargs) -> keras.callbacks.History:
+        """As `keras.Model.fit`."""
+        if not kwargs.get("validation_split"):
+            x, y, kwargs = feed(x, y, kwargs, "steps_per_epoch", shuffle=True)
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x: object = None, y: object = None, **kwargs) -> dict | list:
+        """As `keras.Model.evaluate`."""
+        x, y, kwargs = feed(x, y, kwargs, "steps", shuffle=False)
+        return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x: object, **kwargs) -> np.ndarray:
+        """As `keras.Model.predict`."""
+        x, _, kwargs = feed(x, None, kwargs, "steps", shuffle=False)
+        return super().predict(x, **kwargs)
 
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""

@@ -102,6 +102,20 @@ class SSLModel(engine.Step, keras.Model):
         """The tensor of the global batch: all replicas' rows, with gradients. Identity on one device."""
         return engine.gather(tensor)
 
+    def gather_candidates(self, *tensors: KerasTensor) -> tuple[tuple | None, KerasTensor]:
+        """All replicas' rows of some tensors, and the row at which this replica's own begin there.
+
+        `(None, 0)` where the tensors hold the global batch: on one device and on JAX.
+        """
+        if engine.num_replicas() == 1:
+            return None, 0
+        first_row = engine.replica_id() * ops.shape(tensors[0])[0]
+        return tuple(self.gather(tensor) for tensor in tensors), first_row
+
+    def mean_over_replicas(self, loss: KerasTensor) -> KerasTensor:
+        """The loss of the global batch from those of the replicas' equal shares, with gradients."""
+        return engine.replica_sum(loss) / engine.num_replicas()
+
     @property
     def updates(self) -> KerasTensor:
         """Optimizer updates done so far, an int32 scalar: the clock of the schedules."""

@@ -91,8 +91,17 @@ class SimCLR(SSLModel):
         view1, view2 = views
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
-        loss = nt_xent(self.gather(z1), self.gather(z2), self.temperature, block_size=self.block_size)
-        return {"nt_xent": loss}, {"features": features[: ops.shape(view1)[0]]}
+        # Each replica compares its own rows with the whole batch.
+        candidates, first_row = self.gather_candidates(z1, z2)
+        loss = nt_xent(
+            z1,
+            z2,
+            self.temperature,
+            block_size=self.block_size,
+            candidates=candidates,
+            first_row=first_row,
+        )
+        return {"nt_xent": self.mean_over_replicas(loss)}, {"features": features[: ops.shape(view1)[0]]}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -94,6 +94,33 @@ def test_nt_xent_by_blocks_equals_the_plain_form(block_size):
     np.testing.assert_allclose(by_blocks(z1, z2, reduction="none"), each, rtol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("block_size", [None, 1, 4, 64])
+def test_nt_xent_of_the_parts_of_a_batch_is_that_of_the_batch(block_size, seed):
+    z1, z2 = pair(batch=6, seed=seed)
+    temperature = np.float32(0.2)
+
+    def by_parts(z1, z2, temperature):
+        parts = [
+            losses.nt_xent(
+                z1[first : first + 3],
+                z2[first : first + 3],
+                temperature,
+                block_size=block_size,
+                candidates=(z1, z2),
+                first_row=first,
+            )
+            for first in (0, 3)
+        ]
+        return sum(parts) / 2
+
+    value, grads = value_and_grad(losses.nt_xent, z1, z2, temperature)
+    part_value, part_grads = value_and_grad(by_parts, z1, z2, temperature)
+    np.testing.assert_allclose(part_value, value, rtol=1e-5)
+    for part_grad, grad in zip(part_grads, grads, strict=True):
+        np.testing.assert_allclose(part_grad, grad, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="XLA's account of its memory is read on JAX")
 @pytest.mark.parametrize("block_size, rows_held", [(None, 3 * 512), (64, 3 * 2 * 64)])
 def test_nt_xent_holds_three_blocks_or_one_small_one(block_size, rows_held):

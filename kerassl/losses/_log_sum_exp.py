@@ -1,0 +1,139 @@
+"""Log-sum-exps over the rows that each row is contrasted with, with gradients written out."""
+
+from collections.abc import Callable
+
+from keras import KerasTensor, ops
+
+# The similarity of a row with itself, finite so that no subtraction gives NaN.
+EXCLUDED = -3e38
+
+
+def of_others(z1: KerasTensor, z2: KerasTensor) -> KerasTensor:
+    """`(2N,)` values `log sum_{k != i} exp(<z_i, z_k>)` over the rows of both, from three (N, N) blocks."""
+    index = ops.arange(ops.shape(z1)[0])
+    diagonal = index[:, None] == index[None, :]
+
+    # Written out, the gradient needs one product a block where the derivative of `z z^T` takes two, and
+    # holds the blocks once: softmaxes replace similarities.
+    @ops.custom_gradient
+    def log_sum_exp(z1: KerasTensor, z2: KerasTensor):
+        cross = ops.matmul(z1, ops.transpose(z2))
+        within1, within2 = (ops.where(diagonal, EXCLUDED, ops.matmul(z, ops.transpose(z))) for z in (z1, z2))
+        rows1 = ops.logaddexp(ops.logsumexp(cross, axis=1), ops.logsumexp(within1, axis=1))
+        rows2 = ops.logaddexp(ops.logsumexp(cross, axis=0), ops.logsumexp(within2, axis=1))
+
+        def gradient(*arguments: KerasTensor, upstream: KerasTensor | None = None):
+            upstream1, upstream2 = ops.split(arguments[-1] if upstream is None else upstream, 2)
+            cross_weights = _pull(cross, rows1, upstream1, rows2, upstream2)
+            within1_weights = _pull(within1, rows1, upstream1, rows1, upstream1)
+            within2_weights = _pull(within2, rows2, upstream2, rows2, upstream2)
+            return (
+                ops.matmul(cross_weights, z2) + ops.matmul(within1_weights, z1),
+                ops.matmul(ops.transpose(cross_weights), z1) + ops.matmul(within2_weights, z2),
+            )
+
+        return ops.concatenate([rows1, rows2]), gradient
+
+    return log_sum_exp(z1, z2)
+
+
+def of_others_by_blocks(z: KerasTensor, block_size: int) -> KerasTensor:
+    """The same over the rows of `z`, `block_size` rows at a time."""
+    count = ops.shape(z)[0]
+    places = ops.arange(count, dtype="int32")
+
+    @ops.custom_gradient
+    def log_sum_exp(z: KerasTensor):
+        def normalizers_of(rows: KerasTensor):
+            return ops.logsumexp(_similarities(z, z, rows, places), axis=1)
+
+        normalizers = _by_blocks(normalizers_of, count, block_size)
+
+        def gradient(*arguments: KerasTensor, upstream: KerasTensor | None = None):
+            upstream = arguments[-1] if upstream is None else upstream
+
+            def of_block(rows: KerasTensor):
+                own = ops.take(normalizers, rows), ops.take(upstream, rows)
+                return ops.matmul(_pull(_similarities(z, z, rows, places), *own, normalizers, upstream), z)
+
+            return _by_blocks(of_block, count, block_size, z.shape[1])
+
+        return normalizers, gradient
+
+    return log_sum_exp(z)
+
+
+def of_candidates(
+    z: KerasTensor, candidates: KerasTensor, places: KerasTensor, block_size: int | None
+) -> KerasTensor:
+    """`(n,)` values `log sum_{k != places_i} exp(<z_i, candidates_k>)`, `block_size` rows at a time."""
+    places = ops.cast(places, "int32")
+
+    def by_blocks(function: Callable, rows: KerasTensor, *width: int):
+        count = ops.shape(rows)[0]
+        return _by_blocks(function, count, block_size or count, *width)
+
+    @ops.custom_gradient
+    def log_sum_exp(z: KerasTensor, candidates: KerasTensor):
+        def normalizers_of(rows: KerasTensor):
+            return ops.logsumexp(_similarities(z, candidates, rows, places), axis=1)
+
+        normalizers = by_blocks(normalizers_of, z)
+
+        def gradient(*arguments: KerasTensor, upstream: KerasTensor | None = None):
+            upstream = arguments[-1] if upstream is None else upstream
+
+            def to_rows(rows: KerasTensor):
+                logits = _similarities(z, candidates, rows, places) - ops.take(normalizers, rows)[:, None]
+                return ops.matmul(ops.exp(logits) * ops.take(upstream, rows)[:, None], candidates)
+
+            def to_candidates(columns: KerasTensor):
+                products = ops.matmul(ops.take(candidates, columns, axis=0), ops.transpose(z))
+                logits = ops.where(columns[:, None] == places[None, :], EXCLUDED, products - normalizers)
+                return ops.matmul(ops.exp(logits) * upstream, z)
+
+            return by_blocks(to_rows, z, z.shape[1]), by_blocks(to_candidates, candidates, z.shape[1])
+
+        return normalizers, gradient
+
+    return log_sum_exp(z, candidates)
+
+
+def _similarities(z: KerasTensor, candidates: KerasTensor, rows: KerasTensor, places: KerasTensor):
+    """Of some rows of `z` with all candidates, `EXCLUDED` at each row's own place."""
+    products = ops.matmul(ops.take(z, rows, axis=0), ops.transpose(candidates))
+    columns = ops.arange(ops.shape(candidates)[0], dtype="int32")
+    return ops.where(ops.take(places, rows)[:, None] == columns[None, :], EXCLUDED, products)
+
+
+def _numbers_by_blocks(count: int | KerasTensor, block_size: int | KerasTensor) -> KerasTensor:
+    """0, 1, ... in int32 `(blocks, block_size)`, enough for `count` rows; the last block may overrun."""
+    return ops.reshape(ops.arange(-(-count // block_size) * block_size, dtype="int32"), (-1, block_size))
+
+
+def _by_blocks(
+    function: Callable, count: int | KerasTensor, block_size: int | KerasTensor, *width: int
+) -> KerasTensor:
+    """`(count, *width)` results of a function of row numbers, called with `block_size` rows at a time."""
+
+    def turn(_: KerasTensor, numbers: KerasTensor):
+        # A last block that is not full repeats the last row.
+        result = function(ops.minimum(numbers, count - 1))
+        # Carried, so that TensorFlow cannot begin a block before it is done with the one before.
+        return result, result
+
+    start = ops.zeros((block_size, *width))
+    _, results = ops.scan(turn, start, _numbers_by_blocks(count, block_size))
+    return ops.reshape(results, (-1, *width))[:count]
+
+
+def _pull(
+    similarities: KerasTensor,
+    row_normalizers: KerasTensor,
+    row_upstream: KerasTensor,
+    column_normalizers: KerasTensor,
+    column_upstream: KerasTensor,
+):
+    """How much each pair moves the loss: as row i's neighbour k, and as row k's neighbour i."""
+    of_rows = ops.exp(similarities - row_normalizers[:, None]) * row_upstream[:, None]
+    return of_rows + ops.exp(similarities - column_normalizers[None, :]) * column_upstream[None, :]

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+import kerassl
+
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
 from tiny_methods import images, labels, make
 
@@ -47,6 +49,24 @@ def test_fusing_changes_no_number(seed):
         trained.append([keras.ops.convert_to_numpy(v) for v in model.trainable_variables])
     for one, other in zip(*trained, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_large_models_update_is_the_same(seed, monkeypatch):
+    from kerassl.engine import tensorflow as engine
+
+    trained, fused = [], []
+    for many_weights in (0, engine.MANY_WEIGHTS):
+        monkeypatch.setattr(engine, "MANY_WEIGHTS", many_weights)
+        model = make("SimCLR", seed=seed, weights_seed=seed)
+        model.compile(kerassl.optimizers.AdamW(1e-3))
+        fused.append(bool(fused_functions(model)))
+        model.fit(images(16), labels(16), batch_size=8, epochs=2, verbose=0)
+        variables = model.trainable_variables + model.optimizer.variables
+        trained.append([keras.ops.convert_to_numpy(v) for v in variables])
+    assert fused == [True, False]
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_embedding_and_export_are_not_compiled(tmp_path):

@@ -104,31 +104,34 @@ class Step(WholeStep):
 
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
-        if self.jit_compile:
-            return self._train(data)
-        # Without XLA, a dataset of unknown length makes Keras run ops that do not depend on the batch
-        # once more at its end; the step counter must not move then.
-        with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
-            with fusing() if self.fuses and not self.run_eagerly else contextlib.nullcontext():
-                return self._train(data)
-
-    def _train(self, data: tuple):
         before = self.values_to_keep()
-        with tf.GradientTape() as tape:
-            loss, record = self.forward_pass(data, training=True)
-            # The optimizer sums gradients over replicas, and each replica holds the loss of the global batch.
-            scaled = self.optimizer.scale_loss(loss / num_replicas())
-        variables = self.trainable_variables
-        gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        if self.looks_at_gradients:
-            record["finite"] = self.update_is_finite(loss, gradients)
-        if before is None:
-            self._apply(gradients, variables)
-        else:
-            record["before"] = before
-            self._apply_if(record["finite"], gradients, variables)
-        self.finish_update(record)
-        return self._reducible(self.logs(record, training=True))
+        fuses = self.fuses and not self.jit_compile and not self.run_eagerly
+        with fusing() if fuses else contextlib.nullcontext():
+            with tf.GradientTape() as tape:
+                loss, record = self.forward_pass(data, training=True)
+                # The optimizer sums gradients over replicas, and each replica holds the loss of the global
+                # batch.
+                scaled = self.optimizer.scale_loss(loss / num_replicas())
+            variables = self.trainable_variables
+            gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            with self._once_for_a_batch(loss):
+                if self.looks_at_gradients:
+                    record["finite"] = self.update_is_finite(loss, gradients)
+                if before is None:
+                    self._apply(gradients, variables)
+                else:
+                    record["before"] = before
+                    self._apply_if(record["finite"], gradients, variables)
+                self.finish_update(record)
+                return self._reducible(self.logs(record, training=True))
+
+    def _once_for_a_batch(self, loss: tf.Tensor) -> contextlib.AbstractContextManager:
+        """Within it variables move only where there was a batch.
+
+        Without XLA, a dataset of unknown length makes Keras run the step once more at its end, and with it
+        whatever does not depend on the batch, such as counters.
+        """
+        return contextlib.nullcontext() if self.jit_compile else tf.control_dependencies([loss])
 
     def _apply(self, gradients: list, variables: list) -> None:
         many = sum(math.prod(variable.shape) for variable in variables) >= MANY_WEIGHTS
@@ -160,8 +163,9 @@ class Step(WholeStep):
 
     def test_step(self, data: tuple) -> dict:
         """Loss terms and probe accuracy on one batch; returns the logs."""
-        _, record = self.forward_pass(data, training=False)
-        return self._reducible(self.logs(record, training=False))
+        loss, record = self.forward_pass(data, training=False)
+        with self._once_for_a_batch(loss):
+            return self._reducible(self.logs(record, training=False))
 
     def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
         """Builds nothing: the constructor and `compile` have; Keras' own fails for several workers."""

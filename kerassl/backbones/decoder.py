@@ -24,6 +24,9 @@ class TokenDecoder(keras.Model):
         num_heads: attention heads, a divisor of `hidden_dim`.
         name: name of the model.
 
+    Raises:
+        ValueError: for a depth below 1.
+
     Source: arXiv 2111.06377, section 3; facebookresearch/mae `models_mae.py`.
 
     Example:
@@ -46,6 +49,8 @@ class TokenDecoder(keras.Model):
         num_heads: int = 16,
         name: str = "decoder",
     ) -> None:
+        if depth < 1:
+            raise ValueError(f"A decoder needs at least one block, but depth={depth} came.")
         super().__init__(name=name)
         self.config = {
             "input_dim": input_dim,

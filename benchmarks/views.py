@@ -1,6 +1,6 @@
 r"""Images per second of the views of a recipe, ours against torchvision's v2 transforms, on one core each.
 
-    KERAS_BACKEND=tensorflow taskset -c 0 python -m benchmarks.views --recipe=simclr_cifar --size=32
+    KERAS_BACKEND=tensorflow taskset -c 0 python -m benchmarks.views --recipe=all --size=32,96,224
 
 Both sides start from raw uint8 images of `--input_size` and end with normalised float32 tensors of all the
 views of the recipe (both of two, or all crops); decoding is left out. torchvision has the same crop, flip,
@@ -33,12 +33,15 @@ from benchmarks import results_file  # noqa: E402
 from kerassl import views  # noqa: E402
 from kerassl.engine import StepSeed  # noqa: E402
 
+# Recipes that are others under their method's name.
+ALIASES = ("barlow_twins", "barlow_twins_cifar")
+
 FLAGS = flags.FLAGS
-flags.DEFINE_string("recipe", "simclr_cifar", "Name of a recipe of kerassl.views.")
-flags.DEFINE_integer("size", 32, "Height and width of the views in pixels.")
+flags.DEFINE_list("recipe", "simclr_cifar", "Names of recipes of kerassl.views, or all.")
+flags.DEFINE_list("size", "32", "Heights and widths of the views in pixels.")
 flags.DEFINE_integer("input_size", None, "Height and width of the raw images in pixels; default: --size.")
 flags.DEFINE_integer("batch_size", None, "Images per call of ours; default: 256, or 32 above 64 pixels.")
-flags.DEFINE_integer("images", None, "Images per round; default: 2,048, or 128 above 64 pixels.")
+flags.DEFINE_integer("images", None, "Images per round; default: 1,024, or 128 above 64 pixels.")
 flags.DEFINE_integer("rounds", 5, "Interleaved rounds.")
 flags.DEFINE_string("torchvision_path", None, "Folder that holds torchvision, if it is not installed.")
 flags.DEFINE_string("output", None, "JSON file to write.")
@@ -131,14 +134,15 @@ def smooth_images(count: int, size: int) -> np.ndarray:
     return noise.repeat(4, axis=1).repeat(4, axis=2)[:, :size, :size]
 
 
-def main(_) -> None:
-    """Times both sides, prints a table and writes the JSON file."""
-    large = FLAGS.size > 64
+def measure(recipe: str, size: int) -> dict:
+    """Times both sides on one recipe and prints what they took."""
+    large = size > 64
     batch_size = FLAGS.batch_size or (32 if large else 256)
-    count = FLAGS.images or (128 if large else 2048)
-    extra = {"num_patches": 16} if FLAGS.recipe == "mae" else {}
-    layer = views.recipe(FLAGS.recipe, FLAGS.size, **extra)
-    images = smooth_images(count, FLAGS.input_size or FLAGS.size)
+    count = FLAGS.images or (128 if large else 1024)
+    extra = {"num_patches": 16} if recipe == "mae" else {}
+    layer = views.recipe(recipe, size, **extra)
+    input_size = FLAGS.input_size or size
+    images = smooth_images(count, input_size)
     batches = [ops.convert_to_tensor(images[i : i + batch_size]) for i in range(0, count, batch_size)]
     runs = {}
     for name, function in compiled_views(layer).items():
@@ -177,26 +181,34 @@ def main(_) -> None:
             seconds[name].append(time.perf_counter() - start)
     medians = {name: float(np.median(values)) / count * 1000 for name, values in seconds.items()}
     peer = min((value for name, value in medians.items() if "torchvision" in name), default=None)
-    input_size = FLAGS.input_size or FLAGS.size
-    print(f"{FLAGS.recipe}, {input_size} to {FLAGS.size} pixels, one core, batch {batch_size}")
+    print(f"{recipe}, {input_size} to {size} pixels, one core, batch {batch_size}")
     print(f"{'':28}{'s / 1,000 images':>18}{'images / s':>12}{'x torchvision':>15}")
     for name, value in medians.items():
         ratio = f"{peer / value:15.2f}" if peer else ""
-        print(f"{name:28}{value:18.4f}{1000 / value:12.0f}{ratio}")
-    if FLAGS.output:
-        result = {
-            **results_file.describe_run(),
-            "recipe": FLAGS.recipe,
-            "views": len(views_of(layer)),
-            "size": FLAGS.size,
-            "input_size": input_size,
-            "batch_size": batch_size,
-            "images": count,
-            "seconds_per_1000_images": medians,
-            "rounds_in_seconds": seconds,
-            "torchvision": torchvision_version,
-        }
-        results_file.write(FLAGS.output, result)
+        print(f"{name:28}{value:18.4f}{1000 / value:12.0f}{ratio}", flush=True)
+    return {
+        "recipe": recipe,
+        "views": len(views_of(layer)),
+        "size": size,
+        "input_size": input_size,
+        "batch_size": batch_size,
+        "images": count,
+        "seconds_per_1000_images": {name: round(value, 4) for name, value in medians.items()},
+        "ratio": peer and {n: round(peer / v, 2) for n, v in medians.items() if "torchvision" not in n},
+        "rounds_in_seconds": {name: [round(v, 4) for v in values] for name, values in seconds.items()},
+        "torchvision": torchvision_version,
+    }
+
+
+def main(_) -> None:
+    """Measures every recipe at every size and writes the JSON file after each."""
+    known = sorted(set(views.RECIPES) - set(ALIASES))
+    results = []
+    for size in map(int, FLAGS.size):
+        for recipe in known if FLAGS.recipe == ["all"] else FLAGS.recipe:
+            results.append(measure(recipe, size))
+            if FLAGS.output:
+                results_file.write(FLAGS.output, {**results_file.describe_run(), "results": results})
 
 
 if __name__ == "__main__":

@@ -109,8 +109,11 @@ class SSLModel(engine.Step, keras.Model):
         """
         if engine.num_replicas() == 1:
             return None, 0
-        first_row = engine.replica_id() * ops.shape(tensors[0])[0]
-        return tuple(self.gather(tensor) for tensor in tensors), first_row
+        return tuple(self.gather(tensor) for tensor in tensors), self.first_row(ops.shape(tensors[0])[0])
+
+    def first_row(self, rows: int | KerasTensor) -> int | KerasTensor:
+        """The row of the global batch at which this replica's `rows` rows begin."""
+        return engine.replica_id() * rows
 
     def mean_over_replicas(self, loss: KerasTensor) -> KerasTensor:
         """The loss of the global batch from those of the replicas' equal shares, with gradients."""
@@ -519,6 +522,7 @@ class SSLModel(engine.Step, keras.Model):
         """The arguments common to all methods; a method adds its own."""
         return {
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "views": keras.saving.serialize_keras_object(self.views),
             "num_classes": self.num_classes,
@@ -529,10 +533,16 @@ class SSLModel(engine.Step, keras.Model):
     def from_config(cls, config: dict):
         """Rebuilds a method; its weights come from the file, its teacher is made anew."""
         config = dict(config)
-        for key, value in config.items():
-            if isinstance(value, dict) and "class_name" in value:
-                config[key] = keras.saving.deserialize_keras_object(value)
-        return cls(**config)
+        # What the constructor makes, such as heads, takes the global policy.
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype")))
+        try:
+            for key, value in config.items():
+                if isinstance(value, dict) and "class_name" in value:
+                    config[key] = keras.saving.deserialize_keras_object(value)
+            return cls(**config)
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def _rekey_generators(self, rng: engine.StepSeed) -> None:
         """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""

@@ -46,3 +46,10 @@ def write(path, results: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
     print(f"wrote {path}")
+
+
+def add(path, name: str, results: dict) -> None:
+    """Adds results under a name to a file that holds those of others, in alphabetical order."""
+    path = pathlib.Path(path)
+    held = json.loads(path.read_text()) if path.exists() else {}
+    write(path, dict(sorted({**held, name: results}.items())))

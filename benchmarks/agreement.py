@@ -1,0 +1,70 @@
+"""Our losses against lightly's on random inputs: how far value and gradients differ, relatively.
+
+    python -m benchmarks.agreement --peer_python=PYTHON --output=agreement.json
+
+Three seeds, three sizes. A value may differ by 1e-5, a gradient by 1e-4 of its largest entry; the exit status
+says whether all do.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import agreement_cases, results_file
+from kerassl import losses
+
+OURS = {
+    "nt_xent": lambda z1, z2: losses.nt_xent(z1, z2, 0.2),
+    "dcl": lambda z1, z2: losses.dcl(z1, z2, 0.2),
+    "dclw": lambda z1, z2: losses.dclw(z1, z2, 0.2, sigma=0.5),
+    "info_nce": lambda q, k, queue: losses.info_nce(q, k, queue, 0.2),
+    "barlow_twins": losses.barlow_twins,
+    "negative_cosine": losses.negative_cosine,
+}
+
+
+def compare(name: str, live: int, peer) -> dict:
+    """The largest relative differences of a loss over all its inputs."""
+    of_values, of_gradients = [], []
+    for batch, dim in agreement_cases.SIZES:
+        for seed in agreement_cases.SEEDS:
+            tensors = [tf.constant(a) for a in agreement_cases.inputs(name, batch, dim, seed)]
+            with tf.GradientTape() as tape:
+                tape.watch(tensors[:live])
+                value = OURS[name](*tensors)
+            gradients = tape.gradient(value, tensors[:live])
+            key = f"{name}/{batch}/{dim}/{seed}"
+            of_values.append(abs(float(value) - float(peer[key])) / max(abs(float(peer[key])), 1.0))
+            for i, gradient in enumerate(gradients):
+                theirs = peer[f"{key}/{i}"]
+                of_gradients.append(np.abs(gradient.numpy() - theirs).max() / np.abs(theirs).max())
+    return {"value": float(max(of_values)), "gradient": float(max(of_gradients))}
+
+
+def main():
+    """Prints a table and writes the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer_python", default=sys.executable, help="a Python that has torch and lightly")
+    parser.add_argument("--output")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "lightly.npz")
+        subprocess.run([arguments.peer_python, "-m", "benchmarks.lightly_agreement", path], check=True)
+        with np.load(path) as stored:
+            peer = dict(stored)
+    results = {name: compare(name, live, peer) for name, live in agreement_cases.CASES.items()}
+    print(f"{'':20}{'value':>12}{'gradient':>12}")
+    for name, differences in results.items():
+        print(f"{name:20}{differences['value']:12.1e}{differences['gradient']:12.1e}")
+    if arguments.output:
+        results_file.write(arguments.output, {**results_file.describe_run(), "differences": results})
+    return int(any(d["value"] > 1e-5 or d["gradient"] > 1e-4 for d in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""The inputs on which `benchmarks.agreement` compares losses with lightly's; both sides make them alike."""
+
+import numpy as np
+
+# Name: how many of its inputs receive a gradient.
+CASES = {
+    "nt_xent": 2,
+    "dcl": 2,
+    "dclw": 2,
+    "info_nce": 1,
+    "barlow_twins": 2,
+    "negative_cosine": 1,
+}
+SIZES = ((8, 16), (64, 128), (256, 32))
+SEEDS = range(3)
+
+
+def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
+    """Two batches of embeddings that resemble each other as views do, and a queue where there is one."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(batch, dim))
+    views = [3 * (shared + rng.normal(size=(batch, dim))) for _ in range(2)]
+    queue = [rng.normal(size=(4 * batch, dim))] if name == "info_nce" else []
+    return [array.astype("float32") for array in (*views, *queue)]

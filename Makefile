@@ -3,7 +3,9 @@ VENV ?= .venv
 WORKDIR ?= runs/digits
 BIN := $(abspath $(VENV))/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
-PYTEST := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# Most of a test's time is compilation: quick to compile beats quick to run.
+PYTEST := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1 XLA_FLAGS=--xla_backend_optimization_level=0 \
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 BETWEEN := tests/parity tests/distributed
 ONE_BACKEND := $(BETWEEN:%=--ignore=%)
 SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunks.py tests/engine/test_compiled_step.py \
@@ -20,7 +22,7 @@ pretrain: $(VENV)/recipes.installed
 # One after the other, each with all cores. What compares backends or devices starts its own processes.
 test: $(VENV)/test.installed
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(PYTEST) $(ONE_BACKEND) || exit 1; done
-	KERAS_BACKEND=tensorflow $(PYTEST) $(BETWEEN)
+	KERAS_BACKEND=tensorflow $(PYTEST) --dist loadfile $(BETWEEN)
 
 # One backend: make test-jax.
 $(BACKENDS:%=test-%): test-%: $(VENV)/test.installed

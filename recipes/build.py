@@ -3,7 +3,8 @@
 import keras
 
 import kerassl
-from recipes.names import BACKBONES, METHODS, check_name
+from recipes.methods import METHODS
+from recipes.names import BACKBONES, check_name
 
 # Up to so many pixels an image gets a narrower network: there is less to see in it.
 TINY_IMAGE_SIZE = 16
@@ -47,11 +48,6 @@ def make_encoder(backbone: str, image_shape: tuple, width: int | None, backbone_
         raise ValueError(f"--backbone_args={backbone_args} do not fit {backbone}: {error}.") from error
 
 
-def default_backbone(method: str) -> str:
-    """The kind of network that a method was made for."""
-    return "vit_tiny" if method in ("dino", "mae") else "resnet18"
-
-
 def default_width(image_size: int) -> int:
     """Channels of a ResNet's first stage."""
     return 16 if image_size <= TINY_IMAGE_SIZE else 64
@@ -71,27 +67,18 @@ def default_views(method: str, dataset: str) -> str:
 def default_method_args(method: str, num_updates: int, short_run: bool) -> dict:
     """Arguments of a method that depend on the length of the run.
 
-    Short runs take smaller heads, which fit the narrow networks and few images of such runs, and
-    faster teachers. BYOL's momenta are the paper's for 40, 300 and 1000 epochs of ImageNet
-    (appendix F of arXiv 2006.07733), chosen here by the number of updates.
+    BYOL's momenta are the paper's for 40, 300 and 1000 epochs of ImageNet (appendix F of arXiv
+    2006.07733), chosen here by the number of updates.
 
     Args:
         method: a method's name.
         num_updates: optimizer steps of the whole run.
         short_run: whether the run is a short one in the sense of `recipes.optimizers`.
     """
-    if method == "simclr":
-        return {"temperature": 0.2 if short_run else 0.1}
+    arguments = dict(METHODS[method].short_arguments) if short_run else {}
     if method == "byol":
-        momentum = 0.97 if num_updates < 20_000 else 0.99 if num_updates < 150_000 else 0.996
-        return {"momentum": momentum, **({"hidden_dim": 512, "projection_dim": 128} if short_run else {})}
-    if method == "barlow_twins" and short_run:
-        return {"hidden_dim": 512, "projection_dim": 512}
-    if method == "dino" and short_run:
-        return {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128}
-    if method == "mae" and short_run:
-        return {"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3}
-    return {}
+        arguments["momentum"] = 0.97 if num_updates < 20_000 else 0.99 if num_updates < 150_000 else 0.996
+    return arguments
 
 
 def make_method(
@@ -106,7 +93,7 @@ def make_method(
     """A method on an encoder.
 
     Args:
-        method: a name of `recipes.names.METHODS`.
+        method: a name of `recipes.methods.METHODS`.
         encoder: the network to train.
         views: "default" or a name of `kerassl.views.RECIPES`.
         dataset: name of the data.
@@ -126,6 +113,6 @@ def make_method(
         view = kerassl.views.digits(size, channels).view1
         chosen = kerassl.views.MaskedView(view, encoder.grid[0] * encoder.grid[1])
     try:
-        return METHODS[method](encoder, chosen, num_classes, seed=seed, **method_args)
+        return METHODS[method].method(encoder, chosen, num_classes, seed=seed, **method_args)
     except TypeError as error:
         raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error

@@ -5,13 +5,6 @@ from collections.abc import Iterable
 
 import kerassl
 
-METHODS = {
-    "barlow_twins": kerassl.methods.BarlowTwins,
-    "byol": kerassl.methods.BYOL,
-    "dino": kerassl.methods.DINO,
-    "mae": kerassl.methods.MAE,
-    "simclr": kerassl.methods.SimCLR,
-}
 BACKBONES = {
     "resnet18": kerassl.backbones.resnet18,
     "resnet34": kerassl.backbones.resnet34,
@@ -38,7 +31,8 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
         ValueError: for an unknown name, with the nearest known one.
 
     Example:
-        >>> from recipes.names import METHODS, check_name
+        >>> from recipes.methods import METHODS
+        >>> from recipes.names import check_name
         >>> check_name("method", "byol", METHODS)
         'byol'
     """

@@ -1,47 +1,21 @@
-"""Each method's optimizer: the paper's for long runs, one that learns quickly for short ones.
+"""The optimizer of a run: that of the method's paper for long runs, one that learns quickly for short ones.
 
-Rates are those for a batch of 256 and grow with the batch, except that of the short runs. Sources:
-SimCLR arXiv 2002.05709 section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twins
-2103.03230 section 2.2 (whose rate of 0.0048 for biases is not used); DINO 2104.14294 section 3.2 and
-facebookresearch/dino; MAE 2111.06377 appendix A.1; SGD as in SimSiam, 2011.10566 section 3.
-
-A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
-so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up.
+Where they come from stands in `recipes.methods`; SGD on other methods is as in SimSiam, arXiv 2011.10566
+section 3.
 """
 
 import keras
 
 import kerassl
+from recipes.methods import METHODS, SSLD
 from recipes.names import OPTIMIZERS, check_name
 
+# Updates below which a run is a short one.
 SHORT_RUN = 10_000
-
-PAPERS = {
-    "simclr": {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10},
-    "byol": {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10},
-    "barlow_twins": {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10},
-    "dino": {
-        "optimizer": "adamw",
-        "learning_rate": 5e-4,
-        "weight_decay": 0.04,
-        "final_weight_decay": 0.4,
-        "warmup_epochs": 10,
-    },
-    "mae": {"optimizer": "adamw", "learning_rate": 1.5e-4, "weight_decay": 0.05, "warmup_epochs": 40},
-    "ssld": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
-}
 GENERAL = {
     "adamw": {"learning_rate": 5e-4, "weight_decay": 0.05, "warmup_epochs": 10},
     "lars": {"learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10},
     "sgd": {"learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 10},
-}
-SHORT = {
-    "simclr": {"learning_rate": 2e-3, "weight_decay": 1e-4},
-    "byol": {"learning_rate": 2e-3, "weight_decay": 1e-4},
-    "barlow_twins": {"learning_rate": 2e-3, "weight_decay": 1e-4},
-    "dino": {"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
-    "mae": {"learning_rate": 1.5e-3, "weight_decay": 0.05},
-    "ssld": {"learning_rate": 2e-3, "weight_decay": 1e-4},
 }
 
 
@@ -81,9 +55,10 @@ def optimizer_settings(
     """
     check_name("optimizer", optimizer, OPTIMIZERS)
     short = epochs * steps_per_epoch < SHORT_RUN
-    paper = PAPERS[method]
+    recipe = SSLD if method == "ssld" else METHODS[method]
+    paper = recipe.paper
     if short and optimizer in ("default", "adamw"):
-        base = {"optimizer": "adamw", **SHORT[method]}
+        base = {"optimizer": "adamw", **recipe.short}
     else:
         chosen = paper["optimizer"] if optimizer == "default" else optimizer
         base = dict(paper if chosen == paper["optimizer"] else {"optimizer": chosen, **GENERAL[chosen]})

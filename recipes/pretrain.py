@@ -17,7 +17,8 @@ import keras
 import kerassl
 from recipes import build, command_line, train
 from recipes.devices import devices
-from recipes.names import BACKBONES, METHODS, check_name
+from recipes.methods import METHODS
+from recipes.names import BACKBONES, check_name
 from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
 from recipes.workdir import Workdir
 
@@ -60,10 +61,11 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: barlow_twins, byol, dino, mae or simclr.
+        method: barlow_twins, byol, dcl, dclw, dino, mae, moco_v2, moco_v3, nnbyol, nnclr, nnsiam, simclr,
+            simsiam or supcon, which learns from the labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
-        backbone: resnet18, resnet34, resnet50, vit_tiny, vit_small, vit_base; default: vit_tiny for dino
-            and mae, resnet18 for the others.
+        backbone: resnet18, resnet34, resnet50, vit_tiny, vit_small, vit_base; default: vit_tiny for dino,
+            mae and moco_v3, resnet18 for the others.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
             ViT's tokens.
         backbone_args: further arguments of the backbone.
@@ -103,7 +105,7 @@ def run(
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
     check_name("method", method, METHODS)
-    backbone = build.default_backbone(method) if backbone == "default" else backbone
+    backbone = METHODS[method].backbone if backbone == "default" else backbone
     check_name("backbone", backbone, BACKBONES)
     data = {
         "image_size": image_size,

@@ -1,14 +1,10 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "methods"))
-
-from tiny_methods import images, make  # noqa: E402
+from tiny_methods import images, make
 
 # The other backends leave the conversion to a TensorFlow process, which takes its time to start.
 NAMES = ("SimCLR", "DINO") if keras.backend.backend() == "tensorflow" else ("DINO",)

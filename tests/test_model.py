@@ -1,18 +1,13 @@
 """What a user can do wrong with an `SSLModel`, and the data that it takes."""
 
-import sys
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from tiny_methods import images, labels, make, ready_views, tiny_encoder
 
-sys.path.insert(0, str(Path(__file__).parent / "methods"))
-
-from tiny_methods import images, labels, make, ready_views, tiny_encoder  # noqa: E402
-
-import kerassl  # noqa: E402
+import kerassl
 
 BACKEND = keras.backend.backend()
 

@@ -9,12 +9,9 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from tiny_methods import images, labels, make, ready_views, tiny_encoder
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "methods"))
-
-from tiny_methods import images, labels, make, ready_views, tiny_encoder  # noqa: E402
-
-import kerassl  # noqa: E402
+import kerassl
 
 BACKEND = keras.backend.backend()
 COUNTERS = {"step", "skipped_updates", "nonfinite_where", "nonfinite_statistics"}

@@ -2,19 +2,26 @@
 
 from kerassl.losses.barlow_twins import barlow_twins
 from kerassl.losses.byol import byol
+from kerassl.losses.dcl import dcl, dclw
 from kerassl.losses.dino import dino, dino_teacher_probs
+from kerassl.losses.info_nce import info_nce
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.ssld import ssld
+from kerassl.losses.sup_con import sup_con
 
 __all__ = [
     "barlow_twins",
     "byol",
+    "dcl",
+    "dclw",
     "dino",
     "dino_teacher_probs",
+    "info_nce",
     "masked_mse",
     "negative_cosine",
     "nt_xent",
     "ssld",
+    "sup_con",
 ]

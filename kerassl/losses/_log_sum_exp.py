@@ -8,8 +8,45 @@ from keras import KerasTensor, ops
 EXCLUDED = -3e38
 
 
-def of_others(z1: KerasTensor, z2: KerasTensor) -> KerasTensor:
-    """`(2N,)` values `log sum_{k != i} exp(<z_i, z_k>)` over the rows of both, from three (N, N) blocks."""
+def of_two_views(
+    z1: KerasTensor,
+    z2: KerasTensor,
+    block_size: int | None,
+    candidates: tuple[KerasTensor, KerasTensor] | None,
+    first_row: int | KerasTensor,
+    with_partner: bool,
+) -> KerasTensor:
+    """The mean over the two views of an image of `log sum_k exp(<z_i, z_k>)`.
+
+    Args:
+        z1: `(batch, dim)` normalised rows over the root of the temperature, the first views.
+        z2: `(batch, dim)`, the second views.
+        block_size: rows compared with all others at a time; `None` for all.
+        candidates: the first and the second views of the whole batch, of which `z1` and `z2` are rows;
+            `None` where they are the whole batch.
+        first_row: the row of the candidates that is row 0 of `z1`.
+        with_partner: whether k runs over the other view of the same image, too, or only over other images.
+
+    Returns:
+        `(batch,)` float32; hugely negative where there is no k.
+    """
+    if candidates is None and block_size is None:
+        others = _of_whole_batch(z1, z2, with_partner)
+    else:
+        count = ops.shape(z1 if candidates is None else candidates[0])[0]
+        own = first_row + ops.arange(ops.shape(z1)[0], dtype="int32")
+        own, partners = ops.concatenate([own, own + count]), ops.concatenate([own + count, own])
+        excluded = (own,) if with_partner else (own, partners)
+        z = ops.concatenate([z1, z2])
+        if candidates is None:
+            others = of_others_by_blocks(z, excluded, block_size)
+        else:
+            others = of_candidates(z, ops.concatenate(candidates), excluded, block_size)
+    return ops.mean(ops.reshape(others, (2, -1)), axis=0)
+
+
+def _of_whole_batch(z1: KerasTensor, z2: KerasTensor, with_partner: bool) -> KerasTensor:
+    """`(2N,)` values over the rows of both views, from three (N, N) blocks."""
     index = ops.arange(ops.shape(z1)[0])
     diagonal = index[:, None] == index[None, :]
 
@@ -18,6 +55,8 @@ def of_others(z1: KerasTensor, z2: KerasTensor) -> KerasTensor:
     @ops.custom_gradient
     def log_sum_exp(z1: KerasTensor, z2: KerasTensor):
         cross = ops.matmul(z1, ops.transpose(z2))
+        if not with_partner:
+            cross = ops.where(diagonal, EXCLUDED, cross)
         within1, within2 = (ops.where(diagonal, EXCLUDED, ops.matmul(z, ops.transpose(z))) for z in (z1, z2))
         rows1 = ops.logaddexp(ops.logsumexp(cross, axis=1), ops.logsumexp(within1, axis=1))
         rows2 = ops.logaddexp(ops.logsumexp(cross, axis=0), ops.logsumexp(within2, axis=1))
@@ -37,15 +76,18 @@ def of_others(z1: KerasTensor, z2: KerasTensor) -> KerasTensor:
     return log_sum_exp(z1, z2)
 
 
-def of_others_by_blocks(z: KerasTensor, block_size: int) -> KerasTensor:
-    """The same over the rows of `z`, `block_size` rows at a time."""
+def of_others_by_blocks(z: KerasTensor, excluded: tuple, block_size: int) -> KerasTensor:
+    """`(n,)` values `log sum_k exp(<z_i, z_k>)` over the rows of `z`, `block_size` rows at a time.
+
+    `excluded` holds int32 vectors `(n,)`: row i is not compared with the rows that they name at i. Who is
+    excluded is mutual.
+    """
     count = ops.shape(z)[0]
-    places = ops.arange(count, dtype="int32")
 
     @ops.custom_gradient
     def log_sum_exp(z: KerasTensor):
         def normalizers_of(rows: KerasTensor):
-            return ops.logsumexp(_similarities(z, z, rows, places), axis=1)
+            return ops.logsumexp(_similarities(z, z, rows, excluded), axis=1)
 
         normalizers = _by_blocks(normalizers_of, count, block_size)
 
@@ -54,7 +96,7 @@ def of_others_by_blocks(z: KerasTensor, block_size: int) -> KerasTensor:
 
             def of_block(rows: KerasTensor):
                 own = ops.take(normalizers, rows), ops.take(upstream, rows)
-                return ops.matmul(_pull(_similarities(z, z, rows, places), *own, normalizers, upstream), z)
+                return ops.matmul(_pull(_similarities(z, z, rows, excluded), *own, normalizers, upstream), z)
 
             return _by_blocks(of_block, count, block_size, z.shape[1])
 
@@ -64,10 +106,12 @@ def of_others_by_blocks(z: KerasTensor, block_size: int) -> KerasTensor:
 
 
 def of_candidates(
-    z: KerasTensor, candidates: KerasTensor, places: KerasTensor, block_size: int | None
+    z: KerasTensor, candidates: KerasTensor, excluded: tuple, block_size: int | None
 ) -> KerasTensor:
-    """`(n,)` values `log sum_{k != places_i} exp(<z_i, candidates_k>)`, `block_size` rows at a time."""
-    places = ops.cast(places, "int32")
+    """`(n,)` values `log sum_k exp(<z_i, candidates_k>)`, `block_size` rows at a time.
+
+    `excluded` holds int32 vectors `(n,)`: row i is not compared with the candidates that they name at i.
+    """
 
     def by_blocks(function: Callable, rows: KerasTensor, *width: int):
         count = ops.shape(rows)[0]
@@ -76,7 +120,7 @@ def of_candidates(
     @ops.custom_gradient
     def log_sum_exp(z: KerasTensor, candidates: KerasTensor):
         def normalizers_of(rows: KerasTensor):
-            return ops.logsumexp(_similarities(z, candidates, rows, places), axis=1)
+            return ops.logsumexp(_similarities(z, candidates, rows, excluded), axis=1)
 
         normalizers = by_blocks(normalizers_of, z)
 
@@ -84,12 +128,14 @@ def of_candidates(
             upstream = arguments[-1] if upstream is None else upstream
 
             def to_rows(rows: KerasTensor):
-                logits = _similarities(z, candidates, rows, places) - ops.take(normalizers, rows)[:, None]
+                logits = _similarities(z, candidates, rows, excluded) - ops.take(normalizers, rows)[:, None]
                 return ops.matmul(ops.exp(logits) * ops.take(upstream, rows)[:, None], candidates)
 
             def to_candidates(columns: KerasTensor):
                 products = ops.matmul(ops.take(candidates, columns, axis=0), ops.transpose(z))
-                logits = ops.where(columns[:, None] == places[None, :], EXCLUDED, products - normalizers)
+                for places in excluded:
+                    products = ops.where(columns[:, None] == places[None, :], EXCLUDED, products)
+                logits = products - normalizers
                 return ops.matmul(ops.exp(logits) * upstream, z)
 
             return by_blocks(to_rows, z, z.shape[1]), by_blocks(to_candidates, candidates, z.shape[1])
@@ -99,11 +145,13 @@ def of_candidates(
     return log_sum_exp(z, candidates)
 
 
-def _similarities(z: KerasTensor, candidates: KerasTensor, rows: KerasTensor, places: KerasTensor):
-    """Of some rows of `z` with all candidates, `EXCLUDED` at each row's own place."""
+def _similarities(z: KerasTensor, candidates: KerasTensor, rows: KerasTensor, excluded: tuple):
+    """Of some rows of `z` with all candidates, `EXCLUDED` at the places that each row leaves out."""
     products = ops.matmul(ops.take(z, rows, axis=0), ops.transpose(candidates))
     columns = ops.arange(ops.shape(candidates)[0], dtype="int32")
-    return ops.where(ops.take(places, rows)[:, None] == columns[None, :], EXCLUDED, products)
+    for places in excluded:
+        products = ops.where(ops.take(places, rows)[:, None] == columns[None, :], EXCLUDED, products)
+    return products
 
 
 def _numbers_by_blocks(count: int | KerasTensor, block_size: int | KerasTensor) -> KerasTensor:

@@ -4,8 +4,8 @@ import numbers
 
 from keras import KerasTensor, ops
 
-from kerassl.losses import _log_sum_exp
 from kerassl.losses._common import check_positive, check_reduction, embeddings, l2_normalize, reduce
+from kerassl.losses._log_sum_exp import of_two_views
 
 
 def nt_xent(
@@ -65,20 +65,23 @@ def nt_xent(
     check_positive("temperature", temperature)
     check_reduction(reduction)
     check_block_size(block_size)
-    scale = ops.rsqrt(ops.cast(temperature, "float32"))
-    z1, z2 = l2_normalize(z1) * scale, l2_normalize(z2) * scale
+    z1, z2, candidates = scaled(z1, z2, temperature, candidates)
+    others = of_two_views(z1, z2, block_size, candidates, first_row, with_partner=True)
+    return reduce(others - ops.sum(z1 * z2, axis=1), reduction)
+
+
+def scaled(
+    z1: KerasTensor,
+    z2: KerasTensor,
+    temperature: float | KerasTensor,
+    candidates: tuple[KerasTensor, KerasTensor] | None,
+) -> tuple:
+    """Normalised rows over the root of the temperature, whose products are the similarities."""
+    root = ops.rsqrt(ops.cast(temperature, "float32"))
     if candidates is not None:
         candidates = embeddings("candidates[0]", candidates[0], "candidates[1]", candidates[1])
-        everyone = ops.concatenate([l2_normalize(z) * scale for z in candidates])
-        places = first_row + ops.arange(ops.shape(z1)[0], dtype="int32")
-        places = ops.concatenate([places, places + ops.shape(candidates[0])[0]])
-        others = _log_sum_exp.of_candidates(ops.concatenate([z1, z2]), everyone, places, block_size)
-    elif block_size is None:
-        others = _log_sum_exp.of_others(z1, z2)
-    else:
-        others = _log_sum_exp.of_others_by_blocks(ops.concatenate([z1, z2]), block_size)
-    both_directions = ops.sum(ops.reshape(others, (2, -1)), axis=0)
-    return reduce(both_directions / 2 - ops.sum(z1 * z2, axis=1), reduction)
+        candidates = tuple(l2_normalize(z) * root for z in candidates)
+    return l2_normalize(z1) * root, l2_normalize(z2) * root, candidates
 
 
 def check_block_size(block_size: int | None) -> None:

@@ -94,8 +94,13 @@ class BYOL(SSLModel):
             return self.teacher_projector(features, training=training)
 
         (p1, features), (p2, _) = student(views[0]), student(views[1])
-        loss = losses.byol(p1, teacher(views[1])) + losses.byol(p2, teacher(views[0]))
-        return {"byol": loss}, {"features": features}
+        z1, z2 = teacher(views[0]), teacher(views[1])
+        loss = losses.byol(p1, self.target(z2)) + losses.byol(p2, self.target(z1))
+        return {"byol": loss}, {"features": features, "targets": z1}
+
+    def target(self, z: KerasTensor) -> KerasTensor:
+        """What the other view's prediction is compared with: the teacher's projection itself."""
+        return z
 
     def after_update(self, aux: dict) -> None:
         """Moves the teacher."""

@@ -44,6 +44,8 @@ class SimCLR(SSLModel):
         (2, 64)
     """
 
+    loss_name = "nt_xent"
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -66,7 +68,7 @@ class SimCLR(SSLModel):
             encoder,
             views=views,
             default_views=("simclr_cifar", "simclr_imagenet"),
-            terms=("nt_xent",),
+            terms=(self.loss_name,),
             num_classes=num_classes,
             seed=seed,
             name=name,
@@ -87,21 +89,19 @@ class SimCLR(SSLModel):
     def loss_terms(
         self, views: tuple | None, labels: KerasTensor | None, training: bool
     ) -> tuple[dict, dict]:
-        """NT-Xent between the projections of two views."""
+        """The contrast of two views' projections."""
         view1, view2 = views
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.
         candidates, first_row = self.gather_candidates(z1, z2)
-        loss = nt_xent(
-            z1,
-            z2,
-            self.temperature,
-            block_size=self.block_size,
-            candidates=candidates,
-            first_row=first_row,
-        )
-        return {"nt_xent": self.mean_over_replicas(loss)}, {"features": features[: ops.shape(view1)[0]]}
+        share = {"block_size": self.block_size, "candidates": candidates, "first_row": first_row}
+        loss = self.mean_over_replicas(self.contrast(z1, z2, **share))
+        return {self.loss_name: loss}, {"features": features[: ops.shape(view1)[0]]}
+
+    def contrast(self, z1: KerasTensor, z2: KerasTensor, **share) -> KerasTensor:
+        """The loss of this replica's rows; `share` says how they lie in the whole batch."""
+        return nt_xent(z1, z2, self.temperature, **share)
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

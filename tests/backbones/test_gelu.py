@@ -1,15 +1,11 @@
 import math
-import pathlib
-import sys
 
 import numpy as np
 import pytest
 from keras import ops
+from loss_helpers import value_and_grad
 
 from kerassl.backbones.transformer import gelu
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "losses"))
-from loss_helpers import value_and_grad
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 0.02), ("float16", 3e-3)])

@@ -1,17 +1,11 @@
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
+from tiny_methods import images, labels, make, state
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "methods"))
-
-from tiny_methods import images, labels, make, state  # noqa: E402
-
-from kerassl.callbacks import CollapseGuard, KNNAccuracy  # noqa: E402
-from kerassl.data import ImageDataset  # noqa: E402
-from kerassl.evaluation import embed, knn_accuracy  # noqa: E402
+from kerassl.callbacks import CollapseGuard, KNNAccuracy
+from kerassl.data import ImageDataset
+from kerassl.evaluation import embed, knn_accuracy
 
 
 def compiled(learning_rate=0.0, **kwargs):

@@ -15,17 +15,16 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from tiny_methods import images, labels, make, ready_views
 
-METHODS = pathlib.Path(__file__).parents[1] / "methods"
-sys.path.insert(0, str(METHODS))
-
-from tiny_methods import images, labels, make, ready_views  # noqa: E402
-
-import kerassl  # noqa: E402
-from kerassl.callbacks import Checkpoint  # noqa: E402
-from kerassl.data import ImageDataset, OrderedBatches  # noqa: E402
+import kerassl
+from kerassl.callbacks import Checkpoint
+from kerassl.data import ImageDataset, OrderedBatches
 
 BATCHES = 6
+METHODS = pathlib.Path(__file__).parents[1] / "methods"
+# What is Python alone, in a step that JAX would take long to compile.
+not_on_jax = pytest.mark.skipif(keras.backend.backend() == "jax", reason="run on TensorFlow and PyTorch")
 
 
 class Killed(Exception):
@@ -361,6 +360,7 @@ def run(code, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@not_on_jax
 def test_a_disk_that_becomes_full_in_the_middle_of_a_file(tmp_path):
     done = run(DISK, tmp_path)
     assert done.returncode == 1, done.stderr[-2000:]
@@ -427,6 +427,7 @@ def sources():
     yield "endless_tf_data", tensors.repeat().batch(5), {"steps_per_epoch": 6}
 
 
+@not_on_jax
 @pytest.mark.parametrize("kind", range(4), ids=("array", "py_dataset", "tf_data", "endless_tf_data"))
 def test_data_of_the_user_is_entered_within_an_epoch(kind, tmp_path):
     if kind >= 2 and keras.backend.backend() == "torch":
@@ -493,6 +494,7 @@ def test_several_steps_an_execution(tmp_path):
     assert_same(everything(again), everything(made))
 
 
+@not_on_jax
 def test_a_run_that_another_callback_stops_within_an_epoch_goes_on_there(whole, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

@@ -1,15 +1,9 @@
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
+from tiny_methods import images, make, ready_views, tiny_encoder
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "methods"))
-
-from tiny_methods import images, make, ready_views, tiny_encoder  # noqa: E402
-
-import kerassl  # noqa: E402
+import kerassl
 
 
 def numpy(x):

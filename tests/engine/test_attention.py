@@ -1,14 +1,9 @@
-import pathlib
-import sys
-
 import numpy as np
 import pytest
 from keras import ops
+from loss_helpers import value_and_grad
 
 from kerassl import engine
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "losses"))
-from loss_helpers import value_and_grad
 
 
 def reference(query, key, value):

@@ -1,15 +1,10 @@
-import pathlib
-import sys
-
 import keras
 import numpy as np
 import pytest
+from tiny_methods import images, labels, make, ready_views, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl.engine import encode_in_chunks
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
-from tiny_methods import images, labels, make, ready_views, tiny_encoder, tiny_vit
 
 BACKEND = keras.backend.backend()
 

@@ -1,16 +1,11 @@
 """On TensorFlow without XLA around the step, XLA still fuses what lies between a ViT's matrix products."""
 
-import pathlib
-import sys
-
 import keras
 import numpy as np
 import pytest
+from tiny_methods import images, labels, make
 
 import kerassl
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
-from tiny_methods import images, labels, make
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="JAX compiles its step whole, torch runs its own kernels"

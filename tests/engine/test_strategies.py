@@ -1,15 +1,10 @@
-import pathlib
-import sys
-
 import keras
 import numpy as np
 import pytest
+from tiny_methods import images, make
 
 import kerassl
 from kerassl.engine import is_chief, is_synchronized, process, process_share
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
-from tiny_methods import images, make
 
 BACKEND = keras.backend.backend()
 MISSING = {"tensorflow": "TF_CONFIG", "jax": "KERAS_DISTRIBUTION_JOB_ADDRESSES", "torch": "torchrun"}

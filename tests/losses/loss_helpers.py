@@ -111,6 +111,49 @@ def nt_xent_reference(z1, z2, temperature=0.1):
     return np.mean(each)
 
 
+def dcl_reference(z1, z2, temperature=0.1, weights=None):
+    rows = [unit(r) for r in (*z1, *z2)]
+    n = len(z1)
+    each = []
+    for i in range(2 * n):
+        partner = (i + n) % (2 * n)
+        scores = [rows[i] @ rows[k] / temperature for k in range(2 * n) if k not in (i, partner)]
+        others = np.log(np.sum(np.exp(scores))) if scores else 0.0
+        weight = 1.0 if weights is None else weights[i % n]
+        each.append(others - weight * (rows[i] @ rows[partner]) / temperature)
+    return np.mean(each)
+
+
+def dclw_weights(z1, z2, sigma=0.5):
+    grown = np.array([np.exp(unit(a) @ unit(b) / sigma) for a, b in zip(z1, z2, strict=True)])
+    return 2 - grown / grown.mean()
+
+
+def dclw_reference(z1, z2):
+    return dcl_reference(z1, z2, weights=dclw_weights(z1, z2))
+
+
+def info_nce_reference(q, k, queue=None, temperature=0.1):
+    each = []
+    for i in range(len(q)):
+        negatives = [k[j] for j in range(len(k)) if j != i] if queue is None else queue
+        scores = np.array([unit(q[i]) @ unit(row) / temperature for row in (k[i], *negatives)])
+        each.append(-np.log(softmax(scores)[0]))
+    return np.mean(each)
+
+
+def sup_con_reference(z, labels, temperature=0.1):
+    rows = [unit(r) for r in z]
+    each = []
+    for i in range(len(z)):
+        others = [a for a in range(len(z)) if a != i]
+        positives = [p for p in others if labels[p] == labels[i]]
+        total = sum(np.exp(rows[i] @ rows[a] / temperature) for a in others)
+        terms = [np.log(total) - rows[i] @ rows[p] / temperature for p in positives]
+        each.append(np.mean(terms) if terms else 0.0)
+    return np.mean(each)
+
+
 def barlow_twins_reference(z1, z2, redundancy_weight=0.005):
     n, d = z1.shape
     total = 0.0
@@ -166,6 +209,13 @@ def embeddings(rng, batch, dim=4):
     return rng.normal(size=(batch, dim)), rng.normal(size=(batch, dim))
 
 
+QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
+
+
+def labelled_rows(rng, batch):
+    return rng.normal(size=(batch, 4)), (np.arange(batch) // 2 % 2).astype("float64")
+
+
 def dino_inputs(rng, batch):
     teacher = np.exp(rng.normal(size=(2, batch, 5)))
     return rng.normal(size=(4, batch, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
@@ -194,6 +244,18 @@ CASES = {
     "nt_xent_by_blocks": Case(
         functools.partial(losses.nt_xent, block_size=4), nt_xent_reference, embeddings, (0, 1)
     ),
+    "dcl": Case(losses.dcl, dcl_reference, embeddings, (0, 1)),
+    "dcl_by_blocks": Case(functools.partial(losses.dcl, block_size=4), dcl_reference, embeddings, (0, 1)),
+    # Its weights are detached, which finite differences are not: tested in test_contrastive_losses.py.
+    "dclw": Case(losses.dclw, dclw_reference, embeddings, ()),
+    "info_nce": Case(losses.info_nce, info_nce_reference, embeddings, (0, 1)),
+    "info_nce_with_queue": Case(
+        functools.partial(losses.info_nce, queue=QUEUE),
+        functools.partial(info_nce_reference, queue=QUEUE),
+        embeddings,
+        (0, 1),
+    ),
+    "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False
     ),

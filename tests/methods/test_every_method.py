@@ -1,5 +1,7 @@
 """What DESIGN asks of every method, on the backend that runs."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -8,8 +10,18 @@ from tiny_methods import METHODS, images, labels, make, ready_views, state
 import kerassl
 
 BACKEND = keras.backend.backend()
-# Eager PyTorch gains nothing from torch.compile here, and Keras leaves it off by default.
-JIT = BACKEND != "torch"
+# With negatives, batch statistics, a teacher, a centre, tokens, a queue.
+FEW = ("SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "MoCoV2")
+of_the_base_class = pytest.mark.parametrize("name", ("SimCLR", "DINO"))
+
+
+@contextlib.contextmanager
+def policy(name):
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def fit(model, name, epochs=1, n=8, batch_size=8, **kwargs):
@@ -25,45 +37,54 @@ def fit(model, name, epochs=1, n=8, batch_size=8, **kwargs):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_trains_on_raw_images(name):
-    model = make(name)
+def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
+    """One life of each method, in one model, since what takes the time is to compile its step."""
+    # In float32 on JAX it is trained by tests/parity and tests/distributed.
+    with policy("mixed_bfloat16" if BACKEND == "jax" else "float32"):
+        model = make(name)
     before = state(model)
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=JIT)
-    # 17 = 8 + 8 + 1: a last batch of one trains, too.
-    history = model.fit(images(17), labels(17), batch_size=8, epochs=2, verbose=0).history
+    schedule = kerassl.schedules.WarmupCosine(1e-2, 6, warmup_steps=2)
+    model.compile(kerassl.optimizers.AdamW(schedule))
+    # 17 = 8 + 8 + 1: a last batch of one trains, too. On JAX it would be compiled anew.
+    count = 24 if BACKEND == "jax" else 17
+    history = model.fit(images(count), labels(count), batch_size=8, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     assert {"loss", "feature_std", "effective_rank", "probe_accuracy"} == set(history)
     assert int(model.step) == 6 and int(model.total_steps) == 6 and int(model.steps_per_epoch) == 3
     encoder = [v.path for v in model.encoder.trainable_variables]
-    after = state(model)
-    assert any(np.abs(after[path] - before[path]).max() > 1e-4 for path in encoder)
-    assert all(np.isfinite(value).all() for value in after.values())
+    trained = state(model)
+    assert any(np.abs(trained[path] - before[path]).max() > 1e-4 for path in encoder)
+    assert all(np.isfinite(value).all() for value in trained.values())
+    assert all(v.dtype == "float32" for v in model.trainable_variables)
+
+    scores = model.evaluate(images(16), labels(16), batch_size=8, verbose=0)
+    assert model.evaluate(images(16), labels(16), batch_size=8, verbose=0) == scores
+    assert {"loss", "feature_std", "effective_rank", "probe_accuracy", "rankme"} == set(scores)
+    assert all(np.isfinite(list(scores.values())))
+    assert 1 <= scores["rankme"] <= model.feature_dim + 1e-3
     assert tuple(model.predict(images(5), verbose=0).shape) == (5, model.feature_dim)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_evaluate_repeats_and_moves_nothing(name):
-    model = make(name)
-    model.compile()
-    before = state(model)
-    first = model.evaluate(images(), labels(), batch_size=8, verbose=0)
-    second = model.evaluate(images(), labels(), batch_size=8, verbose=0)
-    assert first == second
-    assert {"loss", "feature_std", "effective_rank", "probe_accuracy", "rankme"} == set(first)
-    assert all(np.isfinite(list(first.values())))
-    assert 1 <= first["rankme"] <= model.feature_dim + 1e-3
     for path, value in state(model).items():
-        np.testing.assert_array_equal(value, before[path], err_msg=path)
+        np.testing.assert_array_equal(value, trained[path], err_msg=path)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [layer.dtype_policy.name for layer in loaded._flatten_layers()] == [
+        layer.dtype_policy.name for layer in model._flatten_layers()
+    ]
+    for each in (model, loaded):
+        each.fit(images(16), labels(16), batch_size=8, epochs=3, initial_epoch=2, verbose=0)
+    assert int(loaded.step) == 8
+    for (where, value), other in zip(state(model).items(), state(loaded).values(), strict=True):
+        np.testing.assert_array_equal(value, other, err_msg=where)
 
 
+@pytest.mark.skipif(BACKEND == "jax", reason="the test above trains in mixed bfloat16 there")
 @pytest.mark.parametrize("name", METHODS)
 def test_mixed_bfloat16_trains_with_a_float32_loss(name):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policy("mixed_bfloat16"):
         model = make(name, views=None)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    model.compile(keras.optimizers.Adam(1e-3), jit_compile=JIT)
+    # XLA compiles every method's step in tests/engine/test_compiled_step.py; here it runs what it made.
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=BACKEND == "tensorflow" and name in FEW)
     loss, _ = model.forward_pass((ready_views(name), labels(8)), training=True)
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
     history = fit(model, name, epochs=2)
@@ -72,11 +93,8 @@ def test_mixed_bfloat16_trains_with_a_float32_loss(name):
 
 
 def test_mixed_float16_scales_the_loss_and_stays_finite():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with policy("mixed_float16"):
         model = make("SimCLR", views=None, temperature=0.05)
-    finally:
-        keras.config.set_dtype_policy("float32")
     model.compile(keras.optimizers.Adam(1e-3))
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     before = keras.ops.convert_to_numpy(model.trainable_variables[0])
@@ -87,24 +105,7 @@ def test_mixed_float16_scales_the_loss_and_stays_finite():
     assert np.isfinite(after).all() and np.abs(after - before).max() > 0
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_saved_model_continues_bit_for_bit(name, tmp_path):
-    model = make(name, views=None)
-    model.compile(kerassl.optimizers.AdamW(1e-2))
-    fit(model, name, epochs=1, n=16)
-    path = tmp_path / "model.keras"
-    model.save(path)
-    loaded = keras.models.load_model(path)
-    for value, other in zip(state(model).values(), state(loaded).values(), strict=True):
-        np.testing.assert_array_equal(value, other)
-    fit(model, name, epochs=2, n=16, initial_epoch=1)
-    fit(loaded, name, epochs=2, n=16, initial_epoch=1)
-    assert int(loaded.step) == 4
-    for (where, value), other in zip(state(model).items(), state(loaded).values(), strict=True):
-        np.testing.assert_array_equal(value, other, err_msg=where)
-
-
-@pytest.mark.parametrize("name", METHODS)
+@of_the_base_class
 def test_the_probe_never_moves_the_method(name):
     states = []
     for num_classes in (None, 3):
@@ -116,7 +117,7 @@ def test_the_probe_never_moves_the_method(name):
         np.testing.assert_array_equal(without, with_probe)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@of_the_base_class
 def test_unlabelled_images_train_and_leave_the_probe_alone(name):
     model = make(name, views=None)
     model.compile(keras.optimizers.SGD(0.1))
@@ -161,7 +162,7 @@ def test_steps_per_execution_changes_nothing():
         np.testing.assert_allclose(other, value, atol=1e-6, err_msg=path)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@of_the_base_class
 def test_clipping_bounds_the_update(name):
     model = make(name, views=None)
     model.compile(keras.optimizers.SGD(1.0, global_clipnorm=1e-3))

@@ -1,4 +1,4 @@
-"""The six methods, made small enough to train in a test."""
+"""Every method, made small enough to train in a test."""
 
 import keras
 import numpy as np
@@ -6,7 +6,23 @@ import numpy as np
 import kerassl
 
 SHAPE = (16, 16, 3)
-METHODS = ("SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "SSLD")
+METHODS = (
+    "SimCLR",
+    "BarlowTwins",
+    "BYOL",
+    "DINO",
+    "MAE",
+    "SSLD",
+    "SupCon",
+    "DCL",
+    "DCLW",
+    "MoCoV2",
+    "MoCoV3",
+    "NNCLR",
+    "NNBYOL",
+    "NNSiam",
+    "SimSiam",
+)
 
 
 def tiny_encoder(width=4):
@@ -45,8 +61,18 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "SimCLR": {"projection_dim": 8},
         "BarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
         "BYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
+        "SupCon": {"projection_dim": 8},
+        "DCL": {"projection_dim": 8},
+        "DCLW": {"projection_dim": 8},
+        "MoCoV2": {"projection_dim": 8, "queue_size": 20, "momentum": 0.9},
+        "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
+        "NNCLR": {"projection_dim": 8, "hidden_dim": 16, "prediction_hidden_dim": 16, "queue_size": 20},
+        "NNBYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9, "queue_size": 20},
+        "NNSiam": {"projection_dim": 8, "prediction_hidden_dim": 16, "queue_size": 20},
+        "SimSiam": {"projection_dim": 8, "prediction_hidden_dim": 16},
     }[name]
-    return getattr(kerassl.methods, name)(tiny_encoder(), **{**common, **small, **kwargs})
+    encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder()
+    return getattr(kerassl.methods, name)(encoder, **{**common, **small, **kwargs})
 
 
 def images(n=24, seed=0):

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
+from tiny_methods import METHODS
 
-METHODS = ("SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "SSLD")
 BACKENDS = ("tensorflow", "jax", "torch")
 
 

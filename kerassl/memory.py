@@ -1,0 +1,89 @@
+"""Memory of past batches: a queue of embeddings, first in first out."""
+
+import keras
+from keras import KerasTensor, ops
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class FeatureQueue(keras.layers.Layer):
+    """The last `size` embeddings, normalised, as Keras variables: saved, resumed and equal on all devices.
+
+    Source: MoCo, arXiv 1911.05722, algorithm 1; facebookresearch/moco, `moco/builder.py`, which starts with
+    random unit rows as this does. There the batch must divide the queue; here it need not.
+
+    Args:
+        size: number of rows.
+        dim: width of an embedding.
+        seed: Python integer that draws the first rows.
+        name: name of the layer, the prefix of its variable paths.
+
+    Attributes:
+        features: variable (size, dim) of unit rows.
+        position: int32 variable, the row that the next embedding goes to: the oldest one.
+
+    Raises:
+        ValueError: for a size or width below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.memory import FeatureQueue
+        >>> queue = FeatureQueue(size=4, dim=2)
+        >>> queue.enqueue(np.array([[3.0, 4.0]]))
+        >>> print(np.round(np.array(queue.nearest(np.array([[6.0, 8.0]]))), 4))
+        [[0.6 0.8]]
+    """
+
+    def __init__(self, size: int, dim: int, seed: int = 0, name: str = "queue") -> None:
+        super().__init__(name=name, dtype="float32")
+        if size < 1 or dim < 1:
+            raise ValueError(f"A queue needs rows and columns; got size={size}, dim={dim}.")
+        self.size, self.dim, self.seed = size, dim, seed
+
+        def unit_rows(shape: tuple, dtype: str):
+            return _unit(keras.random.normal(shape, dtype=dtype, seed=seed))
+
+        self.features = self.add_weight(
+            name="features", shape=(size, dim), initializer=unit_rows, trainable=False
+        )
+        self.position = self.add_weight(
+            name="position", shape=(), dtype="int32", initializer="zeros", trainable=False
+        )
+        self.built = True
+
+    def enqueue(self, embeddings: KerasTensor) -> None:
+        """Replaces the oldest rows by embeddings (batch, dim) of the global batch, in their order.
+
+        Of a batch larger than the queue the last rows are kept, as if they came one by one.
+        """
+        batch = ops.shape(embeddings)[0]
+        rows = (self.position + ops.arange(batch, dtype="int32")) % self.size
+        new = _unit(ops.stop_gradient(ops.cast(embeddings, "float32")))
+        # The last ones only: what a scatter does with a row named twice is not defined.
+        rows, new = rows[-self.size :], new[-self.size :]
+        self.features.assign(ops.scatter_update(self.features, rows[:, None], new))
+        self.position.assign((self.position + batch) % self.size)
+
+    def nearest(self, embeddings: KerasTensor, k: int = 1) -> KerasTensor:
+        """The rows of largest cosine, without gradient.
+
+        Args:
+            embeddings: (batch, dim), of any length.
+            k: number of rows.
+
+        Returns:
+            (batch, dim) for k = 1, else (batch, k, dim), the nearest first.
+        """
+        similarities = ops.matmul(ops.cast(embeddings, "float32"), ops.transpose(self.features))
+        if k == 1:
+            rows = ops.argmax(similarities, axis=1)
+        else:
+            rows = ops.top_k(similarities, k)[1]
+        return ops.stop_gradient(ops.take(self.features, rows, axis=0))
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {"size": self.size, "dim": self.dim, "seed": self.seed, "name": self.name}
+
+
+def _unit(rows: KerasTensor) -> KerasTensor:
+    return rows / ops.maximum(ops.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,134 @@
+"""MoCo v2: find the key of another view of the image among a queue of keys of past batches.
+
+"Momentum Contrast for Unsupervised Visual Representation Learning", arXiv 1911.05722, equation 1;
+"Improved Baselines with Momentum Contrastive Learning", arXiv 2003.04297.
+Official code: facebookresearch/moco, `moco/builder.py`; CIFAR notebook on its branch `colab-notebook`.
+
+- The queue takes the keys after the loss, so that no key is its own negative.
+- The teacher moves after the optimizer; the official code moves it before the next forward pass, which is
+  the same.
+- Keys are not shuffled between devices: batch norm is global here, so no device's statistics tell which key
+  belongs to a query.
+- `symmetric=True` sums the two directions, as the official notebook on CIFAR can.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.heads import mlp
+from kerassl.losses import info_nce
+from kerassl.memory import FeatureQueue
+from kerassl.model import SSLModel
+from kerassl.teachers import make_teacher, update_teacher
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MoCoV2(SSLModel):
+    """MoCo v2 (arXiv 2003.04297).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        views: `"default"` (`moco_cifar` up to 64 pixels, else `moco_v2`), a recipe's name, a views layer,
+            or `None` for data that holds two views.
+        num_classes: number of classes for the online probe; `None` for none.
+        temperature: divides the cosines; > 0. 0.2 on ImageNet, 0.1 in the official CIFAR notebook.
+        momentum: of the teacher, constant, in [0, 1]. 0.999 on ImageNet, 0.99 in the CIFAR notebook.
+        queue_size: number of keys that are kept: 65,536 on ImageNet, 4,096 in the CIFAR notebook.
+        projection_dim: width of queries and keys.
+        symmetric: whether each view is query and key in turn; twice the cost of a step.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a temperature <= 0, a momentum outside [0, 1], or a queue without rows.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.MoCoV2(encoder, queue_size=4096, momentum=0.99)
+        >>> tuple(model.queue.features.shape)
+        (4096, 128)
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        temperature: float = 0.2,
+        momentum: float = 0.999,
+        queue_size: int = 65536,
+        projection_dim: int = 128,
+        symmetric: bool = False,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if temperature <= 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.2.")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper uses 0.999.")
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=("moco_cifar", "moco_v2"),
+            terms=("info_nce",),
+            num_classes=num_classes,
+            seed=seed,
+            name=name,
+        )
+        self.temperature = temperature
+        self.momentum = momentum
+        self.queue_size = queue_size
+        self.projection_dim = projection_dim
+        self.symmetric = symmetric
+        self.projector = mlp(
+            self.feature_dim,
+            (self.feature_dim,),
+            projection_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name="projector",
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+        self.queue = FeatureQueue(queue_size, projection_dim, seed=seed)
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """InfoNCE of the queries with their own keys and those of the queue."""
+
+        def query(view: KerasTensor):
+            features = self.encode(self.encoder, view, training)
+            return self.projector(features, training=training), features
+
+        def key(view: KerasTensor):
+            features = self.encode(self.teacher_encoder, view, training)
+            return ops.stop_gradient(self.teacher_projector(features, training=training))
+
+        queue = ops.convert_to_tensor(self.queue.features)
+        (q, features), k = query(views[0]), key(views[1])
+        loss, keys = info_nce(q, k, queue, self.temperature), k
+        if self.symmetric:
+            (q, _), k = query(views[1]), key(views[0])
+            loss, keys = loss + info_nce(q, k, queue, self.temperature), ops.concatenate([keys, k])
+        return {"info_nce": loss}, {"features": features, "keys": keys}
+
+    def after_update(self, aux: dict) -> None:
+        """Moves the teacher and puts the keys of the global batch into the queue."""
+        update_teacher(self.teacher_encoder, self.encoder, self.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.momentum)
+        self.queue.enqueue(self.gather(aux["keys"]))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "momentum": self.momentum,
+            "queue_size": self.queue_size,
+            "projection_dim": self.projection_dim,
+            "symmetric": self.symmetric,
+        }

@@ -1,0 +1,67 @@
+"""NNSiam: SimSiam whose targets are the nearest neighbours of the projections in a queue.
+
+Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
+`solo/methods/nnsiam.py`, the only public code.
+
+- Everything but the target is SimSiam's (`kerassl/methods/simsiam.py`).
+- The queue takes the first view's projections, after the loss.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.memory import FeatureQueue
+from kerassl.methods.simsiam import SimSiam
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class NNSiam(SimSiam):
+    """NNSiam: SimSiam with nearest neighbours as targets (arXiv 2104.14548).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
+            `None` for data that holds two views.
+        num_classes: number of classes for the online probe; `None` for none.
+        queue_size: number of projections among which neighbours are looked for.
+        prediction_hidden_dim: width of the predictor's hidden layer.
+        **kwargs: the other arguments of `SimSiam`: `projection_dim`, `projection_layers`, `seed`, `name`.
+
+    Raises:
+        ValueError: for a queue without rows, and as `SimSiam`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.NNSiam(encoder, queue_size=1024, projection_dim=64)
+        >>> tuple(model.queue.features.shape)
+        (1024, 64)
+    """
+
+    default_views = ("byol_cifar", "byol")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        queue_size: int = 65536,
+        prediction_hidden_dim: int = 4096,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, views, num_classes, prediction_hidden_dim=prediction_hidden_dim, **kwargs)
+        self.queue_size = queue_size
+        self.queue = FeatureQueue(queue_size, self.projection_dim, seed=self.seed)
+
+    def target(self, z: KerasTensor) -> KerasTensor:
+        """The row of the queue that is nearest to a projection."""
+        return self.queue.nearest(z)
+
+    def after_update(self, aux: dict) -> None:
+        """Puts the first view's projections of the global batch into the queue."""
+        self.queue.enqueue(self.gather(aux["targets"]))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "queue_size": self.queue_size}

@@ -1,0 +1,108 @@
+"""SimSiam: predict the other view's embedding, which is detached; no negatives and no teacher.
+
+"Exploring Simple Siamese Representation Learning", arXiv 2011.10566, equations 1 to 4.
+Official code: facebookresearch/simsiam, `simsiam/builder.py`, `main_simsiam.py`.
+
+- Each view goes through batch norm by itself.
+- The projector's last Dense has no bias: the official one is frozen, and batch norm cancels it.
+- The official training keeps the predictor's learning rate constant while the others' falls. Here one
+  schedule serves all.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.heads import mlp
+from kerassl.losses import negative_cosine
+from kerassl.model import SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SimSiam(SSLModel):
+    """SimSiam (arXiv 2011.10566).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        views: `"default"` (`supcon_cifar`, the paper's for CIFAR, up to 64 pixels, else `moco_v2`), a
+            recipe's name, a views layer, or `None` for data that holds two views.
+        num_classes: number of classes for the online probe; `None` for none.
+        projection_dim: width of the embedding.
+        projection_layers: Dense layers of the projector, as wide as the features but for the last: 3 on
+            ImageNet, 2 on CIFAR.
+        prediction_hidden_dim: width of the predictor's hidden layer, a quarter of `projection_dim` in the
+            paper.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for fewer than one projection layer.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SimSiam(encoder, projection_dim=64, prediction_hidden_dim=16)
+        >>> model.predictor.output_shape
+        (None, 64)
+    """
+
+    default_views = ("supcon_cifar", "moco_v2")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        projection_dim: int = 2048,
+        projection_layers: int = 3,
+        prediction_hidden_dim: int = 512,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if projection_layers < 1:
+            raise ValueError(f"projection_layers must be at least 1, got {projection_layers}.")
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=self.default_views,
+            terms=("negative_cosine",),
+            num_classes=num_classes,
+            seed=seed,
+            name=name,
+        )
+        self.projection_dim = projection_dim
+        self.projection_layers = projection_layers
+        self.prediction_hidden_dim = prediction_hidden_dim
+        self.projector = mlp(
+            self.feature_dim,
+            (self.feature_dim,) * (projection_layers - 1),
+            projection_dim,
+            output_batch_norm="plain",
+            name="projector",
+        )
+        self.predictor = mlp(
+            projection_dim, (prediction_hidden_dim,), projection_dim, output_bias=True, name="predictor"
+        )
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """Negative cosine of each prediction with the other view's detached target, averaged."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z1, z2 = (self.projector(f, training=training) for f in features)
+        p1, p2 = (self.predictor(z, training=training) for z in (z1, z2))
+        loss = (negative_cosine(p1, self.target(z2)) + negative_cosine(p2, self.target(z1))) / 2
+        return {"negative_cosine": loss}, {"features": features[0], "targets": z1}
+
+    def target(self, z: KerasTensor) -> KerasTensor:
+        """What the other view's prediction is compared with: the projection itself."""
+        return z
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "projection_dim": self.projection_dim,
+            "projection_layers": self.projection_layers,
+            "prediction_hidden_dim": self.prediction_hidden_dim,
+        }

@@ -1,0 +1,120 @@
+"""How the launchers run each method: the optimizer of its paper, and what suits a short run.
+
+The papers' rates are those for a batch of 256 and grow with the batch. Sources: SimCLR arXiv 2002.05709
+section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twins 2103.03230 section 2.2
+(whose rate of 0.0048 for biases is not used); DINO 2104.14294 section 3.2 and facebookresearch/dino; MAE
+2111.06377 appendix A.1; SupCon HobbitLong/SupContrast; MoCo v2 2003.04297 and facebookresearch/moco; MoCo v3
+2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3. DCL takes SimCLR's, NNBYOL
+and NNSiam take BYOL's and SimSiam's.
+
+A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
+so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
+are smaller, to fit the narrow networks and few images of such runs, and teachers faster.
+"""
+
+from dataclasses import dataclass, field
+
+from kerassl import distillation, methods
+
+SIMCLR = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
+BYOL = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
+SIMSIAM = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRecipe:
+    """What a launcher knows of a method.
+
+    Attributes:
+        method: the class.
+        paper: optimizer, learning rate, weight decay and warm-up of the paper.
+        short: rate and decay of AdamW in a short run.
+        short_arguments: of the class, in a short run.
+        backbone: the kind of network that the method was made for.
+    """
+
+    method: type
+    paper: dict
+    short: dict = field(default_factory=lambda: {"learning_rate": 2e-3, "weight_decay": 1e-4})
+    short_arguments: dict = field(default_factory=dict)
+    backbone: str = "resnet18"
+
+
+METHODS = {
+    "barlow_twins": MethodRecipe(
+        method=methods.BarlowTwins, paper=BYOL, short_arguments={"hidden_dim": 512, "projection_dim": 512}
+    ),
+    "byol": MethodRecipe(
+        method=methods.BYOL, paper=BYOL, short_arguments={"hidden_dim": 512, "projection_dim": 128}
+    ),
+    "dcl": MethodRecipe(method=methods.DCL, paper=SIMCLR, short_arguments={"temperature": 0.2}),
+    "dclw": MethodRecipe(method=methods.DCLW, paper=SIMCLR, short_arguments={"temperature": 0.2}),
+    "dino": MethodRecipe(
+        method=methods.DINO,
+        paper={
+            "optimizer": "adamw",
+            "learning_rate": 5e-4,
+            "weight_decay": 0.04,
+            "final_weight_decay": 0.4,
+            "warmup_epochs": 10,
+        },
+        short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
+        short_arguments={"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
+        backbone="vit_tiny",
+    ),
+    "mae": MethodRecipe(
+        method=methods.MAE,
+        paper={"optimizer": "adamw", "learning_rate": 1.5e-4, "weight_decay": 0.05, "warmup_epochs": 40},
+        short={"learning_rate": 1.5e-3, "weight_decay": 0.05},
+        short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3},
+        backbone="vit_tiny",
+    ),
+    "moco_v2": MethodRecipe(
+        method=methods.MoCoV2,
+        paper={"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0},
+        short_arguments={"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True},
+    ),
+    "moco_v3": MethodRecipe(
+        method=methods.MoCoV3,
+        paper={"optimizer": "adamw", "learning_rate": 1.5e-4, "weight_decay": 0.1, "warmup_epochs": 40},
+        short={"learning_rate": 1e-3, "weight_decay": 0.05},
+        short_arguments={"hidden_dim": 512, "projection_dim": 128},
+        backbone="vit_tiny",
+    ),
+    "nnbyol": MethodRecipe(
+        method=methods.NNBYOL,
+        paper=BYOL,
+        short_arguments={"momentum": 0.97, "hidden_dim": 512, "projection_dim": 128, "queue_size": 4096},
+    ),
+    "nnclr": MethodRecipe(
+        method=methods.NNCLR,
+        paper=SIMCLR,
+        short_arguments={
+            "temperature": 0.2,
+            "hidden_dim": 512,
+            "projection_dim": 128,
+            "prediction_hidden_dim": 512,
+            "queue_size": 4096,
+        },
+    ),
+    "nnsiam": MethodRecipe(
+        method=methods.NNSiam,
+        paper=SIMSIAM,
+        short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
+    ),
+    "simclr": MethodRecipe(method=methods.SimCLR, paper=SIMCLR, short_arguments={"temperature": 0.2}),
+    "simsiam": MethodRecipe(
+        method=methods.SimSiam,
+        paper=SIMSIAM,
+        short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
+    ),
+    "supcon": MethodRecipe(
+        method=methods.SupCon,
+        paper={"optimizer": "sgd", "learning_rate": 0.125, "weight_decay": 1e-4, "warmup_epochs": 10},
+    ),
+}
+# Distillation has a launcher of its own, recipes.distill.
+SSLD = MethodRecipe(
+    method=distillation.SSLD,
+    paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+)

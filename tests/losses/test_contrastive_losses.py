@@ -1,0 +1,162 @@
+"""Closed forms and invariances of DCL, DCLW, InfoNCE and SupCon."""
+
+import functools
+
+import numpy as np
+import pytest
+from loss_helpers import (
+    QUEUE,
+    dcl_reference,
+    dclw_weights,
+    embeddings,
+    fast,
+    finite_differences,
+    labelled_rows,
+    sup_con_reference,
+    value_and_grad,
+)
+
+from kerassl import losses
+
+dcl, dclw, nt_xent = fast(losses.dcl), fast(losses.dclw), fast(losses.nt_xent)
+info_nce, sup_con = fast(losses.info_nce), fast(losses.sup_con)
+three_seeds = pytest.mark.parametrize("seed", range(3))
+
+
+def pair(seed=0, batch=6, dim=4):
+    return [z.astype("float32") for z in embeddings(np.random.default_rng(seed), batch, dim)]
+
+
+@three_seeds
+def test_nt_xent_is_the_softplus_of_dcl(seed):
+    # Of each of the 2N views; doubled images make both directions of an image equal.
+    z, _ = pair(seed)
+    each = np.asarray(dcl(z, z, reduction="none"), "float64")
+    np.testing.assert_allclose(nt_xent(z, z, reduction="none"), np.log1p(np.exp(each)), rtol=1e-5, atol=1e-6)
+
+
+def test_dcl_of_orthogonal_images():
+    z = np.eye(4)
+    for loss in (dcl, dclw):
+        assert float(loss(z, z, temperature=0.5)) == pytest.approx(-2 + np.log(6), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.dcl, losses.dclw])
+def test_one_image_has_only_its_positive_term(loss):
+    z1, z2 = pair(batch=1)
+    cosine = np.sum(z1 * z2) / np.linalg.norm(z1) / np.linalg.norm(z2)
+    value, grads = value_and_grad(loss, z1, z2)
+    assert float(value) == pytest.approx(-cosine / 0.1, rel=1e-5)
+    assert all(0 < np.abs(g).max() < 100 for g in grads)
+
+
+@three_seeds
+def test_dclw_gradient_leaves_its_weights_alone(seed):
+    z1, z2 = (z.astype("float64") for z in pair(seed))
+    weights = dclw_weights(z1, z2)
+    assert weights.mean() == pytest.approx(1) and np.ptp(weights) > 0.1
+    _, grads = value_and_grad(losses.dclw, z1, z2)
+    frozen = functools.partial(dcl_reference, weights=weights)
+    for i in range(2):
+        np.testing.assert_allclose(
+            grads[i], finite_differences(frozen, [z1, z2], i), rtol=1e-3, atol=2e-5, err_msg=str(i)
+        )
+
+
+def test_dclw_of_a_wide_sigma_is_dcl():
+    assert float(dclw(*pair(), sigma=1e5)) == pytest.approx(float(dcl(*pair())), rel=1e-4)
+    with pytest.raises(ValueError, match="sigma=0 must be a positive finite number"):
+        losses.dclw(*pair(), sigma=0)
+
+
+@three_seeds
+@pytest.mark.parametrize("loss", [losses.dcl, losses.dclw])
+@pytest.mark.parametrize("block_size", [None, 4])
+def test_the_parts_of_a_batch_make_its_loss(loss, block_size, seed):
+    z1, z2 = pair(seed)
+
+    def by_parts(z1, z2):
+        rows = [slice(0, 3), slice(3, 6)]
+        share = {"block_size": block_size, "candidates": (z1, z2)}
+        return sum(loss(z1[r], z2[r], first_row=r.start, **share) for r in rows) / 2
+
+    value, grads = value_and_grad(loss, z1, z2)
+    part_value, part_grads = value_and_grad(by_parts, z1, z2)
+    np.testing.assert_allclose(part_value, value, rtol=1e-5)
+    for part_grad, grad in zip(part_grads, grads, strict=True):
+        np.testing.assert_allclose(part_grad, grad, rtol=1e-4, atol=1e-5)
+
+
+def test_info_nce_closed_forms():
+    key = np.array([[1.0, 0, 0, 0]])
+    queue = np.array([[0, 1.0, 0, 0]] * 5)
+    assert float(info_nce(key, key, queue, temperature=0.5)) == pytest.approx(
+        np.log1p(5 * np.exp(-2)), abs=1e-6
+    )
+    assert float(info_nce(key, 3 * key, np.repeat(key, 5, axis=0))) == pytest.approx(np.log(6), rel=1e-6)
+    assert float(info_nce(np.ones((5, 3)), np.ones((5, 3)))) == pytest.approx(np.log(5), rel=1e-6)
+    value, grads = value_and_grad(losses.info_nce, *pair(batch=1))
+    assert float(value) == pytest.approx(0, abs=1e-6) and all(np.abs(g).max() < 1e-5 for g in grads)
+
+
+def test_info_nce_reaches_queries_keys_and_temperature():
+    q, k = pair()
+    _, grads = value_and_grad(lambda q, k, t: losses.info_nce(q, k, QUEUE, t), q, k, np.float32(0.2))
+    assert all(np.abs(g).max() > 1e-3 for g in grads)
+    with pytest.raises(ValueError, match=r"queue has shape \(7, 3\) but q has shape \(6, 4\); .* in dim"):
+        losses.info_nce(q, k, QUEUE[:, :3])
+
+
+@three_seeds
+def test_info_nce_of_the_parts_of_a_batch_is_that_of_the_batch(seed):
+    def by_parts(q, k):
+        return (losses.info_nce(q[:3], k[:3], candidates=k) + losses.info_nce(q[3:], k[3:], candidates=k)) / 2
+
+    value, grads = value_and_grad(losses.info_nce, *pair(seed))
+    part_value, part_grads = value_and_grad(by_parts, *pair(seed))
+    np.testing.assert_allclose(part_value, value, rtol=1e-5)
+    for part_grad, grad in zip(part_grads, grads, strict=True):
+        np.testing.assert_allclose(part_grad, grad, rtol=1e-4, atol=1e-5)
+
+
+@three_seeds
+def test_sup_con_with_a_class_for_each_image_is_nt_xent(seed):
+    z1, z2 = pair(seed)
+    classes = np.tile(np.arange(6), 2)
+    both = np.concatenate([z1, z2])
+    assert float(sup_con(both, classes)) == pytest.approx(float(nt_xent(z1, z2)), rel=1e-5)
+    scaled = float(sup_con(both, classes, temperature=0.2, base_temperature=0.07))
+    assert scaled == pytest.approx(float(nt_xent(z1, z2, temperature=0.2)) * 0.2 / 0.07, rel=1e-5)
+
+
+def test_sup_con_of_identical_rows_and_of_lonely_ones():
+    assert float(sup_con(np.ones((6, 3)), np.array([0, 0, 1, 1, 1, 1]))) == pytest.approx(np.log(5), rel=1e-6)
+    value, (grad, _) = value_and_grad(losses.sup_con, pair()[0], np.arange(6.0))
+    assert value == 0 and not grad.any()
+    # The third row finds nobody, but the others are told from it.
+    rows, classes = pair(batch=3)[0], np.array([0.0, 0.0, 1.0])
+    each = np.asarray(sup_con(rows, classes, reduction="none"))
+    assert each[2] == 0 and (each[:2] > 0).all()
+    assert value_and_grad(losses.sup_con, rows, classes)[1][0][2].any()
+
+
+def test_sup_con_ignores_the_names_of_classes():
+    z, labels = labelled_rows(np.random.default_rng(0), 6)
+    assert float(sup_con(z, 7 - 3 * labels)) == pytest.approx(sup_con_reference(z, labels), rel=1e-5)
+
+
+@three_seeds
+def test_sup_con_of_the_parts_of_a_batch_is_that_of_the_batch(seed):
+    z, labels = labelled_rows(np.random.default_rng(seed), 6)
+
+    def by_parts(z):
+        parts = [
+            losses.sup_con(z[i : i + 3], labels[i : i + 3], candidates=(z, labels), first_row=i)
+            for i in (0, 3)
+        ]
+        return sum(parts) / 2
+
+    value, grad = value_and_grad(lambda z: losses.sup_con(z, labels), z)
+    part_value, part_grad = value_and_grad(by_parts, z)
+    np.testing.assert_allclose(part_value, value, rtol=1e-5)
+    np.testing.assert_allclose(part_grad[0], grad[0], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+
+from kerassl.memory import FeatureQueue
+
+
+def rows(n, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, 3)).astype("float32")
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def held(queue):
+    return keras.ops.convert_to_numpy(queue.features)
+
+
+@pytest.mark.parametrize("batches", [(2, 2, 2), (3, 3, 3), (7,), (2, 7, 3), (5, 1, 12)])
+def test_holds_the_last_rows_in_the_places_of_their_turn(batches):
+    queue = FeatureQueue(5, 3)
+    came = rows(sum(batches))
+    start = 0
+    for batch in batches:
+        queue.enqueue(came[start : start + batch])
+        start += batch
+    expected = held(FeatureQueue(5, 3))
+    for turn, row in enumerate(unit(came)):
+        expected[turn % 5] = row
+    np.testing.assert_allclose(held(queue), expected, atol=1e-6)
+    assert int(queue.position) == start % 5
+
+
+def test_starts_with_unit_rows_of_its_seed():
+    first, same, other = (held(FeatureQueue(6, 3, seed=seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - other).max() > 0.1
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, rtol=1e-5)
+
+
+def test_nearest_is_by_direction_not_by_length():
+    queue = FeatureQueue(3, 3)
+    queue.enqueue(np.diag([1.0, 100.0, 0.01]))
+    x = np.array([[2.0, 1.0, 0.0], [0.0, 0.1, 0.2]])
+    np.testing.assert_allclose(queue.nearest(x), np.eye(3)[[0, 2]], atol=1e-6)
+    np.testing.assert_allclose(queue.nearest(x, k=2), np.eye(3)[[[0, 1], [2, 1]]], atol=1e-6)
+
+
+def test_a_zero_row_and_half_precision_stay_finite():
+    queue = FeatureQueue(2, 3)
+    queue.enqueue(keras.ops.zeros((2, 3), "float16"))
+    assert not held(queue).any()
+
+
+def test_nothing_to_hold():
+    for size, dim in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match="A queue needs rows and columns"):
+            FeatureQueue(size, dim)

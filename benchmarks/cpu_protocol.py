@@ -103,10 +103,34 @@ class Clock(keras.callbacks.Callback):
         self.epochs.append(time.perf_counter() - self.epoch_start)
 
 
+def table(path: str) -> str:
+    """The results of a file as a Markdown table, best kNN first."""
+    with open(path) as file:
+        results = json.load(file)
+    lines = [
+        "| method | kNN, random encoder | kNN | linear | RankMe | images/s | peak MiB | s to first step |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, result in sorted(results.items(), key=lambda item: -item[1]["trained_encoder"]["knn_k20_t0.1"]):
+        before, after = result["random_encoder"], result["trained_encoder"]
+        cells = [
+            RECIPES[name].method.__name__,
+            f"{100 * before['knn_k20_t0.1']:.1f}",
+            f"{100 * after['knn_k20_t0.1']:.1f}",
+            f"{100 * after['linear']:.1f}",
+            f"{after['rankme']:.0f}",
+            f"{result['images_per_second']:.0f}",
+            f"{result['peak_memory_mib']:,}",
+            f"{result['seconds_to_first_step']:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="path of cifar10_jpeg.npz")
-    parser.add_argument("--method", choices=sorted(RECIPES), required=True)
+    parser.add_argument("--data", help="path of cifar10_jpeg.npz")
+    parser.add_argument("--method", choices=sorted(RECIPES), default="simclr")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", help="for ssld: the SimCLR model saved by --save")
@@ -117,7 +141,11 @@ def main():
     parser.add_argument("--jit", action="store_true", help="compile the step with XLA")
     parser.add_argument("--knn_every", type=int, default=EPOCHS)
     parser.add_argument("--output", help="JSON file to which the method's results are added")
+    parser.add_argument("--table", help="print this results file as a table and train nothing")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(table(arguments.table))
+        return
 
     train, test, info = kerassl.data.load(
         f"npz:{arguments.data}",

@@ -14,12 +14,10 @@ from kerassl import engine, evaluation, resume
 from kerassl.callbacks import NonfiniteGuard
 from kerassl.heads import OnlineProbe
 from kerassl.optimizers import AdamW
-from kerassl.views import recipe
-
-SMALL_IMAGE_SIZE = 64
+from kerassl.views.choice import choose_views
 
 
-class SSLModel(engine.Step, keras.Model):
+class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     """A self-supervised method: an encoder, the views it is shown, and a loss on them.
 
     A method subclasses this, makes its heads in `__init__`, and writes
@@ -37,6 +35,7 @@ class SSLModel(engine.Step, keras.Model):
             layer, or `None` for data that already holds views as `((view1, view2, ...), labels)` or
             `((view1, view2, ...),)`.
         default_views: names of the method's own recipes, for images of up to 64 pixels and above.
+        num_views: views of each image that a named recipe makes, where the method takes more than two.
         terms: names of the loss terms that `loss_terms` returns.
         num_classes: number of classes of the labels, for an online linear probe; `None` for none.
         seed: Python integer; with the step counter it determines every random number of the run.
@@ -58,6 +57,7 @@ class SSLModel(engine.Step, keras.Model):
         views: tuple | None,
         default_views: tuple[str, str],
         terms: tuple[str, ...],
+        num_views: int = 2,
         num_classes: int | None = None,
         seed: int = 0,
         views_options: dict | None = None,
@@ -66,7 +66,7 @@ class SSLModel(engine.Step, keras.Model):
         super().__init__(name=name)
         self.encoder = encoder
         self.feature_dim = feature_dim(encoder)
-        self.views = choose_views(views, default_views, encoder, views_options or {})
+        self.views = choose_views(views, default_views, encoder, num_views, views_options or {})
         self.num_classes = num_classes
         self.seed = seed
 
@@ -110,6 +110,15 @@ class SSLModel(engine.Step, keras.Model):
         if engine.num_replicas() == 1:
             return None, 0
         return tuple(self.gather(tensor) for tensor in tensors), self.first_row(ops.shape(tensors[0])[0])
+
+    @property
+    def num_replicas(self) -> int:
+        """Number of replicas that run this step, each on its share of the batch; 1 on JAX."""
+        return engine.num_replicas()
+
+    def step_seed(self, purpose: str, training: bool) -> keras.random.SeedGenerator:
+        """Random numbers of this step for a purpose, the same on all replicas and in every evaluation."""
+        return engine.StepSeed(f"{self.seed}/{purpose}", self.step if training else -1)
 
     def first_row(self, rows: int | KerasTensor) -> int | KerasTensor:
         """The row of the global batch at which this replica's `rows` rows begin."""
@@ -215,47 +224,6 @@ class SSLModel(engine.Step, keras.Model):
         terms = [record["terms"][mean.name] for mean in self.term_means]
         self.nonfinite_record.note(self.step, record["loss"], terms, record["images"], finite)
         self.step.assign_add(1)
-
-    def values_to_keep(self, values: list | None = None) -> list | None:
-        """What `nonfinite="skip"` brings back of an update left out; `None` unless it is on.
-
-        Args:
-            values: the values of the non-trainable and metric variables, by default a copy of them.
-
-        Returns:
-            `[(variable, value)]`; the optimizer and what it trains are not among them.
-        """
-        if self.nonfinite != "skip":
-            return None
-        variables = self.non_trainable_variables + self.metrics_variables
-        counting = {id(v) for v in (self.step, self.skipped_updates, *self.nonfinite_record.variables)}
-        kept = [index for index, variable in enumerate(variables) if id(variable) not in counting]
-        if values is None:
-            return [(variables[i], ops.copy(variables[i].value)) for i in kept]
-        return [(variables[i], values[i]) for i in kept]
-
-    @property
-    def looks_at_gradients(self) -> bool:
-        """Whether the step looks for gradients that are not finite.
-
-        On a CPU, XLA's maximum, and so relu, turns NaN into a number: the loss of a network with NaN
-        weights may stay finite there, and only the gradients tell.
-        """
-        compiled = self.jit_compile or getattr(self, "compiles_parts", False)
-        return self.nonfinite == "skip" or bool(compiled and not self._scales_loss)
-
-    def update_is_finite(self, loss: KerasTensor, gradients: list) -> KerasTensor:
-        """Whether loss and gradients are finite on every replica; a loss scaler sees to its own gradients."""
-        return engine.all_finite([loss] if self._scales_loss else [loss, *gradients])
-
-    @property
-    def _scales_loss(self) -> bool:
-        return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-
-    def _leave_out_if_not_finite(self, record: dict) -> None:
-        variables, before = zip(*record["before"], strict=True)
-        engine.keep_where(record["finite"], variables, before)
-        self.skipped_updates.assign_add(1 - ops.cast(record["finite"], "int32"))
 
     def logs(self, record: dict, training: bool) -> dict:
         """Adds a batch to the metrics and returns the running means; called by the engine."""
@@ -607,25 +575,3 @@ def feature_dim(encoder: keras.Model) -> int:
         "keras.Model from images to features (batch, dim) or to a feature map (batch, h, w, dim). "
         "For a backbone of keras-hub, keras-cv or keras.applications use kerassl.backbones.adapt(backbone)."
     )
-
-
-def choose_views(
-    views: tuple | None, default_views: tuple[str, str], encoder: keras.Model, options: dict
-) -> keras.layers.Layer | None:
-    """The views layer that a constructor's `views` argument means; `None` stays `None`."""
-    if views is None or isinstance(views, keras.layers.Layer):
-        return views
-    if not isinstance(views, str):
-        raise ValueError(
-            f"views must be 'default', a recipe's name, a kerassl.views layer or None, not {views!r}."
-        )
-    shape = encoder.input_shape
-    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:] or shape[1] != shape[2]:
-        raise ValueError(
-            f"views={views!r} needs an encoder with a square fixed input shape to know the size of a view; "
-            f"this one has {shape}. Pass views=kerassl.views.recipe(name, image_size, channels)."
-        )
-    size, channels = shape[1], shape[3]
-    if views == "default":
-        views = default_views[0] if size <= SMALL_IMAGE_SIZE else default_views[1]
-    return recipe(views, size, channels, **options)

@@ -3,6 +3,7 @@
 import keras
 
 import kerassl
+from kerassl.views.choice import SMALL_IMAGE_SIZE
 from recipes.methods import METHODS
 from recipes.names import BACKBONES, check_name
 
@@ -35,7 +36,7 @@ def make_encoder(backbone: str, image_shape: tuple, width: int | None, backbone_
             "hidden_dim": width,
         }
     else:
-        small = height <= kerassl.model.SMALL_IMAGE_SIZE
+        small = height <= SMALL_IMAGE_SIZE
         defaults = {
             "stem": "small" if small else "standard",
             "width": width or default_width(height),
@@ -102,11 +103,13 @@ def make_method(
         seed: keys all randomness of the run.
 
     Raises:
-        ValueError: for an unknown name or an argument that the method does not have.
+        ValueError: for an unknown name, an argument that the method does not have, or missing labels.
     """
     check_name("method", method, METHODS)
     if views != "default":
         check_name("views", views, kerassl.views.RECIPES)
+    if method == "supcon" and num_classes is None:
+        raise ValueError(f"supcon learns from labels, and {dataset} has none; simclr does without.")
     chosen = views
     if method == "mae" and dataset == "digits" and views == "default":
         size, channels = encoder.input_shape[1], encoder.input_shape[3]

@@ -19,6 +19,8 @@ from kerassl import distillation, methods
 SIMCLR = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 BYOL = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
 SIMSIAM = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
+MOCO = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
+SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ METHODS = {
     "byol": MethodRecipe(
         method=methods.BYOL, paper=BYOL, short_arguments={"hidden_dim": 512, "projection_dim": 128}
     ),
+    "cacr": MethodRecipe(method=methods.CACR, paper=MOCO),
     "dcl": MethodRecipe(method=methods.DCL, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "dclw": MethodRecipe(method=methods.DCLW, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "dino": MethodRecipe(
@@ -69,11 +72,18 @@ METHODS = {
         short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3},
         backbone="vit_tiny",
     ),
-    "moco_v2": MethodRecipe(
-        method=methods.MoCoV2,
-        paper={"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0},
-        short_arguments={"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True},
+    "mochi": MethodRecipe(
+        method=methods.MoCHi,
+        paper=MOCO,
+        short_arguments={
+            **SHORT_MOCO,
+            "num_hardest": 512,
+            "num_mixed": 256,
+            "num_query_mixed": 64,
+            "mixing_start_epoch": 5,
+        },
     ),
+    "moco_v2": MethodRecipe(method=methods.MoCoV2, paper=MOCO, short_arguments=SHORT_MOCO),
     "moco_v3": MethodRecipe(
         method=methods.MoCoV3,
         paper={"optimizer": "adamw", "learning_rate": 1.5e-4, "weight_decay": 0.1, "warmup_epochs": 40},
@@ -103,6 +113,7 @@ METHODS = {
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
     ),
     "simclr": MethodRecipe(method=methods.SimCLR, paper=SIMCLR, short_arguments={"temperature": 0.2}),
+    "simclr_v2": MethodRecipe(method=methods.SimCLRv2, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "simsiam": MethodRecipe(
         method=methods.SimSiam,
         paper=SIMSIAM,

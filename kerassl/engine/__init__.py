@@ -6,7 +6,7 @@ from kerassl.engine.attention import attention
 from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
 from kerassl.engine.fusion import fused
-from kerassl.engine.nonfinite import NonfiniteRecord, all_finite, keep_where
+from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
 from kerassl.engine.processes import is_chief, process, process_share
 from kerassl.engine.random import StepSeed
@@ -26,10 +26,10 @@ else:
 
 __all__ = [
     "NonfiniteRecord",
+    "NonfiniteUpdates",
     "STRATEGIES",
     "Step",
     "StepSeed",
-    "all_finite",
     "attention",
     "batch_norm",
     "distribute",
@@ -38,7 +38,6 @@ __all__ = [
     "gather",
     "is_chief",
     "is_synchronized",
-    "keep_where",
     "num_replicas",
     "process",
     "process_share",

@@ -141,6 +141,51 @@ class NonfiniteRecord:
         return FloatingPointError(f"{place}: {what}. {batch} {advice} See docs/resume.md.")
 
 
+class NonfiniteUpdates:
+    """The part of an `SSLModel` that leaves an update out whose numbers are not finite."""
+
+    def values_to_keep(self, values: list | None = None) -> list | None:
+        """What `nonfinite="skip"` brings back of an update left out; `None` unless it is on.
+
+        Args:
+            values: the values of the non-trainable and metric variables, by default a copy of them.
+
+        Returns:
+            `[(variable, value)]`; the optimizer and what it trains are not among them.
+        """
+        if self.nonfinite != "skip":
+            return None
+        variables = self.non_trainable_variables + self.metrics_variables
+        counting = {id(v) for v in (self.step, self.skipped_updates, *self.nonfinite_record.variables)}
+        kept = [index for index, variable in enumerate(variables) if id(variable) not in counting]
+        if values is None:
+            return [(variables[i], ops.copy(variables[i].value)) for i in kept]
+        return [(variables[i], values[i]) for i in kept]
+
+    @property
+    def looks_at_gradients(self) -> bool:
+        """Whether the step looks for gradients that are not finite.
+
+        On a CPU, XLA's maximum, and so relu, turns NaN into a number: the loss of a network with NaN
+        weights may stay finite there, and only the gradients tell.
+        """
+        compiled = self.jit_compile or getattr(self, "compiles_parts", False)
+        return self.nonfinite == "skip" or bool(compiled and not self._scales_loss)
+
+    def update_is_finite(self, loss: KerasTensor, gradients: list) -> KerasTensor:
+        """Whether loss and gradients are finite on every replica; a loss scaler sees to its own gradients."""
+        return all_finite([loss] if self._scales_loss else [loss, *gradients])
+
+    @property
+    def _scales_loss(self) -> bool:
+        return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+
+    def _leave_out_if_not_finite(self, record: dict) -> None:
+        variables, before = zip(*record["before"], strict=True)
+        keep_where(record["finite"], variables, before)
+        self.skipped_updates.assign_add(1 - ops.cast(record["finite"], "int32"))
+
+
 def batch_statistics(images: KerasTensor) -> KerasTensor:
     """Minimum, maximum, mean and variance of the finite pixels, and the number of the others."""
     images = ops.cast(images, "float32")

@@ -14,7 +14,7 @@ class StepSeed(keras.random.SeedGenerator):
     whatever draws, as the `seed` argument of `keras.random` functions.
 
     Args:
-        seed: Python integer, the seed of the run.
+        seed: Python integer, the seed of the run, or a string that says more.
         step: int32 scalar tensor or Python integer, the number of batches seen so far.
         replica: int32 scalar tensor or Python integer, the index of this device (0 for one device).
 
@@ -27,7 +27,7 @@ class StepSeed(keras.random.SeedGenerator):
         True
     """
 
-    def __init__(self, seed: int, step: int | KerasTensor = 0, replica: int | KerasTensor = 0) -> None:
+    def __init__(self, seed: int | str, step: int | KerasTensor = 0, replica: int | KerasTensor = 0) -> None:
         self._initial_seed = seed
         self._counter = ops.cast(step, "int32") * 4099 + ops.cast(replica, "int32")
         self._draws = 0

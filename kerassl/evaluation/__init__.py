@@ -2,6 +2,7 @@
 
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.few_shot import few_shot
+from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
 from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.report import evaluate_features, raw_pixels, report, table
@@ -9,6 +10,7 @@ from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, ran
 
 __all__ = [
     "RankMe",
+    "alignment",
     "effective_rank",
     "embed",
     "evaluate_features",
@@ -22,4 +24,6 @@ __all__ = [
     "raw_pixels",
     "report",
     "table",
+    "tolerance",
+    "uniformity",
 ]

@@ -2,8 +2,11 @@
 
 from kerassl.losses.barlow_twins import barlow_twins
 from kerassl.losses.byol import byol
+from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
 from kerassl.losses.dcl import dcl, dclw
 from kerassl.losses.dino import dino, dino_teacher_probs
+from kerassl.losses.hard_contrastive import hard_contrastive
+from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.info_nce import info_nce
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.negative_cosine import negative_cosine
@@ -14,10 +17,15 @@ from kerassl.losses.sup_con import sup_con
 __all__ = [
     "barlow_twins",
     "byol",
+    "cacr",
+    "contrastive_attraction",
+    "contrastive_repulsion",
     "dcl",
     "dclw",
     "dino",
     "dino_teacher_probs",
+    "hard_contrastive",
+    "hard_negative_mixtures",
     "info_nce",
     "masked_mse",
     "negative_cosine",

@@ -23,7 +23,7 @@ def dcl(
     NT-Xent is `log(1 + exp(l_i))`. Symmetric in the views; nothing is detached. The mean is that over the
     2N rows, as `nt_xent` takes it; the paper sums the two directions. The value may be negative.
 
-    Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, equation 6. A repository of the
+    Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, proposition 2. A repository of the
     authors is not known; raminnakhli/Decoupled-Contrastive-Learning computes one direction.
 
     Args:
@@ -70,7 +70,7 @@ def dclw(
     No gradient flows through the weights, as in lightly; the paper does not say, and the repository named at
     `dcl` lets it.
 
-    Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, section 3.2.
+    Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, section 3.
 
     Args:
         z1: `(batch, dim)` un-normalised embeddings of the first views.

@@ -20,6 +20,7 @@ def info_nce(
     temperature: float | KerasTensor = 0.1,
     reduction: str = "mean",
     candidates: KerasTensor | None = None,
+    own_negatives: KerasTensor | None = None,
 ) -> KerasTensor:
     """InfoNCE: the cross entropy of each query's cosines with its own key and with negatives.
 
@@ -40,6 +41,7 @@ def info_nce(
         reduction: `"mean"`, or `"none"`.
         candidates: `(all, dim)` keys of the whole batch, of which `k` are rows, where each of several
             devices computes the loss of its own queries; `None` where `k` is the whole batch.
+        own_negatives: `(batch, n, dim)` more negatives of each query besides those of the queue.
 
     Returns:
         A float32 scalar, or `(batch,)` with `"none"`. A batch of one without a queue has no negatives: its
@@ -62,14 +64,20 @@ def info_nce(
     k = l2_normalize(k)
     positive = ops.sum(q * k, axis=1)
     if queue is None:
-        keys = k if candidates is None else l2_normalize(_rows_as_wide_as(q, "candidates", candidates))
+        keys = k if candidates is None else l2_normalize(rows_as_wide_as(q, "candidates", candidates))
         return reduce(ops.logsumexp(ops.matmul(q, ops.transpose(keys)), axis=1) - positive, reduction)
-    queue = l2_normalize(_rows_as_wide_as(q, "queue", queue))
+    queue = l2_normalize(rows_as_wide_as(q, "queue", queue))
     negatives = ops.logsumexp(ops.matmul(q, ops.transpose(queue)), axis=1)
+    if own_negatives is not None:
+        own_negatives = to_float32(own_negatives)
+        check_rank("own_negatives", own_negatives, ("batch", "n", "dim"))
+        lengths = ops.maximum(ops.norm(own_negatives, axis=-1), 1e-12)
+        own = ops.matmul(own_negatives, q[:, :, None])[:, :, 0] / lengths
+        negatives = ops.logsumexp(ops.concatenate([negatives[:, None], own], axis=1), axis=1)
     return reduce(ops.softplus(negatives - positive), reduction)
 
 
-def _rows_as_wide_as(q: KerasTensor, name: str, rows: KerasTensor) -> KerasTensor:
+def rows_as_wide_as(q: KerasTensor, name: str, rows: KerasTensor) -> KerasTensor:
     """Returns checked `rows` in float32."""
     rows = to_float32(rows)
     check_rank(name, rows, ("size", "dim"))

@@ -2,20 +2,24 @@
 
 from kerassl.methods.barlow_twins import BarlowTwins
 from kerassl.methods.byol import BYOL
+from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.dino import DINO
 from kerassl.methods.mae import MAE
+from kerassl.methods.mochi import MoCHi
 from kerassl.methods.moco_v2 import MoCoV2
 from kerassl.methods.moco_v3 import MoCoV3
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
 from kerassl.methods.simclr import SimCLR
+from kerassl.methods.simclr_v2 import SimCLRv2
 from kerassl.methods.simsiam import SimSiam
 from kerassl.methods.supcon import SupCon
 
 __all__ = [
     "BYOL",
+    "CACR",
     "DCL",
     "DCLW",
     "DINO",
@@ -23,10 +27,12 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "BarlowTwins",
+    "MoCHi",
     "MoCoV2",
     "MoCoV3",
     "NNSiam",
     "SimCLR",
+    "SimCLRv2",
     "SimSiam",
     "SupCon",
 ]

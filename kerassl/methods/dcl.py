@@ -1,6 +1,6 @@
 """DCL and DCLW: SimCLR whose loss leaves the positive pair out of its denominator.
 
-"Decoupled Contrastive Learning", arXiv 2110.06848, equations 6 and 7.
+"Decoupled Contrastive Learning", arXiv 2110.06848, proposition 2 and section 3.
 A repository of the authors is not known.
 
 - Everything but the loss is SimCLR's (`kerassl/methods/simclr.py`): views, heads, batch norm over both views.

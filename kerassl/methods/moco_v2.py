@@ -16,7 +16,8 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
-from kerassl.losses import info_nce
+from kerassl.losses import hard_contrastive, info_nce
+from kerassl.losses.hard_contrastive import check_hard_fraction
 from kerassl.memory import FeatureQueue
 from kerassl.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
@@ -36,6 +37,8 @@ class MoCoV2(SSLModel):
         queue_size: number of keys that are kept: 65,536 on ImageNet, 4,096 in the CIFAR notebook.
         projection_dim: width of queries and keys.
         symmetric: whether each view is query and key in turn; twice the cost of a step.
+        hard_fraction: share of the queue nearest to a query that counts as its negatives, in (0, 1]; `None`
+            for all. See `kerassl.losses.hard_contrastive` (arXiv 2012.09740).
         seed: Python integer that keys all randomness of the run.
         name: name of the model.
 
@@ -61,6 +64,7 @@ class MoCoV2(SSLModel):
         queue_size: int = 65536,
         projection_dim: int = 128,
         symmetric: bool = False,
+        hard_fraction: float | None = None,
         seed: int = 0,
         name: str | None = None,
     ) -> None:
@@ -68,6 +72,8 @@ class MoCoV2(SSLModel):
             raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.2.")
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper uses 0.999.")
+        if hard_fraction is not None:
+            check_hard_fraction(hard_fraction)
         super().__init__(
             encoder,
             views=views,
@@ -82,6 +88,7 @@ class MoCoV2(SSLModel):
         self.queue_size = queue_size
         self.projection_dim = projection_dim
         self.symmetric = symmetric
+        self.hard_fraction = hard_fraction
         self.projector = mlp(
             self.feature_dim,
             (self.feature_dim,),
@@ -108,13 +115,20 @@ class MoCoV2(SSLModel):
             features = self.encode(self.teacher_encoder, view, training)
             return ops.stop_gradient(self.teacher_projector(features, training=training))
 
-        queue = ops.convert_to_tensor(self.queue.features)
+        rng = self.step_seed("contrast", training)
         (q, features), k = query(views[0]), key(views[1])
-        loss, keys = info_nce(q, k, queue, self.temperature), k
+        loss, keys = self.contrast(q, k, rng), k
         if self.symmetric:
             (q, _), k = query(views[1]), key(views[0])
-            loss, keys = loss + info_nce(q, k, queue, self.temperature), ops.concatenate([keys, k])
+            loss, keys = loss + self.contrast(q, k, rng), ops.concatenate([keys, k])
         return {"info_nce": loss}, {"features": features, "keys": keys}
+
+    def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
+        """The loss of queries with their keys; `rng` is for methods that draw in it."""
+        queue = ops.convert_to_tensor(self.queue.features)
+        if self.hard_fraction is None:
+            return info_nce(q, k, queue, self.temperature)
+        return hard_contrastive(q, k, queue, self.temperature, self.hard_fraction)
 
     def after_update(self, aux: dict) -> None:
         """Moves the teacher and puts the keys of the global batch into the queue."""
@@ -131,4 +145,5 @@ class MoCoV2(SSLModel):
             "queue_size": self.queue_size,
             "projection_dim": self.projection_dim,
             "symmetric": self.symmetric,
+            "hard_fraction": self.hard_fraction,
         }

@@ -1,7 +1,7 @@
 """NNCLR: contrast the nearest neighbour of one view, found in a queue, with the prediction from the other.
 
 "With a Little Help from My Friends: Nearest-Neighbor Contrastive Learning of Visual Representations",
-arXiv 2104.14548, equations 3 and 4. The authors' code is not public; details as in vturrisi/solo-learn,
+arXiv 2104.14548, section 3. The authors' code is not public; details as in vturrisi/solo-learn,
 `solo/methods/nnclr.py`.
 
 - The loss of each direction is N-way, over the predictions of the other view alone; the halves are averaged.

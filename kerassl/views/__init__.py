@@ -7,7 +7,7 @@ from kerassl.views.compose import Compose
 from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
 from kerassl.views.gallery import gallery
 from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
-from kerassl.views.multiview import MultiCrop, TwoViews
+from kerassl.views.multiview import MultiCrop, TwoViews, several_views
 from kerassl.views.preprocess import (
     CIFAR_MEAN,
     CIFAR_STD,
@@ -77,6 +77,7 @@ __all__ = [
     "moco_v2",
     "random_patch_permutation",
     "recipe",
+    "several_views",
     "simclr_cifar",
     "simclr_imagenet",
     "supcon_cifar",

@@ -139,3 +139,29 @@ class MultiCrop(Augmentation):
             for k in ("global_crops", "local_crops")
         }
         return cls(**crops, **config)
+
+
+def several_views(two_views: TwoViews, num_views: int) -> MultiCrop:
+    """More views of the kinds that a recipe of two has, the first kind as often as the second or once more.
+
+    Args:
+        two_views: the layer of a recipe such as `simclr_cifar`.
+        num_views: views of each image, at least 2.
+
+    Raises:
+        ValueError: for fewer than two views, or a layer of another kind.
+
+    Example:
+        >>> from kerassl.views import recipe, several_views
+        >>> several_views(recipe("simclr_cifar", 32), 4).num_views
+        4
+    """
+    if num_views < 2:
+        raise ValueError(f"num_views must be at least 2, got {num_views}.")
+    if not isinstance(two_views, TwoViews):
+        raise ValueError(
+            f"num_views={num_views} repeats the views of a recipe of two, not those of {two_views!r}; give "
+            "the number of views to that recipe itself."
+        )
+    second = num_views // 2
+    return MultiCrop([two_views.view1] * (num_views - second) + [two_views.view2] * second)

@@ -142,6 +142,29 @@ def info_nce_reference(q, k, queue=None, temperature=0.1):
     return np.mean(each)
 
 
+def hard_contrastive_reference(q, k, queue=None, temperature=0.1, hard_fraction=0.5):
+    each = []
+    for i in range(len(q)):
+        negatives = [k[j] for j in range(len(k)) if j != i] if queue is None else queue
+        scores = sorted(unit(q[i]) @ unit(row) / temperature for row in negatives)
+        kept = scores[len(scores) - max(1, round(hard_fraction * len(scores))) :] if scores else []
+        each.append(-np.log(softmax(np.array([unit(q[i]) @ unit(k[i]) / temperature, *kept]))[0]))
+    return np.mean(each)
+
+
+def cacr_reference(z1, z2, positive_temperature=1.0, negative_temperature=0.9):
+    views = [[unit(r) for r in z] for z in (z1, z2)]
+    attraction, repulsion = [], []
+    for x, i in np.ndindex(2, len(z1)):
+        distances = [np.sum((views[x][i] - views[v][i]) ** 2) for v in range(2) if v != x]
+        attraction.append(softmax(positive_temperature * np.array(distances)) @ distances)
+    for i in range(len(z1)):
+        distances = [np.sum((views[0][i] - views[1][j]) ** 2) for j in range(len(z1)) if j != i]
+        weights = softmax(-negative_temperature * np.array(distances)) if distances else []
+        repulsion.append(-np.dot(weights, distances))
+    return np.mean(attraction) + np.mean(repulsion)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -254,6 +277,21 @@ CASES = {
         functools.partial(info_nce_reference, queue=QUEUE),
         embeddings,
         (0, 1),
+    ),
+    "hard_contrastive": Case(
+        functools.partial(losses.hard_contrastive, hard_fraction=0.5),
+        hard_contrastive_reference,
+        embeddings,
+        (0, 1),
+    ),
+    "hard_contrastive_with_queue": Case(
+        functools.partial(losses.hard_contrastive, queue=QUEUE, hard_fraction=0.3),
+        functools.partial(hard_contrastive_reference, queue=QUEUE, hard_fraction=0.3),
+        embeddings,
+        (0, 1),
+    ),
+    "cacr": Case(
+        lambda z1, z2: losses.cacr((z1, z2)), cacr_reference, embeddings, (0, 1), has_reduction=False
     ),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from keras import ops
 from loss_helpers import (
     QUEUE,
     dcl_reference,
@@ -160,3 +161,88 @@ def test_sup_con_of_the_parts_of_a_batch_is_that_of_the_batch(seed):
     part_value, part_grad = value_and_grad(by_parts, z)
     np.testing.assert_allclose(part_value, value, rtol=1e-5)
     np.testing.assert_allclose(part_grad[0], grad[0], rtol=1e-4, atol=1e-5)
+
+
+@three_seeds
+def test_own_negatives_that_all_queries_share_are_rows_of_the_queue(seed):
+    q, k = pair(seed)
+    more = np.random.default_rng(seed).normal(size=(3, 4)).astype("float32")
+    own = np.broadcast_to(more, (6, 3, 4))
+    value, grads = value_and_grad(lambda q, k: losses.info_nce(q, k, QUEUE, own_negatives=own), q, k)
+    longer = np.concatenate([QUEUE, more])
+    expected, expected_grads = value_and_grad(lambda q, k: losses.info_nce(q, k, longer), q, k)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    for grad, other in zip(grads, expected_grads, strict=True):
+        np.testing.assert_allclose(grad, other, rtol=1e-4, atol=1e-6)
+
+
+@three_seeds
+def test_hard_contrastive_of_all_negatives_is_info_nce(seed):
+    q, k = pair(seed)
+    for queue in ({}, {"queue": QUEUE}):
+        value, grads = value_and_grad(
+            functools.partial(losses.hard_contrastive, hard_fraction=1.0, **queue), q, k
+        )
+        expected, expected_grads = value_and_grad(functools.partial(losses.info_nce, **queue), q, k)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        for grad, other in zip(grads, expected_grads, strict=True):
+            np.testing.assert_allclose(grad, other, rtol=1e-4, atol=1e-6)
+
+
+def test_hard_contrastive_keeps_at_least_one_negative_and_all_that_tie():
+    q, queue = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0], [0.0, 2.0], [-1.0, 0.0]])
+    one = float(losses.hard_contrastive(q, q, queue[1:], temperature=0.5, hard_fraction=0.01))
+    assert one == pytest.approx(np.log1p(np.exp(-2)), abs=1e-6)
+    tied = float(losses.hard_contrastive(q, q, queue, temperature=0.5, hard_fraction=0.01))
+    assert tied == pytest.approx(np.log1p(2 * np.exp(-2)), abs=1e-6)
+
+
+@three_seeds
+def test_hard_contrastive_of_the_parts_of_a_batch_is_that_of_the_batch(seed):
+    whole = functools.partial(losses.hard_contrastive, hard_fraction=0.4)
+
+    def by_parts(q, k):
+        rows = [slice(0, 3), slice(3, 6)]
+        return sum(whole(q[r], k[r], candidates=k, first_row=r.start) for r in rows) / 2
+
+    value, grads = value_and_grad(whole, *pair(seed))
+    part_value, part_grads = value_and_grad(by_parts, *pair(seed))
+    np.testing.assert_allclose(part_value, value, rtol=1e-5)
+    for part_grad, grad in zip(part_grads, grads, strict=True):
+        np.testing.assert_allclose(part_grad, grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.5, "all"])
+def test_bad_hard_fraction(fraction):
+    with pytest.raises(ValueError, match=f"hard_fraction={fraction} must lie in \\(0, 1\\]"):
+        losses.hard_contrastive(*pair(), hard_fraction=fraction)
+
+
+@three_seeds
+def test_mixtures_of_hard_negatives(seed):
+    q, _ = pair(seed, batch=3)
+    rng = np.random.default_rng(seed)
+    pairs, partners = rng.integers(0, 4, (3, 5, 2)), rng.integers(0, 4, (3, 2))
+    a, b = rng.uniform(size=(3, 5)), rng.uniform(0, 0.5, (3, 2))
+    mixed = np.asarray(losses.hard_negative_mixtures(q, QUEUE, 4, pairs, a, partners, b))
+    for i in range(3):
+        query = q[i] / np.linalg.norm(q[i])
+        rows = QUEUE / np.linalg.norm(QUEUE, axis=1, keepdims=True)
+        rows = rows[np.argsort(-rows @ query)[:4]]
+        expected = [a[i, m] * rows[x] + (1 - a[i, m]) * rows[y] for m, (x, y) in enumerate(pairs[i])]
+        expected += [b[i, m] * query + (1 - b[i, m]) * rows[x] for m, x in enumerate(partners[i])]
+        expected = np.array(expected)
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(mixed[i], expected, atol=1e-5)
+        # Mixed with the query, a negative is never easier than it was.
+        assert (mixed[i, 5:] @ query >= rows[partners[i]] @ query - 1e-6).all()
+
+
+def test_mixtures_carry_no_gradient():
+    def summed(q, queue):
+        ones, numbers = np.full((6, 2), 0.4, "float32"), np.zeros((6, 2), "int32")
+        mixed = losses.hard_negative_mixtures(q, queue, 3, np.zeros((6, 2, 2), "int32"), ones, numbers, ones)
+        return ops.sum(mixed) + 0.0 * ops.sum(q)
+
+    _, grads = value_and_grad(summed, pair()[0], QUEUE)
+    assert not any(g.any() for g in grads)

@@ -49,7 +49,8 @@ def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
     count = 24 if BACKEND == "jax" else 17
     history = model.fit(images(count), labels(count), batch_size=8, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    assert {"loss", "feature_std", "effective_rank", "probe_accuracy"} == set(history)
+    terms = {mean.name for mean in model.term_means} if len(model.term_means) > 1 else set()
+    assert {"loss", "feature_std", "effective_rank", "probe_accuracy"} | terms == set(history)
     assert int(model.step) == 6 and int(model.total_steps) == 6 and int(model.steps_per_epoch) == 3
     encoder = [v.path for v in model.encoder.trainable_variables]
     trained = state(model)
@@ -59,7 +60,7 @@ def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
 
     scores = model.evaluate(images(16), labels(16), batch_size=8, verbose=0)
     assert model.evaluate(images(16), labels(16), batch_size=8, verbose=0) == scores
-    assert {"loss", "feature_std", "effective_rank", "probe_accuracy", "rankme"} == set(scores)
+    assert {"loss", "feature_std", "effective_rank", "probe_accuracy", "rankme"} | terms == set(scores)
     assert all(np.isfinite(list(scores.values())))
     assert 1 <= scores["rankme"] <= model.feature_dim + 1e-3
     assert tuple(model.predict(images(5), verbose=0).shape) == (5, model.feature_dim)
@@ -71,11 +72,14 @@ def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
     assert [layer.dtype_policy.name for layer in loaded._flatten_layers()] == [
         layer.dtype_policy.name for layer in model._flatten_layers()
     ]
-    for each in (model, loaded):
-        each.fit(images(16), labels(16), batch_size=8, epochs=3, initial_epoch=2, verbose=0)
-    assert int(loaded.step) == 8
+    if BACKEND != "jax" or name in FEW:
+        for each in (model, loaded):
+            each.fit(images(16), labels(16), batch_size=8, epochs=3, initial_epoch=2, verbose=0)
+        assert int(loaded.step) == 8
     for (where, value), other in zip(state(model).items(), state(loaded).values(), strict=True):
         np.testing.assert_array_equal(value, other, err_msg=where)
+    for variable, other in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(variable, other, err_msg=variable.path)
 
 
 @pytest.mark.skipif(BACKEND == "jax", reason="the test above trains in mixed bfloat16 there")

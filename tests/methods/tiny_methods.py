@@ -22,6 +22,9 @@ METHODS = (
     "NNBYOL",
     "NNSiam",
     "SimSiam",
+    "SimCLRv2",
+    "MoCHi",
+    "CACR",
 )
 
 
@@ -65,6 +68,17 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "DCL": {"projection_dim": 8},
         "DCLW": {"projection_dim": 8},
         "MoCoV2": {"projection_dim": 8, "queue_size": 20, "momentum": 0.9},
+        "MoCHi": {
+            "projection_dim": 8,
+            "queue_size": 20,
+            "momentum": 0.9,
+            "num_hardest": 4,
+            "num_mixed": 3,
+            "num_query_mixed": 2,
+            "mixing_start_epoch": 0,
+        },
+        "SimCLRv2": {"projection_dim": 8},
+        "CACR": {"projection_dim": 8},
         "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "NNCLR": {"projection_dim": 8, "hidden_dim": 16, "prediction_hidden_dim": 16, "queue_size": 20},
         "NNBYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9, "queue_size": 20},

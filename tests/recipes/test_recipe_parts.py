@@ -197,6 +197,30 @@ def test_optimizer_warms_up_and_decays(name):
         assert float(optimizer._weight_decay(100)) == pytest.approx(0.4)
 
 
+def test_every_method_has_a_recipe():
+    methods = {getattr(kerassl.methods, name) for name in kerassl.methods.__all__}
+    assert {recipe.method for recipe in METHODS.values()} == methods
+    assert list(METHODS) == sorted(METHODS)
+    for recipe in METHODS.values():
+        assert {"optimizer", "learning_rate", "weight_decay", "warmup_epochs"} <= recipe.paper.keys()
+        assert {"learning_rate", "weight_decay"} <= recipe.short.keys()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="nothing of a backend in it")
+@pytest.mark.parametrize("name", METHODS)
+def test_the_arguments_of_a_short_run_are_the_methods(name):
+    encoder = build.make_encoder("vit_tiny", (8, 8, 1), 12, {"depth": 1, "num_heads": 3})
+    arguments = build.default_method_args(name, 100, short_run=True)
+    model = build.make_method(name, encoder, "default", "digits", 10, arguments, seed=0)
+    for argument, value in arguments.items():
+        assert model.get_config()[argument] == value
+
+
+def test_supcon_needs_labels():
+    with pytest.raises(ValueError, match="supcon learns from labels, and folder:x has none; simclr does"):
+        build.make_method("supcon", None, "default", "folder:x", None, {}, 0)
+
+
 def test_patches_leave_a_usual_grid():
     assert [build.patch_size(n) for n in (8, 16, 28, 32, 64, 96, 224)] == [2, 4, 2, 4, 8, 8, 16]
 

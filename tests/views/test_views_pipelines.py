@@ -215,6 +215,17 @@ def test_multi_crop_shapes_order_and_preprocess():
         views.MultiCrop([])
 
 
+def test_several_views_repeat_the_kinds_of_a_recipe():
+    layer = views.several_views(views.recipe("byol_cifar", 16), 5)
+    assert [view.solarize_probability for view in layer.global_crops] == [0, 0, 0, 0.2, 0.2]
+    made = outputs(layer, np.repeat(photos(1, 16, 16, 3), 2, axis=0))
+    assert len(made) == 5 and len({to_numpy(view).tobytes() for view in made}) == 5
+    with pytest.raises(ValueError, match="num_views=3 repeats the views of a recipe of two, not those of"):
+        views.several_views(views.recipe("crop_flip", 16), 3)
+    with pytest.raises(ValueError, match="num_views must be at least 2, got 0"):
+        views.several_views(views.recipe("byol_cifar", 16), 0)
+
+
 def test_masked_view():
     layer = views.mae(16, num_patches=9)
     image, permutation = outputs(layer, photos(3, 20, 20, 3))

@@ -1,0 +1,75 @@
+"""SimCLR v2: SimCLR with a deeper head, of which fine-tuning keeps a part.
+
+"Big Self-Supervised Models are Strong Semi-Supervised Learners", arXiv 2006.10029, sections 2 and 3.
+Official code: google-research/simclr, `tf2/model.py`.
+
+- Everything but the head's depth is SimCLR's (`kerassl/methods/simclr.py`).
+- The paper's third step, distillation on unlabelled images, is not in this class.
+"""
+
+import keras
+from keras import ops
+
+from kerassl.methods.simclr import SimCLR
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SimCLRv2(SimCLR):
+    """SimCLR v2 (arXiv 2006.10029).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        views: as in `SimCLR`.
+        num_classes: number of classes for the online probe; `None` for none.
+        projection_layers: Dense layers of the head.
+        **kwargs: the other arguments of `SimCLR`: `temperature`, `projection_dim`, `block_size`, `seed`,
+            `name`.
+
+    Raises:
+        ValueError: as `SimCLR`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SimCLRv2(encoder)
+        >>> model.encoder_with_head(1).output_shape
+        (None, 64)
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        projection_layers: int = 3,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, views, num_classes, projection_layers=projection_layers, **kwargs)
+
+    def encoder_with_head(self, layers: int = 1) -> keras.Model:
+        """The encoder and the first layers of the head, sharing their weights: what is fine-tuned.
+
+        Args:
+            layers: Dense layers of the head to keep, each with its batch norm and activation. The paper
+                keeps 1; 0 is the encoder alone, as SimCLR's fine-tuning has it.
+
+        Returns:
+            A model from normalised images to `(batch, dim)`.
+
+        Raises:
+            ValueError: for more layers than there are, or a negative number.
+        """
+        if not 0 <= layers <= self.projection_layers:
+            raise ValueError(
+                f"The head has {self.projection_layers} layers; it cannot keep {layers} of them."
+            )
+        inputs = keras.Input(self.encoder.input_shape[1:])
+        x = self.encoder(inputs)
+        if len(x.shape) == 4:
+            x = ops.mean(x, axis=(1, 2))
+        dense = [i for i, layer in enumerate(self.projector.layers) if isinstance(layer, keras.layers.Dense)]
+        end = [*dense, len(self.projector.layers)][layers]
+        for layer in self.projector.layers[:end] if layers else ():
+            x = layer(x)
+        return keras.Model(inputs, x, name=f"{self.encoder.name}_with_head")

@@ -503,7 +503,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         config = dict(config)
         # What the constructor makes, such as heads, takes the global policy.
         before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype")))
+        keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
         try:
             for key, value in config.items():
                 if isinstance(value, dict) and "class_name" in value:

@@ -1,11 +1,13 @@
 """Gaussian blur with one sigma per image, as a matrix for the rows and one for the columns."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.views.base import Augmentation, bernoulli, check_probability, check_range, uniform
-from kerassl.views.resample import from_scanlines, resample, to_scanlines
+from kerassl.views.resample import from_scanlines, resample, tiles, to_scanlines
 
 
 def check_kernel_size(kernel_size: int | None) -> int | None:
@@ -41,44 +43,52 @@ def reflected_taps(size: int, radius: int) -> np.ndarray:
     return counts.reshape(radius + 1, size * size)
 
 
-def blur_matrix(
-    sigma: KerasTensor, size: int, kernel_size: int | None = None, blurred: KerasTensor | None = None
-) -> KerasTensor:
-    """The matrix that blurs an axis, reflected at the edges, with a truncated and renormalised Gaussian.
+class Blur(NamedTuple):
+    """The blur of each image: standard deviations in pixels, which images have it, and the kernel's size."""
 
-    Args:
-        sigma: `(batch,)` standard deviations in pixels.
-        size: length of the axis in pixels.
-        kernel_size: odd length of the kernel in pixels, or `None` for about a tenth of the axis.
-        blurred: `(batch,)` booleans, the samples to blur, or `None` for all.
-
-    Returns:
-        float32 `(batch, size, size)`.
-    """
-    radius = kernel_radius(size, kernel_size)
-    distance = ops.arange(radius + 1, dtype="float32")
-    weight = ops.exp(-(distance**2) / (2.0 * sigma[:, None] ** 2))
-    if blurred is not None:
-        weight = ops.where(blurred[:, None], weight, ops.cast(distance == 0, "float32"))
-    # Every distance but 0 occurs on both sides.
-    weight = weight / ops.sum(weight * ops.where(distance == 0, 1.0, 2.0), axis=-1, keepdims=True)
-    taps = ops.convert_to_tensor(reflected_taps(size, radius))
-    return ops.reshape(ops.matmul(weight, taps), (-1, size, size))
+    sigma: KerasTensor
+    blurred: KerasTensor | None
+    kernel_size: int | None
 
 
-def random_blur_matrices(
+def random_blur(
     seed: keras.random.SeedGenerator,
     batch: int | KerasTensor,
-    size: tuple[int, int],
     probability: float,
     sigma: tuple[float, float],
     kernel_size: int | None = None,
-) -> tuple[KerasTensor, KerasTensor]:
-    """Draws a sigma per image and returns the blur matrices of the rows and the columns."""
+) -> Blur:
+    """Draws a sigma per image, and which images are blurred."""
     drawn = uniform(seed, (batch,), *sigma)
-    blurred = bernoulli(seed, batch, probability) if probability < 1 else None
-    rows = blur_matrix(drawn, size[0], kernel_size, blurred)
-    return rows, rows if size[0] == size[1] else blur_matrix(drawn, size[1], kernel_size, blurred)
+    return Blur(drawn, bernoulli(seed, batch, probability) if probability < 1 else None, kernel_size)
+
+
+def tap_weights(blur: Blur, size: int) -> KerasTensor:
+    """A truncated and renormalised Gaussian by distance, `(batch, radius + 1)`."""
+    distance = ops.arange(kernel_radius(size, blur.kernel_size) + 1, dtype="float32")
+    weight = ops.exp(-(distance**2) / (2.0 * blur.sigma[:, None] ** 2))
+    if blur.blurred is not None:
+        weight = ops.where(blur.blurred[:, None], weight, ops.cast(distance == 0, "float32"))
+    # Every distance but 0 occurs on both sides.
+    return weight / ops.sum(weight * ops.where(distance == 0, 1.0, 2.0), axis=-1, keepdims=True)
+
+
+def blur_matrix(blur: Blur, size: int) -> KerasTensor:
+    """The matrix `(batch, size, size)` that blurs an axis of `size` pixels, reflected at the edges."""
+    taps = reflected_taps(size, kernel_radius(size, blur.kernel_size))
+    return ops.reshape(ops.matmul(tap_weights(blur, size), ops.convert_to_tensor(taps)), (-1, size, size))
+
+
+def blur_bands(blur: Blur, size: int) -> KerasTensor:
+    """The same for the tiles of `kerassl.views.resample`: `(batch, tiles, TILE, pixels)`.
+
+    Each tile of outputs from the pixels that `tiles(size, margin)` names, with the kernel's radius as margin.
+    """
+    radius = kernel_radius(size, blur.kernel_size)
+    outputs, inputs = tiles(size), tiles(size, radius)
+    taps = reflected_taps(size, radius).reshape(-1, size, size)[:, outputs[:, :, None], inputs[:, None, :]]
+    flat = ops.convert_to_tensor(taps.reshape(radius + 1, -1))
+    return ops.reshape(ops.matmul(tap_weights(blur, size), flat), (-1, *taps.shape[1:]))
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -116,9 +126,8 @@ class GaussianBlur(Augmentation):
         """Returns float32 images of the shape that came."""
         if not self.probability:
             return images
-        rows, columns = random_blur_matrices(
-            seed, ops.shape(images)[0], images.shape[1:3], self.probability, self.sigma, self.kernel_size
-        )
+        blur = random_blur(seed, ops.shape(images)[0], self.probability, self.sigma, self.kernel_size)
+        rows, columns = (blur_matrix(blur, size) for size in images.shape[1:3])
         return from_scanlines(resample(to_scanlines(images), rows, columns))
 
     def get_config(self) -> dict:

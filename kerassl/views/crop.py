@@ -1,35 +1,81 @@
 """Random resized crop and horizontal flip."""
 
+from typing import NamedTuple
+
 import keras
 from keras import KerasTensor, ops
 
 from kerassl.views.base import Augmentation, bernoulli, check_probability, check_range, check_size
+from kerassl.views.blur import Blur, blur_bands, blur_matrix, kernel_radius
 from kerassl.views.resample import (
     check_interpolation,
     from_scanlines,
+    interpolation_bands,
     interpolation_matrix,
+    pays_in_bands,
     random_boxes,
     resample,
+    resample_in_bands,
     to_scanlines,
 )
 
 
-def crop_matrices(
+class Crop(NamedTuple):
+    """One box of each image, and whether it is mirrored."""
+
+    top: KerasTensor
+    left: KerasTensor
+    height: KerasTensor
+    width: KerasTensor
+    mirrored: KerasTensor | None
+
+
+def random_crop(
     seed: keras.random.SeedGenerator,
     images: KerasTensor,
-    size: tuple[int, int],
     scale: tuple[float, float],
     ratio: tuple[float, float],
     flip: float,
-    interpolation: str,
-) -> tuple[KerasTensor, KerasTensor]:
-    """Draws a crop and a flip per image and returns the row and the column matrix that do both."""
+) -> Crop:
+    """Draws a crop and a flip per image."""
     batch, height, width, _ = ops.shape(images)
     top, left, box_height, box_width = random_boxes(seed, batch, height, width, scale, ratio)
-    mirrored = bernoulli(seed, batch, flip) if flip else None
-    rows = interpolation_matrix(top, box_height, height, size[0], interpolation)
-    columns = interpolation_matrix(left, box_width, width, size[1], interpolation, mirrored)
+    return Crop(top, left, box_height, box_width, bernoulli(seed, batch, flip) if flip else None)
+
+
+def crop_matrices(
+    crop: Crop, images: KerasTensor, size: tuple[int, int], interpolation: str
+) -> tuple[KerasTensor, KerasTensor]:
+    """The row and the column matrix that crop, resize and flip."""
+    _, height, width, _ = ops.shape(images)
+    rows = interpolation_matrix(crop.top, crop.height, height, size[0], interpolation)
+    columns = interpolation_matrix(crop.left, crop.width, width, size[1], interpolation, crop.mirrored)
     return rows, columns
+
+
+def crop_and_resize(
+    crop: Crop,
+    images: KerasTensor,
+    size: tuple[int, int],
+    interpolation: str,
+    blur: Blur | None = None,
+) -> KerasTensor:
+    """Crops, resizes, flips and blurs images (batch, height, width, channels) to scanlines in float32."""
+    sides = images.shape[1:3]
+    margins = [0 if blur is None else kernel_radius(n, blur.kernel_size) for n in size]
+    if all(pays_in_bands(a, b, interpolation, m) for a, b, m in zip(sides, size, margins, strict=True)):
+        intervals = (crop.top, crop.height, None), (crop.left, crop.width, crop.mirrored)
+        blurs = {n: blur_bands(blur, n) for n in size} if blur is not None else {}
+        bands = []
+        for (start, length, flip), a, b, margin in zip(intervals, sides, size, margins, strict=True):
+            first, weights = interpolation_bands(start, length, a, b, interpolation, flip, margin)
+            bands.append((first, ops.matmul(blurs[b], weights) if blurs else weights))
+        return resample_in_bands(images, *bands, size)
+    rows, columns = crop_matrices(crop, images, size, interpolation)
+    if blur is not None:
+        blurs = {n: blur_matrix(blur, n) for n in size}
+        rows, columns = ops.matmul(blurs[size[0]], rows), ops.matmul(blurs[size[1]], columns)
+    return resample(to_scanlines(images), rows, columns)
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -75,10 +121,8 @@ class RandomResizedCrop(Augmentation):
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
         """Returns float32 `(batch, size, size, channels)`."""
-        rows, columns = crop_matrices(
-            seed, images, self.size, self.scale, self.ratio, self.flip, self.interpolation
-        )
-        return from_scanlines(resample(to_scanlines(images), rows, columns))
+        crop = random_crop(seed, images, self.scale, self.ratio, self.flip)
+        return from_scanlines(crop_and_resize(crop, images, self.size, self.interpolation))
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""

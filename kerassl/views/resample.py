@@ -1,18 +1,22 @@
 """Separable resampling as two matrix products: per-sample, compilable, one code on three backends.
 
 Images go through here as `(batch, height, channels, width)`, so that both products are plain batched
-matrix products without a transpose in between.
+matrix products without a transpose in between. Of large images most of such a matrix is zero; `bands` hold
+what is not, a window of the input for each tile of the output.
 """
 
 import math
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.views.base import uniform
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 ATTEMPTS = 10
+# Output pixels whose weights share a window of the input.
+TILE = 32
 
 
 def to_scanlines(images: KerasTensor) -> KerasTensor:
@@ -84,6 +88,104 @@ def interpolation_matrix(
     inside = ops.abs(pixel - (start + length / 2.0 - 0.5)) <= ops.maximum(length, 1.0) / 2.0
     weight = weight * ops.expand_dims(ops.cast(inside, "float32"), -2)
     return weight / ops.sum(weight, axis=-1, keepdims=True)
+
+
+def tiles(size_out: int, margin: int = 0) -> np.ndarray:
+    """Output pixels that each tile needs, `(tiles, TILE + 2 * margin)` or fewer where there are not so many.
+
+    The last tile may overrun: it repeats the last pixel.
+    """
+    starts = np.arange(-(-size_out // TILE)) * TILE
+    if not margin:
+        return np.minimum(starts[:, None] + np.arange(TILE), size_out - 1)
+    count = min(TILE + 2 * margin, size_out)
+    return np.clip(starts - margin, 0, size_out - count)[:, None] + np.arange(count)
+
+
+def window_size(size_in: int, size_out: int, interpolation: str, margin: int = 0) -> int:
+    """Input pixels that a tile of output pixels needs at most."""
+    reach = (1 if interpolation == "bilinear" else 2) * max(size_in / size_out, 1.0)
+    count = tiles(size_out, margin).shape[1]
+    return min(math.ceil((count - 1) * size_in / size_out + 2 * reach) + 1, size_in)
+
+
+def pays_in_bands(size_in: int | None, size_out: int, interpolation: str, margin: int = 0) -> bool:
+    """Whether so much of an interpolation matrix is zero that its bands are quicker to apply."""
+    return size_in is not None and 2 * window_size(size_in, size_out, interpolation, margin) <= size_in
+
+
+def interpolation_bands(
+    start: KerasTensor,
+    length: KerasTensor,
+    size_in: int,
+    size_out: int,
+    interpolation: str = "bilinear",
+    flip: KerasTensor | None = None,
+    margin: int = 0,
+) -> tuple[KerasTensor, KerasTensor]:
+    """The matrix of `interpolation_matrix` without most of its zeros.
+
+    Args:
+        start: `(batch,)` float, first edge of the interval, in pixels.
+        length: `(batch,)` float, length of the interval, in pixels.
+        size_in: pixels of the input axis.
+        size_out: pixels of the output axis.
+        interpolation: "bilinear" or "bicubic".
+        flip: `(batch,)` booleans, the samples whose output is mirrored, or `None`.
+        margin: output pixels to either side of a tile that are needed with it.
+
+    Returns:
+        int32 `(batch, tiles)`, the first pixel of each tile's window, and float32
+        `(batch, tiles, pixels, window)`, the weights of the output pixels that `tiles` names.
+    """
+    window = window_size(size_in, size_out, interpolation, margin)
+    start, length = (ops.cast(v, "float32")[:, None, None] for v in (start, length))
+    index = ops.cast(tiles(size_out, margin), "float32")[None]
+    if flip is not None:
+        index = ops.where(flip[:, None, None], size_out - 1.0 - index, index)
+    step = length / size_out
+    centers = start + (index + 0.5) * step - 0.5
+    widening = ops.maximum(step, 1.0)
+    reach = (1.0 if interpolation == "bilinear" else 2.0) * widening
+    first = ops.ceil(ops.min(centers, axis=-1, keepdims=True) - reach)
+    first = ops.clip(first, 0.0, float(size_in - window))
+    pixels = first + ops.arange(window, dtype="float32")
+    kernel = triangle if interpolation == "bilinear" else cubic
+    weights = kernel((pixels[:, :, None, :] - centers[..., None]) / widening[..., None])
+    inside = ops.abs(pixels - (start + length / 2.0 - 0.5)) <= ops.maximum(length, 1.0) / 2.0
+    weights = weights * ops.cast(inside, "float32")[:, :, None, :]
+    return ops.cast(first[..., 0], "int32"), weights / ops.sum(weights, axis=-1, keepdims=True)
+
+
+def resample_in_bands(images: KerasTensor, rows: tuple, columns: tuple, size: tuple[int, int]) -> KerasTensor:
+    """Applies bands to the rows and the columns of each image.
+
+    Args:
+        images: `(batch, height, width, channels)` of any dtype.
+        rows: what `interpolation_bands` returned for the rows, weights for the pixels of the tiles alone.
+        columns: the same for the columns.
+        size: new height and width.
+
+    Returns:
+        float32 `(batch, new_height, channels, new_width)`.
+    """
+    _, height, width, channels = ops.shape(images)
+    # Columns first, as bytes: what has to be transposed is then the smallest.
+    x = ops.reshape(ops.transpose(images, (0, 2, 1, 3)), (-1, width, height * channels))
+    x = ops.reshape(_apply_bands(x, *columns, size[1]), (-1, size[1], height, channels))
+    x = ops.reshape(ops.transpose(x, (0, 2, 3, 1)), (-1, height, channels * size[1]))
+    return ops.reshape(_apply_bands(x, *rows, size[0]), (-1, size[0], channels, size[1]))
+
+
+def _apply_bands(x: KerasTensor, first: KerasTensor, weights: KerasTensor, size_out: int) -> KerasTensor:
+    """`(batch, size_in, n)` as float32 `(batch, size_out, n)`."""
+    batch, size_in, n = ops.shape(x)
+    count, _, window = weights.shape[1:]
+    places = first[:, :, None] + ops.arange(window, dtype="int32")
+    places = places + (ops.arange(batch, dtype="int32") * size_in)[:, None, None]
+    windows = ops.take(ops.reshape(x, (-1, n)), places, axis=0)
+    made = ops.matmul(weights, ops.cast(windows, "float32"))
+    return ops.reshape(made, (-1, count * TILE, n))[:, :size_out]
 
 
 def resample(scanlines: KerasTensor, rows: KerasTensor, columns: KerasTensor) -> KerasTensor:

@@ -4,7 +4,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.views.base import Augmentation, bernoulli, check_probability, check_range, check_size
-from kerassl.views.blur import check_kernel_size, random_blur_matrices
+from kerassl.views.blur import check_kernel_size, random_blur
 from kerassl.views.color import (
     apply_affine,
     check_jitter,
@@ -13,9 +13,9 @@ from kerassl.views.color import (
     random_factors,
     then_scale,
 )
-from kerassl.views.crop import crop_matrices
+from kerassl.views.crop import crop_and_resize, random_crop
 from kerassl.views.preprocess import Preprocess, Statistic, statistics
-from kerassl.views.resample import check_interpolation, from_scanlines, resample, to_scanlines
+from kerassl.views.resample import check_interpolation, from_scanlines
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -104,15 +104,11 @@ class View(Augmentation):
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
         """Returns float32 normalised `(batch, size, size, channels)`."""
         batch, channels = ops.shape(images)[0], images.shape[-1]
-        rows, columns = crop_matrices(
-            seed, images, self.size, self.scale, self.ratio, self.flip, self.interpolation
-        )
+        crop = random_crop(seed, images, self.scale, self.ratio, self.flip)
+        blur = None
         if self.blur_probability:
-            blur = random_blur_matrices(
-                seed, batch, self.size, self.blur_probability, self.blur_sigma, self.blur_kernel_size
-            )
-            rows, columns = ops.matmul(blur[0], rows), ops.matmul(blur[1], columns)
-        x = resample(to_scanlines(images), rows, columns)
+            blur = random_blur(seed, batch, self.blur_probability, self.blur_sigma, self.blur_kernel_size)
+        x = crop_and_resize(crop, images, self.size, self.interpolation, blur)
 
         strengths = (self.brightness, self.contrast, self.saturation, self.hue)
         factors = random_factors(seed, batch, *strengths, self.jitter_probability)

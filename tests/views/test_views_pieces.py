@@ -7,7 +7,7 @@ from keras import ops
 
 from kerassl import views
 from kerassl.engine import StepSeed
-from kerassl.views.blur import blur_matrix
+from kerassl.views.blur import Blur, blur_matrix
 from kerassl.views.color import apply_affine, color_affine
 from kerassl.views.resample import from_scanlines, interpolation_matrix, random_boxes, resample, to_scanlines
 
@@ -162,7 +162,7 @@ def test_hue_turns_red_to_green_and_a_whole_turn_is_nothing():
 def test_blur_equals_a_convolution(size, kernel_size):
     x = pixels(2, size, size, 2)
     sigma = np.array([0.4, 1.7], "float32")
-    matrix = blur_matrix(ops.convert_to_tensor(sigma), size, kernel_size)
+    matrix = blur_matrix(Blur(ops.convert_to_tensor(sigma), None, kernel_size), size)
     ours = to_numpy(from_scanlines(resample(to_scanlines(x), matrix, matrix)))
     radius = kernel_size // 2
     for i in range(2):

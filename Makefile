@@ -9,7 +9,7 @@ PYTEST := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1 XLA_FLAGS=--xla_backend_optim
 BETWEEN := tests/parity tests/distributed
 ONE_BACKEND := $(BETWEEN:%=--ignore=%)
 SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunks.py tests/engine/test_compiled_step.py \
-	tests/engine/test_retracing.py tests/test_nonfinite.py tests/test_docs.py tests/test_export.py \
+	tests/engine/test_fusion.py tests/engine/test_retracing.py tests/test_nonfinite.py tests/test_docs.py tests/test_export.py \
 	tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
 BACKENDS := tensorflow jax torch
 

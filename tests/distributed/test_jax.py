@@ -9,13 +9,11 @@ from comparison import assert_equal, devices_equal_one, two_processes_equal_one
 from launch import train
 from tiny_methods import METHODS
 
-# Negatives, a teacher and a centre, a queue.
-FEW = ("SimCLR", "DINO", "MoCoV2")
+# A teacher and a centre, a queue.
+FEW = ("DINO", "MoCoV2")
 
 
-@pytest.mark.parametrize(
-    ("devices", "methods"), [(2, METHODS), (4, ("BYOL", "MAE")), (8, ("SimCLR", "MoCoV2"))]
-)
+@pytest.mark.parametrize(("devices", "methods"), [(2, METHODS), (4, ("BYOL",)), (8, ("SimCLR", "MoCoV2"))])
 def test_data_parallel_devices_equal_one(devices, methods, one_device, tmp_path):
     devices_equal_one("jax", "data_parallel", devices, methods, one_device, tmp_path)
 

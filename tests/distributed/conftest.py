@@ -7,10 +7,10 @@ from tiny_methods import METHODS
 
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
-    """What one device makes of each method, trained once for each backend."""
+    """What one device makes of methods, trained once for each backend."""
 
     @functools.cache
-    def reference(backend):
-        return train(tmp_path_factory.mktemp("one"), backend, "none", 1, METHODS)
+    def reference(backend, methods=METHODS):
+        return train(tmp_path_factory.mktemp("one"), backend, "none", 1, methods)
 
     return reference

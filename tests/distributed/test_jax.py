@@ -5,33 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from comparison import assert_equal, devices_equal_one, two_processes_equal_one
-from launch import train
+from comparison import devices_equal_one
 from tiny_methods import METHODS
-
-# A teacher and a centre, a queue.
-FEW = ("DINO", "MoCoV2")
 
 
 @pytest.mark.parametrize(("devices", "methods"), [(2, METHODS), (4, ("BYOL",)), (8, ("SimCLR", "MoCoV2"))])
 def test_data_parallel_devices_equal_one(devices, methods, one_device, tmp_path):
     devices_equal_one("jax", "data_parallel", devices, methods, one_device, tmp_path)
-
-
-def test_weights_that_are_cut_equal_whole_ones(one_device, tmp_path):
-    stored = train(tmp_path, "jax", "model_parallel", 4, ("BYOL", "DINO", "MAE"))
-    for method in ("BYOL", "DINO", "MAE"):
-        assert_equal(stored, one_device("jax"), method)
-        assert stored[f"{method}/spread"] == 0.0
-    cut = set(stored["DINO/cut"])
-    assert {"head/prototypes", "teacher/head/prototypes", "dino/center"} <= cut
-    for kernel in ("qkv", "projection", "mlp_hidden", "mlp_output"):
-        assert sum(f"block1/{kernel}/kernel" in path for path in cut) == 2, kernel
-    assert not len(stored["BYOL/cut"])
-
-
-def test_two_processes_equal_one(one_device, tmp_path):
-    two_processes_equal_one("jax", FEW, one_device, tmp_path)
 
 
 MADE_OUTSIDE = """

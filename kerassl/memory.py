@@ -63,22 +63,10 @@ class FeatureQueue(keras.layers.Layer):
         self.features.assign(ops.scatter_update(self.features, rows[:, None], new))
         self.position.assign((self.position + batch) % self.size)
 
-    def nearest(self, embeddings: KerasTensor, k: int = 1) -> KerasTensor:
-        """The rows of largest cosine, without gradient.
-
-        Args:
-            embeddings: (batch, dim), of any length.
-            k: number of rows.
-
-        Returns:
-            (batch, dim) for k = 1, else (batch, k, dim), the nearest first.
-        """
+    def nearest(self, embeddings: KerasTensor) -> KerasTensor:
+        """The row of largest cosine for each embedding, (batch, dim) of any length; without gradient."""
         similarities = ops.matmul(ops.cast(embeddings, "float32"), ops.transpose(self.features))
-        if k == 1:
-            rows = ops.argmax(similarities, axis=1)
-        else:
-            rows = ops.top_k(similarities, k)[1]
-        return ops.stop_gradient(ops.take(self.features, rows, axis=0))
+        return ops.stop_gradient(ops.take(self.features, ops.argmax(similarities, axis=1), axis=0))
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""

@@ -4,8 +4,9 @@ The papers' rates are those for a batch of 256 and grow with the batch. Sources:
 section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twins 2103.03230 section 2.2
 (whose rate of 0.0048 for biases is not used); DINO 2104.14294 section 3.2 and facebookresearch/dino; MAE
 2111.06377 appendix A.1; SupCon HobbitLong/SupContrast; MoCo v2 2003.04297 and facebookresearch/moco; MoCo v3
-2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3. DCL takes SimCLR's, NNBYOL
-and NNSiam take BYOL's and SimSiam's.
+2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3. DCL and SimCLR v2
+take SimCLR's, MoCHi takes MoCo v2's, NNBYOL and NNSiam take BYOL's and SimSiam's; so does CACR take MoCo
+v2's, of whose own only the batch is known.
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues

@@ -41,7 +41,8 @@ def info_nce(
         reduction: `"mean"`, or `"none"`.
         candidates: `(all, dim)` keys of the whole batch, of which `k` are rows, where each of several
             devices computes the loss of its own queries; `None` where `k` is the whole batch.
-        own_negatives: `(batch, n, dim)` more negatives of each query besides those of the queue.
+        own_negatives: `(batch, n, dim)` more negatives of each query, besides those of the queue, which
+            they need.
 
     Returns:
         A float32 scalar, or `(batch,)` with `"none"`. A batch of one without a queue has no negatives: its
@@ -64,6 +65,8 @@ def info_nce(
     k = l2_normalize(k)
     positive = ops.sum(q * k, axis=1)
     if queue is None:
+        if own_negatives is not None:
+            raise ValueError("own_negatives are negatives besides those of a queue; pass queue=, too.")
         keys = k if candidates is None else l2_normalize(rows_as_wide_as(q, "candidates", candidates))
         return reduce(ops.logsumexp(ops.matmul(q, ops.transpose(keys)), axis=1) - positive, reduction)
     queue = l2_normalize(rows_as_wide_as(q, "queue", queue))

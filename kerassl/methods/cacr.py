@@ -13,7 +13,6 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import contrastive_attraction, contrastive_repulsion
-from kerassl.losses._common import check_positive
 from kerassl.model import SSLModel
 
 
@@ -68,7 +67,8 @@ class CACR(SSLModel):
             "negative_temperature": negative_temperature,
         }
         for argument, value in settings.items():
-            check_positive(argument, value)
+            if value <= 0:
+                raise ValueError(f"{argument} must be > 0, got {value}.")
         super().__init__(
             encoder,
             views=views,

@@ -11,7 +11,6 @@ import keras
 from keras import KerasTensor
 
 from kerassl import losses
-from kerassl.losses._common import check_positive
 from kerassl.methods.simclr import SimCLR
 
 
@@ -75,7 +74,8 @@ class DCLW(SimCLR):
         sigma: float = 0.5,
         **kwargs,
     ) -> None:
-        check_positive("sigma", sigma)
+        if sigma <= 0:
+            raise ValueError(f"sigma must be > 0, got {sigma}; the paper uses 0.5.")
         super().__init__(encoder, views, num_classes, **kwargs)
         self.sigma = sigma
 

@@ -27,10 +27,11 @@ class MoCHi(MoCoV2):
         num_query_mixed: mixtures of one of them with the query, for each query.
         mixing_start_epoch: the first epoch with mixtures; the ones before are MoCo v2's.
         **kwargs: the other arguments of `MoCoV2`: `temperature`, `momentum`, `queue_size`,
-            `projection_dim`, `symmetric`, `seed`, `name`; `hard_fraction` is without effect.
+            `projection_dim`, `symmetric`, `seed`, `name`; not `hard_fraction`.
 
     Raises:
-        ValueError: for numbers below 0 or more hardest rows than the queue has, and as `MoCoV2`.
+        ValueError: for numbers below 0, more hardest rows than the queue has, a `hard_fraction`, and as
+            `MoCoV2`.
 
     Example:
         >>> import kerassl
@@ -53,6 +54,10 @@ class MoCHi(MoCoV2):
         **kwargs,
     ) -> None:
         super().__init__(encoder, views, num_classes, **kwargs)
+        if self.hard_fraction is not None:
+            raise ValueError(
+                "MoCHi mixes the hardest negatives and keeps the others; hard_fraction is MoCoV2's."
+            )
         if not 1 <= num_hardest <= self.queue_size:
             raise ValueError(
                 f"num_hardest must lie between 1 and queue_size={self.queue_size}, got {num_hardest}."

@@ -36,7 +36,8 @@ class MoCoV3(SSLModel):
         projection_dim: width of queries and keys.
         hidden_dim: width of the hidden layers of projector and predictor.
         freeze_patch_embedding: whether a ViT's patch embedding is left untrained, which the paper found to
-            keep ViTs stable; without effect on other networks.
+            keep ViTs stable; without effect on other networks. It stays so in the encoder that was given: set
+            `encoder.patch_embedding.trainable = True` before it is fine-tuned.
         seed: Python integer that keys all randomness of the run.
         name: name of the model.
 

@@ -70,6 +70,6 @@ class SimCLRv2(SimCLR):
             x = ops.mean(x, axis=(1, 2))
         dense = [i for i, layer in enumerate(self.projector.layers) if isinstance(layer, keras.layers.Dense)]
         end = [*dense, len(self.projector.layers)][layers]
-        for layer in self.projector.layers[:end] if layers else ():
+        for layer in self.projector.layers[:end]:
             x = layer(x)
         return keras.Model(inputs, x, name=f"{self.encoder.name}_with_head")

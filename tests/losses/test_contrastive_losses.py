@@ -176,6 +176,11 @@ def test_own_negatives_that_all_queries_share_are_rows_of_the_queue(seed):
         np.testing.assert_allclose(grad, other, rtol=1e-4, atol=1e-6)
 
 
+def test_own_negatives_without_a_queue_are_refused():
+    with pytest.raises(ValueError, match="own_negatives are negatives besides those of a queue"):
+        losses.info_nce(*pair(), own_negatives=np.ones((6, 1, 4)))
+
+
 @three_seeds
 def test_hard_contrastive_of_all_negatives_is_info_nce(seed):
     q, k = pair(seed)

@@ -17,7 +17,7 @@ import kerassl
 from benchmarks import results_file
 from recipes.methods import METHODS, SSLD
 
-BATCH_SIZE, EPOCHS, WIDTH = 256, 20, 16
+NUM_TRAIN, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 10_000, 2_000, 256, 20, 16
 VIT = {"size": "tiny", "patch_size": 4, "hidden_dim": 128, "depth": 4, "num_heads": 4}
 
 # Where the protocol departs from the settings that `recipes.methods` has for short runs.
@@ -70,7 +70,8 @@ def build(name: str, shape, settings: dict, seed: int, teacher_path: str | None)
     views = settings.get("views", "default")
     if isinstance(views, dict):
         views = kerassl.views.recipe(image_size=shape[0], **views)
-    return method(encoder, views=views, num_classes=10, seed=seed, **settings["method"])
+    remembered = {"num_images": NUM_TRAIN} if method.takes_positions else {}
+    return method(encoder, views=views, num_classes=10, seed=seed, **remembered, **settings["method"])
 
 
 def scores(model, train, test) -> dict:
@@ -150,8 +151,8 @@ def main():
     train, test, info = kerassl.data.load(
         f"npz:{arguments.data}",
         batch_size=BATCH_SIZE,
-        limit_train=10_000,
-        limit_test=2_000,
+        limit_train=NUM_TRAIN,
+        limit_test=NUM_TEST,
         seed=arguments.seed,
     )
     settings = {**settings_of(arguments.method), **arguments.settings}

@@ -49,6 +49,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
 
     # Whether the method's networks run through `encode`, which alone knows of `compile(chunk_size=)`.
     encodes_in_chunks = True
+    # Whether the method's views end in the images' positions in the data set, which `fit` adds.
+    takes_positions = False
 
     def __init__(
         self,
@@ -169,6 +171,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
 
     def call(self, images: KerasTensor, training: bool = False) -> KerasTensor:
         """The embedding of raw images: resized and normalised as the views do, then encoded in eval mode."""
+        images, _ = data_room.split_positions(images)
         if self.views is not None:
             images = self.views.preprocess(images)
         return ops.cast(self.encode(self.embedding_encoder, images, training=False), "float32")
@@ -176,6 +179,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     def forward_pass(self, data: tuple, training: bool) -> tuple[KerasTensor, dict]:
         """Loss and everything that a step needs to remember; called by the engine."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, positions = data_room.split_positions(images)
         if labels is not None:
             labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
         # In evaluation every batch draws the same numbers, so that a repeated evaluation agrees.
@@ -186,6 +190,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         views = images
         if self.views is not None:
             views = self.compile_part(lambda batch: self.views(batch, seed=rng))(images)
+            if self.takes_positions:
+                views = (*views, positions)
         terms, aux = self.loss_terms(views, labels, training)
         self._check_terms(terms)
         loss = sum(ops.cast(value, "float32") for value in terms.values())
@@ -387,6 +393,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):
             x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
             y = batch_size = steps_per_epoch = None
+        if self.takes_positions:
+            x = data_room.with_positions(x)
         x, y = data_room.cut_for_devices(
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )

@@ -65,8 +65,8 @@ def default_views(method: str, dataset: str) -> str:
     return "digits" if dataset == "digits" and method != "mae" else "default"
 
 
-def default_method_args(method: str, num_updates: int, short_run: bool) -> dict:
-    """Arguments of a method that depend on the length of the run.
+def default_method_args(method: str, num_updates: int, short_run: bool, num_images: int) -> dict:
+    """Arguments of a method that depend on the length of the run or the size of the training set.
 
     BYOL's momenta are the paper's for 40, 300 and 1000 epochs of ImageNet (appendix F of arXiv
     2006.07733), chosen here by the number of updates.
@@ -75,10 +75,13 @@ def default_method_args(method: str, num_updates: int, short_run: bool) -> dict:
         method: a method's name.
         num_updates: optimizer steps of the whole run.
         short_run: whether the run is a short one in the sense of `recipes.optimizers`.
+        num_images: training images.
     """
     arguments = dict(METHODS[method].short_arguments) if short_run else {}
     if method == "byol":
         arguments["momentum"] = 0.97 if num_updates < 20_000 else 0.99 if num_updates < 150_000 else 0.996
+    if METHODS[method].method.takes_positions:
+        arguments["num_images"] = num_images
     return arguments
 
 

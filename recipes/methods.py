@@ -4,9 +4,10 @@ The papers' rates are those for a batch of 256 and grow with the batch. Sources:
 section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twins 2103.03230 section 2.2
 (whose rate of 0.0048 for biases is not used); DINO 2104.14294 section 3.2 and facebookresearch/dino; MAE
 2111.06377 appendix A.1; SupCon HobbitLong/SupContrast; MoCo v2 2003.04297 and facebookresearch/moco; MoCo v3
-2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3. DCL and SimCLR v2
+2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3; SogCLR 2202.12387 and
+Optimization-AI/SogCLR, whose 0.075 times the root of the batch is 1.2 at 256. DCL and SimCLR v2
 take SimCLR's, MoCHi takes MoCo v2's, NNBYOL and NNSiam take BYOL's and SimSiam's; so does CACR take MoCo
-v2's, of whose own only the batch is known.
+v2's, of whose own only the batch is known, and iSogCLR SogCLR's.
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from kerassl import distillation, methods
 
 SIMCLR = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
+SOGCLR = {"optimizer": "lars", "learning_rate": 1.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 BYOL = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
 SIMSIAM = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
 MOCO = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
@@ -65,6 +67,17 @@ METHODS = {
         short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
         short_arguments={"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
         backbone="vit_tiny",
+    ),
+    "isogclr": MethodRecipe(
+        method=methods.iSogCLR,
+        paper=SOGCLR,
+        short_arguments={
+            "temperature": 0.2,
+            "robustness": 0.4,
+            "temperature_learning_rate": 0.03,
+            "temperature_momentum": 0.5,
+            "hidden_dim": 512,
+        },
     ),
     "mae": MethodRecipe(
         method=methods.MAE,
@@ -119,6 +132,9 @@ METHODS = {
         method=methods.SimSiam,
         paper=SIMSIAM,
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
+    ),
+    "sogclr": MethodRecipe(
+        method=methods.SogCLR, paper=SOGCLR, short_arguments={"temperature": 0.2, "hidden_dim": 512}
     ),
     "supcon": MethodRecipe(
         method=methods.SupCon,

@@ -61,8 +61,8 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: barlow_twins, byol, cacr, dcl, dclw, dino, mae, mochi, moco_v2, moco_v3, nnbyol, nnclr,
-            nnsiam, simclr, simclr_v2, simsiam or supcon, which learns from the labels.
+        method: barlow_twins, byol, cacr, dcl, dclw, dino, isogclr, mae, mochi, moco_v2, moco_v3, nnbyol,
+            nnclr, nnsiam, simclr, simclr_v2, simsiam, sogclr or supcon, which learns from the labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
         backbone: resnet18, resnet34, resnet50, vit_tiny, vit_small, vit_base; default: vit_tiny for dino,
             mae and moco_v3, resnet18 for the others.
@@ -125,7 +125,7 @@ def run(
     if final_weight_decay is not None:
         settings["final_weight_decay"] = final_weight_decay
     views = build.default_views(method, dataset) if views == "default" else views
-    usual = build.default_method_args(method, epochs * steps, epochs * steps < SHORT_RUN)
+    usual = build.default_method_args(method, epochs * steps, epochs * steps < SHORT_RUN, info.num_train)
     method_args = {**usual, **(method_args or {})}
     if width is None and backbone.startswith("resnet"):
         width = build.default_width(info.image_shape[0])

@@ -2,8 +2,8 @@
 
 from kerassl.data.devices import check_divides, cut_for_devices
 from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.in_memory import can_hold, hold
-from kerassl.data.inspect import check_data, is_array, num_batches
+from kerassl.data.in_memory import can_hold, hold, with_positions
+from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.validation import validate_batch
 from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
@@ -22,5 +22,7 @@ __all__ = [
     "is_array",
     "load",
     "num_batches",
+    "split_positions",
     "validate_batch",
+    "with_positions",
 ]

@@ -24,6 +24,8 @@ class ImageDataset(keras.utils.PyDataset):
         drop_remainder: whether to leave out a last batch smaller than `batch_size`.
         epoch: the epoch to start with.
         num_classes: number of classes, to check the labels with.
+        with_positions: whether a batch holds `{"images": images, "positions": positions}` in place of images,
+            int32 positions in the order of `images`, for methods that remember each image.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Attributes:
@@ -32,6 +34,7 @@ class ImageDataset(keras.utils.PyDataset):
         num_examples: number of images.
         batch_size: images a batch.
         epoch: the epoch whose order is in use; may be set.
+        with_positions: whether batches hold positions, too; may be set.
         share: `(index, count)`: of the `count` equal parts of each batch, the one that this process gives.
 
     Raises:
@@ -56,6 +59,7 @@ class ImageDataset(keras.utils.PyDataset):
         drop_remainder: bool = False,
         epoch: int = 0,
         num_classes: int | None = None,
+        with_positions: bool = False,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,6 +83,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.seed = seed
         self.drop_remainder = drop_remainder
         self.epoch = epoch
+        self.with_positions = with_positions
         self.share = (0, 1)
         self._passing = False
         self._cached_order = None
@@ -113,9 +118,10 @@ class ImageDataset(keras.utils.PyDataset):
         batch = slice(start, stop)
         if self.shuffle:
             batch = self.order()[batch]
-        if self.labels is None:
-            return (self.images[batch],)
-        return self.images[batch], self.labels[batch]
+        images = self.images[batch]
+        if self.with_positions:
+            images = {"images": images, "positions": np.arange(self.num_examples, dtype="int32")[batch]}
+        return (images,) if self.labels is None else (images, self.labels[batch])
 
     def on_epoch_begin(self) -> None:
         """Notes that a pass has begun."""

@@ -1,5 +1,6 @@
 """Arrays given to `fit`, in an order that a resumed run repeats."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -20,6 +21,15 @@ def can_hold(x: object, length: int | None, batch_size: int, options: dict) -> b
     """
     weighted = any(options.get(name) is not None for name in ("sample_weight", "class_weight"))
     return is_array(x) and not weighted and length == num_batches(x, batch_size)
+
+
+def with_positions(x: object) -> object:
+    """The data with each image's position, where it is an `ImageDataset`; other data must bring their own."""
+    if not isinstance(x, ImageDataset):
+        return x
+    x = copy.copy(x)
+    x.with_positions = True
+    return x
 
 
 def hold(

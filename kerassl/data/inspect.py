@@ -58,6 +58,12 @@ def check_data(
         ValueError: for an empty dataset, a wrong rank, NaN pixels, labels out of range, or a batch of
             one, which no batch statistic and no contrast can be taken of.
     """
+    if isinstance(x, dict):
+        raise ValueError(
+            "Arrays of images are given by themselves, not in a dict: their positions are their places in "
+            'the array. Data with other positions is a dataset of batches {"images": images, "positions": '
+            "positions}."
+        )
     if is_array(x) or views and isinstance(x, (tuple, list)):
         batch, size = (x, y), batch_size or 32
     elif isinstance(x, keras.utils.PyDataset):
@@ -73,6 +79,12 @@ def check_data(
     else:
         return
     images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    images, positions = split_positions(images)
+    if positions is not None and tuple(positions.shape) != (images.shape[0],):
+        raise ValueError(
+            f"The positions of {images.shape[0]} images must have shape ({images.shape[0]},), but shape "
+            f"{tuple(positions.shape)} came."
+        )
     if views:
         check_views(images, labels)
         first = images[0]
@@ -103,6 +115,25 @@ def check_views(views: tuple | None, labels: KerasTensor | None) -> None:
             "views=None means that the data holds the views, as ((view1, view2, ...), labels) or "
             f"((view1, view2, ...),); a batch's first entry is an array of shape {tuple(views.shape)}.{hint}"
         )
+
+
+def split_positions(images: object) -> tuple[object, KerasTensor | None]:
+    """The images of a batch and their positions in the data set, `None` where they are not given.
+
+    Args:
+        images: the first entry of a batch: images, or `{"images": images, "positions": positions}`.
+
+    Raises:
+        ValueError: for a dict with other keys.
+    """
+    if not isinstance(images, dict):
+        return images, None
+    if not {"images"} <= set(images) <= {"images", "positions"}:
+        raise ValueError(
+            f'A batch holds a dict with the keys {sorted(images)}; it must have "images", and may have '
+            '"positions", their places in the data set.'
+        )
+    return images["images"], images.get("positions")
 
 
 def is_array(x: object) -> bool:

@@ -11,6 +11,7 @@ from kerassl.losses.info_nce import info_nce
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
 
@@ -27,9 +28,12 @@ __all__ = [
     "hard_contrastive",
     "hard_negative_mixtures",
     "info_nce",
+    "log_mean_similarities",
     "masked_mse",
     "negative_cosine",
     "nt_xent",
+    "sogclr",
     "ssld",
     "sup_con",
+    "temperature_gradients",
 ]

@@ -5,6 +5,7 @@ from kerassl.methods.byol import BYOL
 from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.dino import DINO
+from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.mae import MAE
 from kerassl.methods.mochi import MoCHi
 from kerassl.methods.moco_v2 import MoCoV2
@@ -15,6 +16,7 @@ from kerassl.methods.nnsiam import NNSiam
 from kerassl.methods.simclr import SimCLR
 from kerassl.methods.simclr_v2 import SimCLRv2
 from kerassl.methods.simsiam import SimSiam
+from kerassl.methods.sogclr import SogCLR
 from kerassl.methods.supcon import SupCon
 
 __all__ = [
@@ -34,5 +36,7 @@ __all__ = [
     "SimCLR",
     "SimCLRv2",
     "SimSiam",
+    "SogCLR",
     "SupCon",
+    "iSogCLR",
 ]

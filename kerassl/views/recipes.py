@@ -275,6 +275,19 @@ def crop_flip(image_size: int, channels: int = 3) -> View:
     return View(image_size, **_cifar(channels)) if image_size <= 64 else View(image_size)
 
 
+def sogclr(image_size: int, channels: int = 3) -> TwoViews:
+    """SogCLR on ImageNet: crop .08-1, jitter (.4, .4, .2, .1), gray .2, blur always.
+
+    Source: arXiv 2202.12387; github.com/Optimization-AI/SogCLR. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(image_size, **_jitter(0.4, 0.4, 0.2, 0.1), grayscale_probability=0.2, blur_probability=1.0)
+    return TwoViews(view)
+
+
 def digits(image_size: int, channels: int = 1) -> TwoViews:
     """Small images of digits: crop .5-1, light jitter of brightness and contrast, some blur, no flip.
 
@@ -303,7 +316,7 @@ RECIPES: dict[str, Callable] = {
     function.__name__: function
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
-        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, crop_flip, digits,
+        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, crop_flip, digits,
     )
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerassl.data import ImageDataset, validate_batch
+from kerassl.data import ImageDataset, check_data, validate_batch
 
 
 def numbered(count=10, **options):
@@ -128,3 +128,32 @@ def test_tensors_and_unlabelled_labels_pass():
 def test_bad_options(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         numbered(**options)
+
+
+def test_positions_go_with_their_images():
+    for batch, labels in numbered(batch_size=3, shuffle=True, with_positions=True):
+        assert batch["positions"].dtype == np.int32
+        np.testing.assert_array_equal(batch["images"][:, 0, 0, 0], batch["positions"])
+        np.testing.assert_array_equal(batch["positions"], labels)
+
+
+def test_a_dict_with_other_keys_is_named():
+    images = numbered().images
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self, batch):
+            super().__init__()
+            self.batch = batch
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return (self.batch,)
+
+    with pytest.raises(ValueError, match=r"a dict with the keys \['image'\]; it must have \"images\""):
+        check_data(Batches({"image": images}))
+    with pytest.raises(ValueError, match=r"positions of 10 images must have shape \(10,\), but shape \(3,\)"):
+        check_data(Batches({"images": images, "positions": np.arange(3)}))
+    with pytest.raises(ValueError, match="Arrays of images are given by themselves, not in a dict"):
+        check_data({"images": images, "positions": np.arange(10)})

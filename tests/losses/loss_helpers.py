@@ -124,6 +124,40 @@ def dcl_reference(z1, z2, temperature=0.1, weights=None):
     return np.mean(each)
 
 
+def mean_similarities(z1, z2, temperature):
+    rows, n = [unit(r) for r in (*z1, *z2)], len(z1)
+    temperatures = np.broadcast_to(temperature, n)
+    means = np.ones((n, 2))
+    for i in range(2 * n):
+        others = [np.exp(rows[i] @ rows[k] / temperatures[i % n]) for k in range(2 * n) if (k - i) % n]
+        means[i % n, i // n] = np.mean(others) if others else 1.0
+    return means
+
+
+def weighted_negatives(z1, z2, normalizers, temperature):
+    rows, n = [unit(r) for r in (*z1, *z2)], len(z1)
+    temperatures = np.broadcast_to(temperature, n)
+    pulls = np.zeros((n, 2))
+    for i in range(2 * n):
+        for k in range(2 * n):
+            if (k - i) % n:
+                s = rows[i] @ rows[k]
+                p = np.exp(s / temperatures[i % n]) / normalizers[i % n, i // n]
+                pulls[i % n, i // n] += p * s / (2 * (n - 1))
+    return pulls
+
+
+def sogclr_reference(z1, z2, normalizers=None, temperature=0.1):
+    if normalizers is None:
+        normalizers = mean_similarities(z1, z2, temperature)
+    positives = np.array([unit(a) @ unit(b) for a, b in zip(z1, z2, strict=True)])
+    return np.mean(weighted_negatives(z1, z2, normalizers, temperature).sum(axis=1) - 2 * positives)
+
+
+def sogclr_of_the_batch(z1, z2, reduction="mean"):
+    return losses.sogclr(z1, z2, losses.log_mean_similarities(z1, z2), reduction=reduction)
+
+
 def dclw_weights(z1, z2, sigma=0.5):
     grown = np.array([np.exp(unit(a) @ unit(b) / sigma) for a, b in zip(z1, z2, strict=True)])
     return 2 - grown / grown.mean()
@@ -293,6 +327,8 @@ CASES = {
     "cacr": Case(
         lambda z1, z2: losses.cacr((z1, z2)), cacr_reference, embeddings, (0, 1), has_reduction=False
     ),
+    # Its weights are detached: its gradient is tested in test_sogclr_losses.py.
+    "sogclr": Case(sogclr_of_the_batch, sogclr_reference, embeddings, ()),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False

@@ -25,6 +25,8 @@ METHODS = (
     "SimCLRv2",
     "MoCHi",
     "CACR",
+    "SogCLR",
+    "iSogCLR",
 )
 
 
@@ -79,6 +81,14 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         },
         "SimCLRv2": {"projection_dim": 8},
         "CACR": {"projection_dim": 8},
+        "SogCLR": {"num_images": 24, "projection_dim": 8, "hidden_dim": 16},
+        "iSogCLR": {
+            "num_images": 24,
+            "projection_dim": 8,
+            "hidden_dim": 16,
+            "robustness": 0.4,
+            "temperature_learning_rate": 0.03,
+        },
         "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "NNCLR": {"projection_dim": 8, "hidden_dim": 16, "prediction_hidden_dim": 16, "queue_size": 20},
         "NNBYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9, "queue_size": 20},
@@ -116,6 +126,8 @@ def ready_views(name, n=8, seed=0):
         return view(), view(), view(8), view(8)
     if name == "SSLD":
         return (view(),)
+    if name in ("SogCLR", "iSogCLR"):
+        return view(), view(), np.arange(n, dtype="int32")
     return view(), view()
 
 

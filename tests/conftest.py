@@ -1,7 +1,42 @@
+import functools
 import os
+import pathlib
+import tempfile
+import time
+
+import pytest
 
 # Small torch steps spin for seconds on a loaded machine when OpenMP has more than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The tests compile much and compute little: this halves their time on JAX.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
+@pytest.fixture(scope="session")
+def one_device(testrun_uid):
+    """What one device of a backend makes of all methods, trained once for all processes of this test run."""
+    import numpy as np
+    from launch import train
+    from tiny_methods import METHODS, WITHOUT_CHANCE
+
+    folder = pathlib.Path(tempfile.gettempdir()) / f"kerassl_{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+
+    @functools.cache
+    def reference(backend):
+        begun, stored = folder / f"{backend}_begun", folder / f"{backend}_none_1.npz"
+        try:
+            begun.touch(exist_ok=False)
+        except FileExistsError:
+            for _ in range(600):
+                if (folder / f"{backend}_done").exists():
+                    return np.load(stored)
+                time.sleep(1)
+            raise TimeoutError(f"Another process trains on {backend} and has not come to an end.") from None
+        try:
+            return train(folder, backend, "none", 1, (*METHODS, *WITHOUT_CHANCE))
+        finally:
+            (folder / f"{backend}_done").touch()
+
+    return reference

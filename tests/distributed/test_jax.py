@@ -6,10 +6,12 @@ import sys
 
 import pytest
 from comparison import devices_equal_one
-from tiny_methods import METHODS
+
+# XLA cuts the whole step, whose code knows of no devices: one method of each kind of operation.
+MANY = ("SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "SSLD", "SupCon", "MoCoV2", "SogCLR")
 
 
-@pytest.mark.parametrize(("devices", "methods"), [(2, METHODS), (4, ("BYOL",)), (8, ("SimCLR", "MoCoV2"))])
+@pytest.mark.parametrize(("devices", "methods"), [(2, MANY), (4, ("BYOL",)), (8, ("SimCLR", "MoCoV2"))])
 def test_data_parallel_devices_equal_one(devices, methods, one_device, tmp_path):
     devices_equal_one("jax", "data_parallel", devices, methods, one_device, tmp_path)
 

@@ -5,7 +5,8 @@ section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twin
 (whose rate of 0.0048 for biases is not used); DINO 2104.14294 section 3.2 and facebookresearch/dino; MAE
 2111.06377 appendix A.1; SupCon HobbitLong/SupContrast; MoCo v2 2003.04297 and facebookresearch/moco; MoCo v3
 2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3; SogCLR 2202.12387 and
-Optimization-AI/SogCLR, whose 0.075 times the root of the batch is 1.2 at 256. DCL and SimCLR v2
+Optimization-AI/SogCLR, whose 0.075 times the root of the batch is 1.2 at 256; GroCo
+ninatu/learning_by_sorting, `configs/2views_100ep.yaml`. DCL and SimCLR v2
 take SimCLR's, MoCHi takes MoCo v2's, NNBYOL and NNSiam take BYOL's and SimSiam's; so does CACR take MoCo
 v2's, of whose own only the batch is known, and iSogCLR SogCLR's.
 
@@ -67,6 +68,11 @@ METHODS = {
         short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
         short_arguments={"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
         backbone="vit_tiny",
+    ),
+    "groco": MethodRecipe(
+        method=methods.GroCo,
+        paper={"optimizer": "sgd", "learning_rate": 0.75, "weight_decay": 1e-6, "warmup_epochs": 1},
+        short_arguments={"projection_dim": 512},
     ),
     "isogclr": MethodRecipe(
         method=methods.iSogCLR,

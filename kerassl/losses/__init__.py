@@ -5,6 +5,7 @@ from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
 from kerassl.losses.dcl import dcl, dclw
 from kerassl.losses.dino import dino, dino_teacher_probs
+from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.info_nce import info_nce
@@ -25,6 +26,7 @@ __all__ = [
     "dclw",
     "dino",
     "dino_teacher_probs",
+    "groco",
     "hard_contrastive",
     "hard_negative_mixtures",
     "info_nce",

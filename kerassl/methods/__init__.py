@@ -5,6 +5,7 @@ from kerassl.methods.byol import BYOL
 from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.dino import DINO
+from kerassl.methods.groco import GroCo
 from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.mae import MAE
 from kerassl.methods.mochi import MoCHi
@@ -29,6 +30,7 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "BarlowTwins",
+    "GroCo",
     "MoCHi",
     "MoCoV2",
     "MoCoV3",

@@ -249,6 +249,27 @@ def dino_cifar(
     return MultiCrop([two.view1, two.view2], [local] * num_local_crops)
 
 
+def groco(image_size: int, channels: int = 3) -> TwoViews:
+    """GroCo on ImageNet: crop .14-1 bicubic, else as `byol`.
+
+    Source: arXiv 2301.02009; github.com/ninatu/learning_by_sorting, `transforms.py`. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    common = {
+        "scale": (0.14, 1.0),
+        **_jitter(0.4, 0.4, 0.2, 0.1),
+        "grayscale_probability": 0.2,
+        "interpolation": "bicubic",
+    }
+    return TwoViews(
+        View(image_size, blur_probability=1.0, **common),
+        View(image_size, blur_probability=0.1, solarize_probability=0.2, **common),
+    )
+
+
 def mae(image_size: int, channels: int = 3, *, num_patches: int) -> MaskedView:
     """MAE: crop .2-1 bicubic and flip, and a random permutation of the patches.
 
@@ -316,7 +337,8 @@ RECIPES: dict[str, Callable] = {
     function.__name__: function
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
-        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, crop_flip, digits,
+        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, groco,
+        crop_flip, digits,
     )
 }  # fmt: skip
 

@@ -199,6 +199,34 @@ def cacr_reference(z1, z2, positive_temperature=1.0, negative_temperature=0.9):
     return np.mean(attraction) + np.mean(repulsion)
 
 
+def sort_reference(values, steepness):
+    """The permutation of an odd-even network, entry (i, j) the part of value i at place j."""
+    n = len(values)
+    values, permutation = np.array(values, "float64"), np.eye(n)
+    for layer in range(n):
+        for a in range(layer % 2, n - 1, 2):
+            alpha = np.arctan(steepness * (values[a + 1] - values[a])) / np.pi + 0.5
+            exchange = np.array([[alpha, 1 - alpha], [1 - alpha, alpha]])
+            values[a : a + 2] = values[a : a + 2] @ exchange
+            permutation[:, a : a + 2] = permutation[:, a : a + 2] @ exchange
+    return permutation
+
+
+def groco_reference(*views, num_negatives=3, steepness=1.0, detached=None):
+    fixed = [[unit(r) for r in z] for z in (views if detached is None else detached)]
+    each = []
+    for v, i in np.ndindex(len(views), len(views[0])):
+        anchor = unit(views[v][i])
+        negatives = sorted(anchor @ fixed[v][j] for j in range(len(views[0])) if j != i)
+        negatives = ([-1.0] * num_negatives + negatives)[-num_negatives:]
+        positives = sorted(anchor @ fixed[u][i] for u in range(len(views)) if u != v)
+        permutation = sort_reference(negatives + positives, steepness)
+        for entry, row in enumerate(permutation):
+            own = row[:num_negatives] if entry < num_negatives else row[num_negatives:]
+            each.append(-np.log(own.sum()))
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -286,7 +314,10 @@ def patches(rng, batch):
 
 @dataclass
 class Case:
-    """One loss: its inputs, its reference, and which of the inputs receive a gradient."""
+    """One loss: its inputs, its reference, and which of the inputs receive a gradient.
+
+    A reference with `detaches` takes the inputs once more, as `detached`, where the loss detaches them.
+    """
 
     loss: Callable
     reference: Callable
@@ -294,6 +325,7 @@ class Case:
     live: tuple[int, ...]
     has_reduction: bool = True
     batch_axis: int = 0
+    detaches: bool = False
 
 
 CASES = {
@@ -329,6 +361,10 @@ CASES = {
     ),
     # Its weights are detached: its gradient is tested in test_sogclr_losses.py.
     "sogclr": Case(sogclr_of_the_batch, sogclr_reference, embeddings, ()),
+    # In a batch of three there are fewer negatives than asked for.
+    "groco": Case(
+        functools.partial(losses.groco, num_negatives=3), groco_reference, embeddings, (0, 1), detaches=True
+    ),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False

@@ -25,6 +25,7 @@ OURS = {
     "info_nce": lambda q, k, queue: losses.info_nce(q, k, queue, 0.2),
     "barlow_twins": losses.barlow_twins,
     "negative_cosine": losses.negative_cosine,
+    "vicreg": losses.vicreg,
 }
 
 

@@ -10,6 +10,7 @@ CASES = {
     "info_nce": 1,
     "barlow_twins": 2,
     "negative_cosine": 1,
+    "vicreg": 2,
 }
 SIZES = ((8, 16), (64, 128), (256, 32))
 SEEDS = range(3)

@@ -6,7 +6,7 @@ section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twin
 2111.06377 appendix A.1; SupCon HobbitLong/SupContrast; MoCo v2 2003.04297 and facebookresearch/moco; MoCo v3
 2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3; SogCLR 2202.12387 and
 Optimization-AI/SogCLR, whose 0.075 times the root of the batch is 1.2 at 256; GroCo
-ninatu/learning_by_sorting, `configs/2views_100ep.yaml`. DCL and SimCLR v2
+ninatu/learning_by_sorting, `configs/2views_100ep.yaml`; VICReg 2105.04906 section 4.2. DCL and SimCLR v2
 take SimCLR's, MoCHi takes MoCo v2's, NNBYOL and NNSiam take BYOL's and SimSiam's; so does CACR take MoCo
 v2's, of whose own only the batch is known, and iSogCLR SogCLR's.
 
@@ -25,6 +25,7 @@ BYOL = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warm
 SIMSIAM = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
 MOCO = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
+VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,11 @@ METHODS = {
     "supcon": MethodRecipe(
         method=methods.SupCon,
         paper={"optimizer": "sgd", "learning_rate": 0.125, "weight_decay": 1e-4, "warmup_epochs": 10},
+    ),
+    "vicreg": MethodRecipe(
+        method=methods.VICReg,
+        paper=VICREG,
+        short_arguments={"hidden_dim": 1024, "projection_dim": 1024},
     ),
 }
 # Distillation has a launcher of its own, recipes.distill.

@@ -15,6 +15,7 @@ from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
+from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
 
 __all__ = [
     "barlow_twins",
@@ -34,8 +35,11 @@ __all__ = [
     "masked_mse",
     "negative_cosine",
     "nt_xent",
+    "off_diagonal_covariance",
     "sogclr",
     "ssld",
     "sup_con",
     "temperature_gradients",
+    "variance_hinge",
+    "vicreg",
 ]

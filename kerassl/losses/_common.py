@@ -52,6 +52,12 @@ def check_positive(name: str, value: float | KerasTensor) -> None:
         raise ValueError(f"{name}={value} must be a positive finite number, for instance 0.1.")
 
 
+def check_not_negative(name: str, value: float | KerasTensor) -> None:
+    """Raises a ValueError unless a Python number is at least 0 and finite; tensors are not looked into."""
+    if isinstance(value, numbers.Number) and not 0 <= value < float("inf"):
+        raise ValueError(f"{name}={value} must be a finite number, at least 0.")
+
+
 def check_rank(name: str, x: KerasTensor, axes: tuple[str, ...]) -> None:
     """Raises a ValueError unless `x` has the named axes."""
     if len(x.shape) != len(axes):

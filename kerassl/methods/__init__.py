@@ -19,6 +19,7 @@ from kerassl.methods.simclr_v2 import SimCLRv2
 from kerassl.methods.simsiam import SimSiam
 from kerassl.methods.sogclr import SogCLR
 from kerassl.methods.supcon import SupCon
+from kerassl.methods.vicreg import VICReg
 
 __all__ = [
     "BYOL",
@@ -40,5 +41,6 @@ __all__ = [
     "SimSiam",
     "SogCLR",
     "SupCon",
+    "VICReg",
     "iSogCLR",
 ]

@@ -251,6 +251,30 @@ def barlow_twins_reference(z1, z2, redundancy_weight=0.005):
     return total
 
 
+def variance_hinge_reference(z):
+    return np.mean([max(0.0, 1 - np.sqrt(z[:, d].var(ddof=1) + 1e-4)) for d in range(z.shape[1])])
+
+
+def off_diagonal_covariance_reference(z):
+    n, d = z.shape
+    total = 0.0
+    for i in range(d):
+        for j in range(d):
+            if i != j:
+                total += (np.sum((z[:, i] - z[:, i].mean()) * (z[:, j] - z[:, j].mean())) / (n - 1)) ** 2
+    return total / d
+
+
+def vicreg_reference(z1, z2, invariance=25.0, variance=25.0, covariance=1.0):
+    distance = np.mean([(a - b) ** 2 for a, b in zip(z1.ravel(), z2.ravel(), strict=True)])
+    hinge = np.mean([variance_hinge_reference(z) for z in (z1, z2)])
+    return (
+        invariance * distance
+        + variance * hinge
+        + covariance * sum(off_diagonal_covariance_reference(z) for z in (z1, z2))
+    )
+
+
 def negative_cosine_reference(p, z):
     return -np.mean([unit(a) @ unit(b) for a, b in zip(p, z, strict=True)])
 
@@ -368,6 +392,14 @@ CASES = {
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False
+    ),
+    "vicreg": Case(
+        losses.vicreg,
+        vicreg_reference,
+        # Of deviations on both sides of the hinge.
+        lambda rng, batch: [z * [0.3, 0.6, 1.2, 2.0] for z in embeddings(rng, batch)],
+        (0, 1),
+        has_reduction=False,
     ),
     "negative_cosine": Case(losses.negative_cosine, negative_cosine_reference, embeddings, (0,)),
     "byol": Case(losses.byol, byol_reference, embeddings, (0,)),

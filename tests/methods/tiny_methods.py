@@ -28,6 +28,7 @@ METHODS = (
     "SogCLR",
     "iSogCLR",
     "GroCo",
+    "VICReg",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {"MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0}}
@@ -70,6 +71,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
     small = {
         "SimCLR": {"projection_dim": 8},
         "BarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
+        "VICReg": {"projection_dim": 12, "hidden_dim": 12},
         "BYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "SupCon": {"projection_dim": 8},
         "DCL": {"projection_dim": 8},

@@ -1,0 +1,106 @@
+"""VICReg: views agree, every dimension of the embedding varies, no two dimensions vary together.
+
+"VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning", arXiv 2105.04906,
+equations 1 to 6. Official code: facebookresearch/vicreg, `main_vicreg.py`.
+
+- Each view goes through batch norm by itself.
+- Variances and covariances are those of the global batch, with gradients of all replicas.
+- The variance terms of the two views are averaged and their covariance terms summed, as in the official
+  code; equation 6 sums both.
+- Large images take BYOL's views, as in the official code; the paper's text has both views drawn alike.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl import losses
+from kerassl.heads import mlp
+from kerassl.model import SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class VICReg(SSLModel):
+    """VICReg (arXiv 2105.04906).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        views: `"default"` (`vicreg_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
+            `None` for data that holds two views.
+        num_classes: number of classes for the online probe; `None` for none.
+        invariance: weight of the squared distance between views, lambda in the paper; >= 0.
+        variance: weight of the hinge on each dimension's standard deviation, mu in the paper; >= 0.
+        covariance: weight of the squared covariances between dimensions, nu in the paper; >= 0.
+        projection_dim: width of the embedding; the method gains from wide ones.
+        hidden_dim: width of the head's two hidden layers.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a negative weight.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.VICReg(encoder, projection_dim=64, hidden_dim=64)
+        >>> model.projector.output_shape
+        (None, 64)
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+        projection_dim: int = 8192,
+        hidden_dim: int = 8192,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
+        for argument, value in weights.items():
+            if value < 0:
+                raise ValueError(f"{argument} must be >= 0, got {value}; the paper uses 25, 25 and 1.")
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=("vicreg_cifar", "byol"),
+            terms=tuple(weights),
+            num_classes=num_classes,
+            seed=seed,
+            name=name,
+        )
+        self.term_weights = weights
+        self.projection_dim = projection_dim
+        self.hidden_dim = hidden_dim
+        self.projector = mlp(
+            self.feature_dim, (hidden_dim, hidden_dim), projection_dim, hidden_bias=True, name="projector"
+        )
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """Distance between the views, and variance and covariance of each over the global batch."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z1, z2 = (ops.cast(self.projector(f, training=training), "float32") for f in features)
+        all1, all2 = self.gather(z1), self.gather(z2)
+        variance = (losses.variance_hinge(all1) + losses.variance_hinge(all2)) / 2
+        covariance = losses.off_diagonal_covariance(all1) + losses.off_diagonal_covariance(all2)
+        terms = {
+            "invariance": self.term_weights["invariance"] * ops.mean(ops.square(z1 - z2)),
+            "variance": self.term_weights["variance"] * variance,
+            "covariance": self.term_weights["covariance"] * covariance,
+        }
+        return terms, {"features": features[0]}
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            **self.term_weights,
+            "projection_dim": self.projection_dim,
+            "hidden_dim": self.hidden_dim,
+        }

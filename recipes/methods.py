@@ -26,6 +26,7 @@ SIMSIAM = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "war
 MOCO = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
 VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
+DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,15 @@ METHODS = {
         short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
         short_arguments={"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
         backbone="vit_tiny",
+    ),
+    "direct_copy": MethodRecipe(
+        method=methods.DirectCopy, paper=DIRECT_PRED, short_arguments={"momentum": 0.97}
+    ),
+    "direct_pred": MethodRecipe(
+        method=methods.DirectPred, paper=DIRECT_PRED, short_arguments={"momentum": 0.97}
+    ),
+    "direct_set": MethodRecipe(
+        method=methods.DirectSet, paper=DIRECT_PRED, short_arguments={"momentum": 0.97}
     ),
     "groco": MethodRecipe(
         method=methods.GroCo,

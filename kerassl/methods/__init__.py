@@ -5,6 +5,7 @@ from kerassl.methods.byol import BYOL
 from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.dino import DINO
+from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
 from kerassl.methods.groco import GroCo
 from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.mae import MAE
@@ -31,6 +32,9 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "BarlowTwins",
+    "DirectCopy",
+    "DirectPred",
+    "DirectSet",
     "GroCo",
     "MoCHi",
     "MoCoV2",

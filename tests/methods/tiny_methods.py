@@ -29,6 +29,8 @@ METHODS = (
     "iSogCLR",
     "GroCo",
     "VICReg",
+    "DirectPred",
+    "DirectCopy",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {"MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0}}
@@ -97,6 +99,9 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "temperature_learning_rate": 0.03,
         },
         "GroCo": {"projection_dim": 8, "num_negatives": 3},
+        "DirectPred": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
+        "DirectSet": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
+        "DirectCopy": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "NNCLR": {"projection_dim": 8, "hidden_dim": 16, "prediction_hidden_dim": 16, "queue_size": 20},
         "NNBYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9, "queue_size": 20},

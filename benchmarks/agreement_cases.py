@@ -11,6 +11,7 @@ CASES = {
     "barlow_twins": 2,
     "negative_cosine": 1,
     "vicreg": 2,
+    "tico": 1,
 }
 SIZES = ((8, 16), (64, 128), (256, 32))
 SEEDS = range(3)

@@ -157,6 +157,11 @@ METHODS = {
         method=methods.SupCon,
         paper={"optimizer": "sgd", "learning_rate": 0.125, "weight_decay": 1e-4, "warmup_epochs": 10},
     ),
+    "tico": MethodRecipe(
+        method=methods.TiCo,
+        paper=BYOL,
+        short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
+    ),
     "vicreg": MethodRecipe(
         method=methods.VICReg,
         paper=VICREG,

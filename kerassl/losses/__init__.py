@@ -15,6 +15,7 @@ from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
+from kerassl.losses.tico import tico, tico_covariance
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "ssld",
     "sup_con",
     "temperature_gradients",
+    "tico",
+    "tico_covariance",
     "variance_hinge",
     "vicreg",
 ]

@@ -20,6 +20,7 @@ from kerassl.methods.simclr_v2 import SimCLRv2
 from kerassl.methods.simsiam import SimSiam
 from kerassl.methods.sogclr import SogCLR
 from kerassl.methods.supcon import SupCon
+from kerassl.methods.tico import TiCo
 from kerassl.methods.vicreg import VICReg
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "SimSiam",
     "SogCLR",
     "SupCon",
+    "TiCo",
     "VICReg",
     "iSogCLR",
 ]

@@ -283,6 +283,15 @@ def byol_reference(p, z):
     return np.mean([np.sum((unit(a) - unit(b)) ** 2) for a, b in zip(p, z, strict=True)])
 
 
+def tico_reference(z1, z2, covariance, covariance_weight=8.0):
+    each = []
+    for a, b in zip(z1, z2, strict=True):
+        a, b = unit(a), unit(b)
+        contrast = sum(a[i] * covariance[i, j] * a[j] for i, j in np.ndindex(covariance.shape))
+        each.append(1 - a @ b + covariance_weight * contrast)
+    return np.mean(each)
+
+
 def dino_reference(student, teacher, student_temperature=0.1):
     terms = []
     for u in range(len(teacher)):
@@ -318,6 +327,7 @@ def embeddings(rng, batch, dim=4):
     return rng.normal(size=(batch, dim)), rng.normal(size=(batch, dim))
 
 
+COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float32")
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
 
 
@@ -403,6 +413,12 @@ CASES = {
     ),
     "negative_cosine": Case(losses.negative_cosine, negative_cosine_reference, embeddings, (0,)),
     "byol": Case(losses.byol, byol_reference, embeddings, (0,)),
+    "tico": Case(
+        functools.partial(losses.tico, covariance=COVARIANCE),
+        functools.partial(tico_reference, covariance=COVARIANCE),
+        embeddings,
+        (0,),
+    ),
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),

@@ -31,6 +31,8 @@ OURS = {
     "dclw": lambda z1, z2: losses.dclw(z1, z2, 0.2, sigma=0.5),
     "info_nce": lambda q, k, queue: losses.info_nce(q, k, queue, 0.2),
     "barlow_twins": losses.barlow_twins,
+    "frossl": lambda z1, z2: losses.frossl((z1, z2)),
+    "mmcr": lambda z1, z2: losses.mmcr((z1, z2), 5e-3),
     "negative_cosine": losses.negative_cosine,
     "vicreg": losses.vicreg,
     "tico": tico_of_first_batch,

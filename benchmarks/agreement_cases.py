@@ -9,6 +9,8 @@ CASES = {
     "dclw": 2,
     "info_nce": 1,
     "barlow_twins": 2,
+    "frossl": 2,
+    "mmcr": 2,
     "negative_cosine": 1,
     "vicreg": 2,
     "tico": 1,

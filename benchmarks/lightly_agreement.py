@@ -30,6 +30,12 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, queue: torch.Tensor | N
         return loss.BarlowTwinsLoss(lambda_param=5e-3)(z1, z2)
     if name == "vicreg":
         return loss.VICRegLoss()(z1, z2)
+    if name == "frossl":
+        return loss.FroSSLLoss()([z1, z2])
+    if name == "mmcr":
+        # It leaves the rows as they come; the authors normalise them.
+        z1, z2 = (torch.nn.functional.normalize(z)[:, None] for z in (z1, z2))
+        return loss.MMCRLoss(lmda=5e-3)(z1, z2)
     if name == "tico":
         return loss.TiCoLoss(rho=8.0)(z1, z2)
     return loss.NegativeCosineSimilarity()(z1, z2)

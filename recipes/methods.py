@@ -80,6 +80,12 @@ METHODS = {
     "direct_set": MethodRecipe(
         method=methods.DirectSet, paper=DIRECT_PRED, short_arguments={"momentum": 0.97}
     ),
+    "frossl": MethodRecipe(
+        method=methods.FroSSL,
+        paper={"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-4, "warmup_epochs": 10},
+        # As wide as the paper's: the pull of the views grows with the width over the batch.
+        short_arguments={"hidden_dim": 512, "projection_dim": 1024},
+    ),
     "groco": MethodRecipe(
         method=methods.GroCo,
         paper={"optimizer": "sgd", "learning_rate": 0.75, "weight_decay": 1e-6, "warmup_epochs": 1},
@@ -102,6 +108,11 @@ METHODS = {
         short={"learning_rate": 1.5e-3, "weight_decay": 0.05},
         short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3},
         backbone="vit_tiny",
+    ),
+    "mmcr": MethodRecipe(
+        method=methods.MMCR,
+        paper={"optimizer": "lars", "learning_rate": 0.6, "weight_decay": 1e-6, "warmup_epochs": 10},
+        short_arguments={"hidden_dim": 512, "projection_dim": 128},
     ),
     "mochi": MethodRecipe(
         method=methods.MoCHi,

@@ -5,11 +5,13 @@ from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
 from kerassl.losses.dcl import dcl, dclw
 from kerassl.losses.dino import dino, dino_teacher_probs
+from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.info_nce import info_nce
 from kerassl.losses.masked_mse import masked_mse
+from kerassl.losses.mmcr import mmcr
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
@@ -28,12 +30,14 @@ __all__ = [
     "dclw",
     "dino",
     "dino_teacher_probs",
+    "frossl",
     "groco",
     "hard_contrastive",
     "hard_negative_mixtures",
     "info_nce",
     "log_mean_similarities",
     "masked_mse",
+    "mmcr",
     "negative_cosine",
     "nt_xent",
     "off_diagonal_covariance",

@@ -84,3 +84,25 @@ def embeddings(name_a: str, a: KerasTensor, name_b: str, b: KerasTensor):
         check_rank(name, x, ("batch", "dim"))
     check_same_shape(name_a, a, name_b, b)
     return a, b
+
+
+def stack_views(name: str, views: KerasTensor, at_least: int = 1) -> KerasTensor:
+    """Checked embeddings `(num_views, batch, dim)` in float32, from a tensor or a tuple of `(batch, dim)`."""
+    if isinstance(views, (tuple, list)):
+        first = ops.convert_to_tensor(views[0])
+        for i, view in enumerate(views):
+            check_same_shape(f"{name}[0]", first, f"{name}[{i}]", ops.convert_to_tensor(view))
+        views = ops.stack([to_float32(view) for view in views])
+    views = to_float32(views)
+    check_rank(name, views, ("num_views", "batch", "dim"))
+    if views.shape[0] is not None and views.shape[0] < at_least:
+        needed = "at least two views of an image are" if at_least == 2 else "at least one view is"
+        raise ValueError(f"{name} has shape {tuple(views.shape)}; {needed} needed.")
+    return views
+
+
+def unit_views(name: str, views: KerasTensor, at_least: int = 1) -> KerasTensor:
+    """As `stack_views`, with rows of length one."""
+    views = stack_views(name, views, at_least)
+    num_views, batch, dim = ops.shape(views)
+    return ops.reshape(l2_normalize(ops.reshape(views, (-1, dim))), (num_views, batch, dim))

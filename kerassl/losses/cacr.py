@@ -2,7 +2,7 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import check_positive, check_rank, check_same_shape, l2_normalize, to_float32
+from kerassl.losses._common import check_positive, unit_views
 from kerassl.losses._log_sum_exp import EXCLUDED
 
 
@@ -67,7 +67,7 @@ def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0
         2.0
     """
     check_positive("positive_temperature", positive_temperature)
-    views = ops.transpose(_unit_views("views", views), (1, 0, 2))
+    views = ops.transpose(unit_views("views", views, at_least=2), (1, 0, 2))
     distances = _squared_distances(views, views)
     itself = ops.cast(ops.eye(views.shape[1]), "bool")
     weights = ops.softmax(ops.where(itself, EXCLUDED, positive_temperature * distances), axis=-1)
@@ -105,8 +105,8 @@ def contrastive_repulsion(
         -4.0
     """
     check_positive("negative_temperature", negative_temperature)
-    views = _unit_views("views", views)
-    everyone = views if candidates is None else _unit_views("candidates", candidates)
+    views = unit_views("views", views, at_least=2)
+    everyone = views if candidates is None else unit_views("candidates", candidates, at_least=2)
     own = first_row + ops.arange(ops.shape(views)[1], dtype="int32")
     itself = own[:, None] == ops.arange(ops.shape(everyone)[1], dtype="int32")[None, :]
     of_pairs = []
@@ -116,21 +116,6 @@ def contrastive_repulsion(
             weights = ops.softmax(ops.where(itself, EXCLUDED, -negative_temperature * distances), axis=-1)
             of_pairs.append(ops.mean(ops.sum(weights * ops.where(itself, 0.0, distances), axis=-1)))
     return -sum(of_pairs) / len(of_pairs)
-
-
-def _unit_views(name: str, views: KerasTensor) -> KerasTensor:
-    """Checked views in float32, their rows of length one."""
-    if isinstance(views, (tuple, list)):
-        first = ops.convert_to_tensor(views[0])
-        for i, view in enumerate(views):
-            check_same_shape(f"{name}[0]", first, f"{name}[{i}]", ops.convert_to_tensor(view))
-        views = ops.stack([to_float32(view) for view in views])
-    views = to_float32(views)
-    check_rank(name, views, ("num_views", "batch", "dim"))
-    if views.shape[0] is not None and views.shape[0] < 2:
-        raise ValueError(f"{name} has shape {tuple(views.shape)}; at least two views of an image are needed.")
-    num_views, batch, dim = ops.shape(views)
-    return ops.reshape(l2_normalize(ops.reshape(views, (-1, dim))), (num_views, batch, dim))
 
 
 def _squared_distances(a: KerasTensor, b: KerasTensor) -> KerasTensor:

@@ -6,9 +6,11 @@ from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.dino import DINO
 from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
+from kerassl.methods.frossl import FroSSL
 from kerassl.methods.groco import GroCo
 from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.mae import MAE
+from kerassl.methods.mmcr import MMCR
 from kerassl.methods.mochi import MoCHi
 from kerassl.methods.moco_v2 import MoCoV2
 from kerassl.methods.moco_v3 import MoCoV3
@@ -30,12 +32,14 @@ __all__ = [
     "DCLW",
     "DINO",
     "MAE",
+    "MMCR",
     "NNBYOL",
     "NNCLR",
     "BarlowTwins",
     "DirectCopy",
     "DirectPred",
     "DirectSet",
+    "FroSSL",
     "GroCo",
     "MoCHi",
     "MoCoV2",

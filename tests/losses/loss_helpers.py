@@ -292,6 +292,23 @@ def tico_reference(z1, z2, covariance, covariance_weight=8.0):
     return np.mean(each)
 
 
+def mmcr_reference(z1, z2, local_weight=0.0):
+    views = [np.array([unit(row) for row in z]) for z in (z1, z2)]
+    value = -np.linalg.svd((views[0] + views[1]) / 2, compute_uv=False).sum()
+    pairs = [np.stack([a, b]) for a, b in zip(*views, strict=True)]
+    return value + local_weight * np.mean([np.linalg.svd(m, compute_uv=False).sum() for m in pairs])
+
+
+def frossl_reference(z1, z2, invariance_weight=1.0):
+    views = [np.stack([unit(column) for column in z.T], axis=1) for z in (z1, z2)]
+    total = 0.0
+    for z in views:
+        moment = z.T @ z / np.trace(z.T @ z)
+        total += 2 * np.log(np.sqrt(sum(moment[i, j] ** 2 for i, j in np.ndindex(moment.shape))))
+        total += invariance_weight * 2 * z.shape[1] * np.mean((z - (views[0] + views[1]) / 2) ** 2)
+    return total
+
+
 def dino_reference(student, teacher, student_temperature=0.1):
     terms = []
     for u in range(len(teacher)):
@@ -418,6 +435,16 @@ CASES = {
         functools.partial(tico_reference, covariance=COVARIANCE),
         embeddings,
         (0,),
+    ),
+    "mmcr": Case(
+        lambda z1, z2: losses.mmcr((z1, z2), 0.3),
+        functools.partial(mmcr_reference, local_weight=0.3),
+        embeddings,
+        (0, 1),
+        has_reduction=False,
+    ),
+    "frossl": Case(
+        lambda z1, z2: losses.frossl((z1, z2)), frossl_reference, embeddings, (0, 1), has_reduction=False
     ),
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),

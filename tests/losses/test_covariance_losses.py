@@ -5,7 +5,9 @@ import pytest
 from loss_helpers import fast, value_and_grad
 
 from kerassl import losses
+from kerassl.losses.mmcr import nuclear_norm
 
+frossl, mmcr = fast(losses.frossl), fast(losses.mmcr)
 tico, tico_covariance = fast(losses.tico), fast(losses.tico_covariance)
 
 
@@ -44,3 +46,77 @@ def test_bad_covariances_of_tico():
         losses.tico(z, z, np.eye(3))
     with pytest.raises(ValueError, match=r"decay=1.0 must lie in \[0, 1\)"):
         losses.tico_covariance(z, np.eye(4), decay=1.0)
+
+
+def rotation(dim, seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(dim, dim)))[0]
+
+
+def test_mmcr_of_orthonormal_and_of_collapsed_centroids():
+    assert float(mmcr(np.stack([3 * np.eye(4)] * 3))) == pytest.approx(-4, rel=1e-5)
+    assert float(mmcr(np.ones((2, 9, 4)))) == pytest.approx(-3, rel=1e-5)
+    # The bound: two images in each of four orthogonal directions.
+    z = np.concatenate([np.eye(4), np.eye(4)])
+    assert float(mmcr(z[None])) == pytest.approx(-np.sqrt(8 * 4), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 8), (3, 8, 5)])
+def test_mmcr_sees_neither_rotations_nor_the_order_of_views_and_images(shape):
+    z = np.random.default_rng(0).normal(size=shape).astype("float32")
+    value = float(mmcr(z))
+    centroids = (z / np.linalg.norm(z, axis=-1, keepdims=True)).mean(0)
+    assert value == pytest.approx(-np.linalg.svd(centroids, compute_uv=False).sum(), rel=1e-5)
+    assert -np.sqrt(shape[1] * min(shape[1:])) <= value <= 0
+    for other in (z @ rotation(shape[2]), z[::-1], z[:, ::-1]):
+        assert float(mmcr(np.ascontiguousarray(other))) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("spectrum", [(1, 1, 1, 1), (1, 1, 0, 0), (1, 0.1, 1e-2, 1e-3), (0, 0, 0, 0)])
+def test_the_gradient_of_a_nuclear_norm_is_the_orthogonal_factor(spectrum):
+    u, v = rotation(6)[:, :4], rotation(4, 1)
+    matrix = u * np.array(spectrum) @ v
+    value, grads = value_and_grad(nuclear_norm, matrix)
+    assert float(value) == pytest.approx(sum(spectrum), rel=1e-5, abs=1e-7)
+    np.testing.assert_allclose(grads[0], u * (np.array(spectrum) > 0) @ v, atol=5e-3)
+
+
+def test_the_local_term_of_mmcr_is_least_for_equal_views():
+    z = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+    equal = np.stack([z[0], z[0]])
+    # One direction of two unit rows: the root of two an image.
+    gain = float(mmcr(equal, local_weight=1.0)) - float(mmcr(equal))
+    assert gain == pytest.approx(np.sqrt(2), rel=1e-5)
+    assert float(mmcr(z, local_weight=1.0)) - float(mmcr(z)) > gain
+    with pytest.raises(ValueError, match="local_weight=-1 must be >= 0"):
+        losses.mmcr(z, -1)
+
+
+def test_frossl_of_orthonormal_columns_and_of_collapsed_embeddings():
+    columns = rotation(6)[:, :4] * np.array([1, 5, 0.1, 2])
+    assert float(frossl(np.stack([columns] * 3))) == pytest.approx(-3 * np.log(4), rel=1e-5)
+    assert float(frossl(np.ones((2, 6, 4)))) == pytest.approx(0, abs=1e-5)
+    # Fewer images than dimensions bound the rank.
+    assert float(frossl(np.stack([columns.T] * 2))) >= -2 * np.log(4)
+
+
+def test_frossl_of_equal_views_has_no_invariance_and_sees_no_scale_of_a_dimension():
+    z = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    value = float(frossl(np.stack([z, z])))
+    assert float(frossl(np.stack([z, z]), invariance_weight=100.0)) == pytest.approx(value, rel=1e-5)
+    scaled = z * np.array([1, 2, 3, 4, 5])
+    assert float(frossl(np.stack([z, scaled]))) == pytest.approx(value, rel=1e-5)
+
+
+def test_both_products_of_frossl_give_one_value():
+    z = np.random.default_rng(0).normal(size=(2, 8, 5)).astype("float32")
+    # A dimension that is dead does not count, but makes the other product the smaller one.
+    padded = np.concatenate([z, np.zeros((2, 8, 6))], axis=2)
+    entropy = float(frossl(z, invariance_weight=1e-9))
+    assert float(frossl(padded, invariance_weight=1e-9)) == pytest.approx(entropy, rel=1e-5)
+    apart = float(frossl(z)) - entropy
+    assert float(frossl(padded)) - entropy == pytest.approx(apart, rel=1e-4)
+
+
+def test_bad_weight_of_frossl():
+    with pytest.raises(ValueError, match="invariance_weight=0 must be a positive finite number"):
+        losses.frossl(np.ones((2, 3, 4)), 0)

@@ -32,6 +32,8 @@ METHODS = (
     "DirectPred",
     "DirectCopy",
     "TiCo",
+    "MMCR",
+    "FroSSL",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {"MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0}}
@@ -103,6 +105,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "DirectPred": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "DirectSet": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "DirectCopy": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
+        "FroSSL": {"projection_dim": 8, "hidden_dim": 16},
+        "MMCR": {"projection_dim": 8, "hidden_dim": 16},
         "TiCo": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "NNCLR": {"projection_dim": 8, "hidden_dim": 16, "prediction_hidden_dim": 16, "queue_size": 20},

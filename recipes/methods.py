@@ -80,6 +80,12 @@ METHODS = {
     "direct_set": MethodRecipe(
         method=methods.DirectSet, paper=DIRECT_PRED, short_arguments={"momentum": 0.97}
     ),
+    "emp_ssl": MethodRecipe(
+        method=methods.EMPSSL,
+        # Of the official batch of 100, the rate is 0.3.
+        paper={"optimizer": "lars", "learning_rate": 0.77, "weight_decay": 1e-4, "warmup_epochs": 0},
+        short_arguments={"num_patches": 6, "hidden_dim": 512, "projection_dim": 256},
+    ),
     "frossl": MethodRecipe(
         method=methods.FroSSL,
         paper={"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-4, "warmup_epochs": 10},

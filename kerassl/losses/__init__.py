@@ -5,6 +5,7 @@ from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
 from kerassl.losses.dcl import dcl, dclw
 from kerassl.losses.dino import dino, dino_teacher_probs
+from kerassl.losses.emp_ssl import emp_ssl, total_coding_rate
 from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
@@ -30,6 +31,7 @@ __all__ = [
     "dclw",
     "dino",
     "dino_teacher_probs",
+    "emp_ssl",
     "frossl",
     "groco",
     "hard_contrastive",
@@ -47,6 +49,7 @@ __all__ = [
     "temperature_gradients",
     "tico",
     "tico_covariance",
+    "total_coding_rate",
     "variance_hinge",
     "vicreg",
 ]

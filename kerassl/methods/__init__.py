@@ -6,6 +6,7 @@ from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.dino import DINO
 from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
+from kerassl.methods.emp_ssl import EMPSSL
 from kerassl.methods.frossl import FroSSL
 from kerassl.methods.groco import GroCo
 from kerassl.methods.isogclr import iSogCLR
@@ -31,6 +32,7 @@ __all__ = [
     "DCL",
     "DCLW",
     "DINO",
+    "EMPSSL",
     "MAE",
     "MMCR",
     "NNBYOL",

@@ -309,6 +309,29 @@ def sogclr(image_size: int, channels: int = 3) -> TwoViews:
     return TwoViews(view)
 
 
+def emp_ssl(image_size: int, channels: int = 3) -> TwoViews:
+    """EMP-SSL: a square quarter of the image, jitter (.4, .4, .4, .2), gray .2, blur .1, solarise .1.
+
+    Source: arXiv 2304.03977, section 4.1; github.com/tsb0601/EMP-SSL, dataset/aug.py. Evidence: code; its
+    mean and standard deviation of a half are replaced by the data's.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    view = View(
+        image_size,
+        scale=(0.25, 0.25),
+        ratio=(1.0, 1.0),
+        **_jitter(0.4, 0.4, 0.4, 0.2),
+        grayscale_probability=0.2,
+        blur_probability=0.1,
+        solarize_probability=0.1,
+        **(_cifar(channels) if image_size <= 64 else {}),
+    )
+    return TwoViews(view)
+
+
 def digits(image_size: int, channels: int = 1) -> TwoViews:
     """Small images of digits: crop .5-1, light jitter of brightness and contrast, some blur, no flip.
 
@@ -337,7 +360,7 @@ RECIPES: dict[str, Callable] = {
     function.__name__: function
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
-        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, groco,
+        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, groco, emp_ssl,
         crop_flip, digits,
     )
 }  # fmt: skip

@@ -309,6 +309,16 @@ def frossl_reference(z1, z2, invariance_weight=1.0):
     return total
 
 
+def emp_ssl_reference(z1, z2, invariance_weight=200.0, distortion=0.2):
+    patches = [np.array([unit(row) for row in z]) for z in (z1, z2)]
+    (n, d), total = z1.shape, 0.0
+    for z in patches:
+        cosines = [unit(z[i]) @ unit((patches[0][i] + patches[1][i]) / 2) for i in range(n)]
+        volume = np.linalg.det(np.eye(d) + d / (n * distortion) * sum(np.outer(row, row) for row in z))
+        total -= invariance_weight * np.mean(cosines) + 0.5 * np.log(volume)
+    return total / 2
+
+
 def dino_reference(student, teacher, student_temperature=0.1):
     terms = []
     for u in range(len(teacher)):
@@ -445,6 +455,14 @@ CASES = {
     ),
     "frossl": Case(
         lambda z1, z2: losses.frossl((z1, z2)), frossl_reference, embeddings, (0, 1), has_reduction=False
+    ),
+    # With the default of 200 the finite differences of the reference would be as large as the errors.
+    "emp_ssl": Case(
+        lambda z1, z2: losses.emp_ssl((z1, z2), 2.0),
+        functools.partial(emp_ssl_reference, invariance_weight=2.0),
+        embeddings,
+        (0, 1),
+        has_reduction=False,
     ),
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),

@@ -7,6 +7,7 @@ from loss_helpers import fast, value_and_grad
 from kerassl import losses
 from kerassl.losses.mmcr import nuclear_norm
 
+emp_ssl, rate = fast(losses.emp_ssl), fast(losses.total_coding_rate)
 frossl, mmcr = fast(losses.frossl), fast(losses.mmcr)
 tico, tico_covariance = fast(losses.tico), fast(losses.tico_covariance)
 
@@ -120,3 +121,29 @@ def test_both_products_of_frossl_give_one_value():
 def test_bad_weight_of_frossl():
     with pytest.raises(ValueError, match="invariance_weight=0 must be a positive finite number"):
         losses.frossl(np.ones((2, 3, 4)), 0)
+
+
+def test_coding_rate_of_collapsed_and_of_orthonormal_rows():
+    assert float(rate(np.ones((100, 1024)))) == pytest.approx(4.27055, rel=1e-4)
+    assert float(rate(np.ones((64, 4)))) == pytest.approx(0.5 * np.log(1 + 4 / 0.2), rel=1e-5)
+    rows = np.eye(1024)[:100]
+    assert float(rate(rows)) == pytest.approx(50 * np.log(1 + 1024 / 20), rel=1e-5)
+    assert float(rate(np.random.default_rng(0).normal(size=(100, 1024)))) < float(rate(rows))
+
+
+def test_emp_ssl_of_equal_patches_is_the_weight_and_the_rate():
+    z = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    value = float(emp_ssl(np.stack([z] * 3)))
+    assert value == pytest.approx(-200 - float(rate(z)), rel=1e-5)
+    # More diverse embeddings must have the lower loss: the sign that one port has wrong.
+    assert value < float(emp_ssl(np.ones((3, 6, 4))))
+    assert float(emp_ssl(np.stack([z @ rotation(4)] * 3))) == pytest.approx(value, rel=1e-5)
+
+
+def test_bad_numbers_of_emp_ssl():
+    with pytest.raises(ValueError, match="distortion=0 must be a positive finite number"):
+        losses.total_coding_rate(np.eye(4), 0)
+    with pytest.raises(ValueError, match="invariance_weight=-1 must be a positive finite number"):
+        losses.emp_ssl(np.ones((2, 3, 4)), -1)
+    with pytest.raises(ValueError, match=r"z has shape \(1, 4, 4\) but must be \(batch, dim\)"):
+        losses.total_coding_rate(np.eye(4)[None])

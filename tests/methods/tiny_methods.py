@@ -34,6 +34,7 @@ METHODS = (
     "TiCo",
     "MMCR",
     "FroSSL",
+    "EMPSSL",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {"MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0}}
@@ -105,6 +106,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "DirectPred": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "DirectSet": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "DirectCopy": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
+        "EMPSSL": {"num_patches": 3, "projection_dim": 8, "hidden_dim": 16},
         "FroSSL": {"projection_dim": 8, "hidden_dim": 16},
         "MMCR": {"projection_dim": 8, "hidden_dim": 16},
         "TiCo": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},

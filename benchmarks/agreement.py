@@ -35,7 +35,9 @@ OURS = {
     "mmcr": lambda z1, z2: losses.mmcr((z1, z2), 5e-3),
     "negative_cosine": losses.negative_cosine,
     "vicreg": losses.vicreg,
+    "sigreg": lambda z1, z2, directions: losses.sigreg((z1, z2), directions),
     "tico": tico_of_first_batch,
+    "visreg": lambda z1, z2, directions: losses.visreg((z1, z2), directions),
 }
 
 

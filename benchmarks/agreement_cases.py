@@ -13,16 +13,19 @@ CASES = {
     "mmcr": 2,
     "negative_cosine": 1,
     "vicreg": 2,
+    "sigreg": 2,
     "tico": 1,
+    "visreg": 2,
 }
 SIZES = ((8, 16), (64, 128), (256, 32))
 SEEDS = range(3)
 
 
 def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
-    """Two batches of embeddings that resemble each other as views do, and a queue where there is one."""
+    """Two batches of embeddings that resemble each other as views do, and a queue or directions if needed."""
     rng = np.random.default_rng(seed)
     shared = rng.normal(size=(batch, dim))
     views = [3 * (shared + rng.normal(size=(batch, dim))) for _ in range(2)]
-    queue = [rng.normal(size=(4 * batch, dim))] if name == "info_nce" else []
-    return [array.astype("float32") for array in (*views, *queue)]
+    shapes = {"info_nce": (4 * batch, dim), "sigreg": (dim, 64), "visreg": (dim, 64)}
+    more = [rng.normal(size=shapes[name])] if name in shapes else []
+    return [array.astype("float32") for array in (*views, *more)]

@@ -10,17 +10,20 @@ import torch
 
 from benchmarks import import_torchvision  # isort: skip  # noqa: F401
 from lightly import loss
+from lightly.loss import lejepa_loss, visreg_loss
 
 from benchmarks import agreement_cases
 
 
-def value(name: str, z1: torch.Tensor, z2: torch.Tensor, queue: torch.Tensor | None = None) -> torch.Tensor:
-    """The loss of lightly that a case compares with."""
+def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | None = None) -> torch.Tensor:
+    """The loss of lightly that a case compares with; `more` is a queue or directions."""
+    if name in ("sigreg", "visreg"):
+        return sum(along_directions(name, z, more) for z in (z1, z2)) / 2
     if name == "nt_xent":
         return loss.NTXentLoss(temperature=0.2)(z1, z2)
     if name == "info_nce":
-        criterion = loss.NTXentLoss(temperature=0.2, memory_bank_size=tuple(queue.shape))
-        criterion.memory_bank.bank = torch.nn.functional.normalize(queue, dim=-1)
+        criterion = loss.NTXentLoss(temperature=0.2, memory_bank_size=tuple(more.shape))
+        criterion.memory_bank.bank = torch.nn.functional.normalize(more, dim=-1)
         return criterion(z1, z2)
     if name == "dcl":
         return loss.DCLLoss(temperature=0.2)(z1, z2)
@@ -39,6 +42,18 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, queue: torch.Tensor | N
     if name == "tico":
         return loss.TiCoLoss(rho=8.0)(z1, z2)
     return loss.NegativeCosineSimilarity()(z1, z2)
+
+
+def along_directions(name: str, z: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    """A loss of one view that draws its directions by `torch.randn`, given these."""
+    draw, torch.randn = torch.randn, lambda *_, **__: directions.clone()
+    try:
+        if name == "sigreg":
+            return lejepa_loss.SIGReg(num_vectors=directions.shape[1])(z)
+        shape = visreg_loss.visreg_shape_loss(z, directions.shape[1], eps=1e-6)
+        return visreg_loss.visreg_center_loss(z) + visreg_loss.visreg_scale_loss(z) + shape
+    finally:
+        torch.randn = draw
 
 
 def main():

@@ -108,6 +108,17 @@ METHODS = {
             "hidden_dim": 512,
         },
     ),
+    "lejepa": MethodRecipe(
+        method=methods.LeJEPA,
+        paper={"optimizer": "adamw", "learning_rate": 5e-4, "weight_decay": 0.05, "warmup_epochs": 10},
+        short_arguments={
+            "num_views": 4,
+            "num_global_views": 4,
+            "num_directions": 256,
+            "hidden_dim": 512,
+            "projection_dim": 64,
+        },
+    ),
     "mae": MethodRecipe(
         method=methods.MAE,
         paper={"optimizer": "adamw", "learning_rate": 1.5e-4, "weight_decay": 0.05, "warmup_epochs": 40},
@@ -183,6 +194,17 @@ METHODS = {
         method=methods.VICReg,
         paper=VICREG,
         short_arguments={"hidden_dim": 1024, "projection_dim": 1024},
+    ),
+    "visreg": MethodRecipe(
+        method=methods.VISReg,
+        paper={"optimizer": "adamw", "learning_rate": 9e-4, "weight_decay": 0.05, "warmup_epochs": 5},
+        # The weight of the official run on a small data set.
+        short_arguments={
+            "regularization_weight": 0.6,
+            "num_directions": 256,
+            "hidden_dim": 512,
+            "projection_dim": 128,
+        },
     ),
 }
 # Distillation has a launcher of its own, recipes.distill.

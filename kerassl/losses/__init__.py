@@ -15,16 +15,19 @@ from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
 from kerassl.losses.tico import tico, tico_covariance
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
+from kerassl.losses.visreg import visreg
 
 __all__ = [
     "barlow_twins",
     "byol",
     "cacr",
+    "characteristic_function",
     "contrastive_attraction",
     "contrastive_repulsion",
     "dcl",
@@ -32,6 +35,7 @@ __all__ = [
     "dino",
     "dino_teacher_probs",
     "emp_ssl",
+    "epps_pulley",
     "frossl",
     "groco",
     "hard_contrastive",
@@ -43,6 +47,7 @@ __all__ = [
     "negative_cosine",
     "nt_xent",
     "off_diagonal_covariance",
+    "sigreg",
     "sogclr",
     "ssld",
     "sup_con",
@@ -52,4 +57,6 @@ __all__ = [
     "total_coding_rate",
     "variance_hinge",
     "vicreg",
+    "view_invariance",
+    "visreg",
 ]

@@ -10,6 +10,7 @@ from kerassl.methods.emp_ssl import EMPSSL
 from kerassl.methods.frossl import FroSSL
 from kerassl.methods.groco import GroCo
 from kerassl.methods.isogclr import iSogCLR
+from kerassl.methods.lejepa import LeJEPA
 from kerassl.methods.mae import MAE
 from kerassl.methods.mmcr import MMCR
 from kerassl.methods.mochi import MoCHi
@@ -25,6 +26,7 @@ from kerassl.methods.sogclr import SogCLR
 from kerassl.methods.supcon import SupCon
 from kerassl.methods.tico import TiCo
 from kerassl.methods.vicreg import VICReg
+from kerassl.methods.visreg import VISReg
 
 __all__ = [
     "BYOL",
@@ -43,6 +45,7 @@ __all__ = [
     "DirectSet",
     "FroSSL",
     "GroCo",
+    "LeJEPA",
     "MoCHi",
     "MoCoV2",
     "MoCoV3",
@@ -54,5 +57,6 @@ __all__ = [
     "SupCon",
     "TiCo",
     "VICReg",
+    "VISReg",
     "iSogCLR",
 ]

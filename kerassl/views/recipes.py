@@ -332,6 +332,42 @@ def emp_ssl(image_size: int, channels: int = 3) -> TwoViews:
     return TwoViews(view)
 
 
+def lejepa(
+    image_size: int,
+    channels: int = 3,
+    num_global_crops: int = 2,
+    num_local_crops: int = 6,
+    local_size: int | None = None,
+    patch_size: int = 14,
+) -> MultiCrop:
+    """LeJEPA and VISReg: global crops of scale .3-1, local ones of .05-.3, bicubic, jitter (.4, .4, .2, .1).
+
+    Gray .2, blur .5 and solarise .2 on all. Source: arXiv 2511.08544; github.com/rbalestr-lab/lejepa; arXiv
+    2606.02572, which has four global crops; github.com/HaiyuWu/visreg. Evidence: code.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_global_crops: number of global crops.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is 98 / 224 of `image_size`,
+            rounded to a multiple of `patch_size`.
+        patch_size: patch size of the encoder in pixels.
+    """
+    if local_size is None:
+        local_size = max(1, round(image_size * 98 / 224 / patch_size)) * patch_size
+    common = {
+        **_jitter(0.4, 0.4, 0.2, 0.1),
+        "grayscale_probability": 0.2,
+        "blur_probability": 0.5,
+        "solarize_probability": 0.2,
+        "interpolation": "bicubic",
+    }
+    global_crop = View(image_size, scale=(0.3, 1.0), **common)
+    local_crop = View(local_size, scale=(0.05, 0.3), **common)
+    return MultiCrop([global_crop] * num_global_crops, [local_crop] * num_local_crops)
+
+
 def digits(image_size: int, channels: int = 1) -> TwoViews:
     """Small images of digits: crop .5-1, light jitter of brightness and contrast, some blur, no flip.
 
@@ -361,7 +397,7 @@ RECIPES: dict[str, Callable] = {
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
         moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, groco, emp_ssl,
-        crop_flip, digits,
+        lejepa, crop_flip, digits,
     )
 }  # fmt: skip
 

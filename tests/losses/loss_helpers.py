@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import keras
 import numpy as np
@@ -319,6 +320,37 @@ def emp_ssl_reference(z1, z2, invariance_weight=200.0, distortion=0.2):
     return total / 2
 
 
+def sigreg_reference(*views):
+    total, knots = 0.0, np.linspace(0, 3, 17)
+    for z in views:
+        for direction in DIRECTIONS.T.astype("float64"):
+            y = z @ unit(direction)
+            values = []
+            for t in knots:
+                g = np.exp(-(t**2) / 2)
+                values.append(g * ((np.mean(np.cos(t * y)) - g) ** 2 + np.mean(np.sin(t * y)) ** 2))
+            total += len(z) * 2 * sum((a + b) / 2 * 3 / 16 for a, b in zip(values, values[1:], strict=False))
+    return total / len(views) / DIRECTIONS.shape[1]
+
+
+def visreg_reference(*views, directions=None, deviations=None):
+    directions = DIRECTIONS if directions is None else directions
+    total = 0.0
+    for v, z in enumerate(views):
+        center, spread = z.mean(0), np.sqrt(np.mean((z - z.mean(0)) ** 2, axis=0)) + 1e-6
+        total += np.mean(center**2) + np.mean((spread - 1) ** 2)
+        standard = (z - center) / (spread if deviations is None else deviations[v])
+        for direction in directions.T.astype("float64"):
+            for i, y in enumerate(sorted(standard @ unit(direction)), start=1):
+                share = (y - NormalDist().inv_cdf(i / (len(z) + 1))) ** 2
+                total += share / len(z) / directions.shape[1]
+    return total / len(views)
+
+
+def view_invariance_reference(z1, z2):
+    return np.mean([(a - (a + b) / 2) ** 2 + (b - (a + b) / 2) ** 2 for a, b in zip(z1, z2, strict=True)]) / 2
+
+
 def dino_reference(student, teacher, student_temperature=0.1):
     terms = []
     for u in range(len(teacher)):
@@ -354,6 +386,7 @@ def embeddings(rng, batch, dim=4):
     return rng.normal(size=(batch, dim)), rng.normal(size=(batch, dim))
 
 
+DIRECTIONS = np.random.default_rng(7).normal(size=(4, 5)).astype("float32")
 COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float32")
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
 
@@ -460,6 +493,28 @@ CASES = {
     "emp_ssl": Case(
         lambda z1, z2: losses.emp_ssl((z1, z2), 2.0),
         functools.partial(emp_ssl_reference, invariance_weight=2.0),
+        embeddings,
+        (0, 1),
+        has_reduction=False,
+    ),
+    "sigreg": Case(
+        lambda z1, z2: losses.sigreg((z1, z2), DIRECTIONS),
+        sigreg_reference,
+        embeddings,
+        (0, 1),
+        has_reduction=False,
+    ),
+    # A deviation is detached in it: its gradient is tested in test_sketching_losses.py.
+    "visreg": Case(
+        lambda z1, z2: losses.visreg((z1, z2), DIRECTIONS),
+        visreg_reference,
+        embeddings,
+        (),
+        has_reduction=False,
+    ),
+    "view_invariance": Case(
+        lambda z1, z2: losses.view_invariance((z1, z2)),
+        view_invariance_reference,
         embeddings,
         (0, 1),
         has_reduction=False,

@@ -35,9 +35,15 @@ METHODS = (
     "MMCR",
     "FroSSL",
     "EMPSSL",
+    "LeJEPA",
+    "VISReg",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
-WITHOUT_CHANCE = {"MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0}}
+WITHOUT_CHANCE = {
+    "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},
+    "LeJEPA without chance": {},
+    "VISReg without chance": {},
+}
 
 
 def tiny_encoder(width=4):
@@ -59,8 +65,13 @@ def tiny_vit(**kwargs):
 
 def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs):
     """The method `name`, with small heads."""
-    kwargs = {**WITHOUT_CHANCE.get(name, {}), **kwargs}
-    name = name.removesuffix(" without chance")
+    if name in WITHOUT_CHANCE:
+        kwargs = {**WITHOUT_CHANCE[name], **kwargs}
+        model = make(name.removesuffix(" without chance"), views, num_classes, seed, weights_seed, **kwargs)
+        if hasattr(model, "directions"):
+            drawn = np.random.default_rng(0).normal(size=(model.projection_dim, model.num_directions))
+            model.directions = lambda training: keras.ops.convert_to_tensor(drawn, "float32")
+        return model
     keras.utils.set_random_seed(weights_seed)
     common = {"views": views, "num_classes": num_classes, "seed": seed}
     if name == "SSLD":
@@ -108,6 +119,14 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "DirectCopy": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "EMPSSL": {"num_patches": 3, "projection_dim": 8, "hidden_dim": 16},
         "FroSSL": {"projection_dim": 8, "hidden_dim": 16},
+        "LeJEPA": {"num_directions": 12, "projection_dim": 8, "hidden_dim": 16},
+        "VISReg": {
+            "num_views": 2,
+            "num_global_views": 2,
+            "num_directions": 12,
+            "projection_dim": 8,
+            "hidden_dim": 16,
+        },
         "MMCR": {"projection_dim": 8, "hidden_dim": 16},
         "TiCo": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},

@@ -65,7 +65,8 @@ def build(name: str, shape, settings: dict, seed: int, teacher_path: str | None)
     if RECIPES[name].backbone.startswith("vit"):
         encoder = kerassl.backbones.vit(shape, **{**VIT, **settings.get("vit", {})})
     else:
-        encoder = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH)
+        options = RECIPES[name].resnet_args
+        encoder = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH, **options)
     method = RECIPES[name].method
     views = settings.get("views", "default")
     if isinstance(views, dict):

@@ -158,16 +158,18 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
 
     def encode(self, encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
         """Features `(batch, dim)` of normalised images; a feature map is average-pooled."""
+        return average_pool(self.encode_unpooled(encoder, images, training))
+
+    def encode_unpooled(self, encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
+        """What an encoder gives of normalised images: features, or a feature map `(batch, h, w, dim)`."""
         if training and self.chunk_size:
             # On JAX the step holds the batch of all devices, elsewhere that of one.
             here = self.num_devices // engine.num_replicas()
-            features = engine.encode_in_chunks(encoder, images, self.chunk_size * here)
-        elif any(engine.is_synchronized(layer) for layer in encoder._flatten_layers()):
+            return engine.encode_in_chunks(encoder, images, self.chunk_size * here)
+        if any(engine.is_synchronized(layer) for layer in encoder._flatten_layers()):
             # XLA cannot hold what replicas tell each other.
-            features = encoder(images, training=training)
-        else:
-            features = self.compile_part(lambda batch: encoder(batch, training=training))(images)
-        return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
+            return encoder(images, training=training)
+        return self.compile_part(lambda batch: encoder(batch, training=training))(images)
 
     def call(self, images: KerasTensor, training: bool = False) -> KerasTensor:
         """The embedding of raw images: resized and normalised as the views do, then encoded in eval mode."""
@@ -567,6 +569,11 @@ def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None
         new = scope.get_current_value(variable)
         if new is not old:
             variable.assign(ops.where(condition, new, old))
+
+
+def average_pool(features: KerasTensor) -> KerasTensor:
+    """Features `(batch, dim)` of a feature map `(batch, h, w, dim)`; features pass as they are."""
+    return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
 
 
 def feature_dim(encoder: keras.Model) -> int:

@@ -39,6 +39,7 @@ class MethodRecipe:
         short: rate and decay of AdamW in a short run.
         short_arguments: of the class, in a short run.
         backbone: the kind of network that the method was made for.
+        resnet_args: of a ResNet, where the method needs another than the usual one.
     """
 
     method: type
@@ -46,6 +47,7 @@ class MethodRecipe:
     short: dict = field(default_factory=lambda: {"learning_rate": 2e-3, "weight_decay": 1e-4})
     short_arguments: dict = field(default_factory=dict)
     backbone: str = "resnet18"
+    resnet_args: dict = field(default_factory=dict)
 
 
 METHODS = {
@@ -58,6 +60,12 @@ METHODS = {
     "cacr": MethodRecipe(method=methods.CACR, paper=MOCO),
     "dcl": MethodRecipe(method=methods.DCL, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "dclw": MethodRecipe(method=methods.DCLW, paper=SIMCLR, short_arguments={"temperature": 0.2}),
+    "dense_cl": MethodRecipe(
+        method=methods.DenseCL,
+        paper=MOCO,
+        short_arguments={**SHORT_MOCO, "dense_warmup_updates": 40},
+        resnet_args={"pool": None},
+    ),
     "dino": MethodRecipe(
         method=methods.DINO,
         paper={

@@ -61,9 +61,10 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: barlow_twins, byol, cacr, dcl, dclw, dino, direct_copy, direct_pred, direct_set, emp_ssl,
-            frossl, groco, isogclr, lejepa, mae, mmcr, mochi, moco_v2, moco_v3, nnbyol, nnclr, nnsiam, simclr,
-            simclr_v2, simsiam, sogclr, supcon, tico, vicreg or visreg; supcon learns from the labels.
+        method: barlow_twins, byol, cacr, dcl, dclw, dense_cl, dino, direct_copy, direct_pred, direct_set,
+            emp_ssl, frossl, groco, isogclr, lejepa, mae, mmcr, mochi, moco_v2, moco_v3, nnbyol, nnclr,
+            nnsiam, simclr, simclr_v2, simsiam, sogclr, supcon, tico, vicreg or visreg; supcon learns from the
+            labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
         backbone: resnet18, resnet34, resnet50, vit_tiny, vit_small, vit_base; default: vit_tiny for dino,
             mae and moco_v3, resnet18 for the others.
@@ -128,14 +129,16 @@ def run(
     views = build.default_views(method, dataset) if views == "default" else views
     usual = build.default_method_args(method, epochs * steps, epochs * steps < SHORT_RUN, info.num_train)
     method_args = {**usual, **(method_args or {})}
-    if width is None and backbone.startswith("resnet"):
-        width = build.default_width(info.image_shape[0])
+    backbone_args = backbone_args or {}
+    if backbone.startswith("resnet"):
+        width = width or build.default_width(info.image_shape[0])
+        backbone_args = {**METHODS[method].resnet_args, **backbone_args}
     config = {
         "method": method,
         "dataset": dataset,
         "backbone": backbone,
         "width": width,
-        "backbone_args": backbone_args or {},
+        "backbone_args": backbone_args,
         "method_args": method_args,
         "views": views,
         "epochs": epochs,
@@ -154,7 +157,7 @@ def run(
     with devices(strategy, precision, num_devices, model_shards) as device_count:
         kerassl.data.check_divides(batch_size, device_count, chunk_size or 1)
         keras.utils.set_random_seed(seed)
-        encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
+        encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args)
         model = build.make_method(method, encoder, views, dataset, info.num_classes, method_args, seed)
         model.compile(
             make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size

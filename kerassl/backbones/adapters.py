@@ -12,12 +12,12 @@ _DICT_KEYS = ("pooled_output", "sequence_output", "last_hidden_state")
 
 @keras.saving.register_keras_serializable("kerassl")
 class AdaptedEncoder(keras.Model):
-    """A foreign backbone with its output pooled to (batch, dim); made by `adapt`.
+    """A foreign backbone with its output pooled to (batch, dim), or a feature map as it is; made by `adapt`.
 
     Args:
         backbone: any `keras.Model` from images to a feature map, tokens or features.
         input_shape: (height, width, channels) in pixels; that of the backbone by default.
-        pool: "auto", "mean" or "cls", as in `adapt`.
+        pool: "auto", "mean", "cls" or `None`, as in `adapt`.
         num_prefix_tokens: tokens before the patch tokens, as in `adapt`.
         name: name of the model.
 
@@ -34,13 +34,13 @@ class AdaptedEncoder(keras.Model):
         self,
         backbone: keras.Model,
         input_shape: tuple[int | None, int | None, int] | None = None,
-        pool: str = "auto",
+        pool: str | None = "auto",
         num_prefix_tokens: int | None = None,
         name: str | None = None,
     ) -> None:
         _check_backbone(backbone)
-        if pool not in ("auto", "mean", "cls"):
-            raise ValueError(f'pool must be "auto", "mean" or "cls", not {pool!r}.')
+        if pool not in ("auto", "mean", "cls", None):
+            raise ValueError(f'pool must be "auto", "mean", "cls" or None, not {pool!r}.')
         name = name or unique_name(f"{backbone.name}_encoder")
         images = keras.Input(tuple(input_shape or _image_shape(backbone)), name="images")
         output = _apply(backbone, images)
@@ -76,7 +76,7 @@ class AdaptedEncoder(keras.Model):
 def adapt(
     backbone: keras.Model,
     input_shape: tuple[int | None, int | None, int] | None = None,
-    pool: str = "auto",
+    pool: str | None = "auto",
     num_prefix_tokens: int | None = None,
     name: str | None = None,
 ) -> AdaptedEncoder:
@@ -93,7 +93,8 @@ def adapt(
     Args:
         backbone: any `keras.Model` from channels-last images, without a classification top.
         input_shape: (height, width, channels) in pixels; that of the backbone by default.
-        pool: what to do with tokens: "cls", "mean", or "auto", the class token where there is one.
+        pool: what to do with tokens: "cls", "mean", or "auto", the class token where there is one. `None`
+            leaves a feature map as it is, for methods that compare places in an image.
         num_prefix_tokens: how many tokens (class, register) precede the patch tokens; by default counted
             from the backbone's `patch_size`, and zero where it has none.
         name: name of the encoder.
@@ -103,7 +104,8 @@ def adapt(
 
     Raises:
         ValueError: for a classification model, a task model, a backbone that rescales or normalises its
-            input, has several inputs or channels first, or a "cls" pool without class token.
+            input, has several inputs or channels first, a "cls" pool without class token, or no pool
+            without a feature map.
 
     Example:
         >>> import keras
@@ -173,9 +175,17 @@ def _apply(backbone: keras.Model, images: KerasTensor) -> KerasTensor:
 
 
 def _pooled(
-    output: KerasTensor, backbone: keras.Model, images: KerasTensor, pool: str, num_prefix_tokens: int | None
+    output: KerasTensor,
+    backbone: keras.Model,
+    images: KerasTensor,
+    pool: str | None,
+    num_prefix_tokens: int | None,
 ) -> KerasTensor:
     rank = len(output.shape)
+    if pool is None:
+        if rank != 4:
+            raise ValueError(f'{backbone.name} gives {output.shape}, no feature map: take pool="auto".')
+        return output
     if rank == 3:
         prefix = num_prefix_tokens
         if prefix is None:

@@ -11,7 +11,7 @@ _STEM_STRIDES = {"standard": 2, "small": 1}
 
 @keras.saving.register_keras_serializable("kerassl")
 class ResNet(keras.Model):
-    """A residual network from images to globally average-pooled features.
+    """A residual network from images to globally average-pooled features, or to the map before the pooling.
 
     "Deep Residual Learning for Image Recognition", 2015, arXiv 1512.03385; padding, initialisation and
     the place of the stride (in the 3x3 convolution of a bottleneck, "v1.5") as in pytorch/vision
@@ -28,11 +28,13 @@ class ResNet(keras.Model):
         stem_stride: stride of the stem convolution; by default 2 for "standard", 1 for "small".
         zero_init_residual: start the last batch-norm scale of each block at zero, so that every block
             starts as the identity (arXiv 1706.02677, section 5.1).
+        pool: "mean" for features `(batch, dim)`, `None` for the feature map `(batch, h, w, dim)`, which
+            methods that compare places in an image need.
         dtype: precision policy of the layers; the global one by default.
         name: name of the model, the first part of its variables' paths.
 
     Raises:
-        ValueError: for an unknown stem or an input shape that is not (height, width, channels).
+        ValueError: for an unknown stem or pool, or an input shape that is not (height, width, channels).
 
     Example:
         >>> import numpy as np
@@ -53,12 +55,15 @@ class ResNet(keras.Model):
         stem: str = "standard",
         stem_stride: int | None = None,
         zero_init_residual: bool = True,
+        pool: str | None = "mean",
         dtype: str | None = None,
         name: str | None = None,
     ) -> None:
         check_image_shape(input_shape)
         if stem not in _STEM_STRIDES:
             raise ValueError(f'stem must be "standard" or "small", not {stem!r}.')
+        if pool not in ("mean", None):
+            raise ValueError(f'pool must be "mean" or None, not {pool!r}.')
         name = name or unique_name("resnet")
         gamma = "zeros" if zero_init_residual else "ones"
         block = _bottleneck_block if bottleneck else _basic_block
@@ -69,9 +74,9 @@ class ResNet(keras.Model):
                 for index in range(depth):
                     stride = 2 if stage > 0 and index == 0 else 1
                     x = block(x, width * 2**stage, stride, gamma, dtype, f"stage{stage + 1}_block{index + 1}")
-            pool = layers.GlobalAveragePooling2D(data_format="channels_last", dtype=dtype, name="pool")
-            features = pool(x)
-        super().__init__(inputs=images, outputs=features, name=name)
+            if pool == "mean":
+                x = layers.GlobalAveragePooling2D(data_format="channels_last", dtype=dtype, name="pool")(x)
+        super().__init__(inputs=images, outputs=x, name=name)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         if dtype is not None:
             self.dtype_policy = dtype
@@ -83,6 +88,7 @@ class ResNet(keras.Model):
             "stem": stem,
             "stem_stride": stem_stride,
             "zero_init_residual": zero_init_residual,
+            "pool": pool,
             "dtype": dtype,
             "name": name,
         }
@@ -107,6 +113,7 @@ def resnet18(
     width: int = 64,
     stem_stride: int | None = None,
     zero_init_residual: bool = True,
+    pool: str | None = "mean",
     name: str | None = None,
 ) -> ResNet:
     """Returns a ResNet-18, images -> (batch, 8 * width); arguments as in `ResNet`.
@@ -117,6 +124,7 @@ def resnet18(
         width: channels of the first stage.
         stem_stride: stride of the stem convolution; 2 with stem="small" makes a quarter of the work.
         zero_init_residual: start each block as the identity.
+        pool: "mean", or `None` for the feature map.
         name: name of the model.
 
     Returns:
@@ -128,7 +136,9 @@ def resnet18(
         (None, 128)
     """
     name = name or unique_name("resnet18")
-    return ResNet(input_shape, (2, 2, 2, 2), False, width, stem, stem_stride, zero_init_residual, name=name)
+    return ResNet(
+        input_shape, (2, 2, 2, 2), False, width, stem, stem_stride, zero_init_residual, pool, name=name
+    )
 
 
 def resnet34(
@@ -137,6 +147,7 @@ def resnet34(
     width: int = 64,
     stem_stride: int | None = None,
     zero_init_residual: bool = True,
+    pool: str | None = "mean",
     name: str | None = None,
 ) -> ResNet:
     """Returns a ResNet-34, images -> (batch, 8 * width); arguments as in `resnet18`.
@@ -147,6 +158,7 @@ def resnet34(
         width: channels of the first stage.
         stem_stride: stride of the stem convolution.
         zero_init_residual: start each block as the identity.
+        pool: "mean", or `None` for the feature map.
         name: name of the model.
 
     Returns:
@@ -158,7 +170,9 @@ def resnet34(
         (None, 32)
     """
     name = name or unique_name("resnet34")
-    return ResNet(input_shape, (3, 4, 6, 3), False, width, stem, stem_stride, zero_init_residual, name=name)
+    return ResNet(
+        input_shape, (3, 4, 6, 3), False, width, stem, stem_stride, zero_init_residual, pool, name=name
+    )
 
 
 def resnet50(
@@ -167,6 +181,7 @@ def resnet50(
     width: int = 64,
     stem_stride: int | None = None,
     zero_init_residual: bool = True,
+    pool: str | None = "mean",
     name: str | None = None,
 ) -> ResNet:
     """Returns a ResNet-50 (v1.5), images -> (batch, 32 * width); arguments as in `resnet18`.
@@ -177,6 +192,7 @@ def resnet50(
         width: channels of the first stage inside a bottleneck; its output has four times as many.
         stem_stride: stride of the stem convolution.
         zero_init_residual: start each block as the identity.
+        pool: "mean", or `None` for the feature map.
         name: name of the model.
 
     Returns:
@@ -188,7 +204,9 @@ def resnet50(
         (None, 128)
     """
     name = name or unique_name("resnet50")
-    return ResNet(input_shape, (3, 4, 6, 3), True, width, stem, stem_stride, zero_init_residual, name=name)
+    return ResNet(
+        input_shape, (3, 4, 6, 3), True, width, stem, stem_stride, zero_init_residual, pool, name=name
+    )
 
 
 def check_image_shape(input_shape: tuple[int, int, int]) -> None:

@@ -4,6 +4,7 @@ from kerassl.losses.barlow_twins import barlow_twins
 from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
 from kerassl.losses.dcl import dcl, dclw
+from kerassl.losses.dense_info_nce import dense_info_nce, match_cells
 from kerassl.losses.dino import dino, dino_teacher_probs
 from kerassl.losses.emp_ssl import emp_ssl, total_coding_rate
 from kerassl.losses.frossl import frossl
@@ -32,6 +33,7 @@ __all__ = [
     "contrastive_repulsion",
     "dcl",
     "dclw",
+    "dense_info_nce",
     "dino",
     "dino_teacher_probs",
     "emp_ssl",
@@ -43,6 +45,7 @@ __all__ = [
     "info_nce",
     "log_mean_similarities",
     "masked_mse",
+    "match_cells",
     "mmcr",
     "negative_cosine",
     "nt_xent",

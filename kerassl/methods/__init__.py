@@ -4,6 +4,7 @@ from kerassl.methods.barlow_twins import BarlowTwins
 from kerassl.methods.byol import BYOL
 from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
+from kerassl.methods.densecl import DenseCL
 from kerassl.methods.dino import DINO
 from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
 from kerassl.methods.emp_ssl import EMPSSL
@@ -40,6 +41,7 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "BarlowTwins",
+    "DenseCL",
     "DirectCopy",
     "DirectPred",
     "DirectSet",

@@ -53,6 +53,8 @@ class MoCoV2(SSLModel):
         (4096, 128)
     """
 
+    loss_names = ("info_nce",)
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -78,7 +80,7 @@ class MoCoV2(SSLModel):
             encoder,
             views=views,
             default_views=("moco_cifar", "moco_v2"),
-            terms=("info_nce",),
+            terms=self.loss_names,
             num_classes=num_classes,
             seed=seed,
             name=name,
@@ -89,18 +91,22 @@ class MoCoV2(SSLModel):
         self.projection_dim = projection_dim
         self.symmetric = symmetric
         self.hard_fraction = hard_fraction
-        self.projector = mlp(
-            self.feature_dim,
-            (self.feature_dim,),
-            projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="projector",
-        )
+        self.projector = self.make_projector("projector")
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
         self.queue = FeatureQueue(queue_size, projection_dim, seed=seed)
+
+    def make_projector(self, name: str) -> keras.Sequential:
+        """A head of two layers with biases and without batch norm."""
+        return mlp(
+            self.feature_dim,
+            (self.feature_dim,),
+            self.projection_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name=name,
+        )
 
     def loss_terms(
         self, views: tuple | None, labels: KerasTensor | None, training: bool

@@ -102,6 +102,15 @@ def test_feature_map_is_averaged():
     np.testing.assert_allclose(_numpy(adapt(backbone)(_images())), expected, atol=1e-6)
 
 
+def test_feature_map_may_stay_as_it_is():
+    backbone = _mobilenet(include_top=False)
+    encoder = adapt(backbone, pool=None)
+    np.testing.assert_array_equal(_numpy(encoder(_images())), _numpy(backbone(_images())))
+    assert AdaptedEncoder.from_config(encoder.get_config()).output_shape == backbone.output_shape
+    with pytest.raises(ValueError, match='no feature map: take pool="auto"'):
+        adapt(_mobilenet(include_top=False, pooling="avg"), pool=None)
+
+
 @pytest.mark.parametrize(
     "make, prefix", [(_hub_vit, 1), (lambda: _hub_dino(2), 3), (lambda: _hub_dino(3), 3)]
 )

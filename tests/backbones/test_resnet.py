@@ -180,3 +180,16 @@ def test_bad_arguments_are_explained():
         resnet18((32, 32, 3), stem="tiny")
     with pytest.raises(ValueError, match=r"such as \(32, 32, 3\), not \(32, 32\)"):
         resnet18((32, 32))
+
+
+def test_without_pool_it_gives_the_map_whose_mean_are_the_features():
+    pooled, unpooled = _tiny(), _tiny(pool=None)
+    unpooled.set_weights(pooled.get_weights())
+    assert unpooled.output_shape == (None, 8, 8, 16)
+    feature_map = keras.ops.convert_to_numpy(unpooled(_images()))
+    np.testing.assert_allclose(
+        feature_map.mean(axis=(1, 2)), keras.ops.convert_to_numpy(pooled(_images())), atol=1e-5
+    )
+    assert ResNet.from_config(unpooled.get_config()).output_shape == unpooled.output_shape
+    with pytest.raises(ValueError, match="pool must be \"mean\" or None, not 'max'"):
+        _tiny(pool="max")

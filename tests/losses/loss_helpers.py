@@ -187,6 +187,16 @@ def hard_contrastive_reference(q, k, queue=None, temperature=0.1, hard_fraction=
     return np.mean(each)
 
 
+def dense_info_nce_reference(q, k, q_features, k_features, queue=None, temperature=0.2):
+    each = []
+    for b, s in np.ndindex(q.shape[:2]):
+        cosines = [unit(q_features[b, s]) @ unit(row) for row in k_features[b]]
+        matched = k[b, int(np.argmax(cosines))]
+        scores = np.array([unit(q[b, s]) @ unit(row) / temperature for row in (matched, *queue)])
+        each.append(-np.log(softmax(scores)[0]))
+    return np.mean(each)
+
+
 def cacr_reference(z1, z2, positive_temperature=1.0, negative_temperature=0.9):
     views = [[unit(r) for r in z] for z in (z1, z2)]
     attraction, repulsion = [], []
@@ -391,6 +401,10 @@ COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float3
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
 
 
+def grids(rng, batch):
+    return tuple(rng.normal(size=(batch, 3, width)) for width in (4, 4, 5, 5))
+
+
 def labelled_rows(rng, batch):
     return rng.normal(size=(batch, 4)), (np.arange(batch) // 2 % 2).astype("float64")
 
@@ -448,6 +462,12 @@ CASES = {
         functools.partial(losses.hard_contrastive, queue=QUEUE, hard_fraction=0.3),
         functools.partial(hard_contrastive_reference, queue=QUEUE, hard_fraction=0.3),
         embeddings,
+        (0, 1),
+    ),
+    "dense_info_nce": Case(
+        functools.partial(losses.dense_info_nce, queue=QUEUE),
+        functools.partial(dense_info_nce_reference, queue=QUEUE),
+        grids,
         (0, 1),
     ),
     "cacr": Case(

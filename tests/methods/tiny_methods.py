@@ -37,6 +37,7 @@ METHODS = (
     "EMPSSL",
     "LeJEPA",
     "VISReg",
+    "DenseCL",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -46,8 +47,8 @@ WITHOUT_CHANCE = {
 }
 
 
-def tiny_encoder(width=4):
-    """A residual network with batch norm, from 16 px images to 4 * width features."""
+def tiny_encoder(width=4, pool=True):
+    """A network with batch norm, from 16 px images to 4 * width features, or to a 4 x 4 map of them."""
     inputs = keras.Input(SHAPE)
     x = keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(inputs)
     x = kerassl.engine.batch_norm()(x)
@@ -55,7 +56,7 @@ def tiny_encoder(width=4):
     x = keras.layers.Conv2D(4 * width, 3, strides=2, padding="same", use_bias=False)(x)
     x = kerassl.engine.batch_norm()(x)
     x = keras.layers.ReLU()(x)
-    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x) if pool else x)
 
 
 def tiny_vit(**kwargs):
@@ -103,6 +104,12 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "num_query_mixed": 2,
             "mixing_start_epoch": 0,
         },
+        "DenseCL": {
+            "projection_dim": 8,
+            "queue_size": 20,
+            "momentum": 0.9,
+            "dense_warmup_updates": 0,
+        },
         "SimCLRv2": {"projection_dim": 8},
         "CACR": {"projection_dim": 8},
         "SogCLR": {"num_images": 24, "projection_dim": 8, "hidden_dim": 16},
@@ -135,7 +142,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "NNSiam": {"projection_dim": 8, "prediction_hidden_dim": 16, "queue_size": 20},
         "SimSiam": {"projection_dim": 8, "prediction_hidden_dim": 16},
     }[name]
-    encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder()
+    encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder(pool=name != "DenseCL")
     return getattr(kerassl.methods, name)(encoder, **{**common, **small, **kwargs})
 
 

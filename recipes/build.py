@@ -17,7 +17,8 @@ def make_encoder(backbone: str, image_shape: tuple, width: int | None, backbone_
     Args:
         backbone: a name of `recipes.names.BACKBONES`.
         image_shape: (height, width, channels).
-        width: channels of a ResNet's first stage, or width of a ViT's tokens; `None` for the usual one.
+        width: channels of a ResNet's first stage or of a ScatNet's last, or width of a ViT's tokens; `None`
+            for the usual one.
         backbone_args: further arguments of the `kerassl.backbones` function.
 
     Raises:
@@ -35,6 +36,8 @@ def make_encoder(backbone: str, image_shape: tuple, width: int | None, backbone_
             "patch_size": patch_size(height),
             "hidden_dim": width,
         }
+    elif backbone == "scatnet":
+        defaults = {"width": width} if width else {}
     else:
         small = height <= SMALL_IMAGE_SIZE
         defaults = {

@@ -179,6 +179,12 @@ METHODS = {
         paper=SIMSIAM,
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
     ),
+    "scat_simclr": MethodRecipe(
+        method=methods.ScatSimCLR,
+        paper={"optimizer": "adamw", "learning_rate": 3e-4, "weight_decay": 1e-5, "warmup_epochs": 0},
+        short_arguments={"temperature": 0.2},
+        backbone="scatnet",
+    ),
     "simclr": MethodRecipe(method=methods.SimCLR, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "simclr_v2": MethodRecipe(method=methods.SimCLRv2, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "simsiam": MethodRecipe(

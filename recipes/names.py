@@ -9,6 +9,7 @@ BACKBONES = {
     "resnet18": kerassl.backbones.resnet18,
     "resnet34": kerassl.backbones.resnet34,
     "resnet50": kerassl.backbones.resnet50,
+    "scatnet": kerassl.backbones.scatnet,
     "vit_tiny": kerassl.backbones.vit,
     "vit_small": kerassl.backbones.vit,
     "vit_base": kerassl.backbones.vit,

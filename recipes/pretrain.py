@@ -63,13 +63,13 @@ def run(
         workdir: folder of the run; a run that it already holds is continued.
         method: barlow_twins, byol, cacr, dcl, dclw, dense_cl, dino, direct_copy, direct_pred, direct_set,
             emp_ssl, frossl, groco, isogclr, lejepa, mae, mmcr, mochi, moco_v2, moco_v3, nnbyol, nnclr,
-            nnsiam, simclr, simclr_v2, simsiam, sogclr, supcon, tico, vicreg or visreg; supcon learns from the
-            labels.
+            nnsiam, scat_simclr, simclr, simclr_v2, simsiam, sogclr, supcon, tico, vicreg or visreg; supcon
+            learns from the labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
-        backbone: resnet18, resnet34, resnet50, vit_tiny, vit_small, vit_base; default: vit_tiny for dino,
-            mae and moco_v3, resnet18 for the others.
-        width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
-            ViT's tokens.
+        backbone: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small, vit_base; default: vit_tiny for
+            dino, mae and moco_v3, scatnet for scat_simclr, resnet18 for the others.
+        width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels), of a ScatNet's
+            last (128), or width of a ViT's tokens.
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"temperature": 0.2}.
         views: a recipe of kerassl.views; default: digits for the digits, else the method's own.

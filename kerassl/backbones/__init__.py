@@ -1,10 +1,12 @@
-"""Encoders: residual networks, vision transformers with a token interface, adapters for other packages."""
+"""Encoders: residual and scattering networks, ViTs with a token interface, adapters for other packages."""
 
 from kerassl.backbones.adapters import AdaptedEncoder, adapt
 from kerassl.backbones.decoder import TokenDecoder
 from kerassl.backbones.patches import patch_grid, patchify, take_patches, unpatchify
 from kerassl.backbones.positions import resize_positions, sincos_positions
 from kerassl.backbones.resnet import ResNet, resnet18, resnet34, resnet50
+from kerassl.backbones.scatnet import scatnet
+from kerassl.backbones.scattering import Scattering
 from kerassl.backbones.transformer import DropPath, TransformerBlock
 from kerassl.backbones.vit import ViT, vit
 
@@ -12,6 +14,7 @@ __all__ = [
     "AdaptedEncoder",
     "DropPath",
     "ResNet",
+    "Scattering",
     "TokenDecoder",
     "TransformerBlock",
     "ViT",
@@ -22,6 +25,7 @@ __all__ = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "scatnet",
     "sincos_positions",
     "take_patches",
     "unpatchify",

@@ -66,7 +66,7 @@ class ResNet(keras.Model):
             raise ValueError(f'pool must be "mean" or None, not {pool!r}.')
         name = name or unique_name("resnet")
         gamma = "zeros" if zero_init_residual else "ones"
-        block = _bottleneck_block if bottleneck else _basic_block
+        block = _bottleneck_block if bottleneck else basic_block
         with keras.name_scope(name):
             images = keras.Input(tuple(input_shape), name="images")
             x = _stem(images, width, stem, stem_stride or _STEM_STRIDES[stem], dtype)
@@ -264,9 +264,10 @@ def _shortcut(x: KerasTensor, filters: int, stride: int, dtype: str | None, name
     return batch_norm(dtype=dtype, name=f"{name}_shortcut_norm")(x)
 
 
-def _basic_block(
+def basic_block(
     x: KerasTensor, filters: int, stride: int, last_gamma: str, dtype: str | None, name: str
 ) -> KerasTensor:
+    """Two 3x3 convolutions with batch norm, added to their input."""
     y = _conv(x, filters, 3, stride, dtype, f"{name}_conv1")
     y = _relu(batch_norm(dtype=dtype, name=f"{name}_norm1")(y), dtype, f"{name}_relu1")
     y = _conv(y, filters, 3, 1, dtype, f"{name}_conv2")

@@ -20,6 +20,7 @@ from kerassl.methods.moco_v3 import MoCoV3
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
+from kerassl.methods.scatsimclr import ScatSimCLR
 from kerassl.methods.simclr import SimCLR
 from kerassl.methods.simclr_v2 import SimCLRv2
 from kerassl.methods.simsiam import SimSiam
@@ -52,6 +53,7 @@ __all__ = [
     "MoCoV2",
     "MoCoV3",
     "NNSiam",
+    "ScatSimCLR",
     "SimCLR",
     "SimCLRv2",
     "SimSiam",

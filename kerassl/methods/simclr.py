@@ -45,6 +45,8 @@ class SimCLR(SSLModel):
     """
 
     loss_name = "nt_xent"
+    # Of methods that add terms to the contrast.
+    further_losses: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class SimCLR(SSLModel):
             encoder,
             views=views,
             default_views=("simclr_cifar", "simclr_imagenet"),
-            terms=(self.loss_name,),
+            terms=(self.loss_name, *self.further_losses),
             num_classes=num_classes,
             seed=seed,
             name=name,
@@ -77,10 +79,14 @@ class SimCLR(SSLModel):
         self.projection_dim = projection_dim
         self.projection_layers = projection_layers
         self.block_size = block_size
-        self.projector = mlp(
+        self.projector = self.make_projector()
+
+    def make_projector(self) -> keras.Sequential:
+        """The head, as wide as the features, with batch norm after every layer."""
+        return mlp(
             self.feature_dim,
-            (self.feature_dim,) * (projection_layers - 1),
-            projection_dim,
+            (self.feature_dim,) * (self.projection_layers - 1),
+            self.projection_dim,
             output_batch_norm="scale",
             initializer=keras.initializers.RandomNormal(stddev=0.01),
             name="projector",

@@ -18,6 +18,7 @@ from kerassl.views.preprocess import (
     Normalize,
     Preprocess,
 )
+from kerassl.views.pretext import distant_permutations, nine_pieces, quarter_turns
 from kerassl.views.recipes import (
     RECIPES,
     barlow_twins,
@@ -74,6 +75,7 @@ __all__ = [
     "digits",
     "dino",
     "dino_cifar",
+    "distant_permutations",
     "emp_ssl",
     "gallery",
     "groco",
@@ -81,6 +83,8 @@ __all__ = [
     "mae",
     "moco_cifar",
     "moco_v2",
+    "nine_pieces",
+    "quarter_turns",
     "random_patch_permutation",
     "recipe",
     "several_views",

@@ -38,11 +38,13 @@ METHODS = (
     "LeJEPA",
     "VISReg",
     "DenseCL",
+    "ScatSimCLR",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
     "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},
     "LeJEPA without chance": {},
+    "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
 }
 
@@ -110,6 +112,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "momentum": 0.9,
             "dense_warmup_updates": 0,
         },
+        "ScatSimCLR": {"projection_dim": 8},
         "SimCLRv2": {"projection_dim": 8},
         "CACR": {"projection_dim": 8},
         "SogCLR": {"num_images": 24, "projection_dim": 8, "hidden_dim": 16},

@@ -1,14 +1,27 @@
 """How the launchers run each method: the optimizer of its paper, and what suits a short run.
 
-The papers' rates are those for a batch of 256 and grow with the batch. Sources: SimCLR arXiv 2002.05709
-section 2.2 and google-research/simclr; BYOL 2006.07733 section 3.3; Barlow Twins 2103.03230 section 2.2
-(whose rate of 0.0048 for biases is not used); DINO 2104.14294 section 3.2 and facebookresearch/dino; MAE
-2111.06377 appendix A.1; SupCon HobbitLong/SupContrast; MoCo v2 2003.04297 and facebookresearch/moco; MoCo v3
-2104.02057 section 4; NNCLR 2104.14548 section 4; SimSiam 2011.10566 section 3; SogCLR 2202.12387 and
-Optimization-AI/SogCLR, whose 0.075 times the root of the batch is 1.2 at 256; GroCo
-ninatu/learning_by_sorting, `configs/2views_100ep.yaml`; VICReg 2105.04906 section 4.2. DCL and SimCLR v2
-take SimCLR's, MoCHi takes MoCo v2's, NNBYOL and NNSiam take BYOL's and SimSiam's; so does CACR take MoCo
-v2's, of whose own only the batch is known, and iSogCLR SogCLR's.
+The papers' rates are those for a batch of 256 and grow with the batch. Their sources, in parentheses the
+methods that take those of another:
+
+- SimCLR (DCL, SimCLR v2): arXiv 2002.05709 section 2.2, google-research/simclr
+- SupCon: HobbitLong/SupContrast
+- MoCo v2 (MoCHi, DenseCL, and CACR, of whose own only the batch is known): arXiv 2003.04297,
+  facebookresearch/moco
+- MoCo v3: arXiv 2104.02057 section 4
+- NNCLR: arXiv 2104.14548 section 4
+- SogCLR (iSogCLR): arXiv 2202.12387, Optimization-AI/SogCLR, whose 0.075 times the root of the batch is
+  1.2 at 256
+- GroCo: ninatu/learning_by_sorting, `configs/2views_100ep.yaml`
+- ScatSimCLR: vkinakh/scatsimclr, with Adam there
+- BYOL (NNBYOL, TiCo): arXiv 2006.07733 section 3.3
+- DirectPred (DirectSet, DirectCopy): facebookresearch/luckmatters, `ssl/real-dataset`, whose batch is 128
+- SimSiam (NNSiam): arXiv 2011.10566 section 3
+- Barlow Twins: arXiv 2103.03230 section 2.2, whose rate of 0.0048 for biases is not used
+- VICReg: arXiv 2105.04906 section 4.2
+- MMCR: ThomasYerxa/mmcr; FroSSL: OFSkean/FroSSL; EMP-SSL: tsb0601/EMP-SSL
+- LeJEPA: rbalestr-lab/lejepa; VISReg: HaiyuWu/visreg
+- DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
+- MAE: arXiv 2111.06377 appendix A.1
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues

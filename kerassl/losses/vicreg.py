@@ -40,7 +40,7 @@ def vicreg(
     Example:
         >>> import numpy as np
         >>> from kerassl.losses import vicreg
-        >>> float(vicreg(np.ones((8, 16)), np.ones((8, 16))))
+        >>> print(f"{float(vicreg(np.ones((8, 16)), np.ones((8, 16)))):.2f}")
         24.75
     """
     z1, z2 = embeddings("z1", z1, "z2", z2)

@@ -65,7 +65,9 @@ def patch_size(image_size: int) -> int:
 
 def default_views(method: str, dataset: str) -> str:
     """The recipe of `kerassl.views` for a data set: digits must not be mirrored."""
-    return "digits" if dataset == "digits" and method != "mae" else "default"
+    if dataset != "digits" or method == "mae":
+        return "default"
+    return "ressl_digits" if method == "ressl" else "digits"
 
 
 def default_method_args(method: str, num_updates: int, short_run: bool, num_images: int) -> dict:

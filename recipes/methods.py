@@ -15,7 +15,8 @@ methods that take those of another:
 - ScatSimCLR: vkinakh/scatsimclr, with Adam there
 - BYOL (NNBYOL, TiCo): arXiv 2006.07733 section 3.3
 - DirectPred (DirectSet, DirectCopy): facebookresearch/luckmatters, `ssl/real-dataset`, whose batch is 128
-- SimSiam (NNSiam): arXiv 2011.10566 section 3
+- SimSiam (NNSiam, FastSiam): arXiv 2011.10566 section 3
+- ReSSL: arXiv 2107.09282, KyleZheng1997/ReSSL
 - Barlow Twins: arXiv 2103.03230 section 2.2, whose rate of 0.0048 for biases is not used
 - VICReg: arXiv 2105.04906 section 4.2
 - MMCR: ThomasYerxa/mmcr; FroSSL: OFSkean/FroSSL; EMP-SSL: tsb0601/EMP-SSL
@@ -107,6 +108,11 @@ METHODS = {
         paper={"optimizer": "lars", "learning_rate": 0.77, "weight_decay": 1e-4, "warmup_epochs": 0},
         short_arguments={"num_patches": 6, "hidden_dim": 512, "projection_dim": 256},
     ),
+    "fast_siam": MethodRecipe(
+        method=methods.FastSiam,
+        paper=SIMSIAM,
+        short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
+    ),
     "frossl": MethodRecipe(
         method=methods.FroSSL,
         paper={"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-4, "warmup_epochs": 10},
@@ -191,6 +197,11 @@ METHODS = {
         method=methods.NNSiam,
         paper=SIMSIAM,
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
+    ),
+    "ressl": MethodRecipe(
+        method=methods.ReSSL,
+        paper={"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 5},
+        short_arguments={"momentum": 0.99, "queue_size": 4096, "hidden_dim": 512, "projection_dim": 128},
     ),
     "scat_simclr": MethodRecipe(
         method=methods.ScatSimCLR,

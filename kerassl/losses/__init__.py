@@ -16,6 +16,7 @@ from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.ressl import ressl
 from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
@@ -50,6 +51,7 @@ __all__ = [
     "negative_cosine",
     "nt_xent",
     "off_diagonal_covariance",
+    "ressl",
     "sigreg",
     "sogclr",
     "ssld",

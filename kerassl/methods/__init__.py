@@ -8,6 +8,7 @@ from kerassl.methods.densecl import DenseCL
 from kerassl.methods.dino import DINO
 from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
 from kerassl.methods.emp_ssl import EMPSSL
+from kerassl.methods.fast_siam import FastSiam
 from kerassl.methods.frossl import FroSSL
 from kerassl.methods.groco import GroCo
 from kerassl.methods.isogclr import iSogCLR
@@ -20,6 +21,7 @@ from kerassl.methods.moco_v3 import MoCoV3
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
+from kerassl.methods.ressl import ReSSL
 from kerassl.methods.scatsimclr import ScatSimCLR
 from kerassl.methods.simclr import SimCLR
 from kerassl.methods.simclr_v2 import SimCLRv2
@@ -46,6 +48,7 @@ __all__ = [
     "DirectCopy",
     "DirectPred",
     "DirectSet",
+    "FastSiam",
     "FroSSL",
     "GroCo",
     "LeJEPA",
@@ -53,6 +56,7 @@ __all__ = [
     "MoCoV2",
     "MoCoV3",
     "NNSiam",
+    "ReSSL",
     "ScatSimCLR",
     "SimCLR",
     "SimCLRv2",

@@ -368,6 +368,45 @@ def lejepa(
     return MultiCrop([global_crop] * num_global_crops, [local_crop] * num_local_crops)
 
 
+def ressl(image_size: int, channels: int = 3) -> TwoViews:
+    """ReSSL on ImageNet: the view of `moco_v2` for the student, crop .2-1 and flip alone for the teacher.
+
+    Source: arXiv 2107.09282, section 4; github.com/KyleZheng1997/ReSSL. Evidence: code.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    return TwoViews(moco_v2(image_size, channels).view1, View(image_size, scale=(0.2, 1.0)))
+
+
+def ressl_cifar(image_size: int, channels: int = 3) -> TwoViews:
+    """ReSSL on CIFAR: crop .08-1, jitter (.4, .4, .2, .1), gray .2, blur .5; crop and flip for the teacher.
+
+    Source: github.com/vturrisi/solo-learn, ReSSL CIFAR augmentation. Evidence: solo-learn.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    strong = {**_jitter(0.4, 0.4, 0.2, 0.1), "grayscale_probability": 0.2, "blur_probability": 0.5}
+    return TwoViews(View(image_size, **strong, **_cifar(channels)), View(image_size, **_cifar(channels)))
+
+
+def ressl_digits(image_size: int, channels: int = 1) -> TwoViews:
+    """ReSSL on small images of digits: the view of `digits` for the student, its crop for the teacher.
+
+    Source: ours. Evidence: none from a paper.
+
+    Args:
+        image_size: height and width of the views in pixels.
+        channels: channels of the images.
+    """
+    strong = digits(image_size, channels).view1
+    crop = {key: strong.get_config()[key] for key in ("scale", "ratio", "flip", "mean", "std")}
+    return TwoViews(strong, View(image_size, **crop))
+
+
 def digits(image_size: int, channels: int = 1) -> TwoViews:
     """Small images of digits: crop .5-1, light jitter of brightness and contrast, some blur, no flip.
 
@@ -397,7 +436,7 @@ RECIPES: dict[str, Callable] = {
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
         moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, groco, emp_ssl,
-        lejepa, crop_flip, digits,
+        lejepa, ressl, ressl_cifar, ressl_digits, crop_flip, digits,
     )
 }  # fmt: skip
 

@@ -194,6 +194,12 @@ def dense_info_nce_reference(q, k, q_features, k_features, queue=None, temperatu
         matched = k[b, int(np.argmax(cosines))]
         scores = np.array([unit(q[b, s]) @ unit(row) / temperature for row in (matched, *queue)])
         each.append(-np.log(softmax(scores)[0]))
+def ressl_reference(q, k, queue, student_temperature=0.1, teacher_temperature=0.04):
+    each = []
+    for a, b in zip(q, k, strict=True):
+        teacher = softmax(np.array([unit(b) @ unit(row) for row in queue]) / teacher_temperature)
+        student = softmax(np.array([unit(a) @ unit(row) for row in queue]) / student_temperature)
+        each.append(-np.sum(teacher * np.log(student)))
     return np.mean(each)
 
 
@@ -469,6 +475,11 @@ CASES = {
         functools.partial(dense_info_nce_reference, queue=QUEUE),
         grids,
         (0, 1),
+    "ressl": Case(
+        functools.partial(losses.ressl, queue=QUEUE),
+        functools.partial(ressl_reference, queue=QUEUE),
+        embeddings,
+        (0,),
     ),
     "cacr": Case(
         lambda z1, z2: losses.cacr((z1, z2)), cacr_reference, embeddings, (0, 1), has_reduction=False

@@ -39,6 +39,8 @@ METHODS = (
     "VISReg",
     "DenseCL",
     "ScatSimCLR",
+    "FastSiam",
+    "ReSSL",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -113,6 +115,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "dense_warmup_updates": 0,
         },
         "ScatSimCLR": {"projection_dim": 8},
+        "ReSSL": {"projection_dim": 8, "hidden_dim": 16, "queue_size": 20, "momentum": 0.9},
         "SimCLRv2": {"projection_dim": 8},
         "CACR": {"projection_dim": 8},
         "SogCLR": {"num_images": 24, "projection_dim": 8, "hidden_dim": 16},
@@ -143,6 +146,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "NNCLR": {"projection_dim": 8, "hidden_dim": 16, "prediction_hidden_dim": 16, "queue_size": 20},
         "NNBYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9, "queue_size": 20},
         "NNSiam": {"projection_dim": 8, "prediction_hidden_dim": 16, "queue_size": 20},
+        "FastSiam": {"projection_dim": 8, "prediction_hidden_dim": 16},
         "SimSiam": {"projection_dim": 8, "prediction_hidden_dim": 16},
     }[name]
     encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder(pool=name != "DenseCL")
@@ -179,6 +183,8 @@ def ready_views(name, n=8, seed=0):
         return (view(),)
     if name in ("SogCLR", "iSogCLR"):
         return view(), view(), np.arange(n, dtype="int32")
+    if name == "FastSiam":
+        return view(), view(), view()
     return view(), view()
 
 

@@ -41,6 +41,8 @@ MOCO = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
 VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
+AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
+SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,12 @@ class MethodRecipe:
 
 
 METHODS = {
+    "amcl": MethodRecipe(method=methods.AMCL, paper=AMCL, short_arguments=SHORT_AMCL),
+    "amcl_moco": MethodRecipe(
+        method=methods.AMCLMoCo,
+        paper={**AMCL, "learning_rate": 0.04},
+        short_arguments={**SHORT_AMCL, "queue_size": 2048},
+    ),
     "barlow_twins": MethodRecipe(
         method=methods.BarlowTwins, paper=BYOL, short_arguments={"hidden_dim": 512, "projection_dim": 512}
     ),

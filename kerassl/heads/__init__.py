@@ -2,6 +2,8 @@
 
 from kerassl.heads.dino import DINOHead
 from kerassl.heads.mlp import mlp
+from kerassl.heads.multi_head import multi_head_mlp
+from kerassl.heads.pair_temperature import PairTemperature
 from kerassl.heads.probe import OnlineProbe
 
-__all__ = ["DINOHead", "OnlineProbe", "mlp"]
+__all__ = ["DINOHead", "OnlineProbe", "PairTemperature", "mlp", "multi_head_mlp"]

@@ -1,5 +1,6 @@
 """Pure functions of tensors: no state, no layers, no gather across devices. All compute in float32."""
 
+from kerassl.losses.amcl import amcl, amcl_queue
 from kerassl.losses.barlow_twins import barlow_twins
 from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
@@ -26,6 +27,8 @@ from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicre
 from kerassl.losses.visreg import visreg
 
 __all__ = [
+    "amcl",
+    "amcl_queue",
     "barlow_twins",
     "byol",
     "cacr",

@@ -14,11 +14,11 @@ def to_float32(x: KerasTensor) -> KerasTensor:
 
 
 def l2_normalize(x: KerasTensor) -> KerasTensor:
-    """Divides the rows of a float32 `x` by their norm; a row below 1e-12 becomes zero, with zero gradient.
+    """Divides a float32 `x` by its norms along the last axis; one below 1e-12 gives zero, with zero gradient.
 
     Dividing by `max(norm, eps)` instead would hand a zero row a gradient of 1 / eps.
     """
-    return x * _inverse_norm(x)[:, None]
+    return x * _inverse_norm(x)[..., None]
 
 
 def cosine(a: KerasTensor, b: KerasTensor) -> KerasTensor:

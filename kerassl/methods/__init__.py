@@ -1,5 +1,7 @@
 """Methods: one file, one method, one `keras.Model`."""
 
+from kerassl.methods.amcl import AMCL
+from kerassl.methods.amcl_moco import AMCLMoCo
 from kerassl.methods.barlow_twins import BarlowTwins
 from kerassl.methods.byol import BYOL
 from kerassl.methods.cacr import CACR
@@ -33,6 +35,7 @@ from kerassl.methods.vicreg import VICReg
 from kerassl.methods.visreg import VISReg
 
 __all__ = [
+    "AMCL",
     "BYOL",
     "CACR",
     "DCL",
@@ -43,6 +46,7 @@ __all__ = [
     "MMCR",
     "NNBYOL",
     "NNCLR",
+    "AMCLMoCo",
     "BarlowTwins",
     "DenseCL",
     "DirectCopy",

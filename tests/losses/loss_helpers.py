@@ -244,6 +244,67 @@ def groco_reference(*views, num_negatives=3, steepness=1.0, detached=None):
     return np.mean(each)
 
 
+def log_likelihood(a, b, temperature, regularization):
+    penalty = len(a) / 2 * np.log(temperature) + 1 / temperature
+    return unit(a) @ unit(b) / temperature - regularization * penalty
+
+
+def amcl_temperatures(rows, others):
+    """Some smooth function of all pairs, `(heads, n, m)`, in keras.ops or NumPy as its arguments are."""
+    m = np if isinstance(rows, np.ndarray) else ops
+
+    def of_each(x):
+        return m.transpose(m.sum(m.sin(m.reshape(x, (-1, *x.shape[-2:]))), axis=-1))
+
+    of_rows, of_others = of_each(rows), of_each(others)
+    return 0.5 + 0.2 * m.sin(of_rows[:, :, None] + 2 * of_others[:, None, :])
+
+
+def amcl_with_temperatures(z1, z2, **kwargs):
+    rows = ops.concatenate([ops.cast(z, "float32") for z in (z1, z2)])
+    return losses.amcl(z1, z2, amcl_temperatures(rows, rows), **kwargs)
+
+
+def amcl_reference(z1, z2, regularization=0.1):
+    rows = np.concatenate([z1, z2])
+    temperatures = amcl_temperatures(rows, rows)
+    count = len(rows)
+    each = []
+    for i in range(count):
+        heads = []
+        for c in range(rows.shape[1]):
+            scores = [
+                log_likelihood(rows[i, c], rows[k, c], temperatures[c, i, k], regularization)
+                for k in range(count)
+            ]
+            partner = scores[(i + count // 2) % count]
+            heads.append(np.log(sum(np.exp(scores[k] - partner) for k in range(count) if k != i)))
+        each.append(np.sum(heads))
+    return np.mean(each)
+
+
+def amcl_queue_with_temperatures(q, k, **kwargs):
+    of_keys = ops.cast(k, "float32")
+    to_own, to_queue = (amcl_temperatures(ops.cast(q, "float32"), x) for x in (of_keys, HEADS_QUEUE))
+    return losses.amcl_queue(q, k, HEADS_QUEUE, ops.diagonal(to_own, axis1=1, axis2=2), to_queue, **kwargs)
+
+
+def amcl_queue_reference(q, k, regularization=0.1):
+    to_own, to_queue = amcl_temperatures(q, k), amcl_temperatures(q, HEADS_QUEUE.astype("float64"))
+    each = []
+    for i in range(len(q)):
+        total = 0.0
+        for c in range(q.shape[1]):
+            own = log_likelihood(q[i, c], k[i, c], to_own[c, i, i], regularization)
+            rows = [
+                log_likelihood(q[i, c], row[c], temperature, regularization)
+                for row, temperature in zip(HEADS_QUEUE, to_queue[c, i], strict=True)
+            ]
+            total += np.log(1 + sum(np.exp(row - own) for row in rows))
+        each.append(total)
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -405,6 +466,11 @@ def embeddings(rng, batch, dim=4):
 DIRECTIONS = np.random.default_rng(7).normal(size=(4, 5)).astype("float32")
 COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float32")
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
+HEADS_QUEUE = np.random.default_rng(9).normal(size=(7, 2, 3)).astype("float32")
+
+
+def heads(rng, batch):
+    return rng.normal(size=(batch, 2, 3)), rng.normal(size=(batch, 2, 3))
 
 
 def grids(rng, batch):
@@ -490,6 +556,8 @@ CASES = {
     "groco": Case(
         functools.partial(losses.groco, num_negatives=3), groco_reference, embeddings, (0, 1), detaches=True
     ),
+    "amcl": Case(amcl_with_temperatures, amcl_reference, heads, (0, 1)),
+    "amcl_queue": Case(amcl_queue_with_temperatures, amcl_queue_reference, heads, (0, 1)),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False

@@ -41,6 +41,8 @@ METHODS = (
     "ScatSimCLR",
     "FastSiam",
     "ReSSL",
+    "AMCL",
+    "AMCLMoCo",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -90,6 +92,14 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
     if name == "MAE":
         small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
         return kerassl.methods.MAE(tiny_vit(), **{**common, **small, **kwargs})
+    amcl = {
+        "num_heads": 2,
+        "projection_dim": 8,
+        "hidden_dim": 16,
+        "temperature_hidden_dim": 8,
+        "min_temperature": 0.05,
+        "max_temperature": 0.5,
+    }
     small = {
         "SimCLR": {"projection_dim": 8},
         "BarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
@@ -126,6 +136,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "robustness": 0.4,
             "temperature_learning_rate": 0.03,
         },
+        "AMCL": amcl,
+        "AMCLMoCo": {**amcl, "queue_size": 20, "momentum": 0.9},
         "GroCo": {"projection_dim": 8, "num_negatives": 3},
         "DirectPred": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "DirectSet": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},

@@ -101,6 +101,11 @@ METHODS = {
         short_arguments={"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
         backbone="vit_tiny",
     ),
+    "direct_clr": MethodRecipe(
+        method=methods.DirectCLR,
+        paper=SIMCLR,
+        short_arguments={"temperature": 0.2, "subvector_dim": 64},
+    ),
     "direct_copy": MethodRecipe(
         method=methods.DirectCopy, paper=DIRECT_PRED, short_arguments={"momentum": 0.97}
     ),

@@ -61,7 +61,7 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: amcl, amcl_moco, barlow_twins, byol, cacr, dcl, dclw, dense_cl, dino, direct_copy,
+        method: amcl, amcl_moco, barlow_twins, byol, cacr, dcl, dclw, dense_cl, dino, direct_clr, direct_copy,
             direct_pred, direct_set, emp_ssl, fast_siam, frossl, groco, isogclr, lejepa, mae, mmcr, mochi,
             moco_v2, moco_v3, nnbyol, nnclr, nnsiam, ressl, scat_simclr, simclr, simclr_v2, simsiam, sogclr,
             supcon, tico, vicreg or visreg; supcon learns from the labels.

@@ -5,5 +5,7 @@ from kerassl.heads.mlp import mlp
 from kerassl.heads.multi_head import multi_head_mlp
 from kerassl.heads.pair_temperature import PairTemperature
 from kerassl.heads.probe import OnlineProbe
+from kerassl.heads.reweighting import FixedReweighting
 
 __all__ = ["DINOHead", "OnlineProbe", "PairTemperature", "mlp", "multi_head_mlp"]
+__all__ = ["DINOHead", "FixedReweighting", "OnlineProbe", "mlp"]

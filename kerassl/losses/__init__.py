@@ -7,6 +7,7 @@ from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repuls
 from kerassl.losses.dcl import dcl, dclw
 from kerassl.losses.dense_info_nce import dense_info_nce, match_cells
 from kerassl.losses.dino import dino, dino_teacher_probs
+from kerassl.losses.direct_clr import direct_clr
 from kerassl.losses.emp_ssl import emp_ssl, total_coding_rate
 from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
@@ -40,6 +41,7 @@ __all__ = [
     "dense_info_nce",
     "dino",
     "dino_teacher_probs",
+    "direct_clr",
     "emp_ssl",
     "epps_pulley",
     "frossl",

@@ -8,6 +8,7 @@ from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.densecl import DenseCL
 from kerassl.methods.dino import DINO
+from kerassl.methods.direct_clr import DirectCLR
 from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
 from kerassl.methods.emp_ssl import EMPSSL
 from kerassl.methods.fast_siam import FastSiam
@@ -49,6 +50,7 @@ __all__ = [
     "AMCLMoCo",
     "BarlowTwins",
     "DenseCL",
+    "DirectCLR",
     "DirectCopy",
     "DirectPred",
     "DirectSet",

@@ -28,13 +28,16 @@ class SimCLR(SSLModel):
         temperature: divides the cosines; > 0. The paper's 0.1 suits ImageNet, 0.5 CIFAR-10 at batch 512.
         projection_dim: width of the embedding that the loss sees.
         projection_layers: Dense layers of the head: 2 in the paper, 3 in SimCLR v2.
+        projector: a head of your own, a layer from features `(batch, dim)` to embeddings such as
+            `kerassl.heads.FixedReweighting`; `None` for the one that the two arguments before describe.
         block_size: rows that the loss compares with all others at a time, for batches whose similarities do
             not fit into memory; `None` for all. See `kerassl.losses.nt_xent`.
         seed: Python integer that keys all randomness of the run.
         name: name of the model.
 
     Raises:
-        ValueError: for a temperature <= 0, fewer than one projection layer, or a block size below 1.
+        ValueError: for a temperature <= 0, fewer than one projection layer, a head of your own besides a
+            description of another, or a block size below 1.
 
     Example:
         >>> import keras, kerassl
@@ -57,6 +60,7 @@ class SimCLR(SSLModel):
         temperature: float = 0.1,
         projection_dim: int = 128,
         projection_layers: int = 2,
+        projector: keras.layers.Layer | None = None,
         block_size: int | None = None,
         seed: int = 0,
         name: str | None = None,
@@ -65,6 +69,11 @@ class SimCLR(SSLModel):
             raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.1 to 0.5.")
         if projection_layers < 1:
             raise ValueError(f"projection_layers must be at least 1, got {projection_layers}.")
+        if projector is not None and (projection_dim, projection_layers) != (128, 2):
+            raise ValueError(
+                "projector= takes the place of the head that projection_dim= and projection_layers= "
+                "describe; leave these out."
+            )
         check_block_size(block_size)
         super().__init__(
             encoder,
@@ -79,7 +88,10 @@ class SimCLR(SSLModel):
         self.projection_dim = projection_dim
         self.projection_layers = projection_layers
         self.block_size = block_size
-        self.projector = self.make_projector()
+        self.has_own_projector = projector is not None
+        self.projector = projector if self.has_own_projector else self.make_projector()
+        if not self.projector.built:
+            self.projector.build((None, self.feature_dim))
 
     def make_projector(self) -> keras.Sequential:
         """The head, as wide as the features, with batch norm after every layer."""
@@ -111,10 +123,12 @@ class SimCLR(SSLModel):
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
+        own_projector = self.projector if self.has_own_projector else None
         return {
             **super().get_config(),
             "temperature": self.temperature,
             "projection_dim": self.projection_dim,
             "projection_layers": self.projection_layers,
+            "projector": keras.saving.serialize_keras_object(own_projector),
             "block_size": self.block_size,
         }

@@ -194,6 +194,8 @@ def dense_info_nce_reference(q, k, q_features, k_features, queue=None, temperatu
         matched = k[b, int(np.argmax(cosines))]
         scores = np.array([unit(q[b, s]) @ unit(row) / temperature for row in (matched, *queue)])
         each.append(-np.log(softmax(scores)[0]))
+
+
 def ressl_reference(q, k, queue, student_temperature=0.1, teacher_temperature=0.04):
     each = []
     for a, b in zip(q, k, strict=True):
@@ -397,6 +399,11 @@ def emp_ssl_reference(z1, z2, invariance_weight=200.0, distortion=0.2):
     return total / 2
 
 
+def direct_clr_reference(r1, r2, subvector_dim=3):
+    z1, z2 = r1[:, :subvector_dim], r2[:, :subvector_dim]
+    return (info_nce_reference(z1, z2) + info_nce_reference(z2, z1)) / 2
+
+
 def sigreg_reference(*views):
     total, knots = 0.0, np.linspace(0, 3, 17)
     for z in views:
@@ -541,6 +548,7 @@ CASES = {
         functools.partial(dense_info_nce_reference, queue=QUEUE),
         grids,
         (0, 1),
+    ),
     "ressl": Case(
         functools.partial(losses.ressl, queue=QUEUE),
         functools.partial(ressl_reference, queue=QUEUE),
@@ -595,6 +603,9 @@ CASES = {
         embeddings,
         (0, 1),
         has_reduction=False,
+    ),
+    "direct_clr": Case(
+        functools.partial(losses.direct_clr, subvector_dim=3), direct_clr_reference, embeddings, (0, 1)
     ),
     "sigreg": Case(
         lambda z1, z2: losses.sigreg((z1, z2), DIRECTIONS),

@@ -4,6 +4,8 @@ import pytest
 from tiny_methods import images, make, ready_views, tiny_encoder
 
 import kerassl
+from kerassl import losses
+from kerassl.heads import FixedReweighting
 
 
 def numpy(x):
@@ -85,3 +87,34 @@ def test_seed_and_step_determine_the_run():
         model.compile(keras.optimizers.SGD(0.1))
         losses.append(model.fit(images(16), batch_size=8, shuffle=False, verbose=0).history["loss"][0])
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_head_of_ones_own_takes_the_place_of_the_projector(tmp_path):
+    views = ready_views("SimCLR")
+    plain = make("SimCLR", views=None, projection_dim=128, projector=FixedReweighting(kappa=1.0))
+    features = plain.encoder(np.concatenate(views), training=True)
+    z1, z2 = keras.ops.split(features, 2)
+    loss = plain.loss_terms(views, None, training=True)[0]["nt_xent"]
+    assert float(loss) == pytest.approx(float(losses.nt_xent(z1, z2, 0.1)), rel=1e-5)
+
+    model = make("SimCLR", views=None, projection_dim=128, projector=FixedReweighting(kappa=1.5))
+    weighted = np.split(keras.ops.convert_to_numpy(features) / 1.5 ** np.arange(16), 2)
+    loss = model.loss_terms(views, None, training=True)[0]["nt_xent"]
+    assert float(loss) == pytest.approx(float(losses.nt_xent(*weighted, 0.1)), rel=1e-4)
+    assert {v.path for v in model.trainable_variables} == {v.path for v in model.encoder.trainable_variables}
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.projector.kappa == 1.5
+    again = loaded.loss_terms(views, None, training=True)[0]["nt_xent"]
+    assert float(again) == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_an_unbuilt_head_is_built_and_learns():
+    model = make("SimCLR", views=None, projection_dim=128, projector=keras.layers.Dense(6))
+    assert tuple(model.projector.kernel.shape) == (16, 6)
+    assert any(v is model.projector.kernel for v in model.trainable_variables)
+
+
+def test_a_head_of_ones_own_and_the_description_of_another_are_refused():
+    with pytest.raises(ValueError, match="projector= takes the place of the head that projection_dim="):
+        make("SimCLR", projector=FixedReweighting(kappa=1.5))

@@ -43,6 +43,7 @@ METHODS = (
     "ReSSL",
     "AMCL",
     "AMCLMoCo",
+    "DirectCLR",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -152,6 +153,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "projection_dim": 8,
             "hidden_dim": 16,
         },
+        "DirectCLR": {"subvector_dim": 5},
         "MMCR": {"projection_dim": 8, "hidden_dim": 16},
         "TiCo": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},

@@ -194,6 +194,7 @@ def dense_info_nce_reference(q, k, q_features, k_features, queue=None, temperatu
         matched = k[b, int(np.argmax(cosines))]
         scores = np.array([unit(q[b, s]) @ unit(row) / temperature for row in (matched, *queue)])
         each.append(-np.log(softmax(scores)[0]))
+    return np.mean(each)
 
 
 def ressl_reference(q, k, queue, student_temperature=0.1, teacher_temperature=0.04):

@@ -132,6 +132,11 @@ METHODS = {
         # As wide as the paper's: the pull of the views grows with the width over the batch.
         short_arguments={"hidden_dim": 512, "projection_dim": 1024},
     ),
+    "g_simclr": MethodRecipe(
+        method=methods.GSimCLR,
+        paper=SIMCLR,
+        short_arguments={"temperature": 0.2, "autoencoder_epochs": 5},
+    ),
     "groco": MethodRecipe(
         method=methods.GroCo,
         paper={"optimizer": "sgd", "learning_rate": 0.75, "weight_decay": 1e-6, "warmup_epochs": 1},

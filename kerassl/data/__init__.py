@@ -1,6 +1,7 @@
 """A name to a data set; images in memory in a repeatable order; checks of images and labels."""
 
 from kerassl.data.devices import check_divides, cut_for_devices
+from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.in_memory import can_hold, hold, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
@@ -10,6 +11,7 @@ from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 
 __all__ = [
     "DatasetInfo",
+    "GuidedBatches",
     "ImageDataset",
     "OrderedBatches",
     "can_enter",

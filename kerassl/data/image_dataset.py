@@ -99,9 +99,13 @@ class ImageDataset(keras.utils.PyDataset):
             return np.arange(self.num_examples)
         cached = self._cached_order  # read once: loader threads may replace it
         if cached is None or cached[0] != epoch:
-            cached = (epoch, np.random.default_rng([self.seed, epoch]).permutation(self.num_examples))
+            cached = (epoch, self.draw_order(np.random.default_rng([self.seed, epoch])))
             self._cached_order = cached
         return cached[1]
+
+    def draw_order(self, rng: np.random.Generator) -> np.ndarray:
+        """Returns the `(num_examples,)` indices of an epoch whose generator is `rng`."""
+        return rng.permutation(self.num_examples)
 
     def __len__(self) -> int:
         full, rest = divmod(self.num_examples, self.batch_size)

@@ -14,6 +14,7 @@ from kerassl.methods.emp_ssl import EMPSSL
 from kerassl.methods.fast_siam import FastSiam
 from kerassl.methods.frossl import FroSSL
 from kerassl.methods.groco import GroCo
+from kerassl.methods.gsimclr import GSimCLR
 from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.lejepa import LeJEPA
 from kerassl.methods.mae import MAE
@@ -56,6 +57,7 @@ __all__ = [
     "DirectSet",
     "FastSiam",
     "FroSSL",
+    "GSimCLR",
     "GroCo",
     "LeJEPA",
     "MoCHi",

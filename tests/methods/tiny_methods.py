@@ -44,6 +44,7 @@ METHODS = (
     "AMCL",
     "AMCLMoCo",
     "DirectCLR",
+    "GSimCLR",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -127,6 +128,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         },
         "ScatSimCLR": {"projection_dim": 8},
         "ReSSL": {"projection_dim": 8, "hidden_dim": 16, "queue_size": 20, "momentum": 0.9},
+        "GSimCLR": {"projection_dim": 8, "num_clusters": 4, "autoencoder_epochs": 1},
         "SimCLRv2": {"projection_dim": 8},
         "CACR": {"projection_dim": 8},
         "SogCLR": {"num_images": 24, "projection_dim": 8, "hidden_dim": 16},

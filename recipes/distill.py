@@ -63,7 +63,7 @@ def run(
             takes the images as the student's views normalise them.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
-        backbone: the student: resnet18, resnet34, resnet50, vit_tiny, vit_small or vit_base.
+        backbone: the student: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
             ViT's tokens.
         backbone_args: further arguments of the backbone.

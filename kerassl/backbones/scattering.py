@@ -228,8 +228,7 @@ def wavelets(height: int, width: int, scale: int, num_orientations: int, level: 
         height: pixels of the padded images.
         width: pixels of the padded images.
         scale: j, from 0.
-        num_orientations: L; orientation t is at the angle (floor(L / 2) - 1 - t) pi / L, rounded as kymatio
-            does.
+        num_orientations: L; orientation t is at the angle (int(L / 2 - 1) - t) pi / L.
         level: of the pixels, which are 2^level apart.
 
     Returns:
@@ -241,7 +240,7 @@ def wavelets(height: int, width: int, scale: int, num_orientations: int, level: 
     x = (np.arange(width)[:, None] + width * offsets).reshape(1, -1)
     filters = []
     for orientation in range(num_orientations):
-        angle = (int(num_orientations - num_orientations / 2 - 1) - orientation) * np.pi / num_orientations
+        angle = (int(num_orientations / 2 - 1) - orientation) * np.pi / num_orientations
         along = y * np.cos(angle) + x * np.sin(angle)
         across = x * np.cos(angle) - y * np.sin(angle)
         envelope = np.exp(-(along**2 + (slant * across) ** 2) / (2 * sigma**2))

@@ -45,7 +45,7 @@ def reference(image, num_scales, num_orientations):
     phi = np.fft.fft2(gaussian(padded, 0.0, 0.8 * 2 ** (num_scales - 1), 1.0, 0.0))
     psi = {}
     for j, t in np.ndindex(num_scales, num_orientations):
-        angle = (int(num_orientations - num_orientations / 2 - 1) - t) * np.pi / num_orientations
+        angle = (int(num_orientations / 2 - 1) - t) * np.pi / num_orientations
         shape = angle, 0.8 * 2**j, 4 / num_orientations
         wave, envelope = gaussian(padded, *shape, 0.75 * np.pi / 2**j), gaussian(padded, *shape, 0.0)
         psi[j, t] = np.fft.fft2(wave - wave.sum() / envelope.sum() * envelope)
@@ -109,7 +109,7 @@ def test_a_wave_is_answered_by_its_own_orientation():
     wave = np.cos(0.75 * np.pi * rows)[None, :, :, None]
     got, layer = scatter(wave, 2, 4)
     middle = got[0, 8, 8, 1:9]
-    # Angle 0, along the rows, is orientation floor(L / 2) - 1; scale 0 has its frequency.
+    # Angle 0, along the rows, is orientation L / 2 - 1; scale 0 has its frequency.
     assert int(np.argmax(middle)) == 1
 
 

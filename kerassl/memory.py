@@ -1,4 +1,4 @@
-"""Memory of past batches: a queue of embeddings, first in first out."""
+"""Memory of past batches: queues of embeddings, first in first out."""
 
 import keras
 from keras import KerasTensor, ops
@@ -55,22 +55,65 @@ class FeatureQueue(keras.layers.Layer):
 
         Of a batch larger than the queue the last rows are kept, as if they came one by one.
         """
-        batch = ops.shape(embeddings)[0]
-        rows = (self.position + ops.arange(batch, dtype="int32")) % self.size
         new = _unit(ops.stop_gradient(ops.cast(embeddings, "float32")))
-        # The last ones only: what a scatter does with a row named twice is not defined.
-        rows, new = rows[-self.size :], new[-self.size :]
-        self.features.assign(ops.scatter_update(self.features, rows[:, None], new))
-        self.position.assign((self.position + batch) % self.size)
+        self._replace_oldest(self.features, new)
+        self.position.assign((self.position + ops.shape(embeddings)[0]) % self.size)
 
     def nearest(self, embeddings: KerasTensor) -> KerasTensor:
         """The row of largest cosine for each embedding, (batch, dim) of any length; without gradient."""
         similarities = ops.matmul(ops.cast(embeddings, "float32"), ops.transpose(self.features))
         return ops.stop_gradient(ops.take(self.features, ops.argmax(similarities, axis=1), axis=0))
 
+    def _replace_oldest(self, variable: keras.Variable, new: KerasTensor) -> None:
+        rows = (self.position + ops.arange(ops.shape(new)[0], dtype="int32")) % self.size
+        # The last ones only: what a scatter does with a row named twice is not defined.
+        rows, new = rows[-self.size :], new[-self.size :]
+        variable.assign(ops.scatter_update(variable, rows[:, None], new))
+
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {"size": self.size, "dim": self.dim, "seed": self.seed, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class LabelledQueue(FeatureQueue):
+    """A `FeatureQueue` that keeps the label of each embedding; -1 in rows that no embedding has come to yet.
+
+    Args:
+        size: number of rows.
+        dim: width of an embedding.
+        seed: Python integer that draws the first rows.
+        name: name of the layer, the prefix of its variable paths.
+
+    Attributes:
+        features: as in `FeatureQueue`.
+        labels: int32 variable (size,), -1 where unknown.
+        position: as in `FeatureQueue`.
+
+    Raises:
+        ValueError: for a size or width below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.memory import LabelledQueue
+        >>> queue = LabelledQueue(size=3, dim=2)
+        >>> queue.enqueue(np.array([[3.0, 4.0], [1.0, 0.0]]), np.array([7, 5]))
+        >>> print(np.array(queue.labels))
+        [ 7  5 -1]
+    """
+
+    def __init__(self, size: int, dim: int, seed: int = 0, name: str = "queue") -> None:
+        super().__init__(size, dim, seed, name)
+        unknown = keras.initializers.Constant(-1)
+        self.labels = self.add_weight(
+            name="labels", shape=(size,), dtype="int32", initializer=unknown, trainable=False
+        )
+
+    def enqueue(self, embeddings: KerasTensor, labels: KerasTensor) -> None:
+        """Replaces the oldest rows by embeddings (batch, dim) and labels (batch,) of the global batch."""
+        # Before the position moves.
+        self._replace_oldest(self.labels, ops.cast(labels, "int32"))
+        super().enqueue(embeddings)
 
 
 def _unit(rows: KerasTensor) -> KerasTensor:

@@ -116,8 +116,8 @@ def make_method(
     check_name("method", method, METHODS)
     if views != "default":
         check_name("views", views, kerassl.views.RECIPES)
-    if method == "supcon" and num_classes is None:
-        raise ValueError(f"supcon learns from labels, and {dataset} has none; simclr does without.")
+    if method in ("look", "supcon") and num_classes is None:
+        raise ValueError(f"{method} learns from labels, and {dataset} has none; simclr does without.")
     chosen = views
     if method == "mae" and dataset == "digits" and views == "default":
         size, channels = encoder.input_shape[1], encoder.input_shape[3]

@@ -5,7 +5,7 @@ methods that take those of another:
 
 - SimCLR (DCL, SimCLR v2): arXiv 2002.05709 section 2.2, google-research/simclr
 - SupCon: HobbitLong/SupContrast
-- MoCo v2 (MoCHi, DenseCL, and CACR, of whose own only the batch is known): arXiv 2003.04297,
+- MoCo v2 (MoCHi, DenseCL; CACR and LOOK, of whose own little is known): arXiv 2003.04297,
   facebookresearch/moco
 - MoCo v3: arXiv 2104.02057 section 4
 - NNCLR: arXiv 2104.14548 section 4
@@ -163,6 +163,11 @@ METHODS = {
             "hidden_dim": 512,
             "projection_dim": 64,
         },
+    ),
+    "look": MethodRecipe(
+        method=methods.LOOK,
+        paper=MOCO,
+        short_arguments={"num_neighbors": 100, "momentum": 0.99, "queue_size": 4096},
     ),
     "mae": MethodRecipe(
         method=methods.MAE,

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerassl.memory import FeatureQueue
+from kerassl.memory import FeatureQueue, LabelledQueue
 
 
 def rows(n, seed=0):
@@ -56,3 +56,21 @@ def test_nothing_to_hold():
     for size, dim in ((0, 3), (3, 0)):
         with pytest.raises(ValueError, match="A queue needs rows and columns"):
             FeatureQueue(size, dim)
+
+
+@pytest.mark.parametrize("batches", [(2, 2, 2), (7,), (2, 7, 3)])
+def test_labels_keep_to_their_rows(batches):
+    queue, plain = LabelledQueue(5, 3), FeatureQueue(5, 3)
+    came, start = rows(sum(batches)), 0
+    expected = np.full(5, -1)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(queue.labels), expected)
+    for batch in batches:
+        numbers = np.arange(start, start + batch)
+        queue.enqueue(came[numbers], numbers)
+        plain.enqueue(came[numbers])
+        start += batch
+    for number in range(start):
+        expected[number % 5] = number
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(queue.labels), expected)
+    np.testing.assert_array_equal(held(queue), held(plain))
+    assert int(queue.position) == int(plain.position) == start % 5

@@ -14,6 +14,7 @@ from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.info_nce import info_nce
+from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.negative_cosine import negative_cosine
@@ -50,6 +51,7 @@ __all__ = [
     "hard_negative_mixtures",
     "info_nce",
     "log_mean_similarities",
+    "look",
     "masked_mse",
     "match_cells",
     "mmcr",

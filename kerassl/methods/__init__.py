@@ -17,6 +17,7 @@ from kerassl.methods.groco import GroCo
 from kerassl.methods.gsimclr import GSimCLR
 from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.lejepa import LeJEPA
+from kerassl.methods.look import LOOK
 from kerassl.methods.mae import MAE
 from kerassl.methods.mmcr import MMCR
 from kerassl.methods.mochi import MoCHi
@@ -44,6 +45,7 @@ __all__ = [
     "DCLW",
     "DINO",
     "EMPSSL",
+    "LOOK",
     "MAE",
     "MMCR",
     "NNBYOL",

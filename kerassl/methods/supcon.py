@@ -18,7 +18,7 @@ from kerassl.model import SSLModel
 
 @keras.saving.register_keras_serializable("kerassl")
 class SupCon(SSLModel):
-    """SupCon (arXiv 2004.11362): the one method here that learns from labels.
+    """SupCon (arXiv 2004.11362): learns from labels, and draws a class together.
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`.

@@ -308,6 +308,19 @@ def amcl_queue_reference(q, k, regularization=0.1):
     return np.mean(each)
 
 
+def look_reference(q, labels, num_neighbors=3, temperature=0.1):
+    each = []
+    for row, label in zip(q, labels, strict=True):
+        known = [j for j in range(len(QUEUE)) if QUEUE_LABELS[j] >= 0]
+        weights = {j: np.exp(unit(row) @ unit(QUEUE[j]) / temperature) for j in known}
+        near = sorted(known, key=weights.get)[-num_neighbors:]
+        of_class = sorted((j for j in known if QUEUE_LABELS[j] == label), key=weights.get)
+        near = {*near, *of_class[-1:]}
+        right = sum(weights[j] for j in near if QUEUE_LABELS[j] == label)
+        each.append(np.log(sum(weights[j] for j in near) / right) if of_class else 0.0)
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -474,6 +487,7 @@ def embeddings(rng, batch, dim=4):
 DIRECTIONS = np.random.default_rng(7).normal(size=(4, 5)).astype("float32")
 COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float32")
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
+QUEUE_LABELS = np.array([0, 1, 0, -1, 1, 2, 1], "int32")
 HEADS_QUEUE = np.random.default_rng(9).normal(size=(7, 2, 3)).astype("float32")
 
 
@@ -567,6 +581,12 @@ CASES = {
     ),
     "amcl": Case(amcl_with_temperatures, amcl_reference, heads, (0, 1)),
     "amcl_queue": Case(amcl_queue_with_temperatures, amcl_queue_reference, heads, (0, 1)),
+    "look": Case(
+        functools.partial(losses.look, queue=QUEUE, queue_labels=QUEUE_LABELS, num_neighbors=3),
+        look_reference,
+        labelled_rows,
+        (0,),
+    ),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False

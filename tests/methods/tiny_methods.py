@@ -45,6 +45,7 @@ METHODS = (
     "AMCLMoCo",
     "DirectCLR",
     "GSimCLR",
+    "LOOK",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -141,6 +142,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         },
         "AMCL": amcl,
         "AMCLMoCo": {**amcl, "queue_size": 20, "momentum": 0.9},
+        "LOOK": {"projection_dim": 8, "queue_size": 20, "momentum": 0.9, "num_neighbors": 5},
         "GroCo": {"projection_dim": 8, "num_negatives": 3},
         "DirectPred": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "DirectSet": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},

@@ -219,9 +219,10 @@ def test_the_arguments_of_a_short_run_are_the_methods(name):
         assert model.get_config()[argument] == value
 
 
-def test_supcon_needs_labels():
-    with pytest.raises(ValueError, match="supcon learns from labels, and folder:x has none; simclr does"):
-        build.make_method("supcon", None, "default", "folder:x", None, {}, 0)
+@pytest.mark.parametrize("name", ("look", "supcon"))
+def test_supervised_methods_need_labels(name):
+    with pytest.raises(ValueError, match=f"{name} learns from labels, and folder:x has none; simclr does"):
+        build.make_method(name, None, "default", "folder:x", None, {}, 0)
 
 
 def test_patches_leave_a_usual_grid():

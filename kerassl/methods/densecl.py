@@ -106,11 +106,7 @@ class DenseCL(MoCoV2):
             features.append(pooled)
         weight = ops.where(self.updates >= self.dense_warmup_updates, self.dense_weight, 0.0)
         terms = {"info_nce": (1 - weight) * loss, "dense_info_nce": weight * dense_loss}
-        return terms, {
-            "features": features[0],
-            "keys": ops.concatenate(keys),
-            "dense_keys": ops.concatenate(dense_keys),
-        }
+        return terms, {"features": features[0], "keys": keys, "dense_keys": dense_keys}
 
     def cells(self, encoder: keras.Model, view: KerasTensor, training: bool) -> KerasTensor:
         """The encoder's features of each cell of a view, `(batch, cells, dim)`."""
@@ -127,7 +123,8 @@ class DenseCL(MoCoV2):
         """Moves the teacher and puts the keys of the global batch into the queues."""
         super().after_update(aux)
         update_teacher(self.teacher_dense_projector, self.dense_projector, self.momentum)
-        self.dense_queue.enqueue(self.gather(aux["dense_keys"]))
+        for keys in aux["dense_keys"]:
+            self.dense_queue.enqueue(self.gather(keys))
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -123,10 +123,10 @@ class MoCoV2(SSLModel):
 
         rng = self.step_seed("contrast", training)
         (q, features), k = query(views[0]), key(views[1])
-        loss, keys = self.contrast(q, k, rng), k
+        loss, keys = self.contrast(q, k, rng), [k]
         if self.symmetric:
             (q, _), k = query(views[1]), key(views[0])
-            loss, keys = loss + self.contrast(q, k, rng), ops.concatenate([keys, k])
+            loss, keys = loss + self.contrast(q, k, rng), [*keys, k]
         return {"info_nce": loss}, {"features": features, "keys": keys}
 
     def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
@@ -140,7 +140,9 @@ class MoCoV2(SSLModel):
         """Moves the teacher and puts the keys of the global batch into the queue."""
         update_teacher(self.teacher_encoder, self.encoder, self.momentum)
         update_teacher(self.teacher_projector, self.projector, self.momentum)
-        self.queue.enqueue(self.gather(aux["keys"]))
+        # One view after the other, so that the order does not depend on the number of replicas.
+        for keys in aux["keys"]:
+            self.queue.enqueue(self.gather(keys))
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -45,6 +45,7 @@ from kerassl.views.recipes import (
     vicreg_cifar,
     wmse_cifar,
 )
+from kerassl.views.styles import BatchStyles
 from kerassl.views.view import View
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "IMAGENET_STD",
     "RECIPES",
     "Augmentation",
+    "BatchStyles",
     "ColorJitter",
     "Compose",
     "GaussianBlur",

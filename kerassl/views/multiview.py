@@ -20,7 +20,8 @@ def count_repeats(views: Sequence[keras.layers.Layer]) -> list[tuple[keras.layer
     """Returns the views in order, runs of equal ones as one with its count."""
     runs: list[tuple[keras.layers.Layer, int]] = []
     for view in views:
-        if runs and same_view(runs[-1][0], view):
+        apart = getattr(view, "of_whole_batch", False)
+        if runs and not apart and same_view(runs[-1][0], view):
             runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
             runs.append((view, 1))

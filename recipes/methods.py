@@ -13,7 +13,7 @@ methods that take those of another:
   1.2 at 256
 - GroCo: ninatu/learning_by_sorting, `configs/2views_100ep.yaml`
 - ScatSimCLR: vkinakh/scatsimclr, with Adam there
-- BYOL (NNBYOL, TiCo): arXiv 2006.07733 section 3.3
+- BYOL (NNBYOL, TiCo, MSBReg): arXiv 2006.07733 section 3.3
 - DirectPred (DirectSet, DirectCopy): facebookresearch/luckmatters, `ssl/real-dataset`, whose batch is 128
 - SimSiam (NNSiam, FastSiam): arXiv 2011.10566 section 3
 - ReSSL: arXiv 2107.09282, KyleZheng1997/ReSSL
@@ -129,8 +129,8 @@ METHODS = {
     "frossl": MethodRecipe(
         method=methods.FroSSL,
         paper={"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-4, "warmup_epochs": 10},
-        # As wide as the paper's: the pull of the views grows with the width over the batch.
-        short_arguments={"hidden_dim": 512, "projection_dim": 1024},
+        # The pull of the views grows with the width over the batch: at the paper's width they pull too much.
+        short_arguments={"hidden_dim": 512, "projection_dim": 512},
     ),
     "g_simclr": MethodRecipe(
         method=methods.GSimCLR,
@@ -199,6 +199,11 @@ METHODS = {
         short={"learning_rate": 1e-3, "weight_decay": 0.05},
         short_arguments={"hidden_dim": 512, "projection_dim": 128},
         backbone="vit_tiny",
+    ),
+    "msb_reg": MethodRecipe(
+        method=methods.MSBReg,
+        paper=BYOL,
+        short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
     ),
     "nnbyol": MethodRecipe(
         method=methods.NNBYOL,

@@ -17,6 +17,7 @@ from kerassl.losses.info_nce import info_nce
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mmcr import mmcr
+from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.ressl import ressl
@@ -34,6 +35,7 @@ __all__ = [
     "barlow_twins",
     "byol",
     "cacr",
+    "centroid_attraction",
     "characteristic_function",
     "contrastive_attraction",
     "contrastive_repulsion",
@@ -60,6 +62,7 @@ __all__ = [
     "off_diagonal_covariance",
     "ressl",
     "sigreg",
+    "singular_value_dispersion",
     "sogclr",
     "ssld",
     "sup_con",

@@ -23,6 +23,7 @@ from kerassl.methods.mmcr import MMCR
 from kerassl.methods.mochi import MoCHi
 from kerassl.methods.moco_v2 import MoCoV2
 from kerassl.methods.moco_v3 import MoCoV3
+from kerassl.methods.msb_reg import MSBReg
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
@@ -62,6 +63,7 @@ __all__ = [
     "GSimCLR",
     "GroCo",
     "LeJEPA",
+    "MSBReg",
     "MoCHi",
     "MoCoV2",
     "MoCoV3",

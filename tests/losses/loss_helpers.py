@@ -418,6 +418,24 @@ def direct_clr_reference(r1, r2, subvector_dim=3):
     return (info_nce_reference(z1, z2) + info_nce_reference(z2, z1)) / 2
 
 
+def centroid_attraction_reference(p1, p2, p3, z1, z2, z3):
+    total = 0.0
+    for i in range(len(p1)):
+        targets = [unit(z[i]) for z in (z1, z2, z3)]
+        for v, p in enumerate((p1, p2, p3)):
+            center = sum(target for u, target in enumerate(targets) if u != v)
+            total += np.sum((unit(p[i]) - unit(center)) ** 2)
+    return total / len(p1) / 3
+
+
+def singular_value_dispersion_reference(*views):
+    total = 0.0
+    for z in views:
+        values = np.linalg.svd(np.array([unit(row) for row in z]), compute_uv=False)
+        total += np.mean((values / values.mean() - 1) ** 2)
+    return total / len(views)
+
+
 def sigreg_reference(*views):
     total, knots = 0.0, np.linspace(0, 3, 17)
     for z in views:
@@ -627,6 +645,19 @@ CASES = {
     ),
     "direct_clr": Case(
         functools.partial(losses.direct_clr, subvector_dim=3), direct_clr_reference, embeddings, (0, 1)
+    ),
+    "centroid_attraction": Case(
+        lambda *rows, **options: losses.centroid_attraction(rows[:3], rows[3:], **options),
+        centroid_attraction_reference,
+        lambda rng, batch: rng.normal(size=(6, batch, 4)),
+        (0, 1, 2),
+    ),
+    "singular_value_dispersion": Case(
+        lambda z1, z2: losses.singular_value_dispersion((z1, z2)),
+        singular_value_dispersion_reference,
+        embeddings,
+        (0, 1),
+        has_reduction=False,
     ),
     "sigreg": Case(
         lambda z1, z2: losses.sigreg((z1, z2), DIRECTIONS),

@@ -7,6 +7,7 @@ from loss_helpers import fast, value_and_grad
 from kerassl import losses
 from kerassl.losses.mmcr import nuclear_norm
 
+attraction, dispersion = fast(losses.centroid_attraction), fast(losses.singular_value_dispersion)
 emp_ssl, rate = fast(losses.emp_ssl), fast(losses.total_coding_rate)
 frossl, mmcr = fast(losses.frossl), fast(losses.mmcr)
 tico, tico_covariance = fast(losses.tico), fast(losses.tico_covariance)
@@ -147,3 +148,25 @@ def test_bad_numbers_of_emp_ssl():
         losses.emp_ssl(np.ones((2, 3, 4)), -1)
     with pytest.raises(ValueError, match=r"z has shape \(1, 4, 4\) but must be \(batch, dim\)"):
         losses.total_coding_rate(np.eye(4)[None])
+
+
+def test_singular_values_that_are_alike_and_that_are_not():
+    assert float(dispersion(np.stack([rotation(6)[:4]] * 2))) == pytest.approx(0, abs=1e-5)
+    assert float(dispersion(np.ones((2, 6, 4)))) == pytest.approx(3, rel=1e-5)
+    assert float(dispersion(np.ones((1, 1, 4)))) == pytest.approx(0, abs=1e-6)
+    # Rows in two of four directions: half of the values are 0.
+    assert float(dispersion(np.eye(4)[None, [0, 0, 1, 1]])) == pytest.approx(1, rel=1e-5)
+
+
+def test_the_attraction_of_two_views_is_byol_and_leaves_the_own_target_out():
+    p1, p2, z1, z2 = np.random.default_rng(0).normal(size=(4, 5, 4)).astype("float32")
+    views, targets = np.stack([p1, p2]), np.stack([z1, z2])
+    expected = (float(losses.byol(p1, z2)) + float(losses.byol(p2, z1))) / 2
+    assert float(attraction(views, targets)) == pytest.approx(expected, rel=1e-5)
+    # A student that equals its teacher is pulled where its views differ.
+    assert float(attraction(views, views)) > 0.1
+    assert float(attraction(np.stack([p1] * 3), np.stack([p1] * 3))) == pytest.approx(0, abs=1e-5)
+    _, grads = value_and_grad(losses.centroid_attraction, views, targets)
+    assert np.abs(grads[0]).max() > 1e-3 and not grads[1].any()
+    with pytest.raises(ValueError, match=r"views has shape \(1, 5, 4\); at least two views"):
+        losses.centroid_attraction(p1[None], z1[None])

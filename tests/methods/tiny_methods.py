@@ -46,11 +46,13 @@ METHODS = (
     "DirectCLR",
     "GSimCLR",
     "LOOK",
+    "MSBReg",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
     "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},
     "LeJEPA without chance": {},
+    "MSBReg without chance": {"brownian_weight": 0.0},
     "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
 }
@@ -158,6 +160,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "hidden_dim": 16,
         },
         "DirectCLR": {"subvector_dim": 5},
+        "MSBReg": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "MMCR": {"projection_dim": 8, "hidden_dim": 16},
         "TiCo": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "MoCoV3": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},

@@ -13,7 +13,7 @@ SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunk
 	tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
 BACKENDS := tensorflow jax torch
 
-.PHONY: pretrain test test-fast lint clean $(BACKENDS:%=test-%)
+.PHONY: pretrain test test-fast test-devices lint clean $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
@@ -27,6 +27,10 @@ test: $(VENV)/test.installed
 # One backend: make test-jax.
 $(BACKENDS:%=test-%): test-%: $(VENV)/test.installed
 	KERAS_BACKEND=$* $(PYTEST) $(ONE_BACKEND)
+
+# All methods on several devices of all backends; `make test` takes some of them on TensorFlow and JAX.
+test-devices: $(VENV)/test.installed
+	KERASSL_TEST_ALL_DEVICES=1 KERAS_BACKEND=tensorflow $(PYTEST) --dist loadfile tests/distributed
 
 test-fast: $(VENV)/test.installed
 	KERAS_BACKEND=tensorflow $(PYTEST) $(ONE_BACKEND) $(SLOW:%=--ignore=%)

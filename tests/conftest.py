@@ -29,7 +29,7 @@ def one_device(testrun_uid):
         try:
             begun.touch(exist_ok=False)
         except FileExistsError:
-            for _ in range(600):
+            for _ in range(1200):
                 if (folder / f"{backend}_done").exists():
                     return np.load(stored)
                 time.sleep(1)

@@ -1,7 +1,22 @@
 """What N devices must make of a global batch: what one device makes of it."""
 
+import os
+
 import numpy as np
 from launch import train, train_in_two_processes
+from tiny_methods import METHODS
+
+# One method of each kind of operation. All methods run in two processes of torch, which know of each other
+# through the same few functions as the devices of TensorFlow; XLA cuts the whole step of JAX, whose code knows
+# of no devices. `make test-devices` takes all everywhere.
+MANY = (
+    METHODS
+    if os.environ.get("KERASSL_TEST_ALL_DEVICES")
+    else (
+        "SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "SSLD", "SupCon", "MoCoV2", "SogCLR", "GroCo",
+        "VICReg", "DirectPred", "MMCR", "LeJEPA", "ScatSimCLR",
+    )
+)  # fmt: skip
 
 
 def assert_equal(stored, reference, method):

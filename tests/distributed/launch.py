@@ -25,7 +25,7 @@ def start(command, backend, **variables):
 
 def finish(processes):
     try:
-        assert [process.wait(timeout=400) for process in processes] == [0] * len(processes)
+        assert [process.wait(timeout=1200) for process in processes] == [0] * len(processes)
     finally:
         for process in processes:
             process.kill()

@@ -1,8 +1,7 @@
 """TensorFlow: N devices on a global batch equal one device on that batch, and stay alike."""
 
 import pytest
-from comparison import devices_equal_one, two_processes_equal_one
-from tiny_methods import METHODS
+from comparison import MANY, devices_equal_one, two_processes_equal_one
 
 # A teacher and a centre, a queue.
 FEW = ("DINO", "MoCoV2")
@@ -10,7 +9,7 @@ FEW = ("DINO", "MoCoV2")
 
 @pytest.mark.parametrize(
     ("devices", "methods", "options"),
-    [(2, METHODS, ()), (4, ("BarlowTwins", "DINO"), ()), (2, ("DINO",), ("jit",))],
+    [(2, MANY, ()), (4, ("BarlowTwins", "DINO"), ()), (2, ("DINO",), ("jit",))],
 )
 def test_mirrored_devices_equal_one(devices, methods, options, one_device, tmp_path):
     devices_equal_one("tensorflow", "mirrored", devices, methods, one_device, tmp_path, *options)

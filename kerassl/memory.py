@@ -61,8 +61,16 @@ class FeatureQueue(keras.layers.Layer):
 
     def nearest(self, embeddings: KerasTensor) -> KerasTensor:
         """The row of largest cosine for each embedding, (batch, dim) of any length; without gradient."""
-        similarities = ops.matmul(ops.cast(embeddings, "float32"), ops.transpose(self.features))
-        return ops.stop_gradient(ops.take(self.features, ops.argmax(similarities, axis=1), axis=0))
+        nearest = ops.argmax(self._similarities(embeddings), axis=1)
+        return ops.stop_gradient(ops.take(self.features, nearest, axis=0))
+
+    def neighbours(self, embeddings: KerasTensor, count: int) -> KerasTensor:
+        """The `count` rows of largest cosines, nearest first: `(batch, count, dim)`, without gradient."""
+        _, nearest = ops.top_k(self._similarities(embeddings), count)
+        return ops.stop_gradient(ops.take(self.features, nearest, axis=0))
+
+    def _similarities(self, embeddings: KerasTensor):
+        return ops.matmul(ops.cast(embeddings, "float32"), ops.transpose(self.features))
 
     def _replace_oldest(self, variable: keras.Variable, new: KerasTensor) -> None:
         rows = (self.position + ops.arange(ops.shape(new)[0], dtype="int32")) % self.size

@@ -8,7 +8,7 @@ methods that take those of another:
 - MoCo v2 (MoCHi, DenseCL; CACR and LOOK, of whose own little is known): arXiv 2003.04297,
   facebookresearch/moco
 - MoCo v3: arXiv 2104.02057 section 4
-- NNCLR: arXiv 2104.14548 section 4
+- NNCLR (All4One): arXiv 2104.14548 section 4
 - SogCLR (iSogCLR): arXiv 2202.12387, Optimization-AI/SogCLR, whose 0.075 times the root of the batch is
   1.2 at 256
 - GroCo: ninatu/learning_by_sorting, `configs/2views_100ep.yaml`
@@ -67,6 +67,16 @@ class MethodRecipe:
 
 
 METHODS = {
+    "all4one": MethodRecipe(
+        method=methods.All4One,
+        paper=SIMCLR,
+        short_arguments={
+            "hidden_dim": 512,
+            "projection_dim": 128,
+            "prediction_hidden_dim": 512,
+            "queue_size": 4096,
+        },
+    ),
     "amcl": MethodRecipe(method=methods.AMCL, paper=AMCL, short_arguments=SHORT_AMCL),
     "amcl_moco": MethodRecipe(
         method=methods.AMCLMoCo,

@@ -9,3 +9,6 @@ from kerassl.heads.reweighting import FixedReweighting
 
 __all__ = ["DINOHead", "OnlineProbe", "PairTemperature", "mlp", "multi_head_mlp"]
 __all__ = ["DINOHead", "FixedReweighting", "OnlineProbe", "mlp"]
+from kerassl.heads.transformer import sinusoidal_positions, transformer
+
+__all__ = ["DINOHead", "OnlineProbe", "mlp", "sinusoidal_positions", "transformer"]

@@ -9,6 +9,7 @@ from kerassl.losses.dense_info_nce import dense_info_nce, match_cells
 from kerassl.losses.dino import dino, dino_teacher_probs
 from kerassl.losses.direct_clr import direct_clr
 from kerassl.losses.emp_ssl import emp_ssl, total_coding_rate
+from kerassl.losses.feature_redundancy import feature_redundancy
 from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
@@ -47,6 +48,7 @@ __all__ = [
     "direct_clr",
     "emp_ssl",
     "epps_pulley",
+    "feature_redundancy",
     "frossl",
     "groco",
     "hard_contrastive",

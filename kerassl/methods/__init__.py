@@ -1,5 +1,6 @@
 """Methods: one file, one method, one `keras.Model`."""
 
+from kerassl.methods.all4one import All4One
 from kerassl.methods.amcl import AMCL
 from kerassl.methods.amcl_moco import AMCLMoCo
 from kerassl.methods.barlow_twins import BarlowTwins
@@ -52,6 +53,7 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "AMCLMoCo",
+    "All4One",
     "BarlowTwins",
     "DenseCL",
     "DirectCLR",

@@ -7,8 +7,8 @@ from launch import train, train_in_two_processes
 from tiny_methods import METHODS
 
 # One method of each kind of operation. All methods run in two processes of torch, which know of each other
-# through the same few functions as the devices of TensorFlow; XLA cuts the whole step of JAX, whose code knows
-# of no devices. `make test-devices` takes all everywhere.
+# through the same few functions as the devices of TensorFlow; XLA cuts the whole step of JAX, whose code
+# knows of no devices. `make test-devices` takes all everywhere.
 MANY = (
     METHODS
     if os.environ.get("KERASSL_TEST_ALL_DEVICES")

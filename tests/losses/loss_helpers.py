@@ -369,6 +369,16 @@ def vicreg_reference(z1, z2, invariance=25.0, variance=25.0, covariance=1.0):
     )
 
 
+def feature_redundancy_reference(z1, z2, targets1, targets2):
+    dim, agree, others = z1.shape[1], [], []
+    for targets, z in ((targets1, z2), (targets2, z1)):
+        rows = np.array([unit(row) for row in targets])
+        c = np.array([[unit(rows[:, d]) @ unit(z[:, e]) for e in range(dim)] for d in range(dim)])
+        agree.append(np.mean([(c[d, d] - 1) ** 2 for d in range(dim)]))
+        others.append(np.mean([c[d, e] ** 2 for d in range(dim) for e in range(dim) if d != e]))
+    return (np.sqrt(np.mean(agree)) + np.sqrt(np.mean(others))) / 2
+
+
 def negative_cosine_reference(p, z):
     return -np.mean([unit(a) @ unit(b) for a, b in zip(p, z, strict=True)])
 
@@ -502,6 +512,10 @@ def embeddings(rng, batch, dim=4):
     return rng.normal(size=(batch, dim)), rng.normal(size=(batch, dim))
 
 
+def two_pairs(rng, batch):
+    return *embeddings(rng, batch), *embeddings(rng, batch)
+
+
 DIRECTIONS = np.random.default_rng(7).normal(size=(4, 5)).astype("float32")
 COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float32")
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
@@ -616,6 +630,9 @@ CASES = {
         lambda rng, batch: [z * [0.3, 0.6, 1.2, 2.0] for z in embeddings(rng, batch)],
         (0, 1),
         has_reduction=False,
+    ),
+    "feature_redundancy": Case(
+        losses.feature_redundancy, feature_redundancy_reference, two_pairs, (0, 1), has_reduction=False
     ),
     "negative_cosine": Case(losses.negative_cosine, negative_cosine_reference, embeddings, (0,)),
     "byol": Case(losses.byol, byol_reference, embeddings, (0,)),

@@ -47,6 +47,7 @@ METHODS = (
     "GSimCLR",
     "LOOK",
     "MSBReg",
+    "All4One",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -114,6 +115,17 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "DCL": {"projection_dim": 8},
         "DCLW": {"projection_dim": 8},
         "MoCoV2": {"projection_dim": 8, "queue_size": 20, "momentum": 0.9},
+        "All4One": {
+            "projection_dim": 8,
+            "hidden_dim": 16,
+            "prediction_hidden_dim": 16,
+            "queue_size": 20,
+            "momentum": 0.9,
+            "num_neighbours": 3,
+            "transformer_depth": 1,
+            "num_heads": 2,
+            "dropout": 0.0,
+        },
         "MoCHi": {
             "projection_dim": 8,
             "queue_size": 20,

@@ -266,10 +266,27 @@ METHODS = {
         paper=BYOL,
         short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
     ),
+    "vibcreg": MethodRecipe(
+        method=methods.VIbCReg,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-5, "warmup_epochs": 0},
+        short_arguments={"hidden_dim": 1024, "projection_dim": 1024},
+    ),
     "vicreg": MethodRecipe(
         method=methods.VICReg,
         paper=VICREG,
         short_arguments={"hidden_dim": 1024, "projection_dim": 1024},
+    ),
+    "vicregl": MethodRecipe(
+        method=methods.VICRegL,
+        paper=VICREG,
+        short_arguments={
+            "global_weight": 0.9,
+            "num_matches": 2,
+            "hidden_dim": 1024,
+            "projection_dim": 1024,
+            "local_dim": 128,
+        },
+        resnet_args={"pool": None},
     ),
     "visreg": MethodRecipe(
         method=methods.VISReg,

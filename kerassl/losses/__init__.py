@@ -27,7 +27,9 @@ from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gra
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
 from kerassl.losses.tico import tico, tico_covariance
+from kerassl.losses.vibcreg import off_diagonal_correlation, vibcreg
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
+from kerassl.losses.vicregl import matched_cells, vicregl_local
 from kerassl.losses.visreg import visreg
 
 __all__ = [
@@ -58,9 +60,11 @@ __all__ = [
     "look",
     "masked_mse",
     "match_cells",
+    "matched_cells",
     "mmcr",
     "negative_cosine",
     "nt_xent",
+    "off_diagonal_correlation",
     "off_diagonal_covariance",
     "ressl",
     "sigreg",
@@ -73,7 +77,9 @@ __all__ = [
     "tico_covariance",
     "total_coding_rate",
     "variance_hinge",
+    "vibcreg",
     "vicreg",
+    "vicregl_local",
     "view_invariance",
     "visreg",
 ]

@@ -27,6 +27,12 @@ def cosine(a: KerasTensor, b: KerasTensor) -> KerasTensor:
     return ops.sum(a * b, axis=-1) * _inverse_norm(a) * _inverse_norm(b)
 
 
+def squared_distances(a: KerasTensor, b: KerasTensor) -> KerasTensor:
+    """`(..., n, m)` of rows `(..., n, dim)` and `(..., m, dim)`."""
+    squares = ops.sum(ops.square(a), axis=-1)[..., :, None] + ops.sum(ops.square(b), axis=-1)[..., None, :]
+    return squares - 2.0 * ops.matmul(a, ops.swapaxes(b, -2, -1))
+
+
 def _inverse_norm(x: KerasTensor):
     squared = ops.sum(ops.square(x), axis=-1)
     nonzero = squared > 1e-24

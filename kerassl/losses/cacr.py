@@ -2,7 +2,7 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import check_positive, unit_views
+from kerassl.losses._common import check_positive, squared_distances, unit_views
 from kerassl.losses._log_sum_exp import EXCLUDED
 
 
@@ -68,7 +68,7 @@ def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0
     """
     check_positive("positive_temperature", positive_temperature)
     views = ops.transpose(unit_views("views", views, at_least=2), (1, 0, 2))
-    distances = _squared_distances(views, views)
+    distances = squared_distances(views, views)
     itself = ops.cast(ops.eye(views.shape[1]), "bool")
     weights = ops.softmax(ops.where(itself, EXCLUDED, positive_temperature * distances), axis=-1)
     return ops.mean(ops.sum(weights * ops.where(itself, 0.0, distances), axis=-1))
@@ -112,13 +112,7 @@ def contrastive_repulsion(
     of_pairs = []
     for x in range(views.shape[0]):
         for y in range(x + 1, views.shape[0]):
-            distances = _squared_distances(views[x], everyone[y])
+            distances = squared_distances(views[x], everyone[y])
             weights = ops.softmax(ops.where(itself, EXCLUDED, -negative_temperature * distances), axis=-1)
             of_pairs.append(ops.mean(ops.sum(weights * ops.where(itself, 0.0, distances), axis=-1)))
     return -sum(of_pairs) / len(of_pairs)
-
-
-def _squared_distances(a: KerasTensor, b: KerasTensor) -> KerasTensor:
-    """`(..., n, m)` of rows `(..., n, dim)` and `(..., m, dim)`."""
-    squares = ops.sum(ops.square(a), axis=-1)[..., :, None] + ops.sum(ops.square(b), axis=-1)[..., None, :]
-    return squares - 2.0 * ops.matmul(a, ops.swapaxes(b, -2, -1))

@@ -40,7 +40,7 @@ def vicreg(
     Example:
         >>> import numpy as np
         >>> from kerassl.losses import vicreg
-        >>> print(f"{float(vicreg(np.ones((8, 16)), np.ones((8, 16)))):.2f}")
+        >>> round(float(vicreg(np.ones((8, 16)), np.ones((8, 16)))), 2)
         24.75
     """
     z1, z2 = embeddings("z1", z1, "z2", z2)
@@ -60,23 +60,21 @@ def variance_hinge(z: KerasTensor) -> KerasTensor:
     2105.04906, equations 1 and 2, as in the official code of `vicreg`.
 
     Args:
-        z: `(batch, dim)` embeddings.
+        z: `(batch, dim)` embeddings, or `(batch, cells, dim)`: the mean over the cells then.
 
     Returns:
         A float32 scalar in [0, 0.99]; 0.99 for constant embeddings and for a batch of one.
 
     Raises:
-        ValueError: for a rank other than 2.
+        ValueError: for a rank other than 2 or 3.
 
     Example:
         >>> from kerassl.losses import variance_hinge
         >>> round(float(variance_hinge([[0.0, 3.0], [0.0, -3.0]])), 4)
         0.495
     """
-    z = to_float32(z)
-    check_rank("z", z, ("batch", "dim"))
-    centred = z - ops.mean(z, axis=0)
-    variance = ops.sum(ops.square(centred), axis=0) / _degrees_of_freedom(z)
+    centred, degrees_of_freedom = _centred(z)
+    variance = ops.sum(ops.square(centred), axis=0) / degrees_of_freedom
     return ops.mean(ops.relu(1.0 - ops.sqrt(variance + 1e-4)))
 
 
@@ -87,28 +85,35 @@ def off_diagonal_covariance(z: KerasTensor) -> KerasTensor:
     equations 3 and 4.
 
     Args:
-        z: `(batch, dim)` embeddings.
+        z: `(batch, dim)` embeddings, or `(batch, cells, dim)`: the mean over the cells then.
 
     Returns:
         A float32 scalar >= 0; 0 for a batch of one.
 
     Raises:
-        ValueError: for a rank other than 2.
+        ValueError: for a rank other than 2 or 3.
 
     Example:
         >>> from kerassl.losses import off_diagonal_covariance
         >>> float(off_diagonal_covariance([[1.0, 1.0], [-1.0, -1.0]]))
         4.0
     """
-    z = to_float32(z)
-    check_rank("z", z, ("batch", "dim"))
-    centred = z - ops.mean(z, axis=0)
-    covariance = ops.matmul(ops.transpose(centred), centred) / _degrees_of_freedom(z)
+    centred, degrees_of_freedom = _centred(z)
+    if len(centred.shape) == 3:
+        centred = ops.transpose(centred, (1, 0, 2))
+    covariance = ops.matmul(ops.swapaxes(centred, -2, -1), centred) / degrees_of_freedom
     # A mask: the sum of all squares less that of the variances' squares would lose the digits of c.
-    different = 1.0 - ops.eye(z.shape[1], dtype="float32")
-    return ops.sum(ops.square(covariance * different)) / z.shape[1]
+    different = 1.0 - ops.eye(centred.shape[-1], dtype="float32")
+    return ops.mean(ops.sum(ops.square(covariance * different), axis=(-2, -1))) / centred.shape[-1]
 
 
-def _degrees_of_freedom(z: KerasTensor) -> KerasTensor:
-    """What unbiased statistics of a batch are divided by; 1 for a batch of one, which has none."""
-    return ops.maximum(ops.cast(ops.shape(z)[0], "float32") - 1.0, 1.0)
+def _centred(z: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    """Embeddings without their mean over the batch, and what unbiased statistics are divided by.
+
+    A batch of one has no variance: its zeros are divided by 1.
+    """
+    z = to_float32(z)
+    if len(z.shape) != 3:
+        check_rank("z", z, ("batch", "dim"))
+    degrees_of_freedom = ops.maximum(ops.cast(ops.shape(z)[0], "float32") - 1.0, 1.0)
+    return z - ops.mean(z, axis=0), degrees_of_freedom

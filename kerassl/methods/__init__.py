@@ -36,7 +36,9 @@ from kerassl.methods.simsiam import SimSiam
 from kerassl.methods.sogclr import SogCLR
 from kerassl.methods.supcon import SupCon
 from kerassl.methods.tico import TiCo
+from kerassl.methods.vibcreg import VIbCReg
 from kerassl.methods.vicreg import VICReg
+from kerassl.methods.vicregl import VICRegL
 from kerassl.methods.visreg import VISReg
 
 __all__ = [
@@ -79,6 +81,8 @@ __all__ = [
     "SupCon",
     "TiCo",
     "VICReg",
+    "VICRegL",
     "VISReg",
+    "VIbCReg",
     "iSogCLR",
 ]

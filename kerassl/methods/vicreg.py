@@ -10,11 +10,13 @@ equations 1 to 6. Official code: facebookresearch/vicreg, `main_vicreg.py`.
 - Large images take BYOL's views, as in the official code; the paper's text has both views drawn alike.
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import KerasTensor, ops
 
-from kerassl import losses
 from kerassl.heads import mlp
+from kerassl.losses import off_diagonal_covariance, variance_hinge
 from kerassl.model import SSLModel
 
 
@@ -46,6 +48,9 @@ class VICReg(SSLModel):
         (None, 64)
     """
 
+    default_views = ("vicreg_cifar", "byol")
+    term_names = ("invariance", "variance", "covariance")
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -60,15 +65,15 @@ class VICReg(SSLModel):
         seed: int = 0,
         name: str | None = None,
     ) -> None:
-        weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
+        weights = dict(zip(VICReg.term_names, (invariance, variance, covariance), strict=True))
         for argument, value in weights.items():
             if value < 0:
-                raise ValueError(f"{argument} must be >= 0, got {value}; the paper uses 25, 25 and 1.")
+                raise ValueError(f"{argument} must be >= 0, got {value}.")
         super().__init__(
             encoder,
             views=views,
-            default_views=("vicreg_cifar", "byol"),
-            terms=tuple(weights),
+            default_views=self.default_views,
+            terms=self.term_names,
             num_classes=num_classes,
             seed=seed,
             name=name,
@@ -85,16 +90,26 @@ class VICReg(SSLModel):
     ) -> tuple[dict, dict]:
         """Distance between the views, and variance and covariance of each over the global batch."""
         features = [self.encode(self.encoder, view, training) for view in views]
-        z1, z2 = (ops.cast(self.projector(f, training=training), "float32") for f in features)
-        all1, all2 = self.gather(z1), self.gather(z2)
-        variance = (losses.variance_hinge(all1) + losses.variance_hinge(all2)) / 2
-        covariance = losses.off_diagonal_covariance(all1) + losses.off_diagonal_covariance(all2)
+        z1, z2 = (self.projector(f, training=training) for f in features)
+        distance, variance, covariance = self.measure(z1, z2)
         terms = {
-            "invariance": self.term_weights["invariance"] * ops.mean(ops.square(z1 - z2)),
+            "invariance": self.term_weights["invariance"] * distance,
             "variance": self.term_weights["variance"] * variance,
-            "covariance": self.term_weights["covariance"] * covariance,
+            "covariance": self.term_weights["covariance"] * 2 * covariance,
         }
         return terms, {"features": features[0]}
+
+    def measure(
+        self, z1: KerasTensor, z2: KerasTensor, covariance: Callable = off_diagonal_covariance
+    ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """Squared distance of two embeddings, and their variance and covariance terms, mean of the two."""
+        z1, z2 = ops.cast(z1, "float32"), ops.cast(z2, "float32")
+        everyone = self.gather(z1), self.gather(z2)
+        return (
+            ops.mean(ops.square(z1 - z2)),
+            sum(variance_hinge(z) for z in everyone) / 2,
+            sum(covariance(z) for z in everyone) / 2,
+        )
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

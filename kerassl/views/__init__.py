@@ -6,6 +6,7 @@ from kerassl.views.color import ColorJitter, RandomGrayscale, Solarize
 from kerassl.views.compose import Compose
 from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
 from kerassl.views.gallery import gallery
+from kerassl.views.located import LocatedViews, cell_centers
 from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
 from kerassl.views.multiview import MultiCrop, TwoViews, several_views
 from kerassl.views.preprocess import (
@@ -61,6 +62,7 @@ __all__ = [
     "ColorJitter",
     "Compose",
     "GaussianBlur",
+    "LocatedViews",
     "MaskedView",
     "MultiCrop",
     "Normalize",
@@ -76,6 +78,7 @@ __all__ = [
     "barlow_twins_cifar",
     "byol",
     "byol_cifar",
+    "cell_centers",
     "crop_flip",
     "digits",
     "dino",

@@ -13,7 +13,7 @@ from kerassl.views.color import (
     random_factors,
     then_scale,
 )
-from kerassl.views.crop import crop_and_resize, random_crop
+from kerassl.views.crop import Crop, crop_and_resize, random_crop
 from kerassl.views.preprocess import Preprocess, Statistic, statistics
 from kerassl.views.resample import check_interpolation, from_scanlines
 
@@ -103,6 +103,12 @@ class View(Augmentation):
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
         """Returns float32 normalised `(batch, size, size, channels)`."""
+        return self.augment_and_locate(images, seed)[0]
+
+    def augment_and_locate(
+        self, images: KerasTensor, seed: keras.random.SeedGenerator
+    ) -> tuple[KerasTensor, Crop]:
+        """Returns what `augment` does, and where in the images it was cropped."""
         batch, channels = ops.shape(images)[0], images.shape[-1]
         crop = random_crop(seed, images, self.scale, self.ratio, self.flip)
         blur = None
@@ -122,7 +128,7 @@ class View(Augmentation):
         solarized = None
         if self.solarize_probability:
             solarized = bernoulli(seed, batch, self.solarize_probability)
-        return from_scanlines(clip_and_solarize(x, low, high, solarized, self.solarize_threshold))
+        return from_scanlines(clip_and_solarize(x, low, high, solarized, self.solarize_threshold)), crop
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""

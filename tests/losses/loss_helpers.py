@@ -377,6 +377,35 @@ def feature_redundancy_reference(z1, z2, targets1, targets2):
         agree.append(np.mean([(c[d, d] - 1) ** 2 for d in range(dim)]))
         others.append(np.mean([c[d, e] ** 2 for d in range(dim) for e in range(dim) if d != e]))
     return (np.sqrt(np.mean(agree)) + np.sqrt(np.mean(others))) / 2
+def vibcreg_reference(z1, z2, invariance=25.0, variance=25.0, covariance=200.0):
+    total = invariance * np.mean((z1 - z2) ** 2)
+    for z in (z1, z2):
+        total += variance * variance_hinge_reference(z)
+        d = z.shape[1]
+        columns = [z[:, j] - z[:, j].mean() for j in range(d)]
+        squares = [(unit(columns[i]) @ unit(columns[j])) ** 2 for i in range(d) for j in range(d) if i != j]
+        total += covariance * sum(squares) / d**2
+    return total
+
+
+def vicregl_local_reference(maps1, maps2, centers1, centers2, num_matches=3):
+    total = 0.0
+    for a, b, at_a, at_b in ((maps1, maps2, centers1, centers2), (maps2, maps1, centers2, centers1)):
+        for keys_a, keys_b, kept in ((a, b, a.shape[1]), (at_a, at_b, num_matches)):
+            x, y = [], []
+            for i in range(len(a)):
+                distances = [[np.sum((p - q) ** 2) for q in keys_b[i]] for p in keys_a[i]]
+                nearest = sorted(range(a.shape[1]), key=lambda j, d=distances: min(d[j]))[:kept]
+                x.append([a[i, j] for j in sorted(nearest)])
+                y.append([b[i, int(np.argmin(distances[j]))] for j in sorted(nearest)])
+            x, y = np.array(x), np.array(y)
+            cells = [z[:, j] for z in (x, y) for j in range(kept)]
+            total += (
+                25 * np.mean((x - y) ** 2)
+                + 25 * np.mean([variance_hinge_reference(cell) for cell in cells])
+                + np.mean([off_diagonal_covariance_reference(cell) for cell in cells])
+            )
+    return total / 2
 
 
 def negative_cosine_reference(p, z):
@@ -535,6 +564,12 @@ def labelled_rows(rng, batch):
     return rng.normal(size=(batch, 4)), (np.arange(batch) // 2 % 2).astype("float64")
 
 
+def maps_and_centers(rng, batch):
+    return [0.7 * rng.normal(size=(batch, 5, 3)) for _ in range(2)] + [
+        rng.uniform(0, 32, size=(batch, 5, 2)) for _ in range(2)
+    ]
+
+
 def dino_inputs(rng, batch):
     teacher = np.exp(rng.normal(size=(2, batch, 5)))
     return rng.normal(size=(4, batch, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
@@ -633,6 +668,13 @@ CASES = {
     ),
     "feature_redundancy": Case(
         losses.feature_redundancy, feature_redundancy_reference, two_pairs, (0, 1), has_reduction=False
+    "vibcreg": Case(losses.vibcreg, vibcreg_reference, embeddings, (0, 1), has_reduction=False),
+    "vicregl_local": Case(
+        functools.partial(losses.vicregl_local, num_matches=3),
+        vicregl_local_reference,
+        maps_and_centers,
+        (0, 1),
+        has_reduction=False,
     ),
     "negative_cosine": Case(losses.negative_cosine, negative_cosine_reference, embeddings, (0,)),
     "byol": Case(losses.byol, byol_reference, embeddings, (0,)),

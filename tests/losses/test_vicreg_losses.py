@@ -1,4 +1,4 @@
-"""Closed forms and invariances of VICReg and its terms."""
+"""Closed forms and invariances of VICReg and VIbCReg and of their terms."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from kerassl import losses
 
 vicreg = fast(losses.vicreg)
 hinge, covariance = fast(losses.variance_hinge), fast(losses.off_diagonal_covariance)
+vibcreg, correlation = fast(losses.vibcreg), fast(losses.off_diagonal_correlation)
 
 
 def pair(seed=0, batch=6, dim=4):
@@ -65,6 +66,30 @@ def test_a_batch_of_one_has_no_variance():
     assert float(hinge(z1)) == pytest.approx(0.99, rel=1e-6)
     assert float(covariance(z1)) == 0
     assert float(vicreg(z1, z2)) == pytest.approx(24.75 + 25 * np.mean((z1 - z2) ** 2), rel=1e-5)
+
+
+def test_vibcreg_sums_the_variances_of_collapsed_views():
+    ones = np.ones((8, 16))
+    assert float(vibcreg(ones, ones)) == pytest.approx(49.5, rel=1e-6)
+
+
+def test_correlations_know_no_scale():
+    z, _ = pair(batch=8)
+    expected = np.corrcoef(z.T)
+    np.fill_diagonal(expected, 0)
+    assert float(correlation(z)) == pytest.approx(np.mean(expected**2), rel=1e-5)
+    assert float(correlation(z * [1e-3, 1, 10, 1e3])) == pytest.approx(np.mean(expected**2), rel=1e-4)
+    alike = np.repeat(z[:, :1], 5, axis=1) * [1, -2, 3, 4, 5]
+    assert float(correlation(alike)) == pytest.approx(1 - 1 / 5, rel=1e-5)
+
+
+def test_a_constant_dimension_correlates_with_none():
+    z, _ = pair()
+    z[:, 1] = 2.0
+    value, (grad,) = value_and_grad(losses.off_diagonal_correlation, z)
+    rest = np.corrcoef(np.delete(z, 1, axis=1).T)
+    assert value == pytest.approx(np.sum(rest**2 - np.eye(3)) / 16, rel=1e-5)
+    assert not grad[:, 1].any() and np.isfinite(grad).all()
 
 
 def test_bad_arguments():

@@ -48,6 +48,8 @@ METHODS = (
     "LOOK",
     "MSBReg",
     "All4One",
+    "VICRegL",
+    "VIbCReg",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -110,6 +112,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "SimCLR": {"projection_dim": 8},
         "BarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
         "VICReg": {"projection_dim": 12, "hidden_dim": 12},
+        "VIbCReg": {"projection_dim": 12, "hidden_dim": 12, "num_groups": 4},
+        "VICRegL": {"projection_dim": 12, "hidden_dim": 12, "local_dim": 8, "num_matches": 5},
         "BYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "SupCon": {"projection_dim": 8},
         "DCL": {"projection_dim": 8},
@@ -183,6 +187,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "SimSiam": {"projection_dim": 8, "prediction_hidden_dim": 16},
     }[name]
     encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder(pool=name != "DenseCL")
+    encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder(pool=name != "VICRegL")
     return getattr(kerassl.methods, name)(encoder, **{**common, **small, **kwargs})
 
 
@@ -212,6 +217,10 @@ def ready_views(name, n=8, seed=0):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name == "DINO":
         return view(), view(), view(8), view(8)
+    if name == "VICRegL":
+        boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
+        boxes[..., 4] = boxes[..., 4] > 1
+        return view(), view(), *boxes
     if name == "SSLD":
         return (view(),)
     if name in ("SogCLR", "iSogCLR"):

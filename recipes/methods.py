@@ -186,6 +186,11 @@ METHODS = {
         short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3},
         backbone="vit_tiny",
     ),
+    "mixed_barlow_twins": MethodRecipe(
+        method=methods.MixedBarlowTwins,
+        paper={"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 1e-6, "warmup_epochs": 10},
+        short_arguments={"redundancy_weight": 1 / 128, "hidden_dim": 512, "projection_dim": 512},
+    ),
     "mmcr": MethodRecipe(
         method=methods.MMCR,
         paper={"optimizer": "lars", "learning_rate": 0.6, "weight_decay": 1e-6, "warmup_epochs": 10},

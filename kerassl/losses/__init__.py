@@ -17,6 +17,7 @@ from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.info_nce import info_nce
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
+from kerassl.losses.mixing_regularizer import mixing_regularizer
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
 from kerassl.losses.negative_cosine import negative_cosine
@@ -61,6 +62,7 @@ __all__ = [
     "masked_mse",
     "match_cells",
     "matched_cells",
+    "mixing_regularizer",
     "mmcr",
     "negative_cosine",
     "nt_xent",

@@ -2,7 +2,7 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import check_positive, embeddings
+from kerassl.losses._common import check_positive, embeddings, standardize
 
 
 def barlow_twins(
@@ -40,13 +40,8 @@ def barlow_twins(
     z1, z2 = embeddings("z1", z1, "z2", z2)
     check_positive("redundancy_weight", redundancy_weight)
     batch = ops.cast(ops.shape(z1)[0], "float32")
-    correlation = ops.matmul(ops.transpose(_standardize(z1)), _standardize(z2)) / batch
+    correlation = ops.matmul(ops.transpose(standardize(z1)), standardize(z2)) / batch
     error = correlation - ops.eye(z1.shape[-1], dtype="float32")
     # The sum over i != j as (all) - (diagonal), with the two diagonals joined so that nothing cancels.
     weight = ops.cast(redundancy_weight, "float32")
     return weight * ops.sum(ops.square(error)) + (1.0 - weight) * ops.sum(ops.square(ops.diagonal(error)))
-
-
-def _standardize(z: KerasTensor):
-    centred = z - ops.mean(z, axis=0)
-    return centred * ops.rsqrt(ops.mean(ops.square(centred), axis=0) + 1e-5)

@@ -20,6 +20,7 @@ from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.lejepa import LeJEPA
 from kerassl.methods.look import LOOK
 from kerassl.methods.mae import MAE
+from kerassl.methods.mixed_barlow_twins import MixedBarlowTwins
 from kerassl.methods.mmcr import MMCR
 from kerassl.methods.mochi import MoCHi
 from kerassl.methods.moco_v2 import MoCoV2
@@ -68,6 +69,7 @@ __all__ = [
     "GroCo",
     "LeJEPA",
     "MSBReg",
+    "MixedBarlowTwins",
     "MoCHi",
     "MoCoV2",
     "MoCoV3",

@@ -42,6 +42,8 @@ class BarlowTwins(SSLModel):
         (None, 64)
     """
 
+    term_names = ("barlow_twins",)
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -62,7 +64,7 @@ class BarlowTwins(SSLModel):
             encoder,
             views=views,
             default_views=("barlow_twins_cifar", "barlow_twins"),
-            terms=("barlow_twins",),
+            terms=self.term_names,
             num_classes=num_classes,
             seed=seed,
             name=name,

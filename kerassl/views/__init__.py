@@ -8,6 +8,7 @@ from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
 from kerassl.views.gallery import gallery
 from kerassl.views.located import LocatedViews, cell_centers
 from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
+from kerassl.views.mixing import mix_views
 from kerassl.views.multiview import MultiCrop, TwoViews, several_views
 from kerassl.views.preprocess import (
     CIFAR_MEAN,
@@ -89,6 +90,7 @@ __all__ = [
     "groco",
     "lejepa",
     "mae",
+    "mix_views",
     "moco_cifar",
     "moco_v2",
     "nine_pieces",

@@ -408,6 +408,16 @@ def vicregl_local_reference(maps1, maps2, centers1, centers2, num_matches=3):
     return total / 2
 
 
+def mixing_regularizer_reference(z1, z2, z_mixed, mixing, permutation):
+    a, b, m = ((z - z.mean(0)) / np.sqrt(z.var(0) + 1e-5) for z in (z1, z2, z_mixed))
+    total, n = 0.0, len(a)
+    for view in (a, b):
+        target = sum(mixing * np.outer(a[k], view[k]) for k in range(n)) / n
+        target = target + sum((1 - mixing) * np.outer(b[permutation[k]], view[k]) for k in range(n)) / n
+        total += np.sum((sum(np.outer(m[k], view[k]) for k in range(n)) / n - target) ** 2)
+    return total
+
+
 def negative_cosine_reference(p, z):
     return -np.mean([unit(a) @ unit(b) for a, b in zip(p, z, strict=True)])
 
@@ -674,6 +684,14 @@ CASES = {
         vicregl_local_reference,
         maps_and_centers,
         (0, 1),
+        has_reduction=False,
+    ),
+    # With partners in order, so that images may be permuted; others in test_mixing_losses.py.
+    "mixing_regularizer": Case(
+        lambda z1, z2, z_mixed: losses.mixing_regularizer(z1, z2, z_mixed, 0.3, ops.arange(ops.shape(z1)[0])),
+        lambda z1, z2, z_mixed: mixing_regularizer_reference(z1, z2, z_mixed, 0.3, np.arange(len(z1))),
+        lambda rng, batch: [*embeddings(rng, batch), rng.normal(size=(batch, 4))],
+        (0, 1, 2),
         has_reduction=False,
     ),
     "negative_cosine": Case(losses.negative_cosine, negative_cosine_reference, embeddings, (0,)),

@@ -50,6 +50,7 @@ METHODS = (
     "All4One",
     "VICRegL",
     "VIbCReg",
+    "MixedBarlowTwins",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -111,6 +112,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
     small = {
         "SimCLR": {"projection_dim": 8},
         "BarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
+        "MixedBarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
         "VICReg": {"projection_dim": 12, "hidden_dim": 12},
         "VIbCReg": {"projection_dim": 12, "hidden_dim": 12, "num_groups": 4},
         "VICRegL": {"projection_dim": 12, "hidden_dim": 12, "local_dim": 8, "num_matches": 5},

@@ -38,6 +38,7 @@ OURS = {
     "sigreg": lambda z1, z2, directions: losses.sigreg((z1, z2), directions),
     "tico": tico_of_first_batch,
     "visreg": lambda z1, z2, directions: losses.visreg((z1, z2), directions),
+    "wmse": lambda z1, z2: losses.wmse((z1, z2), epsilon=1e-7),
 }
 
 

@@ -16,6 +16,7 @@ CASES = {
     "sigreg": 2,
     "tico": 1,
     "visreg": 2,
+    "wmse": 2,
 }
 SIZES = ((8, 16), (64, 128), (256, 32))
 SEEDS = range(3)
@@ -24,6 +25,8 @@ SEEDS = range(3)
 def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
     """Two batches of embeddings that resemble each other as views do, and a queue or directions if needed."""
     rng = np.random.default_rng(seed)
+    # Whitening asks for more images than dimensions.
+    dim = min(dim, batch // 2) if name == "wmse" else dim
     shared = rng.normal(size=(batch, dim))
     views = [3 * (shared + rng.normal(size=(batch, dim))) for _ in range(2)]
     shapes = {"info_nce": (4 * batch, dim), "sigreg": (dim, 64), "visreg": (dim, 64)}

@@ -41,6 +41,9 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | No
         return loss.MMCRLoss(lmda=5e-3)(z1, z2)
     if name == "tico":
         return loss.TiCoLoss(rho=8.0)(z1, z2)
+    if name == "wmse":
+        batch, dim = z1.shape
+        return loss.WMSELoss(embedding_dim=dim, w_size=batch)(torch.cat([z1, z2]))
     return loss.NegativeCosineSimilarity()(z1, z2)
 
 

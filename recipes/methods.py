@@ -304,6 +304,11 @@ METHODS = {
             "projection_dim": 128,
         },
     ),
+    "wmse": MethodRecipe(
+        method=methods.WMSE,
+        paper={"optimizer": "adamw", "learning_rate": 1.5e-3, "weight_decay": 1e-6, "warmup_epochs": 5},
+        short_arguments={"subbatch_size": 256},
+    ),
 }
 # Distillation has a launcher of its own, recipes.distill.
 SSLD = MethodRecipe(

@@ -41,6 +41,7 @@ from kerassl.methods.vibcreg import VIbCReg
 from kerassl.methods.vicreg import VICReg
 from kerassl.methods.vicregl import VICRegL
 from kerassl.methods.visreg import VISReg
+from kerassl.methods.wmse import WMSE
 
 __all__ = [
     "AMCL",
@@ -55,6 +56,7 @@ __all__ = [
     "MMCR",
     "NNBYOL",
     "NNCLR",
+    "WMSE",
     "AMCLMoCo",
     "All4One",
     "BarlowTwins",

@@ -8,8 +8,9 @@ import pytest
 from tiny_methods import METHODS, images, labels, make
 
 BACKEND = keras.backend.backend()
-# The eigen-decomposition is a call into the device's own library, and on a processor into LAPACK.
-OTHER_CALLS = r'custom_call @(?!lapack_ssyevd)\w+|custom_call_target=(?!"Eigh")\S+'
+# Eigenvalues, Cholesky factors and triangular systems are calls into the device's own library, on a processor
+# into LAPACK.
+OTHER_CALLS = r'custom_call @(?!lapack_(?:ssyevd|spotrf|strsm))\w+|custom_call_target=(?!"Eigh")\S+'
 HOST = re.compile(OTHER_CALLS + r"|callback|infeed|outfeed|<=\d+|tensor<\?")
 
 

@@ -377,6 +377,8 @@ def feature_redundancy_reference(z1, z2, targets1, targets2):
         agree.append(np.mean([(c[d, d] - 1) ** 2 for d in range(dim)]))
         others.append(np.mean([c[d, e] ** 2 for d in range(dim) for e in range(dim) if d != e]))
     return (np.sqrt(np.mean(agree)) + np.sqrt(np.mean(others))) / 2
+
+
 def vibcreg_reference(z1, z2, invariance=25.0, variance=25.0, covariance=200.0):
     total = invariance * np.mean((z1 - z2) ** 2)
     for z in (z1, z2):
@@ -416,6 +418,18 @@ def mixing_regularizer_reference(z1, z2, z_mixed, mixing, permutation):
         target = target + sum((1 - mixing) * np.outer(b[permutation[k]], view[k]) for k in range(n)) / n
         total += np.sum((sum(np.outer(m[k], view[k]) for k in range(n)) / n - target) ** 2)
     return total
+
+
+def wmse_reference(*views, epsilon=1e-4):
+    white = []
+    for z in views:
+        covariance = np.cov(z.T)
+        factor = np.linalg.cholesky(covariance + epsilon * np.diag(np.diag(covariance)))
+        white.append([np.linalg.solve(factor, row - z.mean(0)) for row in z])
+    pairs = [(i, j) for i in range(len(views)) for j in range(i)]
+    return np.mean(
+        [2 - 2 * unit(a) @ unit(b) for i, j in pairs for a, b in zip(white[i], white[j], strict=True)]
+    )
 
 
 def negative_cosine_reference(p, z):
@@ -678,6 +692,7 @@ CASES = {
     ),
     "feature_redundancy": Case(
         losses.feature_redundancy, feature_redundancy_reference, two_pairs, (0, 1), has_reduction=False
+    ),
     "vibcreg": Case(losses.vibcreg, vibcreg_reference, embeddings, (0, 1), has_reduction=False),
     "vicregl_local": Case(
         functools.partial(losses.vicregl_local, num_matches=3),
@@ -693,6 +708,13 @@ CASES = {
         lambda rng, batch: [*embeddings(rng, batch), rng.normal(size=(batch, 4))],
         (0, 1, 2),
         has_reduction=False,
+    ),
+    # Fewer dimensions than images, which Cholesky whitening asks for.
+    "wmse": Case(
+        lambda z1, z2, **kwargs: losses.wmse((z1, z2), **kwargs),
+        wmse_reference,
+        lambda rng, batch: embeddings(rng, batch, dim=2),
+        (0, 1),
     ),
     "negative_cosine": Case(losses.negative_cosine, negative_cosine_reference, embeddings, (0,)),
     "byol": Case(losses.byol, byol_reference, embeddings, (0,)),

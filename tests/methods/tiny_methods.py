@@ -51,14 +51,17 @@ METHODS = (
     "VICRegL",
     "VIbCReg",
     "MixedBarlowTwins",
+    "WMSE",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
     "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},
     "LeJEPA without chance": {},
     "MSBReg without chance": {"brownian_weight": 0.0},
+    "MixedBarlowTwins without chance": {},
     "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
+    "WMSE without chance": {"subbatch_size": 16},
 }
 
 
@@ -87,6 +90,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         if hasattr(model, "directions"):
             drawn = np.random.default_rng(0).normal(size=(model.projection_dim, model.num_directions))
             model.directions = lambda training: keras.ops.convert_to_tensor(drawn, "float32")
+        if hasattr(model, "draw_mixing"):
+            model.draw_mixing = lambda batch, training: (0.3, keras.ops.flip(keras.ops.arange(batch)))
         return model
     keras.utils.set_random_seed(weights_seed)
     common = {"views": views, "num_classes": num_classes, "seed": seed}
@@ -113,6 +118,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "SimCLR": {"projection_dim": 8},
         "BarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
         "MixedBarlowTwins": {"projection_dim": 12, "hidden_dim": 12},
+        "WMSE": {"projection_dim": 3, "hidden_dim": 12, "subbatch_size": 4},
         "VICReg": {"projection_dim": 12, "hidden_dim": 12},
         "VIbCReg": {"projection_dim": 12, "hidden_dim": 12, "num_groups": 4},
         "VICRegL": {"projection_dim": 12, "hidden_dim": 12, "local_dim": 8, "num_matches": 5},
@@ -188,8 +194,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "FastSiam": {"projection_dim": 8, "prediction_hidden_dim": 16},
         "SimSiam": {"projection_dim": 8, "prediction_hidden_dim": 16},
     }[name]
-    encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder(pool=name != "DenseCL")
-    encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder(pool=name != "VICRegL")
+    encoder = tiny_vit() if name == "MoCoV3" else tiny_encoder(pool=name not in ("DenseCL", "VICRegL"))
     return getattr(kerassl.methods, name)(encoder, **{**common, **small, **kwargs})
 
 

@@ -210,7 +210,7 @@ def test_other_bad_backbones_are_explained():
         adapt(keras.Model([a, b], layers.Add()([a, b])))
     with pytest.raises(ValueError, match="built keras.Model"):
         adapt("resnet18")
-    with pytest.raises(ValueError, match='pool must be "auto", "mean" or "cls"'):
+    with pytest.raises(ValueError, match='pool must be "auto", "mean", "cls" or None'):
         adapt(_mobilenet(include_top=False), pool="max")
     with pytest.raises(ValueError, match='no tokens: take pool="auto"'):
         adapt(_mobilenet(include_top=False), pool="cls")

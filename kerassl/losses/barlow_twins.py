@@ -2,7 +2,7 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import check_positive, embeddings, standardize
+from kerassl.losses._common import check_not_negative, embeddings, standardize
 
 
 def barlow_twins(
@@ -23,13 +23,13 @@ def barlow_twins(
     Args:
         z1: `(batch, dim)` embeddings of the first views, neither normalised nor standardised.
         z2: `(batch, dim)` embeddings of the second views.
-        redundancy_weight: lambda, the weight of the off-diagonal terms; a positive number or tensor.
+        redundancy_weight: lambda, the weight of the off-diagonal terms; a number or tensor, >= 0.
 
     Returns:
         A float32 scalar; `dim` for constant embeddings and for a batch of one.
 
     Raises:
-        ValueError: for shapes that differ or are not rank 2, or a weight <= 0.
+        ValueError: for shapes that differ or are not rank 2, or a negative weight.
 
     Example:
         >>> import numpy as np
@@ -38,7 +38,7 @@ def barlow_twins(
         16.0
     """
     z1, z2 = embeddings("z1", z1, "z2", z2)
-    check_positive("redundancy_weight", redundancy_weight)
+    check_not_negative("redundancy_weight", redundancy_weight)
     batch = ops.cast(ops.shape(z1)[0], "float32")
     correlation = ops.matmul(ops.transpose(standardize(z1)), standardize(z2)) / batch
     error = correlation - ops.eye(z1.shape[-1], dtype="float32")

@@ -12,6 +12,7 @@ from keras import KerasTensor, ops
 from kerassl import data as data_room
 from kerassl import engine, evaluation, resume
 from kerassl.callbacks import NonfiniteGuard
+from kerassl.feature_maps import average_pool, feature_dim
 from kerassl.heads import OnlineProbe
 from kerassl.optimizers import AdamW
 from kerassl.views.choice import choose_views
@@ -569,24 +570,3 @@ def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None
         new = scope.get_current_value(variable)
         if new is not old:
             variable.assign(ops.where(condition, new, old))
-
-
-def average_pool(features: KerasTensor) -> KerasTensor:
-    """Features `(batch, dim)` of a feature map `(batch, h, w, dim)`; features pass as they are."""
-    return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
-
-
-def feature_dim(encoder: keras.Model) -> int:
-    """Width of the encoder's features.
-
-    Raises:
-        ValueError: if the encoder is not built, or gives neither `(batch, dim)` nor a feature map.
-    """
-    shape = getattr(encoder, "output_shape", None)
-    if isinstance(shape, tuple) and len(shape) in (2, 4) and isinstance(shape[-1], int):
-        return shape[-1]
-    raise ValueError(
-        f"The encoder {getattr(encoder, 'name', encoder)!r} has the output shape {shape}; it must be a built "
-        "keras.Model from images to features (batch, dim) or to a feature map (batch, h, w, dim). "
-        "For a backbone of keras-hub, keras-cv or keras.applications use kerassl.backbones.adapt(backbone)."
-    )

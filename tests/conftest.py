@@ -1,7 +1,5 @@
 import functools
 import os
-import pathlib
-import tempfile
 import time
 
 import pytest
@@ -14,14 +12,16 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 
 @pytest.fixture(scope="session")
-def one_device(testrun_uid):
+def one_device(tmp_path_factory):
     """What one device of a backend makes of all methods, trained once for all processes of this test run."""
     import numpy as np
     from launch import train
     from tiny_methods import METHODS, WITHOUT_CHANCE
 
-    folder = pathlib.Path(tempfile.gettempdir()) / f"kerassl_{testrun_uid}"
-    folder.mkdir(exist_ok=True)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # That of a worker lies in the folder of the run.
+        folder = folder.parent
 
     @functools.cache
     def reference(backend):

@@ -12,9 +12,10 @@ Backbones", arXiv 2103.05959. Official code: PaddlePaddle/PaddleClas, `ppcls/los
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.feature_maps import feature_dim
 from kerassl.heads import mlp
 from kerassl.losses import ssld
-from kerassl.model import SSLModel, feature_dim
+from kerassl.model import SSLModel
 from kerassl.teachers import make_teacher
 
 

@@ -13,6 +13,7 @@ Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/h
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.feature_maps import check_feature_map
 from kerassl.losses import dense_info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.methods.moco_v2 import MoCoV2
@@ -59,12 +60,7 @@ class DenseCL(MoCoV2):
         **kwargs,
     ) -> None:
         super().__init__(encoder, views, num_classes, **kwargs)
-        if len(encoder.output_shape) != 4:
-            raise ValueError(
-                f"DenseCL compares the cells of a feature map (batch, h, w, dim), but {encoder.name} gives "
-                f"{encoder.output_shape}. Make the encoder without pooling: kerassl.backbones.resnet18(..., "
-                "pool=None), or kerassl.backbones.adapt(backbone, pool=None) for those of other packages."
-            )
+        check_feature_map(encoder, "DenseCL")
         if not 0 <= dense_weight <= 1:
             raise ValueError(f"dense_weight must lie in [0, 1], got {dense_weight}; the paper uses 0.5.")
         if dense_warmup_updates < 0:

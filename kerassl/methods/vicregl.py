@@ -16,10 +16,10 @@ Official code: facebookresearch/VICRegL, `main_vicregl.py`, `transforms.py`.
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.feature_maps import average_pool, check_feature_map
 from kerassl.heads import mlp
 from kerassl.losses import matched_cells
 from kerassl.methods.vicreg import VICReg
-from kerassl.model import average_pool
 from kerassl.views import LocatedViews, TwoViews, cell_centers
 from kerassl.views.choice import choose_views
 
@@ -76,12 +76,7 @@ class VICRegL(VICReg):
                 "pass kerassl.views.LocatedViews."
             )
         super().__init__(encoder, views, num_classes, **kwargs)
-        if len(encoder.output_shape) != 4:
-            raise ValueError(
-                f"VICRegL compares the cells of a feature map (batch, h, w, dim), but {encoder.name} gives "
-                f"{encoder.output_shape}. Make the encoder without pooling: kerassl.backbones.resnet18(..., "
-                "pool=None), or kerassl.backbones.adapt(backbone, pool=None) for those of other packages."
-            )
+        check_feature_map(encoder, "VICRegL")
         if not 0 <= global_weight <= 1:
             raise ValueError(f"global_weight must lie in [0, 1], got {global_weight}; the paper uses 0.75.")
         if num_matches < 1:

@@ -14,8 +14,10 @@ from kerassl import engine, evaluation, resume
 from kerassl.callbacks import NonfiniteGuard
 from kerassl.feature_maps import average_pool, feature_dim
 from kerassl.heads import OnlineProbe
+from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.views.choice import choose_views
+from kerassl.views.multiview import same_size_batches
 
 
 class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
@@ -24,8 +26,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     A method subclasses this, makes its heads in `__init__`, and writes
 
     - `loss_terms(views, labels, training) -> ({name: scalar}, aux)`: the named terms whose sum is
-      minimised, and a dict that `after_update` receives. `aux["features"]`, `(batch, dim)`, if
-      present, is what the online probe and the collapse statistics look at;
+      minimised, and a dict that `after_update` receives. `aux["features"]`, `(batch, dim)` or one such
+      for each view that the student has seen, is what attached objectives learn from; the online probe and
+      the collapse statistics look at the first view's, or at `aux["embedding"]` if present;
+      `aux["assignments"]`, integers of any shape, are the prototypes that images fell to;
     - `after_update(aux)`, where it has state (EMA teacher, queue, centre): assignments to Keras
       variables, run inside the compiled step once per optimizer update.
 
@@ -39,6 +43,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         num_views: views of each image that a named recipe makes, where the method takes more than two.
         terms: names of the loss terms that `loss_terms` returns.
         num_classes: number of classes of the labels, for an online linear probe; `None` for none.
+        num_prototypes: number of prototypes, for a method whose `aux["assignments"]` says which an image fell
+            to; their usage is then a metric.
         seed: Python integer; with the step counter it determines every random number of the run.
         views_options: further arguments of the default or named recipe.
         name: name of the model.
@@ -62,6 +68,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         terms: tuple[str, ...],
         num_views: int = 2,
         num_classes: int | None = None,
+        num_prototypes: int | None = None,
         seed: int = 0,
         views_options: dict | None = None,
         name: str | None = None,
@@ -89,8 +96,53 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         self.effective_rank = keras.metrics.Mean(name="effective_rank")
         self.probe_accuracy = keras.metrics.Mean(name="probe_accuracy")
         self.rankme = evaluation.RankMe(self.feature_dim, name="rankme")
+        self.prototype_usage = num_prototypes and evaluation.PrototypeUsage(num_prototypes)
+        self.objectives = []
         self.chunk_size = None
         self.built = True
+
+    def attach(self, objective: Objective) -> "SSLModel":
+        """Adds an objective to the method's own, such as `kerassl.objectives.SwappedPrototypes`.
+
+        Call it before `compile`. What is attached is trained, saved and loaded with the model.
+
+        Args:
+            objective: a `kerassl.objectives.Objective` that is attached to no other model.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            ValueError: for a compiled model, or where a name or a term is taken.
+        """
+        if self.compiled:
+            raise ValueError(
+                "Attach an objective before compile(), which makes the optimizer for all weights."
+            )
+        terms = [mean.name for mean in self.term_means]
+        names = [other.name for other in self.objectives]
+        if objective.name in names or set(terms) & set(objective.terms):
+            raise ValueError(
+                f"{objective.name!r} with the terms {objective.terms} cannot be attached: the model has the "
+                f"objectives {names} and the terms {terms}. Objectives of one kind cannot be attached twice."
+            )
+        with self.device_scope():
+            objective.attach_to(self)
+            self.objectives.append(objective)
+            self.term_means += [keras.metrics.Mean(name=term) for term in objective.terms]
+            for variable in self.nonfinite_record.variables:
+                self._untrack_variable(variable)
+            self.nonfinite_record = engine.NonfiniteRecord(self, (*terms, *objective.terms))
+            if objective.num_prototypes:
+                prefix = f"{objective.name}_" if self.prototype_usages else ""
+                objective.usage = evaluation.PrototypeUsage(objective.num_prototypes, prefix)
+        return self
+
+    @property
+    def prototype_usages(self) -> dict:
+        """The metric of each part that has prototypes, by the part's name; the method's own has none."""
+        usages = {objective.name: getattr(objective, "usage", None) for objective in self.objectives}
+        return {name: usage for name, usage in {None: self.prototype_usage, **usages}.items() if usage}
 
     def loss_terms(
         self, views: tuple | None, labels: KerasTensor | None, training: bool
@@ -161,6 +213,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         """Features `(batch, dim)` of normalised images; a feature map is average-pooled."""
         return average_pool(self.encode_unpooled(encoder, images, training))
 
+    def encode_views(self, encoder: keras.Model, views: tuple, training: bool) -> KerasTensor:
+        """Features `(num_views * batch, dim)` of one view after the other; those of one size go together."""
+        return ops.concatenate([self.encode(encoder, crops, training) for crops in same_size_batches(views)])
+
     def encode_unpooled(self, encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
         """What an encoder gives of normalised images: features, or a feature map `(batch, h, w, dim)`."""
         if training and self.chunk_size:
@@ -196,12 +252,17 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             if self.takes_positions:
                 views = (*views, positions)
         terms, aux = self.loss_terms(views, labels, training)
+        features = aux.get("features", ())
+        features = tuple(features) if isinstance(features, (tuple, list)) else (features,)
+        for objective in self.objectives:
+            more, aux[objective.name] = objective.loss_terms(self, features, labels, training)
+            terms = {**terms, **more}
         self._check_terms(terms)
         loss = sum(ops.cast(value, "float32") for value in terms.values())
         for penalty in self.losses:
             loss = loss + ops.cast(penalty, "float32")
         if training:
-            features = aux.get("features")
+            features = aux.get("embedding", features[0] if features else None)
         else:
             features = self(images[0] if isinstance(images, (tuple, list)) else images)
         if features is not None:
@@ -218,6 +279,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
 
         def move():
             self.after_update(record["aux"])
+            for objective in self.objectives:
+                objective.after_update(self, record["aux"][objective.name])
             if self._probing(record):
                 self.probe.update(record["features"], record["labels"])
 
@@ -255,13 +318,18 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             shown += [self.feature_std, self.effective_rank]
             if not training:
                 self.rankme.update_state(features)
+        for name, usage in self.prototype_usages.items():
+            aux = record["aux"] if name is None else record["aux"][name]
+            counts = evaluation.count_assignments(aux["assignments"], usage.num_prototypes)
+            usage.update_state(engine.replica_sum(counts))
+            shown.append(usage)
         if hits is not None:
             self.probe_accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
             shown.append(self.probe_accuracy)
         skipping = training and self.nonfinite == "skip"
         if skipping:
             self._leave_out_if_not_finite(record)
-        logs = {metric.name: metric.result() for metric in shown}
+        logs = results(shown)
         if skipping:
             logs["skipped_updates"] = ops.cast(self.skipped_updates, "float32")
         return logs
@@ -273,8 +341,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             hidden.add(id(self.term_means[0]))
         if self.probe is None:
             hidden.add(id(self.probe_accuracy))
-        results = {metric.name: metric.result() for metric in self.metrics if id(metric) not in hidden}
-        return self.replica_means(results)
+        return self.replica_means(results([metric for metric in self.metrics if id(metric) not in hidden]))
 
     def compile(
         self,
@@ -498,7 +565,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         return export_encoder(self, path, format=format, image_size=image_size)
 
     def get_config(self) -> dict:
-        """The arguments common to all methods; a method adds its own."""
+        """The arguments common to all methods, and what is attached; a method adds its own."""
+        objectives = [keras.saving.serialize_keras_object(objective) for objective in self.objectives]
         return {
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
@@ -506,12 +574,13 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             "views": keras.saving.serialize_keras_object(self.views),
             "num_classes": self.num_classes,
             "seed": self.seed,
-        }
+        } | ({"objectives": objectives} if objectives else {})
 
     @classmethod
     def from_config(cls, config: dict):
         """Rebuilds a method; its weights come from the file, its teacher is made anew."""
         config = dict(config)
+        objectives = config.pop("objectives", ())
         # What the constructor makes, such as heads, takes the global policy.
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
@@ -519,7 +588,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             for key, value in config.items():
                 if isinstance(value, dict) and "class_name" in value:
                     config[key] = keras.saving.deserialize_keras_object(value)
-            return cls(**config)
+            model = cls(**config)
+            for objective in objectives:
+                model.attach(keras.saving.deserialize_keras_object(objective))
+            return model
         finally:
             keras.config.set_dtype_policy(before)
 
@@ -546,6 +618,15 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             return None
         prediction = ops.argmax(self.probe(record["features"]), axis=-1)
         return ops.cast(ops.equal(ops.cast(prediction, "int32"), record["labels"]), "float32")
+
+
+def results(metrics: list) -> dict:
+    """The results of metrics by name; a metric of several has names of its own."""
+    found = {}
+    for metric in metrics:
+        result = metric.result()
+        found |= result if isinstance(result, dict) else {metric.name: result}
+    return found
 
 
 def own_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -21,6 +21,7 @@ methods that take those of another:
 - VICReg: arXiv 2105.04906 section 4.2
 - MMCR: ThomasYerxa/mmcr; FroSSL: OFSkean/FroSSL; EMP-SSL: tsb0601/EMP-SSL
 - LeJEPA: rbalestr-lab/lejepa; VISReg: HaiyuWu/visreg
+- SwAV: arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - MAE: arXiv 2111.06377 appendix A.1
 
@@ -265,6 +266,16 @@ METHODS = {
     "supcon": MethodRecipe(
         method=methods.SupCon,
         paper={"optimizer": "sgd", "learning_rate": 0.125, "weight_decay": 1e-4, "warmup_epochs": 10},
+    ),
+    "swav": MethodRecipe(
+        method=methods.SwAV,
+        paper={"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10},
+        short_arguments={
+            "num_prototypes": 256,
+            "hidden_dims": (512,),
+            "queue_size": 0,
+            "freeze_prototypes_updates": 40,
+        },
     ),
     "tico": MethodRecipe(
         method=methods.TiCo,

@@ -5,12 +5,21 @@ from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
 from kerassl.evaluation.linear import linear_probe
+from kerassl.evaluation.prototypes import (
+    PrototypeUsage,
+    count_assignments,
+    dead_prototypes,
+    prototype_entropy,
+)
 from kerassl.evaluation.report import evaluate_features, raw_pixels, report, table
 from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, rankme
 
 __all__ = [
+    "PrototypeUsage",
     "RankMe",
     "alignment",
+    "count_assignments",
+    "dead_prototypes",
     "effective_rank",
     "embed",
     "evaluate_features",
@@ -20,6 +29,7 @@ __all__ = [
     "knn_accuracy",
     "knn_scores",
     "linear_probe",
+    "prototype_entropy",
     "rankme",
     "raw_pixels",
     "report",

@@ -6,11 +6,19 @@ from kerassl.heads.mlp import mlp
 from kerassl.heads.multi_head import multi_head_mlp
 from kerassl.heads.pair_temperature import PairTemperature
 from kerassl.heads.probe import OnlineProbe
+from kerassl.heads.prototypes import PrototypeHead
 from kerassl.heads.reweighting import FixedReweighting
-
-__all__ = ["DINOHead", "OnlineProbe", "PairTemperature", "mlp", "multi_head_mlp"]
-__all__ = ["DINOHead", "FixedReweighting", "OnlineProbe", "mlp"]
 from kerassl.heads.transformer import sinusoidal_positions, transformer
 
-__all__ = ["DINOHead", "OnlineProbe", "mlp", "sinusoidal_positions", "transformer"]
-__all__ = ["DINOHead", "IterNorm", "OnlineProbe", "mlp"]
+__all__ = [
+    "DINOHead",
+    "FixedReweighting",
+    "IterNorm",
+    "OnlineProbe",
+    "PairTemperature",
+    "PrototypeHead",
+    "mlp",
+    "multi_head_mlp",
+    "sinusoidal_positions",
+    "transformer",
+]

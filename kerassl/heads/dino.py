@@ -4,6 +4,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.heads.mlp import mlp
+from kerassl.heads.prototypes import unit
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -91,10 +92,3 @@ class DINOHead(keras.Model):
     def from_config(cls, config: dict):
         """Rebuilds the head."""
         return cls(**config)
-
-
-def unit(vectors: KerasTensor, axis: int) -> KerasTensor:
-    """Vectors divided by their L2 norm, in float32; a zero vector stays zero, with a finite gradient."""
-    wide = ops.cast(vectors, "float32")
-    square = ops.sum(ops.square(wide), axis=axis, keepdims=True)
-    return ops.cast(wide * ops.rsqrt(ops.maximum(square, 1e-24)), vectors.dtype)

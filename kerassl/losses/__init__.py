@@ -24,9 +24,11 @@ from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.ressl import ressl
 from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
+from kerassl.losses.sinkhorn import power_law_prior, sinkhorn
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
+from kerassl.losses.swav import swav
 from kerassl.losses.tico import tico, tico_covariance
 from kerassl.losses.vibcreg import off_diagonal_correlation, vibcreg
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
@@ -69,12 +71,15 @@ __all__ = [
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
+    "power_law_prior",
     "ressl",
     "sigreg",
     "singular_value_dispersion",
+    "sinkhorn",
     "sogclr",
     "ssld",
     "sup_con",
+    "swav",
     "temperature_gradients",
     "tico",
     "tico_covariance",

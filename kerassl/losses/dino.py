@@ -2,14 +2,8 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import (
-    check_positive,
-    check_rank,
-    check_reduction,
-    check_same_shape,
-    reduce,
-    to_float32,
-)
+from kerassl.losses._common import check_positive, to_float32
+from kerassl.losses._cross_view import cross_view_cross_entropy
 
 
 def dino(
@@ -47,30 +41,16 @@ def dino(
         >>> print(f"{float(dino(np.zeros((4, 3, 8)), teacher)):.4f}, log 8 is {np.log(8):.4f}")
         2.0794, log 8 is 2.0794
     """
-    logits = to_float32(student_logits)
-    teacher = ops.stop_gradient(to_float32(teacher_probs))
-    for name, x in (("student_logits", logits), ("teacher_probs", teacher)):
-        check_rank(name, x, ("views", "batch", "num_prototypes"))
-    student_views, teacher_views = logits.shape[0], teacher.shape[0]
-    if student_views < 2 or not 1 <= teacher_views <= student_views:
-        raise ValueError(
-            f"dino got {student_views} student and {teacher_views} teacher views; it needs at least two "
-            "student views, the first of which are those of the teacher, to pair different views."
-        )
-    check_same_shape("one view of student_logits", logits[0], "one view of teacher_probs", teacher[0])
-    check_positive("student_temperature", student_temperature)
-    check_reduction(reduction)
-    logits = logits / ops.cast(student_temperature, "float32")
-    logits = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
-    # H(t, s) = log_sum_exp(s) sum(t) - <t, s>: no log-probability is written out.
-    log_sum_exp = ops.log(ops.sum(ops.exp(logits), axis=-1))
-    mass = ops.sum(teacher, axis=-1)
-    # All pairs at once by linearity, then without the pairs of a view with itself.
-    products = ops.sum(logits * ops.sum(teacher, axis=0), axis=(0, 2))
-    every = ops.sum(log_sum_exp, axis=0) * ops.sum(mass, axis=0) - products
-    same_products = ops.sum(teacher * logits[:teacher_views], axis=-1)
-    same = ops.sum(log_sum_exp[:teacher_views] * mass - same_products, axis=0)
-    return reduce((every - same) / (teacher_views * (student_views - 1)), reduction)
+    return cross_view_cross_entropy(
+        "dino",
+        "student_logits",
+        student_logits,
+        "teacher_probs",
+        teacher_probs,
+        "student_temperature",
+        student_temperature,
+        reduction,
+    )
 
 
 def dino_teacher_probs(

@@ -36,6 +36,7 @@ from kerassl.methods.simclr_v2 import SimCLRv2
 from kerassl.methods.simsiam import SimSiam
 from kerassl.methods.sogclr import SogCLR
 from kerassl.methods.supcon import SupCon
+from kerassl.methods.swav import SwAV
 from kerassl.methods.tico import TiCo
 from kerassl.methods.vibcreg import VIbCReg
 from kerassl.methods.vicreg import VICReg
@@ -45,36 +46,35 @@ from kerassl.methods.wmse import WMSE
 
 __all__ = [
     "AMCL",
+    "AMCLMoCo",
+    "All4One",
     "BYOL",
+    "BarlowTwins",
     "CACR",
     "DCL",
     "DCLW",
     "DINO",
-    "EMPSSL",
-    "LOOK",
-    "MAE",
-    "MMCR",
-    "NNBYOL",
-    "NNCLR",
-    "WMSE",
-    "AMCLMoCo",
-    "All4One",
-    "BarlowTwins",
     "DenseCL",
     "DirectCLR",
     "DirectCopy",
     "DirectPred",
     "DirectSet",
+    "EMPSSL",
     "FastSiam",
     "FroSSL",
     "GSimCLR",
     "GroCo",
+    "LOOK",
     "LeJEPA",
+    "MAE",
+    "MMCR",
     "MSBReg",
     "MixedBarlowTwins",
     "MoCHi",
     "MoCoV2",
     "MoCoV3",
+    "NNBYOL",
+    "NNCLR",
     "NNSiam",
     "ReSSL",
     "ScatSimCLR",
@@ -83,10 +83,12 @@ __all__ = [
     "SimSiam",
     "SogCLR",
     "SupCon",
+    "SwAV",
     "TiCo",
     "VICReg",
     "VICRegL",
     "VISReg",
     "VIbCReg",
+    "WMSE",
     "iSogCLR",
 ]

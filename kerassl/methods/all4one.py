@@ -187,7 +187,7 @@ class All4One(SSLModel):
             "centroid": options["centroid_weight"] * of_centroids,
             "feature": options["feature_weight"] * of_features,
         }
-        return terms, {"features": features[0], "keys": keys[0]}
+        return terms, {"features": features, "keys": keys[0]}
 
     def after_update(self, aux: dict) -> None:
         """Moves the teacher and puts the first view's keys of the global batch into the queue."""

@@ -103,7 +103,7 @@ class AMCL(SSLModel):
         everyone = (z1, z2) if candidates is None else candidates
         temperatures = self.temperature(ops.concatenate([z1, z2]), ops.concatenate(everyone))
         loss = amcl(z1, z2, temperatures, self.regularization, candidates=candidates, first_row=first_row)
-        return {"amcl": self.mean_over_replicas(loss)}, {"features": features[0]}
+        return {"amcl": self.mean_over_replicas(loss)}, {"features": features}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -81,7 +81,7 @@ class BarlowTwins(SSLModel):
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)
         loss = barlow_twins(self.gather(z1), self.gather(z2), redundancy_weight=self.redundancy_weight)
-        return {"barlow_twins": loss}, {"features": features[0]}
+        return {"barlow_twins": loss}, {"features": features}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

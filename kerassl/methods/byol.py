@@ -93,10 +93,10 @@ class BYOL(SSLModel):
             features = self.encode(self.teacher_encoder, view, training)
             return self.teacher_projector(features, training=training)
 
-        (p1, features), (p2, _) = student(views[0]), student(views[1])
+        (p1, features1), (p2, features2) = student(views[0]), student(views[1])
         z1, z2 = teacher(views[0]), teacher(views[1])
         loss = losses.byol(p1, self.target(z2)) + losses.byol(p2, self.target(z1))
-        return {"byol": loss}, {"features": features, "targets": z1}
+        return {"byol": loss}, {"features": (features1, features2), "targets": z1}
 
     def target(self, z: KerasTensor) -> KerasTensor:
         """What the other view's prediction is compared with: the teacher's projection itself."""

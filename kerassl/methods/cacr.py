@@ -90,7 +90,6 @@ class CACR(SSLModel):
         """Attraction within images, repulsion between them."""
         if len(views) < 2:
             raise ValueError(f"CACR attracts views of one image, so it needs at least two; got {len(views)}.")
-        batch = ops.shape(views[0])[0]
         features = self.encode(self.encoder, ops.concatenate(views), training)
         z = ops.split(self.projector(features, training=training), len(views))
         # Each replica compares its own images with the whole batch.
@@ -101,7 +100,7 @@ class CACR(SSLModel):
             "attraction": self.settings["attraction_weight"] * attraction,
             "repulsion": self.settings["repulsion_weight"] * self.mean_over_replicas(repulsion),
         }
-        return terms, {"features": features[:batch]}
+        return terms, {"features": ops.split(features, len(views))}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -102,7 +102,7 @@ class DenseCL(MoCoV2):
             features.append(pooled)
         weight = ops.where(self.updates >= self.dense_warmup_updates, self.dense_weight, 0.0)
         terms = {"info_nce": (1 - weight) * loss, "dense_info_nce": weight * dense_loss}
-        return terms, {"features": features[0], "keys": keys, "dense_keys": dense_keys}
+        return terms, {"features": features, "keys": keys, "dense_keys": dense_keys}
 
     def cells(self, encoder: keras.Model, view: KerasTensor, training: bool) -> KerasTensor:
         """The encoder's features of each cell of a view, `(batch, cells, dim)`."""

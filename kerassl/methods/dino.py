@@ -93,6 +93,7 @@ class DINO(SSLModel):
             default_views=("dino_cifar", "dino"),
             terms=("dino",),
             num_classes=num_classes,
+            num_prototypes=num_prototypes,
             seed=seed,
             name=name,
         )
@@ -140,8 +141,8 @@ class DINO(SSLModel):
             )
         batch = ops.shape(views[0])[0]
         frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
-        features = [self.encode(self.encoder, crops, training) for crops in same_size_batches(views)]
-        student_logits = self.head(ops.concatenate(features), training=training, frozen=frozen)
+        features = self.encode_views(self.encoder, views, training)
+        student_logits = self.head(features, training=training, frozen=frozen)
         student_logits = ops.reshape(student_logits, (len(views), batch, -1))
 
         global_crops = ops.concatenate(views[: self.num_global_crops])
@@ -152,7 +153,12 @@ class DINO(SSLModel):
         probabilities = ops.reshape(probabilities, (self.num_global_crops, batch, -1))
 
         loss = losses.dino(student_logits, probabilities, student_temperature=options["student_temperature"])
-        return {"dino": loss}, {"features": teacher_features[:batch], "teacher_logits": teacher_logits}
+        return {"dino": loss}, {
+            "features": ops.split(features, len(views)),
+            "embedding": teacher_features[:batch],
+            "teacher_logits": teacher_logits,
+            "assignments": ops.argmax(probabilities[0], axis=1),
+        }
 
     def teacher_temperature(self) -> float | KerasTensor:
         """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
@@ -174,14 +180,3 @@ class DINO(SSLModel):
     def get_config(self) -> dict:
         """The constructor's arguments."""
         return {**super().get_config(), **self.options}
-
-
-def same_size_batches(views: tuple | None) -> list:
-    """Concatenates neighbouring views of the same size along the batch axis."""
-    groups = []
-    for view in views:
-        if groups and groups[-1][0].shape[1:] == view.shape[1:]:
-            groups[-1].append(view)
-        else:
-            groups.append([view])
-    return [ops.concatenate(group) for group in groups]

@@ -78,7 +78,7 @@ class DirectCLR(SSLModel):
         # Each replica compares its own rows with the whole batch.
         candidates, _ = self.gather_candidates(r1, r2)
         loss = direct_clr(r1, r2, self.subvector_dim, self.temperature, candidates=candidates)
-        return {"direct_clr": self.mean_over_replicas(loss)}, {"features": r1}
+        return {"direct_clr": self.mean_over_replicas(loss)}, {"features": (r1, r2)}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -128,10 +128,10 @@ class DirectPred(SSLModel):
             features = self.encode(self.teacher_encoder, view, training)
             return self.teacher_projector(features, training=training)
 
-        (z1, features), (z2, _) = student(views[0]), student(views[1])
+        (z1, features1), (z2, features2) = student(views[0]), student(views[1])
         p1, p2 = ops.matmul(z1, self.predictor), ops.matmul(z2, self.predictor)
         loss = losses.byol(p1, teacher(views[1])) + losses.byol(p2, teacher(views[0]))
-        return {"byol": loss}, {"features": features, "projections": ops.concatenate([z1, z2])}
+        return {"byol": loss}, {"features": (features1, features2), "projections": ops.concatenate([z1, z2])}
 
     def after_update(self, aux: dict) -> None:
         """Moves the teacher and the correlation matrix, and sets the predictor."""

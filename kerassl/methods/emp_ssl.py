@@ -89,11 +89,10 @@ class EMPSSL(SSLModel):
         """Disagreement of the patches of an image, less the coding rate of a batch of patches."""
         if len(views) < 2:
             raise ValueError(f"EMP-SSL compares patches of an image; it needs two, got {len(views)}.")
-        batch = ops.shape(views[0])[0]
         features = self.encode(self.encoder, ops.concatenate(views), training)
         patches = ops.split(self.projector(features, training=training), len(views))
         loss = emp_ssl([self.gather(z) for z in patches], self.invariance_weight, self.distortion)
-        return {"emp_ssl": loss}, {"features": features[:batch]}
+        return {"emp_ssl": loss}, {"features": ops.split(features, len(views))}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -66,7 +66,7 @@ class FastSiam(SimSiam):
         for z_v in z:
             target = (total - z_v) / (len(z) - 1)
             loss += negative_cosine(self.predictor(z_v, training=training), target) / len(z)
-        return {"negative_cosine": loss}, {"features": features[0]}
+        return {"negative_cosine": loss}, {"features": features}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

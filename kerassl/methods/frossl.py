@@ -85,7 +85,7 @@ class FroSSL(SSLModel):
             raise ValueError(f"FroSSL pulls views of one image together; it needs two, got {len(views)}.")
         features = [self.encode(self.encoder, view, training) for view in views]
         z = [self.gather(self.projector(f, training=training)) for f in features]
-        return {"frossl": frossl(z, self.invariance_weight)}, {"features": features[0]}
+        return {"frossl": frossl(z, self.invariance_weight)}, {"features": features}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -104,7 +104,7 @@ class GroCo(SSLModel):
             candidates=candidates,
             first_row=first_row,
         )
-        return {"groco": self.mean_over_replicas(loss)}, {"features": features[0]}
+        return {"groco": self.mean_over_replicas(loss)}, {"features": features}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -15,7 +15,6 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import characteristic_function, epps_pulley, view_invariance
-from kerassl.methods.dino import same_size_batches
 from kerassl.model import SSLModel
 
 
@@ -112,16 +111,14 @@ class LeJEPA(SSLModel):
                 f"{type(self).__name__} needs at least two views and its {self.num_global_views} global "
                 f"ones; got {len(views)}."
             )
-        batch = ops.shape(views[0])[0]
-        features = [self.encode(self.encoder, same_size, training) for same_size in same_size_batches(views)]
-        features = ops.concatenate(features)
+        features = self.encode_views(self.encoder, views, training)
         z = ops.split(self.projector(features, training=training), len(views))
         distance = self.regularization(z, self.directions(training))
         terms = {
             "invariance": (1 - self.regularization_weight) * view_invariance(z, self.num_global_views),
             self.term: self.regularization_weight * distance,
         }
-        return terms, {"features": features[:batch]}
+        return terms, {"features": ops.split(features, len(views))}
 
     def directions(self, training: bool) -> KerasTensor:
         """Random directions `(projection_dim, num_directions)` of this step, the same on all replicas."""

@@ -75,7 +75,7 @@ class MixedBarlowTwins(BarlowTwins):
         loss = barlow_twins(z1, z2, redundancy_weight=self.redundancy_weight)
         regularizer = mixing_regularizer(z1, z2, z_mixed, mixing, permutation)
         weight = self.mixing_weight * self.redundancy_weight
-        return {"barlow_twins": loss, "mixing": weight * regularizer}, {"features": features[0]}
+        return {"barlow_twins": loss, "mixing": weight * regularizer}, {"features": features}
 
     def draw_mixing(self, batch: int | KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """The share of the first views, and the partner of each of the global batch's images."""

@@ -82,11 +82,10 @@ class MMCR(SSLModel):
         """The negated nuclear norm of the centroids."""
         if len(views) < 2:
             raise ValueError(f"MMCR averages views of an image, so it needs at least two; got {len(views)}.")
-        batch = ops.shape(views[0])[0]
         features = self.encode(self.encoder, ops.concatenate(views), training)
         z = ops.split(self.projector(features, training=training), len(views))
         loss = mmcr([self.gather(view) for view in z], self.local_weight)
-        return {"mmcr": loss}, {"features": features[:batch]}
+        return {"mmcr": loss}, {"features": ops.split(features, len(views))}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

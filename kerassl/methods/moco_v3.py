@@ -121,9 +121,9 @@ class MoCoV3(SSLModel):
             loss = info_nce(q, k, temperature=self.temperature, candidates=self.gather(k))
             return 2 * self.temperature * loss
 
-        (q1, features), (q2, _) = query(views[0]), query(views[1])
+        (q1, features1), (q2, features2) = query(views[0]), query(views[1])
         loss = contrast(q1, key(views[1])) + contrast(q2, key(views[0]))
-        return {"moco_v3": loss}, {"features": features}
+        return {"moco_v3": loss}, {"features": (features1, features2)}
 
     def after_update(self, aux: dict) -> None:
         """Moves the teacher."""

@@ -122,7 +122,7 @@ class MSBReg(SSLModel):
             "singular_values": self.singular_value_weight * losses.singular_value_dispersion(everyone),
             "brownian": self.brownian_weight * push,
         }
-        return terms, {"features": features[0]}
+        return terms, {"features": features}
 
     def after_update(self, aux: dict) -> None:
         """Moves the teacher."""

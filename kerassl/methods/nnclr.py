@@ -100,7 +100,7 @@ class NNCLR(SSLModel):
             return info_nce(self.queue.nearest(z), p, temperature=self.temperature, candidates=self.gather(p))
 
         loss = (contrast(z1, p2) + contrast(z2, p1)) / 2
-        return {"info_nce": self.mean_over_replicas(loss)}, {"features": features[0], "projections": z1}
+        return {"info_nce": self.mean_over_replicas(loss)}, {"features": features, "projections": z1}
 
     def after_update(self, aux: dict) -> None:
         """Puts the first view's projections of the global batch into the queue."""

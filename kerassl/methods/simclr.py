@@ -115,7 +115,7 @@ class SimCLR(SSLModel):
         candidates, first_row = self.gather_candidates(z1, z2)
         share = {"block_size": self.block_size, "candidates": candidates, "first_row": first_row}
         loss = self.mean_over_replicas(self.contrast(z1, z2, **share))
-        return {self.loss_name: loss}, {"features": features[: ops.shape(view1)[0]]}
+        return {self.loss_name: loss}, {"features": ops.split(features, 2)}
 
     def contrast(self, z1: KerasTensor, z2: KerasTensor, **share) -> KerasTensor:
         """The loss of this replica's rows; `share` says how they lie in the whole batch."""

@@ -92,7 +92,7 @@ class SimSiam(SSLModel):
         z1, z2 = (self.projector(f, training=training) for f in features)
         p1, p2 = (self.predictor(z, training=training) for z in (z1, z2))
         loss = (negative_cosine(p1, self.target(z2)) + negative_cosine(p2, self.target(z1))) / 2
-        return {"negative_cosine": loss}, {"features": features[0], "targets": z1}
+        return {"negative_cosine": loss}, {"features": features, "targets": z1}
 
     def target(self, z: KerasTensor) -> KerasTensor:
         """What the other view's prediction is compared with: the projection itself."""

@@ -129,7 +129,7 @@ class SogCLR(SSLModel):
         moved = self.moved_normalizers(rows, log_mean_similarities(z1, z2, temperature, **share))
         loss = self.mean_over_replicas(sogclr(z1, z2, moved, temperature, **share))
         news = self.news(rows, z1, z2, moved, temperature, share)
-        return {self.loss_name: loss}, {"features": features[: ops.shape(view1)[0]], "rows": rows, **news}
+        return {self.loss_name: loss}, {"features": ops.split(features, 2), "rows": rows, **news}
 
     def rows_of(self, views: tuple, training: bool) -> KerasTensor:
         """The row of each image in the memories, `(batch,)` int32."""

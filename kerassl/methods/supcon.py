@@ -108,7 +108,7 @@ class SupCon(SSLModel):
             candidates=candidates,
             first_row=first_row,
         )
-        return {"sup_con": self.mean_over_replicas(loss)}, {"features": features[:images]}
+        return {"sup_con": self.mean_over_replicas(loss)}, {"features": ops.split(features, 2)}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

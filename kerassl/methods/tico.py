@@ -117,7 +117,7 @@ class TiCo(SSLModel):
         loss = losses.tico(z1, target2, covariance, self.covariance_weight) + losses.tico(
             z2, target1, covariance, self.covariance_weight
         )
-        return {"tico": loss / 2}, {"features": features[0], "covariance": covariance}
+        return {"tico": loss / 2}, {"features": features, "covariance": covariance}
 
     def after_update(self, aux: dict) -> None:
         """Moves the covariance and the teacher."""

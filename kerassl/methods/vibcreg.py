@@ -91,7 +91,7 @@ class VIbCReg(VICReg):
             "variance": self.term_weights["variance"] * 2 * variance,
             "covariance": self.term_weights["covariance"] * 2 * correlation,
         }
-        return terms, {"features": features[0]}
+        return terms, {"features": features}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

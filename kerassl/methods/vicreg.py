@@ -97,7 +97,7 @@ class VICReg(SSLModel):
             "variance": self.term_weights["variance"] * variance,
             "covariance": self.term_weights["covariance"] * 2 * covariance,
         }
-        return terms, {"features": features[0]}
+        return terms, {"features": features}
 
     def measure(
         self, z1: KerasTensor, z2: KerasTensor, covariance: Callable = off_diagonal_covariance

@@ -109,7 +109,7 @@ class VICRegL(VICReg):
         ):
             for (name, weight), value in zip(self.term_weights.items(), measured, strict=True):
                 terms[prefix + name] = share * weight * value
-        return terms, {"features": features[0]}
+        return terms, {"features": features}
 
     def project_cells(self, feature_map: KerasTensor, training: bool) -> KerasTensor:
         """Embeddings `(batch, cells, local_dim)` of a map's cells, each projected by itself."""

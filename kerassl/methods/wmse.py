@@ -106,7 +106,7 @@ class WMSE(SSLModel):
         for _ in range(self.num_cuts):
             order = ops.argsort(keras.random.uniform((ops.shape(z[0])[0],), seed=rng))
             loss += wmse(z, self.subbatch_size, order) / self.num_cuts
-        return {"wmse": loss}, {"features": features[0]}
+        return {"wmse": loss}, {"features": features}
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

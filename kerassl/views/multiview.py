@@ -142,6 +142,17 @@ class MultiCrop(Augmentation):
         return cls(**crops, **config)
 
 
+def same_size_batches(views: Sequence[KerasTensor]) -> list:
+    """Concatenates neighbouring views of the same size along the batch axis."""
+    groups = []
+    for view in views:
+        if groups and groups[-1][0].shape[1:] == view.shape[1:]:
+            groups[-1].append(view)
+        else:
+            groups.append([view])
+    return [ops.concatenate(group) for group in groups]
+
+
 def several_views(two_views: TwoViews, num_views: int) -> MultiCrop:
     """More views of the kinds that a recipe of two has, the first kind as often as the second or once more.
 

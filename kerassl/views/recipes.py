@@ -249,6 +249,46 @@ def dino_cifar(
     return MultiCrop([two.view1, two.view2], [local] * num_local_crops)
 
 
+def swav(
+    image_size: int, channels: int = 3, num_local_crops: int = 6, local_size: int | None = None
+) -> MultiCrop:
+    """SwAV: global crops of scale .14-1, local ones of .05-.14, jitter (.8, .8, .8, .2), gray .2, blur .5.
+
+    Source: arXiv 2006.09882, section 3.2; github.com/facebookresearch/swav, `src/multicropdataset.py`.
+    Evidence: code.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is 96 / 224 of `image_size`.
+    """
+    size = local_size or max(1, round(image_size * 96 / 224))
+    common = {**_jitter(0.8, 0.8, 0.8, 0.2), "grayscale_probability": 0.2, "blur_probability": 0.5}
+    crop = View(image_size, scale=(0.14, 1.0), **common)
+    return MultiCrop([crop, crop], [View(size, scale=(0.05, 0.14), **common)] * num_local_crops)
+
+
+def swav_cifar(
+    image_size: int, channels: int = 3, num_local_crops: int = 0, local_size: int | None = None
+) -> MultiCrop:
+    """SwAV on CIFAR: two crops as in `simclr_cifar`, and local ones of scale .05-.14 if asked for.
+
+    Source: the paper has no such images; the local crops are of its scale.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is half of `image_size`.
+    """
+    crop = simclr_cifar(image_size, channels).view1
+    size = local_size or max(1, image_size // 2)
+    jitter = _jitter(0.4, 0.4, 0.4, 0.1)
+    local = View(size, scale=(0.05, 0.14), **jitter, grayscale_probability=0.2, **_cifar(channels))
+    return MultiCrop([crop, crop], [local] * num_local_crops)
+
+
 def groco(image_size: int, channels: int = 3) -> TwoViews:
     """GroCo on ImageNet: crop .14-1 bicubic, else as `byol`.
 
@@ -435,8 +475,8 @@ RECIPES: dict[str, Callable] = {
     function.__name__: function
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
-        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, mae, sogclr, groco, emp_ssl,
-        lejepa, ressl, ressl_cifar, ressl_digits, crop_flip, digits,
+        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, swav, swav_cifar, mae,
+        sogclr, groco, emp_ssl, lejepa, ressl, ressl_cifar, ressl_digits, crop_flip, digits,
     )
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ MANY = (
     if os.environ.get("KERASSL_TEST_ALL_DEVICES")
     else (
         "SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "SSLD", "SupCon", "MoCoV2", "SogCLR", "GroCo",
-        "VICReg", "DirectPred", "MMCR", "LeJEPA", "ScatSimCLR",
+        "VICReg", "DirectPred", "MMCR", "LeJEPA", "ScatSimCLR", "SwAV",
     )
 )  # fmt: skip
 

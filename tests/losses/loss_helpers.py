@@ -780,6 +780,7 @@ CASES = {
         (0, 1),
         has_reduction=False,
     ),
+    "swav": Case(losses.swav, dino_reference, dino_inputs, (0,), batch_axis=1),
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),

@@ -76,9 +76,9 @@ def test_dino_temperature_has_a_gradient():
 
 def test_dino_refuses_views_without_a_pair():
     one, two = np.zeros((1, 3, 5)), np.full((2, 3, 5), 0.2)
-    with pytest.raises(ValueError, match="1 student and 1 teacher views"):
+    with pytest.raises(ValueError, match="student_logits of 1 and teacher_probs of 1 views"):
         dino(one, two[:1])
-    with pytest.raises(ValueError, match="1 student and 2 teacher views"):
+    with pytest.raises(ValueError, match="student_logits of 1 and teacher_probs of 2 views"):
         dino(one, two)
     with pytest.raises(ValueError, match="temperature=0 must be"):
         dino(two, two, student_temperature=0)

@@ -21,7 +21,7 @@ def test_the_loss_is_that_of_all_heads_with_the_learned_temperatures():
     terms, aux = model.loss_terms(views, None, training=True)
     expected = float(losses.amcl(*z, temperatures, regularization=0.3))
     assert float(terms["amcl"]) == pytest.approx(expected, rel=1e-5)
-    assert tuple(aux["features"].shape) == (8, 16)
+    assert tuple(aux["features"][0].shape) == (8, 16)
 
 
 def test_of_a_queue_keys_are_detached_and_enqueued_and_directions_averaged():

@@ -39,7 +39,7 @@ def test_both_terms_are_those_of_the_images_and_of_their_cells(symmetric):
     # Each view's by itself: gathered together, their order would depend on the number of devices.
     for found, expected in zip(aux["dense_keys"], dense_keys, strict=True):
         np.testing.assert_allclose(numpy(found), expected, atol=1e-5)
-    assert tuple(aux["features"].shape) == (8, 16)
+    assert tuple(aux["features"][0].shape) == (8, 16)
 
 
 def test_without_weight_it_is_moco_v2_and_with_it_all_state_moves():

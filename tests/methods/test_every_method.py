@@ -50,6 +50,7 @@ def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
     history = model.fit(images(count), labels(count), batch_size=8, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     terms = {mean.name for mean in model.term_means} if len(model.term_means) > 1 else set()
+    terms |= {"prototype_entropy", "dead_prototypes"} if model.prototype_usage else set()
     assert {"loss", "feature_std", "effective_rank", "probe_accuracy"} | terms == set(history)
     assert int(model.step) == 6 and int(model.total_steps) == 6 and int(model.steps_per_epoch) == 3
     encoder = [v.path for v in model.encoder.trainable_variables]

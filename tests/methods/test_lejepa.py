@@ -20,7 +20,7 @@ def test_the_terms_are_those_of_the_projections_along_the_directions_of_the_step
     terms, aux = model.loss_terms(views, None, training=True)
     assert float(terms["invariance"]) == pytest.approx(0.7 * np.mean((z - z[0]) ** 2), rel=1e-4)
     assert float(terms["sigreg"]) == pytest.approx(0.3 * float(losses.sigreg(z, directions)), rel=1e-4)
-    assert tuple(aux["features"].shape) == (8, 16)
+    assert tuple(aux["features"][0].shape) == (8, 16)
 
 
 def test_directions_are_drawn_anew_in_every_step_and_alike_in_every_evaluation():

@@ -25,7 +25,7 @@ def test_the_terms_are_those_of_predictions_and_of_the_teachers_projections():
     p = np.stack([numpy(each) for each in p])
     unit, directions = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (p, directions))
     assert float(terms["brownian"]) == pytest.approx(-0.5 * np.mean(np.sum(unit * directions, -1)), abs=1e-5)
-    assert tuple(aux["features"].shape) == (8, 16)
+    assert tuple(aux["features"][0].shape) == (8, 16)
 
 
 def test_the_push_is_drawn_anew_for_every_image_and_step():

@@ -52,6 +52,7 @@ METHODS = (
     "VIbCReg",
     "MixedBarlowTwins",
     "WMSE",
+    "SwAV",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -124,6 +125,14 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "VICRegL": {"projection_dim": 12, "hidden_dim": 12, "local_dim": 8, "num_matches": 5},
         "BYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "SupCon": {"projection_dim": 8},
+        "SwAV": {
+            "num_prototypes": 16,
+            "hidden_dims": (16,),
+            "projection_dim": 8,
+            "queue_size": 16,
+            "queue_start_epoch": 0,
+            "freeze_prototypes_updates": 0,
+        },
         "DCL": {"projection_dim": 8},
         "DCLW": {"projection_dim": 8},
         "MoCoV2": {"projection_dim": 8, "queue_size": 20, "momentum": 0.9},
@@ -224,6 +233,8 @@ def ready_views(name, n=8, seed=0):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name == "DINO":
         return view(), view(), view(8), view(8)
+    if name == "SwAV":
+        return view(), view(), view(), view()
     if name == "VICRegL":
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1

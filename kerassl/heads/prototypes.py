@@ -1,0 +1,106 @@
+"""Prototypes: unit vectors that embeddings are compared with."""
+
+import keras
+from keras import KerasTensor, ops
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class PrototypeHead(keras.layers.Layer):
+    """Cosines of embeddings with K learned unit vectors, without bias and without gain.
+
+    The prototypes are brought back to length one after each update, by whatever optimizer, and weight decay
+    and LARS leave them alone.
+
+    Args:
+        input_dim: width of an embedding.
+        num_prototypes: number of prototypes K.
+        normalize_gradient: whether the gradient passes through the division by a prototype's length, which
+            takes away its part along the prototype (weight normalisation, as in DINO); otherwise the length
+            is mended afterwards only (as in SwAV).
+        temperature: divides the cosines, in a classifier; > 0.
+        name: name of the head.
+
+    Attributes:
+        prototypes: variable `(input_dim, num_prototypes)` of unit columns.
+
+    Raises:
+        ValueError: for a width or number below 1, or a temperature <= 0.
+
+    Source: arXiv 2006.09882, section 3.1; facebookresearch/swav, `src/resnet50.py` and `main_swav.py`.
+
+    Example:
+        >>> import keras, kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder.trainable = False
+        >>> classifier = keras.Sequential([encoder, kerassl.heads.PrototypeHead(64, 10, temperature=0.1)])
+        >>> classifier.output_shape, len(classifier.trainable_variables)
+        ((None, 10), 1)
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        num_prototypes: int,
+        normalize_gradient: bool = False,
+        temperature: float = 1.0,
+        name: str = "prototypes",
+        **kwargs,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if min(input_dim, num_prototypes) < 1:
+            raise ValueError(
+                f"A PrototypeHead needs at least one input and one prototype; got input_dim={input_dim}, "
+                f"num_prototypes={num_prototypes}."
+            )
+        if temperature <= 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}; 0.1 is usual.")
+        self.input_dim, self.num_prototypes = input_dim, num_prototypes
+        self.normalize_gradient, self.temperature = normalize_gradient, temperature
+        limit = input_dim**-0.5
+
+        def unit_columns(shape: tuple, dtype: str):
+            return unit(keras.random.uniform(shape, -limit, limit, dtype=dtype), axis=0)
+
+        self.prototypes = self.add_weight(
+            name="prototypes",
+            shape=(input_dim, num_prototypes),
+            initializer=unit_columns,
+            constraint=keras.constraints.UnitNorm(axis=0),
+        )
+        self.prototypes.is_decayed = False
+        self.built = True
+
+    def call(self, embeddings: KerasTensor, frozen: KerasTensor | None = None) -> KerasTensor:
+        """Float32 cosines `(..., num_prototypes)` over the temperature.
+
+        Args:
+            embeddings: `(..., input_dim)` of any length.
+            frozen: boolean scalar tensor; where true no gradient reaches the prototypes.
+        """
+        prototypes = ops.cast(self.prototypes, "float32")
+        if frozen is not None:
+            prototypes = ops.where(frozen, ops.stop_gradient(prototypes), prototypes)
+        if self.normalize_gradient:
+            prototypes = unit(prototypes, axis=0)
+        return ops.matmul(unit(ops.cast(embeddings, "float32"), axis=-1), prototypes) / self.temperature
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`(..., num_prototypes)`."""
+        return (*input_shape[:-1], self.num_prototypes)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "num_prototypes": self.num_prototypes,
+            "normalize_gradient": self.normalize_gradient,
+            "temperature": self.temperature,
+        }
+
+
+def unit(vectors: KerasTensor, axis: int) -> KerasTensor:
+    """Vectors divided by their L2 norm, in float32; a zero vector stays zero, with a finite gradient."""
+    wide = ops.cast(vectors, "float32")
+    square = ops.sum(ops.square(wide), axis=axis, keepdims=True)
+    return ops.cast(wide * ops.rsqrt(ops.maximum(square, 1e-24)), vectors.dtype)

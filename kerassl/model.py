@@ -11,7 +11,7 @@ from keras import KerasTensor, ops
 
 from kerassl import data as data_room
 from kerassl import engine, evaluation, resume
-from kerassl.callbacks import NonfiniteGuard
+from kerassl.callbacks import EpochStart, NonfiniteGuard
 from kerassl.feature_maps import average_pool, feature_dim
 from kerassl.heads import OnlineProbe
 from kerassl.objectives import Objective
@@ -150,6 +150,9 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         """Returns `({name: scalar}, aux)`; every method writes its own."""
         raise NotImplementedError(f"{type(self).__name__} must define `loss_terms(views, labels, training)`.")
 
+    def start_epoch(self, data: object, verbose: str | int) -> None:
+        """Called by `fit` before each epoch, outside of the step, with the data; most have nothing to do."""
+
     def after_update(self, aux: dict) -> None:
         """Moves the method's state after an optimizer update; a method without state has none to move."""
 
@@ -170,6 +173,37 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     def num_replicas(self) -> int:
         """Number of replicas that run this step, each on its share of the batch; 1 on JAX."""
         return engine.num_replicas()
+
+    def split_rows(
+        self, views: tuple, num_images: int, training: bool
+    ) -> tuple[tuple[KerasTensor, ...], KerasTensor]:
+        """Views without the positions at their end, and each image's row in what is remembered.
+
+        Args:
+            views: as `loss_terms` receives them where `takes_positions` is true.
+            num_images: images that are remembered; it is also the row of an unknown image or one beyond.
+            training: whether positions must be there.
+
+        Returns:
+            The views, and int32 `(batch,)` rows in 0..num_images.
+
+        Raises:
+            ValueError: in training, for data without positions.
+        """
+        last = views[-1]
+        if last is not None and len(last.shape) > 2:
+            views, last = (*views, None), None
+        if last is None:
+            if training:
+                raise ValueError(
+                    f"{type(self).__name__} remembers each image, so it must know which ones it sees: fit an "
+                    'array or a kerassl.data.ImageDataset, or yield {"images": images, "positions": '
+                    "positions} in place of images (ready views: (view1, view2, positions)); -1 is unknown."
+                )
+            return tuple(views[:-1]), ops.full((ops.shape(views[0])[0],), num_images, "int32")
+        positions = ops.cast(ops.reshape(last, (-1,)), "int32")
+        known = ops.logical_and(positions >= 0, positions < num_images)
+        return tuple(views[:-1]), ops.where(known, positions, num_images)
 
     def step_seed(self, purpose: str, training: bool) -> keras.random.SeedGenerator:
         """Random numbers of this step for a purpose, the same on all replicas and in every evaluation."""
@@ -498,6 +532,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             # Such data sets shuffle by themselves, if at all; Keras would warn that it cannot.
             kwargs.setdefault("shuffle", False)
         callbacks = [NonfiniteGuard(), *callbacks]
+        if type(self).start_epoch is not SSLModel.start_epoch:
+            callbacks.insert(0, EpochStart(x, first_step, length, kwargs.get("verbose", "auto")))
         if checkpoint is None:
             return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
         # Last, so that a checkpoint holds what the others have done.
@@ -546,12 +582,48 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         batch_size = batch_size or 32
         if engine.process()[1] > 1:
             # Every process embeds all images by itself: its answer is whole, and none waits for another.
-            parts = [self.embed_here(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+            parts = [self.run_here(self, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
             return np.concatenate(parts)
         batch_size += -batch_size % self.num_devices
         padding = np.zeros((-len(x) % self.num_devices, *x.shape[1:]), x.dtype)
         padded = np.concatenate([x, padding])
         return super().predict(padded, batch_size=batch_size, verbose=verbose, **kwargs)[: len(x)]
+
+    def project(
+        self,
+        data: object,
+        encoder: keras.Model,
+        head: keras.Model,
+        verbose: str | int = 0,
+        batch_size: int = 256,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Projections of every image of a data set in eval mode, without views; outside of the step.
+
+        Args:
+            data: a `kerassl.data.ImageDataset`, or batches of `{"images", "positions"}`.
+            encoder: from images to features.
+            head: from features to projections.
+            verbose: 0 for no progress bar.
+            batch_size: images at a time of an `ImageDataset`.
+
+        Returns:
+            `(n, dim)` float32 projections and the int32 `(n,)` positions of their images.
+        """
+
+        def project(images: KerasTensor):
+            images = images if self.views is None else self.views.preprocess(images)
+            return ops.cast(head(self.encode(encoder, images, training=False), training=False), "float32")
+
+        parts, places = [], []
+        bar = keras.utils.Progbar(data_room.num_batches(data), verbose=1 if verbose == "auto" else verbose)
+        for images, positions in data_room.batches_with_positions(data, batch_size):
+            parts.append(self.run_here(project, images))
+            places.append(positions)
+            bar.update(len(parts))
+        projections, positions = np.concatenate(parts), np.concatenate(places)
+        if isinstance(data, data_room.ImageDataset):
+            return projections, positions
+        return engine.gather_from_processes(projections), engine.gather_from_processes(positions)
 
     def export_encoder(
         self,

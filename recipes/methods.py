@@ -21,7 +21,7 @@ methods that take those of another:
 - VICReg: arXiv 2105.04906 section 4.2
 - MMCR: ThomasYerxa/mmcr; FroSSL: OFSkean/FroSSL; EMP-SSL: tsb0601/EMP-SSL
 - LeJEPA: rbalestr-lab/lejepa; VISReg: HaiyuWu/visreg
-- SwAV: arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
+- SwAV (DeepCluster v2): arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - MAE: arXiv 2111.06377 appendix A.1
 
@@ -42,6 +42,7 @@ MOCO = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
 VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
+SWAV = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
 
@@ -93,6 +94,11 @@ METHODS = {
     "cacr": MethodRecipe(method=methods.CACR, paper=MOCO),
     "dcl": MethodRecipe(method=methods.DCL, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "dclw": MethodRecipe(method=methods.DCLW, paper=SIMCLR, short_arguments={"temperature": 0.2}),
+    "deepcluster_v2": MethodRecipe(
+        method=methods.DeepClusterV2,
+        paper=SWAV,
+        short_arguments={"num_prototypes": 100, "hidden_dims": (512,)},
+    ),
     "dense_cl": MethodRecipe(
         method=methods.DenseCL,
         paper=MOCO,
@@ -269,7 +275,7 @@ METHODS = {
     ),
     "swav": MethodRecipe(
         method=methods.SwAV,
-        paper={"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10},
+        paper=SWAV,
         short_arguments={
             "num_prototypes": 256,
             "hidden_dims": (512,),

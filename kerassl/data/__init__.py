@@ -6,6 +6,7 @@ from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.in_memory import can_hold, hold, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
 from kerassl.data.load import DatasetInfo, load
+from kerassl.data.positions import batches_with_positions
 from kerassl.data.validation import validate_batch
 from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 
@@ -14,6 +15,7 @@ __all__ = [
     "GuidedBatches",
     "ImageDataset",
     "OrderedBatches",
+    "batches_with_positions",
     "can_enter",
     "can_hold",
     "check_data",

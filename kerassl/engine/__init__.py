@@ -8,7 +8,7 @@ from kerassl.engine.collectives import gather, num_replicas, replica_id, replica
 from kerassl.engine.fusion import fused
 from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
-from kerassl.engine.processes import is_chief, process, process_share
+from kerassl.engine.processes import gather_from_processes, is_chief, process, process_share
 from kerassl.engine.random import StepSeed
 from kerassl.engine.strategies import STRATEGIES, distribute
 
@@ -36,6 +36,7 @@ __all__ = [
     "encode_in_chunks",
     "fused",
     "gather",
+    "gather_from_processes",
     "is_chief",
     "is_synchronized",
     "num_replicas",

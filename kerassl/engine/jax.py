@@ -1,5 +1,7 @@
 """The train and test step on JAX: the same step with every variable passed in and out."""
 
+from collections.abc import Callable
+
 import jax
 import keras
 import numpy as np
@@ -51,15 +53,15 @@ class Step(WholeStep):
                     "model within kerassl.distribute(...)."
                 )
 
-    def embed_here(self, images: np.ndarray) -> np.ndarray:
-        """Features of images, computed by this process alone on its first device."""
+    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+        """What a function of images and of the model's weights gives, by this process on its first device."""
         variables = self.trainable_variables + self.non_trainable_variables
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:
             values = [_whole(variable.value) for variable in variables]
             with _scope(variables, values):
-                return np.asarray(self(images, training=False))
+                return np.asarray(function(images))
         finally:
             keras.distribution.set_distribution(before)
 

@@ -4,6 +4,7 @@ import json
 import os
 
 import keras
+import numpy as np
 
 
 def process() -> tuple[int, int]:
@@ -48,3 +49,30 @@ def process_share() -> tuple[int, int]:
     TensorFlow's strategies cut the global batch themselves, so there every process gives all of it.
     """
     return (0, 1) if keras.backend.backend() == "tensorflow" else process()
+
+
+def gather_from_processes(array: np.ndarray) -> np.ndarray:
+    """The rows that every process read, one process after the other; outside of the step.
+
+    Where each process reads all of the data, as TensorFlow's do, the array itself.
+
+    Args:
+        array: `(n, ...)`, of one shape in all processes.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.engine import gather_from_processes
+        >>> gather_from_processes(np.arange(3)).tolist()
+        [0, 1, 2]
+    """
+    if process_share()[1] == 1:
+        return array
+    if keras.backend.backend() == "jax":
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+    import torch.distributed
+
+    parts = [None] * process_share()[1]
+    torch.distributed.all_gather_object(parts, array)
+    return np.concatenate(parts)

@@ -39,6 +39,6 @@ class WholeStep:
         """Means of scalars over the replicas, where each has its own; Keras averages those of strategies."""
         return logs
 
-    def embed_here(self, images: np.ndarray) -> np.ndarray:
-        """Features of images, computed by this process alone on its first device."""
-        return keras.ops.convert_to_numpy(self(images, training=False))
+    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+        """What a function of images and of the model's weights gives, by this process on its first device."""
+        return keras.ops.convert_to_numpy(function(images))

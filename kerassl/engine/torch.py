@@ -1,5 +1,7 @@
 """The train and test step on PyTorch."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import torch
@@ -37,10 +39,10 @@ class Step(WholeStep):
             for variable in self.variables + self.optimizer.variables:
                 torch.distributed.broadcast(variable.value.data, src=0)
 
-    def embed_here(self, images: np.ndarray) -> np.ndarray:
-        """Features of images, computed by this process alone on its first device."""
+    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+        """What a function of images and of the model's weights gives, by this process on its first device."""
         with torch.no_grad():
-            return super().embed_here(images)
+            return super().run_here(function, images)
 
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""

@@ -5,6 +5,7 @@ from kerassl.losses.barlow_twins import barlow_twins
 from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
 from kerassl.losses.dcl import dcl, dclw
+from kerassl.losses.deepcluster_v2 import deepcluster_v2
 from kerassl.losses.dense_info_nce import dense_info_nce, match_cells
 from kerassl.losses.dino import dino, dino_teacher_probs
 from kerassl.losses.direct_clr import direct_clr
@@ -48,6 +49,7 @@ __all__ = [
     "contrastive_repulsion",
     "dcl",
     "dclw",
+    "deepcluster_v2",
     "dense_info_nce",
     "dino",
     "dino_teacher_probs",

@@ -7,6 +7,7 @@ from kerassl.methods.barlow_twins import BarlowTwins
 from kerassl.methods.byol import BYOL
 from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
+from kerassl.methods.deepcluster_v2 import DeepClusterV2
 from kerassl.methods.densecl import DenseCL
 from kerassl.methods.dino import DINO
 from kerassl.methods.direct_clr import DirectCLR
@@ -54,6 +55,7 @@ __all__ = [
     "DCL",
     "DCLW",
     "DINO",
+    "DeepClusterV2",
     "DenseCL",
     "DirectCLR",
     "DirectCopy",

@@ -119,7 +119,7 @@ class SogCLR(SSLModel):
         self, views: tuple | None, labels: KerasTensor | None, training: bool
     ) -> tuple[dict, dict]:
         """The contrast under the remembered normalisers, moved towards those of the batch."""
-        view1, view2, rows = views[0], views[1], self.rows_of(views, training)
+        (view1, view2), rows = self.split_rows(views, self.num_images, training)
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.
@@ -130,21 +130,6 @@ class SogCLR(SSLModel):
         loss = self.mean_over_replicas(sogclr(z1, z2, moved, temperature, **share))
         news = self.news(rows, z1, z2, moved, temperature, share)
         return {self.loss_name: loss}, {"features": ops.split(features, 2), "rows": rows, **news}
-
-    def rows_of(self, views: tuple, training: bool) -> KerasTensor:
-        """The row of each image in the memories, `(batch,)` int32."""
-        positions = views[2] if len(views) > 2 else None
-        if positions is None:
-            if training:
-                raise ValueError(
-                    f"{type(self).__name__} remembers each image, so it must know which ones it sees: fit an "
-                    'array or a kerassl.data.ImageDataset, or yield {"images": images, "positions": '
-                    "positions} in place of images (ready views: (view1, view2, positions)); -1 is unknown."
-                )
-            return ops.full((ops.shape(views[0])[0],), self.num_images, "int32")
-        positions = ops.cast(ops.reshape(positions, (-1,)), "int32")
-        known = ops.logical_and(positions >= 0, positions < self.num_images)
-        return ops.where(known, positions, self.num_images)
 
     def temperature_of(self, rows: KerasTensor) -> float | KerasTensor:
         """The temperature of the images: one for all."""

@@ -53,6 +53,7 @@ METHODS = (
     "MixedBarlowTwins",
     "WMSE",
     "SwAV",
+    "DeepClusterV2",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -125,6 +126,13 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         "VICRegL": {"projection_dim": 12, "hidden_dim": 12, "local_dim": 8, "num_matches": 5},
         "BYOL": {"projection_dim": 8, "hidden_dim": 16, "momentum": 0.9},
         "SupCon": {"projection_dim": 8},
+        "DeepClusterV2": {
+            "num_images": 24,
+            "num_prototypes": 6,
+            "num_heads": 2,
+            "hidden_dims": (16,),
+            "projection_dim": 8,
+        },
         "SwAV": {
             "num_prototypes": 16,
             "hidden_dims": (16,),
@@ -241,7 +249,7 @@ def ready_views(name, n=8, seed=0):
         return view(), view(), *boxes
     if name == "SSLD":
         return (view(),)
-    if name in ("SogCLR", "iSogCLR"):
+    if name in ("SogCLR", "iSogCLR", "DeepClusterV2"):
         return view(), view(), np.arange(n, dtype="int32")
     if name == "FastSiam":
         return view(), view(), view()

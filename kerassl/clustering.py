@@ -1,0 +1,82 @@
+"""k-means on the device that trains, in pieces, for more rows and clusters than fit in one product."""
+
+import numpy as np
+from keras import ops
+
+
+def kmeans(
+    rows: np.ndarray,
+    num_clusters: int,
+    iterations: int = 20,
+    restarts: int = 1,
+    spherical: bool = False,
+    seed: int | tuple[int, ...] = 0,
+    chunk_size: int = 8192,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lloyd's algorithm from random rows; a cluster that loses all its rows keeps its centre.
+
+    Args:
+        rows: `(n, dim)`.
+        num_clusters: k, at most n.
+        iterations: assignments and means in turn.
+        restarts: starts, of which the one with the smallest distances is kept.
+        spherical: compare by dot product and bring the centres to length one after each mean (for unit rows),
+            as in DeepCluster v2; otherwise squared Euclidean distances.
+        seed: non-negative integer, or several, that choose the starts.
+        chunk_size: rows compared with all centres at a time.
+
+    Returns:
+        float32 centres `(num_clusters, dim)`; the int32 cluster of each row `(n,)`, the nearest of these
+        centres; and each row's float32 distance (not squared) to its centre.
+
+    Raises:
+        ValueError: for more clusters than rows.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.clustering import kmeans
+        >>> centres, clusters, distances = kmeans(np.array([[0.0], [0.2], [5.0], [5.2]]), num_clusters=2)
+        >>> print(np.sort(centres[:, 0]).round(3), distances.round(3))
+        [0.1 5.1] [0.1 0.1 0.1 0.1]
+    """
+    rows = np.asarray(rows, "float32")
+    if not 1 <= num_clusters <= len(rows):
+        raise ValueError(
+            f"{len(rows)} rows cannot make {num_clusters} clusters; ask for at most {len(rows)}."
+        )
+    best = None
+    for restart in range(restarts):
+        rng = np.random.default_rng([*np.atleast_1d(seed), restart])
+        centres = rows[rng.permutation(len(rows))[:num_clusters]]
+        for _ in range(iterations):
+            centres = _means(rows, centres, spherical, chunk_size)
+        clusters = np.concatenate([_nearest(part, centres, spherical) for part in _parts(rows, chunk_size)])
+        distances = np.linalg.norm(rows - centres[clusters], axis=1)
+        if best is None or np.sum(distances**2) < np.sum(best[2] ** 2):
+            best = centres, clusters, distances
+    return best
+
+
+def _parts(rows: np.ndarray, chunk_size: int) -> list[np.ndarray]:
+    return [rows[start : start + chunk_size] for start in range(0, len(rows), chunk_size)]
+
+
+def _nearest(rows: np.ndarray, centres: np.ndarray, spherical: bool) -> np.ndarray:
+    """The int32 index of the nearest centre of each row."""
+    scores = ops.matmul(rows, np.ascontiguousarray(centres.T))
+    if not spherical:
+        scores = scores - 0.5 * np.sum(centres**2, axis=1)
+    return ops.convert_to_numpy(ops.argmax(scores, axis=1)).astype("int32")
+
+
+def _means(rows: np.ndarray, centres: np.ndarray, spherical: bool, chunk_size: int) -> np.ndarray:
+    """The mean of the rows nearest to each centre; the centre itself where there is none."""
+    sums, counts = np.zeros(centres.shape, "float64"), np.zeros(len(centres))
+    for part in _parts(rows, chunk_size):
+        nearest = _nearest(part, centres, spherical)
+        counts += np.bincount(nearest, minlength=len(centres))
+        sums += ops.convert_to_numpy(ops.segment_sum(part, nearest, num_segments=len(centres)))
+    means = sums / np.maximum(counts, 1)[:, None]
+    if spherical:
+        means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    return np.where(counts[:, None] > 0, means, centres).astype("float32")

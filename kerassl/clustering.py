@@ -80,3 +80,44 @@ def _means(rows: np.ndarray, centres: np.ndarray, spherical: bool, chunk_size: i
     if spherical:
         means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
     return np.where(counts[:, None] > 0, means, centres).astype("float32")
+
+
+def cluster_densities(
+    distances: np.ndarray,
+    clusters: np.ndarray,
+    num_clusters: int,
+    temperature: float = 0.2,
+    smoothing: float = 10.0,
+) -> np.ndarray:
+    """PCL's density phi of each cluster: small for one that is tight or large; their mean is the temperature.
+
+    `phi_k = mean distance / log(n_k + smoothing)`; a cluster of one row or none gets the largest; phi is
+    clipped to its 10th and 90th percentile and scaled to the mean asked for.
+
+    Source: arXiv 2005.04966, equation 12; salesforce/PCL, `main_pcl.py` (run_kmeans).
+
+    Args:
+        distances: `(n,)` of each row to its centre.
+        clusters: `(n,)` integers.
+        num_clusters: k.
+        temperature: the mean of the densities; > 0.
+        smoothing: the paper's alpha.
+
+    Returns:
+        Float32 `(num_clusters,)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.clustering import cluster_densities
+        >>> print(cluster_densities(np.full(4, 0.3), np.array([0, 0, 1, 1]), 2))
+        [0.2 0.2]
+    """
+    counts = np.bincount(clusters, minlength=num_clusters)
+    sums = np.bincount(clusters, distances.astype("float64"), minlength=num_clusters)
+    densities = sums / np.maximum(counts, 1) / np.log(counts + smoothing)
+    several = counts > 1
+    densities = np.where(several, densities, densities[several].max(initial=0.0))
+    densities = np.clip(densities, *np.percentile(densities, (10, 90)))
+    mean = densities.mean()
+    scaled = densities * temperature / mean if mean > 0 else np.full(num_clusters, temperature)
+    return scaled.astype("float32")

@@ -14,7 +14,7 @@ class FeatureQueue(keras.layers.Layer):
     Args:
         size: number of rows.
         dim: width of an embedding.
-        seed: Python integer that draws the first rows.
+        seed: Python integer that draws the first rows; `None` starts with rows of zeros.
         name: name of the layer, the prefix of its variable paths.
 
     Attributes:
@@ -33,7 +33,7 @@ class FeatureQueue(keras.layers.Layer):
         [[0.6 0.8]]
     """
 
-    def __init__(self, size: int, dim: int, seed: int = 0, name: str = "queue") -> None:
+    def __init__(self, size: int, dim: int, seed: int | None = 0, name: str = "queue") -> None:
         super().__init__(name=name, dtype="float32")
         if size < 1 or dim < 1:
             raise ValueError(f"A queue needs rows and columns; got size={size}, dim={dim}.")
@@ -42,8 +42,9 @@ class FeatureQueue(keras.layers.Layer):
         def unit_rows(shape: tuple, dtype: str):
             return _unit(keras.random.normal(shape, dtype=dtype, seed=seed))
 
+        first = "zeros" if seed is None else unit_rows
         self.features = self.add_weight(
-            name="features", shape=(size, dim), initializer=unit_rows, trainable=False
+            name="features", shape=(size, dim), initializer=first, trainable=False
         )
         self.position = self.add_weight(
             name="position", shape=(), dtype="int32", initializer="zeros", trainable=False

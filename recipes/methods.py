@@ -5,7 +5,7 @@ methods that take those of another:
 
 - SimCLR (DCL, SimCLR v2): arXiv 2002.05709 section 2.2, google-research/simclr
 - SupCon: HobbitLong/SupContrast
-- MoCo v2 (MoCHi, DenseCL; CACR and LOOK, of whose own little is known): arXiv 2003.04297,
+- MoCo v2 (MoCHi, DenseCL, PCL; CACR and LOOK, of whose own little is known): arXiv 2003.04297,
   facebookresearch/moco
 - MoCo v3: arXiv 2104.02057 section 4
 - NNCLR (All4One): arXiv 2104.14548 section 4
@@ -21,7 +21,7 @@ methods that take those of another:
 - VICReg: arXiv 2105.04906 section 4.2
 - MMCR: ThomasYerxa/mmcr; FroSSL: OFSkean/FroSSL; EMP-SSL: tsb0601/EMP-SSL
 - LeJEPA: rbalestr-lab/lejepa; VISReg: HaiyuWu/visreg
-- SwAV (DeepCluster v2): arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
+- SwAV (DeepCluster v2, SMoG): arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - MAE: arXiv 2111.06377 appendix A.1
 
@@ -248,6 +248,17 @@ METHODS = {
         paper=SIMSIAM,
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
     ),
+    "pcl": MethodRecipe(
+        method=methods.PCL,
+        paper=MOCO,
+        short_arguments={
+            **SHORT_MOCO,
+            "num_prototypes": (50, 100, 200),
+            "num_negative_prototypes": 200,
+            "warmup_epochs": 4,
+            "kmeans_restarts": 1,
+        },
+    ),
     "ressl": MethodRecipe(
         method=methods.ReSSL,
         paper={"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 5},
@@ -265,6 +276,17 @@ METHODS = {
         method=methods.SimSiam,
         paper=SIMSIAM,
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
+    ),
+    "smog": MethodRecipe(
+        method=methods.SMoG,
+        paper=SWAV,
+        short_arguments={
+            "num_groups": 100,
+            "momentum": 0.99,
+            "reset_updates": 120,
+            "bank_size": 8192,
+            "hidden_dim": 512,
+        },
     ),
     "sogclr": MethodRecipe(
         method=methods.SogCLR, paper=SOGCLR, short_arguments={"temperature": 0.2, "hidden_dim": 512}

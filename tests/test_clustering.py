@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerassl.clustering import kmeans
+from kerassl.clustering import cluster_densities, kmeans
 
 
 def blobs(seed=0, n=40):
@@ -64,3 +64,23 @@ def test_the_seed_chooses_and_restarts_only_help():
 def test_more_clusters_than_rows():
     with pytest.raises(ValueError, match="3 rows cannot make 4 clusters; ask for at most 3"):
         kmeans(np.zeros((3, 2)), 4)
+
+
+def test_densities_have_the_temperature_as_their_mean_and_equal_clusters_have_equal_ones():
+    rng = np.random.default_rng(0)
+    clusters = np.concatenate([np.arange(12), rng.integers(0, 12, 200)])
+    densities = cluster_densities(rng.uniform(0.1, 1, 212), clusters, 12, temperature=0.2)
+    assert densities.mean() == pytest.approx(0.2, rel=1e-6)
+    np.testing.assert_allclose(cluster_densities(np.full(8, 0.4), np.arange(8) // 2, 4, 0.1), 0.1, rtol=1e-6)
+
+
+def test_densities_are_the_formula_clipped_and_scaled():
+    clusters = np.array([0, 0, 0, 1, 1, 2])
+    distances = np.array([0.1, 0.2, 0.3, 0.5, 0.7, 0.0])
+    first, second = 0.2 / np.log(13), 0.6 / np.log(12)
+    # A cluster of one has the largest, and so has the empty one.
+    raw = np.array([first, second, second, second])
+    clipped = np.clip(raw, *np.percentile(raw, (10, 90)))
+    expected = clipped * 0.2 / clipped.mean()
+    np.testing.assert_allclose(cluster_densities(distances, clusters, 4), expected, rtol=1e-6)
+    np.testing.assert_allclose(cluster_densities(np.zeros(6), clusters, 4), 0.2)

@@ -23,9 +23,11 @@ from kerassl.losses.mmcr import mmcr
 from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.proto_nce import proto_nce
 from kerassl.losses.ressl import ressl
 from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
 from kerassl.losses.sinkhorn import power_law_prior, sinkhorn
+from kerassl.losses.smog import moved_groups, smog
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
@@ -69,15 +71,18 @@ __all__ = [
     "matched_cells",
     "mixing_regularizer",
     "mmcr",
+    "moved_groups",
     "negative_cosine",
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
     "power_law_prior",
+    "proto_nce",
     "ressl",
     "sigreg",
     "singular_value_dispersion",
     "sinkhorn",
+    "smog",
     "sogclr",
     "ssld",
     "sup_con",

@@ -30,11 +30,13 @@ from kerassl.methods.msb_reg import MSBReg
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
+from kerassl.methods.pcl import PCL
 from kerassl.methods.ressl import ReSSL
 from kerassl.methods.scatsimclr import ScatSimCLR
 from kerassl.methods.simclr import SimCLR
 from kerassl.methods.simclr_v2 import SimCLRv2
 from kerassl.methods.simsiam import SimSiam
+from kerassl.methods.smog import SMoG
 from kerassl.methods.sogclr import SogCLR
 from kerassl.methods.supcon import SupCon
 from kerassl.methods.swav import SwAV
@@ -78,7 +80,9 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "NNSiam",
+    "PCL",
     "ReSSL",
+    "SMoG",
     "ScatSimCLR",
     "SimCLR",
     "SimCLRv2",

@@ -123,11 +123,11 @@ class MoCoV2(SSLModel):
 
         rng = self.step_seed("contrast", training)
         (q, features), k = query(views[0]), key(views[1])
-        loss, keys = self.contrast(q, k, rng), [k]
+        loss, queries, keys = self.contrast(q, k, rng), [q], [k]
         if self.symmetric:
             (q, _), k = query(views[1]), key(views[0])
-            loss, keys = loss + self.contrast(q, k, rng), [*keys, k]
-        return {"info_nce": loss}, {"features": features, "keys": keys}
+            loss, queries, keys = loss + self.contrast(q, k, rng), [*queries, q], [*keys, k]
+        return {"info_nce": loss}, {"features": features, "queries": queries, "keys": keys}
 
     def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
         """The loss of queries with their keys; `rng` is for methods that draw in it."""

@@ -54,6 +54,8 @@ METHODS = (
     "WMSE",
     "SwAV",
     "DeepClusterV2",
+    "PCL",
+    "SMoG",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -132,6 +134,23 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "num_heads": 2,
             "hidden_dims": (16,),
             "projection_dim": 8,
+        },
+        "PCL": {
+            "num_images": 24,
+            "num_prototypes": (5, 8),
+            "num_negative_prototypes": 8,
+            "warmup_epochs": 0,
+            "projection_dim": 8,
+            "queue_size": 20,
+            "momentum": 0.9,
+        },
+        "SMoG": {
+            "num_groups": 6,
+            "reset_updates": 3,
+            "bank_size": 16,
+            "hidden_dim": 16,
+            "projection_dim": 8,
+            "momentum": 0.9,
         },
         "SwAV": {
             "num_prototypes": 16,
@@ -249,7 +268,7 @@ def ready_views(name, n=8, seed=0):
         return view(), view(), *boxes
     if name == "SSLD":
         return (view(),)
-    if name in ("SogCLR", "iSogCLR", "DeepClusterV2"):
+    if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")
     if name == "FastSiam":
         return view(), view(), view()

@@ -215,7 +215,7 @@ def test_the_arguments_of_a_short_run_are_the_methods(name):
         encoder = build.make_encoder("resnet18", (8, 8, 1), 16, METHODS[name].resnet_args)
     else:
         encoder = build.make_encoder("vit_tiny", (8, 8, 1), 96, {"depth": 1, "num_heads": 3})
-    arguments = build.default_method_args(name, 100, short_run=True, num_images=50)
+    arguments = build.default_method_args(name, 100, short_run=True, num_images=500)
     model = build.make_method(name, encoder, "default", "digits", 10, arguments, seed=0)
     for argument, value in arguments.items():
         assert model.get_config()[argument] == value

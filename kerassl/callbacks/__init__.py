@@ -4,6 +4,14 @@ from kerassl.callbacks.checkpoint import Checkpoint
 from kerassl.callbacks.collapse import CollapseGuard
 from kerassl.callbacks.epoch_start import EpochStart
 from kerassl.callbacks.knn import KNNAccuracy
+from kerassl.callbacks.low_frequency import LowFrequencyCurriculum
 from kerassl.callbacks.nonfinite import NonfiniteGuard
 
-__all__ = ["Checkpoint", "CollapseGuard", "EpochStart", "KNNAccuracy", "NonfiniteGuard"]
+__all__ = [
+    "Checkpoint",
+    "CollapseGuard",
+    "EpochStart",
+    "KNNAccuracy",
+    "LowFrequencyCurriculum",
+    "NonfiniteGuard",
+]

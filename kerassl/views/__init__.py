@@ -7,6 +7,7 @@ from kerassl.views.compose import Compose
 from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
 from kerassl.views.gallery import gallery
 from kerassl.views.located import LocatedViews, cell_centers
+from kerassl.views.low_frequency import LowFrequency
 from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
 from kerassl.views.mixing import mix_views
 from kerassl.views.multiview import MultiCrop, TwoViews, several_views
@@ -64,6 +65,7 @@ __all__ = [
     "Compose",
     "GaussianBlur",
     "LocatedViews",
+    "LowFrequency",
     "MaskedView",
     "MultiCrop",
     "Normalize",

@@ -64,9 +64,9 @@ def patch_size(image_size: int) -> int:
 
 
 def default_views(method: str, dataset: str) -> str:
-    """The recipe of `kerassl.views` for a data set: digits must not be mirrored."""
+    """The recipe of `kerassl.views` for a method and a data set: digits must not be mirrored."""
     if dataset != "digits" or method == "mae":
-        return "default"
+        return METHODS[method].views
     return "ressl_digits" if method == "ressl" else "digits"
 
 
@@ -82,7 +82,8 @@ def default_method_args(method: str, num_updates: int, short_run: bool, num_imag
         short_run: whether the run is a short one in the sense of `recipes.optimizers`.
         num_images: training images.
     """
-    arguments = dict(METHODS[method].short_arguments) if short_run else {}
+    recipe = METHODS[method]
+    arguments = {**recipe.arguments, **(recipe.short_arguments if short_run else {})}
     if method == "byol":
         arguments["momentum"] = 0.97 if num_updates < 20_000 else 0.99 if num_updates < 150_000 else 0.996
     if METHODS[method].method.takes_positions:

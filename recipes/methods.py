@@ -22,6 +22,7 @@ methods that take those of another:
 - MMCR: ThomasYerxa/mmcr; FroSSL: OFSkean/FroSSL; EMP-SSL: tsb0601/EMP-SSL
 - LeJEPA: rbalestr-lab/lejepa; VISReg: HaiyuWu/visreg
 - SwAV (DeepCluster v2, SMoG): arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
+- SEER: arXiv 2103.01988, facebookresearch/vissl, `configs/config/pretrain/seer`
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - MAE: arXiv 2111.06377 appendix A.1
 
@@ -55,17 +56,21 @@ class MethodRecipe:
         method: the class.
         paper: optimizer, learning rate, weight decay and warm-up of the paper.
         short: rate and decay of AdamW in a short run.
-        short_arguments: of the class, in a short run.
+        arguments: of the class, where they are not its defaults.
+        short_arguments: further ones, in a short run.
         backbone: the kind of network that the method was made for.
         resnet_args: of a ResNet, where the method needs another than the usual one.
+        views: name of a recipe of `kerassl.views`, or "default" for the class's own.
     """
 
     method: type
     paper: dict
     short: dict = field(default_factory=lambda: {"learning_rate": 2e-3, "weight_decay": 1e-4})
+    arguments: dict = field(default_factory=dict)
     short_arguments: dict = field(default_factory=dict)
     backbone: str = "resnet18"
     resnet_args: dict = field(default_factory=dict)
+    views: str = "default"
 
 
 METHODS = {
@@ -269,6 +274,27 @@ METHODS = {
         paper={"optimizer": "adamw", "learning_rate": 3e-4, "weight_decay": 1e-5, "warmup_epochs": 0},
         short_arguments={"temperature": 0.2},
         backbone="scatnet",
+    ),
+    # SwAV on uncurated images, each seen about once.
+    "seer": MethodRecipe(
+        method=methods.SwAV,
+        paper={"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-5, "warmup_epochs": 0.0436},
+        arguments={
+            "num_prototypes": 16_000,
+            "sinkhorn_temperature": 0.03,
+            "sinkhorn_iterations": 10,
+            "queue_size": 0,
+            "hidden_dims": (8192, 8192),
+            "projection_dim": 256,
+            "use_batch_norm_in_head": False,
+        },
+        short_arguments={
+            "num_prototypes": 256,
+            "hidden_dims": (512,),
+            "projection_dim": 128,
+            "freeze_prototypes_updates": 40,
+        },
+        views="seer",
     ),
     "simclr": MethodRecipe(method=methods.SimCLR, paper=SIMCLR, short_arguments={"temperature": 0.2}),
     "simclr_v2": MethodRecipe(method=methods.SimCLRv2, paper=SIMCLR, short_arguments={"temperature": 0.2}),

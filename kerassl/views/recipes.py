@@ -269,6 +269,23 @@ def swav(
     return MultiCrop([crop, crop], [View(size, scale=(0.05, 0.14), **common)] * num_local_crops)
 
 
+def seer(
+    image_size: int, channels: int = 3, num_local_crops: int = 4, local_size: int | None = None
+) -> MultiCrop:
+    """SEER: as `swav`, with 4 local crops of 96/160 of the size of the global ones.
+
+    Source: arXiv 2103.01988; github.com/facebookresearch/vissl, `configs/config/pretrain/seer`. Evidence:
+    code.
+
+    Args:
+        image_size: height and width of the global crops in pixels, 160 in the paper.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is 96 / 160 of `image_size`.
+    """
+    return swav(image_size, channels, num_local_crops, local_size or max(1, round(image_size * 96 / 160)))
+
+
 def swav_cifar(
     image_size: int, channels: int = 3, num_local_crops: int = 0, local_size: int | None = None
 ) -> MultiCrop:
@@ -475,7 +492,7 @@ RECIPES: dict[str, Callable] = {
     function.__name__: function
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
-        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, swav, swav_cifar, mae,
+        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, swav, swav_cifar, seer, mae,
         sogclr, groco, emp_ssl, lejepa, ressl, ressl_cifar, ressl_digits, crop_flip, digits,
     )
 }  # fmt: skip

@@ -96,6 +96,32 @@ def test_run_fills_its_workdir(whole, capsys):
     assert config["about"]["backend"] == keras.backend.backend() and config["about"]["steps_per_epoch"] == 3
 
 
+@once
+def test_seer_learns_from_a_folder_of_any_images(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        height, width = rng.integers(20, 60, 2)
+        pixels = rng.integers(0, 256, (height, width, 3)).astype("uint8")
+        image = Image.fromarray(pixels).convert(("RGB", "L", "P")[number % 3])
+        image.save(tmp_path / f"{number}.{('png', 'jpg', 'webp')[number % 3 if number % 3 != 2 else 0]}")
+    workdir = tmp_path / "run"
+    options = {**TINY, "dataset": f"folder:{tmp_path}", "image_size": 24, "batch_size": 16, "epochs": 1}
+    rows = pretrain.run(
+        workdir=str(workdir),
+        method="seer",
+        **{**options, "backbone": "resnet18", "width": 4, "backbone_args": {}},
+    )
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["views"] == "seer" and config["method_args"]["sinkhorn_iterations"] == 10
+    assert config["method_args"]["sinkhorn_temperature"] == 0.03
+    line = read_metrics(workdir / "metrics.jsonl")[0]
+    assert np.isfinite(line["loss"]) and line["prototype_entropy"] > 0
+    # Without labels there is the spectrum only.
+    assert list(rows["trained encoder"]) == ["RankMe"] and (workdir / "encoder.keras").exists()
+
+
 def test_stored_config_repeats_the_run_and_a_finished_run_is_not_trained_again(whole, capsys):
     workdir, rows = whole
     before = newest(workdir).stat().st_mtime_ns

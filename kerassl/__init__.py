@@ -3,6 +3,7 @@
 from kerassl import (
     backbones,
     callbacks,
+    classifiers,
     data,
     distillation,
     evaluation,
@@ -25,6 +26,7 @@ __all__ = [
     "SSLModel",
     "backbones",
     "callbacks",
+    "classifiers",
     "data",
     "distillation",
     "distribute",

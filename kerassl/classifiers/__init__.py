@@ -1,0 +1,6 @@
+"""Prototype classifiers: what a class looks like, and why an image is taken for it."""
+
+from kerassl.classifiers.explanation import Explanation
+from kerassl.classifiers.nearest_mean import ClassMeans, NearestMean
+
+__all__ = ["ClassMeans", "Explanation", "NearestMean"]

@@ -12,15 +12,13 @@ Backbones", arXiv 2103.05959. Official code: PaddlePaddle/PaddleClas, `ppcls/los
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.feature_maps import feature_dim
-from kerassl.heads import mlp
+from kerassl.distillation.distill import Distill
 from kerassl.losses import ssld
 from kerassl.model import SSLModel
-from kerassl.teachers import make_teacher
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class SSLD(SSLModel):
+class SSLD(Distill):
     """SSLD (arXiv 2103.05959).
 
     Train on all images there are, labelled or not: labels serve only the online probe (-1 for unknown).
@@ -69,66 +67,31 @@ class SSLD(SSLModel):
     ) -> None:
         if temperature <= 0:
             raise ValueError(f"temperature must be > 0, got {temperature}; the official code uses 1.")
+        self.standardize = isinstance(teacher, SSLModel) if standardize is None else standardize
         super().__init__(
+            teacher,
             student,
-            views=views,
-            default_views=("crop_flip", "crop_flip"),
-            terms=("ssld",),
-            num_classes=num_classes,
+            views,
+            num_classes,
+            loss="ssld",
+            # Features are no logits: a head makes of the student's what is to be theirs.
+            use_head=True if self.standardize else None,
+            teacher_preprocess=teacher_preprocess,
             seed=seed,
             name=name,
         )
-        self.standardize = isinstance(teacher, SSLModel) if standardize is None else standardize
-        if isinstance(teacher, SSLModel):
-            if teacher_preprocess is None and teacher.views is not None:
-                teacher_preprocess = teacher.views.preprocess
-            teacher = teacher.embedding_encoder
-        self.teacher_preprocess = teacher_preprocess
         self.temperature = temperature
-        self.teacher = make_teacher(teacher)
-        num_logits = feature_dim(teacher)
-        self.head = None
-        if self.standardize or num_logits != self.feature_dim:
-            self.head = mlp(self.feature_dim, (), num_logits, output_bias=True, name="head")
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
         """Half the symmetric KL divergence between the two softmaxes."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
-        features = self.encode(self.encoder, view, training)
-        logits = features if self.head is None else self.head(features, training=training)
-        targets = self.encode(self.teacher, self._teacher_images(view), training=False)
-        targets = ops.stop_gradient(ops.cast(targets, "float32"))
         if self.standardize:
-            everyone = self.gather(targets)
-            mean, variance = ops.moments(everyone, axes=[0])
+            mean, variance = ops.moments(self.gather(targets), axes=[0])
             targets = (targets - mean) * ops.rsqrt(variance + 1e-6)
-        logits = ops.cast(logits, "float32")
-        loss = ssld(logits / self.temperature, targets / self.temperature)
-        return {"ssld": loss}, {"features": features}
+        return {"ssld": ssld(outputs / self.temperature, targets / self.temperature)}
 
     def get_config(self) -> dict:
-        """The constructor's arguments; the teacher's weights are in the weights file."""
+        """The constructor's arguments."""
         config = super().get_config()
-        config["student"] = config.pop("encoder")
-        return {
-            **config,
-            "teacher": keras.saving.serialize_keras_object(self.teacher),
-            "teacher_preprocess": keras.saving.serialize_keras_object(self.teacher_preprocess),
-            "temperature": self.temperature,
-            "standardize": self.standardize,
-        }
-
-    def _teacher_images(self, view: KerasTensor) -> KerasTensor:
-        """The student's view as the teacher expects them: same pixels, its own size and normalisation."""
-        if self.teacher_preprocess is None or self.views is None:
-            return view
-
-        def settings(preprocess: keras.layers.Layer) -> tuple:
-            return preprocess.size, preprocess.normalize.mean, preprocess.normalize.std
-
-        mine, its = self.views.preprocess, self.teacher_preprocess
-        if settings(mine) == settings(its):
-            return view
-        return its(255.0 * mine.normalize.invert(view))
+        for name in ("loss", "loss_options", "use_head"):
+            del config[name]
+        return {**config, "temperature": self.temperature, "standardize": self.standardize}

@@ -16,6 +16,7 @@ from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.info_nce import info_nce
+from kerassl.losses.kd import kd
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mixing_regularizer import mixing_regularizer
@@ -25,6 +26,8 @@ from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.proto_nce import proto_nce
 from kerassl.losses.ressl import ressl
+from kerassl.losses.rkd import rkd_angle, rkd_distance
+from kerassl.losses.seed import seed
 from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
 from kerassl.losses.sinkhorn import power_law_prior, sinkhorn
 from kerassl.losses.smog import moved_groups, smog
@@ -64,6 +67,7 @@ __all__ = [
     "hard_contrastive",
     "hard_negative_mixtures",
     "info_nce",
+    "kd",
     "log_mean_similarities",
     "look",
     "masked_mse",
@@ -79,6 +83,9 @@ __all__ = [
     "power_law_prior",
     "proto_nce",
     "ressl",
+    "rkd_angle",
+    "rkd_distance",
+    "seed",
     "sigreg",
     "singular_value_dispersion",
     "sinkhorn",

@@ -62,7 +62,7 @@ def test_the_teacher_keeps_its_own_preprocessing():
     own = kerassl.views.View(16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
     model = kerassl.distillation.SSLD(teacher, tiny_encoder(3), views=own)
     batch = images(4)
-    seen = model._teacher_images(own(batch, seed=kerassl.engine.StepSeed(0, 0)))
+    seen = model.teacher_images(own(batch, seed=kerassl.engine.StepSeed(0, 0)))
     np.testing.assert_allclose(numpy(seen), numpy(views.preprocess(batch)), atol=1e-4)
 
 

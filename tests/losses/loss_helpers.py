@@ -553,6 +553,14 @@ def masked_mse_reference(prediction, target, mask, normalize_target=False):
     return total / count
 
 
+def kd_reference(student, teacher, temperature=4.0):
+    each = []
+    for a, b in zip(student, teacher, strict=True):
+        s, t = softmax(a / temperature), softmax(b / temperature)
+        each.append(temperature**2 * np.sum(t * np.log(t / s)))
+    return np.mean(each)
+
+
 def ssld_reference(student, teacher):
     each = []
     for a, b in zip(student, teacher, strict=True):
@@ -784,4 +792,5 @@ CASES = {
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
+    "kd": Case(losses.kd, kd_reference, embeddings, (0,)),
 }

@@ -56,6 +56,8 @@ METHODS = (
     "DeepClusterV2",
     "PCL",
     "SMoG",
+    "RKD",
+    "SEED",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -99,9 +101,10 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         return model
     keras.utils.set_random_seed(weights_seed)
     common = {"views": views, "num_classes": num_classes, "seed": seed}
-    if name == "SSLD":
+    if name in ("SSLD", "RKD", "SEED"):
         teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
-        return kerassl.distillation.SSLD(teacher, tiny_encoder(3), **{**common, **kwargs})
+        small = {"queue_size": 20, "hidden_dim": 16} if name == "SEED" else {}
+        return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
     if name == "DINO":
         if views == "default":
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
@@ -266,7 +269,7 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name == "SSLD":
+    if name in ("SSLD", "RKD", "SEED"):
         return (view(),)
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")

@@ -1,0 +1,121 @@
+"""SEED: a student finds the same neighbours in a queue of the teacher's embeddings as the teacher does.
+
+"SEED: Self-supervised Distillation for Visual Representation", arXiv 2101.04731, equations 1 to 4. Official
+code: jacobswan1/SEED, `seed/builder.py`, `tools/opts.py`.
+
+- Both see the same view. The queue takes the teacher's embeddings of the global batch after the loss.
+- The teacher's embedding is its features; there it is the projection of a MoCo v2 teacher's own head. The
+  student's passes through a head of two layers to the same width.
+- `teacher_temperature=0.01` is the paper's; the code's default is 1e-4, almost one-hot on the image itself.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.distillation.distill import Distill
+from kerassl.heads import mlp
+from kerassl.losses import seed as seed_loss
+from kerassl.memory import FeatureQueue
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SEED(Distill):
+    """SEED (arXiv 2101.04731).
+
+    Args:
+        teacher: as in `Distill`: a self-supervised one, whose features are compared by their angles.
+        student: as in `Distill`.
+        views: as in `Distill`.
+        num_classes: number of classes for the online probe; `None` for none.
+        student_temperature: divides the student's cosines; > 0.
+        teacher_temperature: divides the teacher's; > 0.
+        queue_size: embeddings of past batches.
+        hidden_dim: width of the hidden layer of the student's head.
+        teacher_preprocess: as in `Distill`.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a temperature <= 0, or a queue without rows.
+
+    Example:
+        >>> import kerassl
+        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
+        >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
+        >>> model = kerassl.distillation.SEED(teacher, student, queue_size=4096)
+        >>> model.head.output_shape, tuple(model.queue.features.shape)
+        ((None, 64), (4096, 64))
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        student_temperature: float = 0.2,
+        teacher_temperature: float = 0.01,
+        queue_size: int = 65536,
+        hidden_dim: int = 2048,
+        teacher_preprocess: keras.layers.Layer | None = None,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        for label, value in (
+            ("student_temperature", student_temperature),
+            ("teacher_temperature", teacher_temperature),
+        ):
+            if value <= 0:
+                raise ValueError(f"{label} must be > 0, got {value}.")
+        # Before the head is made, which is as wide as this says.
+        self.hidden_dim = hidden_dim
+        super().__init__(
+            teacher,
+            student,
+            views,
+            num_classes,
+            loss="seed",
+            teacher_preprocess=teacher_preprocess,
+            seed=seed,
+            name=name,
+        )
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+        self.queue_size = queue_size
+        self.queue = FeatureQueue(queue_size, self.teacher_dim, seed=seed)
+
+    def make_head(self) -> keras.Sequential:
+        """A head of two layers with biases and without batch norm."""
+        return mlp(
+            self.feature_dim,
+            (self.hidden_dim,),
+            self.teacher_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name="head",
+        )
+
+    def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
+        """Cross entropy of the two similarities to the queue."""
+        queue = ops.convert_to_tensor(self.queue.features)
+        loss = seed_loss(outputs, targets, queue, self.student_temperature, self.teacher_temperature)
+        return {"seed": loss}
+
+    def after_update(self, aux: dict) -> None:
+        """Puts the teacher's embeddings of the global batch into the queue."""
+        self.queue.enqueue(self.gather(aux["targets"]))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        config = super().get_config()
+        for name in ("loss", "loss_options", "use_head"):
+            del config[name]
+        return {
+            **config,
+            "student_temperature": self.student_temperature,
+            "teacher_temperature": self.teacher_temperature,
+            "queue_size": self.queue_size,
+            "hidden_dim": self.hidden_dim,
+        }

@@ -1,0 +1,149 @@
+"""Closed forms of KD, RKD and SEED, and the loops of those that are no mean over images."""
+
+import numpy as np
+import pytest
+from loss_helpers import finite_differences, softmax, unit, value_and_grad
+
+from kerassl import losses
+
+rng = np.random.default_rng
+
+
+def test_kd_closed_forms():
+    s, t = rng(0).normal(size=(2, 5, 4))
+    assert float(losses.kd(t + 3, t)) == pytest.approx(0, abs=1e-5)
+    entropy = np.mean([-(softmax(row / 2) * np.log(softmax(row / 2))).sum() for row in t])
+    assert float(losses.kd(np.zeros((5, 4)), t, 2.0)) == pytest.approx(4 * (np.log(4) - entropy), rel=1e-4)
+    labels = rng(1).integers(0, 4, 5)
+    cross_entropy = -np.mean([np.log(softmax(row)[y]) for row, y in zip(s, labels, strict=True)])
+    one_hot = 50.0 * np.eye(4)[labels]
+    assert float(losses.kd(s, one_hot, 1.0)) == pytest.approx(cross_entropy, rel=1e-4)
+
+
+def test_kd_gradient_and_its_limit_of_matched_logits():
+    s, t = rng(0).normal(size=(2, 5, 4)).astype("float32")
+    _, (gradient, _) = value_and_grad(lambda a, b: losses.kd(a, b, 3.0, reduction="none"), s, t)
+    expected = [3 * (softmax(a / 3) - softmax(b / 3)) for a, b in zip(s, t, strict=True)]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
+    s, t = s - s.mean(axis=1, keepdims=True), t - t.mean(axis=1, keepdims=True)
+    _, (gradient, _) = value_and_grad(lambda a, b: losses.kd(a, b, 200.0, reduction="none"), s, t)
+    np.testing.assert_allclose(gradient, (s - t) / 4, atol=0.02)
+
+
+def huber(x):
+    return 0.5 * x**2 if abs(x) < 1 else abs(x) - 0.5
+
+
+def relative_distances(x):
+    distances = np.array([[np.linalg.norm(a - b) for b in x] for a in x])
+    return distances / distances[distances > 0].mean()
+
+
+def rkd_distance_reference(student, teacher):
+    pairs = zip(relative_distances(student).ravel(), relative_distances(teacher).ravel(), strict=True)
+    return np.mean([huber(a - b) for a, b in pairs])
+
+
+def angles(x):
+    n = len(x)
+    found = np.zeros((n, n, n))
+    for i, j, k in np.ndindex(n, n, n):
+        if i != j and i != k:
+            found[i, j, k] = unit(x[j] - x[i]) @ unit(x[k] - x[i])
+    return found
+
+
+def rkd_angle_reference(student, teacher):
+    return np.mean(
+        [huber(a - b) for a, b in zip(angles(student).ravel(), angles(teacher).ravel(), strict=True)]
+    )
+
+
+RKD = (
+    (losses.rkd_distance, rkd_distance_reference),
+    (losses.rkd_angle, rkd_angle_reference),
+)
+
+
+@pytest.mark.parametrize("loss, reference", RKD, ids=("distance", "angle"))
+@pytest.mark.parametrize("seed", (0, 1, 2))
+def test_rkd_is_the_loop(loss, reference, seed):
+    student = 3 * rng(seed).normal(size=(5, 4)).astype("float32")
+    teacher = rng(seed + 1).normal(size=(5, 6)).astype("float32")
+    value, gradients = value_and_grad(loss, student, teacher)
+    wide = [student.astype("float64"), teacher.astype("float64")]
+    assert float(value) == pytest.approx(reference(*wide), rel=1e-4)
+    np.testing.assert_allclose(gradients[0], finite_differences(reference, wide, 0), rtol=2e-3, atol=2e-5)
+    assert not gradients[1].any()
+
+
+@pytest.mark.parametrize("loss", [pair[0] for pair in RKD], ids=("distance", "angle"))
+def test_rkd_of_a_scaled_rotated_and_moved_teacher_is_zero(loss):
+    teacher = rng(0).normal(size=(6, 4))
+    rotation = np.linalg.qr(rng(1).normal(size=(4, 4)))[0]
+    assert float(loss(2.5 * teacher @ rotation + 1.0, teacher)) == pytest.approx(0, abs=1e-6)
+    assert float(losses.rkd_distance(rng(2).normal(size=(2, 4)), teacher[:2])) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [pair[0] for pair in RKD], ids=("distance", "angle"))
+@pytest.mark.parametrize("kind", ("zeros", "duplicates", "batch of one", "large"))
+def test_rkd_stays_finite(loss, kind):
+    student, teacher = rng(0).normal(size=(2, 4, 3)).astype("float32")
+    student = {
+        "zeros": 0 * student,
+        "duplicates": np.ones_like(student),
+        "batch of one": student[:1],
+        "large": 1e4 * student,
+    }[kind]
+    value, gradients = value_and_grad(loss, student, teacher[: len(student)])
+    assert np.isfinite(value) and np.isfinite(gradients[0]).all()
+    with pytest.raises(ValueError, match="the rows of both must come from the same images"):
+        loss(student, np.zeros((5, 3), "float32"))
+
+
+def seed_reference(student, teacher, queue, student_temperature=0.2, teacher_temperature=0.01):
+    each = []
+    for a, b in zip(student, teacher, strict=True):
+        columns = [unit(b), *queue]
+        s = softmax(np.array([unit(a) @ c for c in columns]) / student_temperature)
+        t = softmax(np.array([unit(b) @ c for c in columns]) / teacher_temperature)
+        each.append(-np.sum(t * np.log(s)))
+    return np.mean(each)
+
+
+@pytest.mark.parametrize("teacher_temperature", (0.01, 0.5))
+@pytest.mark.parametrize("seed", (0, 1, 2))
+def test_seed_is_the_loop(seed, teacher_temperature):
+    student, teacher = rng(seed).normal(size=(2, 5, 4)).astype("float32")
+    queue = np.array([unit(row) for row in rng(seed + 1).normal(size=(7, 4))])
+
+    def loss(s, t):
+        return losses.seed(s, t, queue, teacher_temperature=teacher_temperature)
+
+    def reference(s, t):
+        return seed_reference(s, t, queue, teacher_temperature=teacher_temperature)
+
+    value, gradients = value_and_grad(loss, student, teacher)
+    wide = [student.astype("float64"), teacher.astype("float64")]
+    assert float(value) == pytest.approx(reference(*wide), rel=1e-4)
+    np.testing.assert_allclose(gradients[0], finite_differences(reference, wide, 0), rtol=1e-3, atol=2e-5)
+    assert not gradients[1].any()
+
+
+def test_seed_closed_forms():
+    student, teacher = rng(0).normal(size=(2, 5, 4))
+    queue = np.array([unit(row) for row in rng(1).normal(size=(7, 4))])
+    # A cold teacher finds itself only: InfoNCE with its embedding as the key.
+    cold = float(losses.seed(student, teacher, queue, 0.2, 1e-4))
+    assert cold == pytest.approx(float(losses.info_nce(student, teacher, queue, 0.2)), rel=1e-4)
+    entropy = []
+    for row in teacher:
+        p = softmax(np.array([unit(row) @ c for c in (unit(row), *queue)]) / 0.3)
+        entropy.append(-np.sum(p * np.log(p)))
+    assert float(losses.seed(teacher, teacher, queue, 0.3, 0.3)) == pytest.approx(np.mean(entropy), rel=1e-4)
+    assert float(losses.seed(student, teacher, queue[:0])) == pytest.approx(0, abs=1e-6)
+    assert np.asarray(losses.seed(student, teacher, queue, reduction="none")).shape == (5,)
+    with pytest.raises(ValueError, match="widths must be equal"):
+        losses.seed(student, teacher, queue[:, :2])
+    with pytest.raises(ValueError, match="teacher_temperature=0 must be a positive"):
+        losses.seed(student, teacher, queue, teacher_temperature=0)

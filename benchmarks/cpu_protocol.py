@@ -40,6 +40,20 @@ SETTINGS = {
         "learning_rate": 1.5e-3,
         "clipnorm": 3.0,
     },
+    "ibot": {
+        "vit": {"pool": "mean", "hidden_dim": 64, "depth": 3, "num_heads": 2},
+        "views": {"name": "ibot_cifar", "num_local_crops": 2},
+        "method": {
+            "momentum": 0.98,
+            "num_prototypes": 512,
+            "hidden_dim": 256,
+            "bottleneck_dim": 64,
+            "use_batch_norm_in_head": True,
+            "freeze_last_layer_epochs": 0,
+        },
+        "learning_rate": 1.5e-3,
+        "clipnorm": 3.0,
+    },
     "mae": {
         "method": {"decoder_dim": 128, "decoder_depth": 2, "decoder_heads": 4},
         "learning_rate": 1e-3,

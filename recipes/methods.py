@@ -23,6 +23,7 @@ methods that take those of another:
 - LeJEPA: rbalestr-lab/lejepa; VISReg: HaiyuWu/visreg
 - SwAV: arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
+- iBOT: arXiv 2111.07832, bytedance/ibot
 - MAE: arXiv 2111.06377 appendix A.1
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -44,6 +45,17 @@ VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warm
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
+
+DINO = {
+    "optimizer": "adamw",
+    "learning_rate": 5e-4,
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    "warmup_epochs": 10,
+}
+SHORT_DINO = {"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4}
+SHORT_DINO_HEAD = {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128}
+SHORT_IBOT = {**SHORT_DINO_HEAD, "teacher_temperature": 0.04, "warmup_teacher_temperature_epochs": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +113,9 @@ METHODS = {
     ),
     "dino": MethodRecipe(
         method=methods.DINO,
-        paper={
-            "optimizer": "adamw",
-            "learning_rate": 5e-4,
-            "weight_decay": 0.04,
-            "final_weight_decay": 0.4,
-            "warmup_epochs": 10,
-        },
-        short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
-        short_arguments={"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
+        paper=DINO,
+        short=SHORT_DINO,
+        short_arguments=SHORT_DINO_HEAD,
         backbone="vit_tiny",
     ),
     "direct_clr": MethodRecipe(
@@ -152,6 +158,17 @@ METHODS = {
         method=methods.GroCo,
         paper={"optimizer": "sgd", "learning_rate": 0.75, "weight_decay": 1e-6, "warmup_epochs": 1},
         short_arguments={"projection_dim": 512},
+    ),
+    "ibot": MethodRecipe(
+        method=methods.iBOT,
+        paper=DINO,
+        short=SHORT_DINO,
+        short_arguments={
+            **SHORT_DINO_HEAD,
+            "teacher_temperature": 0.04,
+            "warmup_teacher_temperature_epochs": 0,
+        },
+        backbone="vit_tiny",
     ),
     "isogclr": MethodRecipe(
         method=methods.iSogCLR,

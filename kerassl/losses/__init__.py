@@ -14,6 +14,7 @@ from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
+from kerassl.losses.ibot import ibot
 from kerassl.losses.info_nce import info_nce
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
@@ -59,6 +60,7 @@ __all__ = [
     "groco",
     "hard_contrastive",
     "hard_negative_mixtures",
+    "ibot",
     "info_nce",
     "log_mean_similarities",
     "look",

@@ -16,6 +16,7 @@ from kerassl.methods.fast_siam import FastSiam
 from kerassl.methods.frossl import FroSSL
 from kerassl.methods.groco import GroCo
 from kerassl.methods.gsimclr import GSimCLR
+from kerassl.methods.ibot import iBOT
 from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.lejepa import LeJEPA
 from kerassl.methods.look import LOOK
@@ -90,5 +91,6 @@ __all__ = [
     "VISReg",
     "VIbCReg",
     "WMSE",
+    "iBOT",
     "iSogCLR",
 ]

@@ -7,6 +7,7 @@ from kerassl.views.compose import Compose
 from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
 from kerassl.views.gallery import gallery
 from kerassl.views.located import LocatedViews, cell_centers
+from kerassl.views.masked_crops import MaskedCrops, block_masks
 from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
 from kerassl.views.mixing import mix_views
 from kerassl.views.multiview import MultiCrop, TwoViews, several_views
@@ -31,8 +32,11 @@ from kerassl.views.recipes import (
     digits,
     dino,
     dino_cifar,
+    dinov2,
     emp_ssl,
     groco,
+    ibot,
+    ibot_cifar,
     lejepa,
     mae,
     moco_cifar,
@@ -64,6 +68,7 @@ __all__ = [
     "Compose",
     "GaussianBlur",
     "LocatedViews",
+    "MaskedCrops",
     "MaskedView",
     "MultiCrop",
     "Normalize",
@@ -77,6 +82,7 @@ __all__ = [
     "View",
     "barlow_twins",
     "barlow_twins_cifar",
+    "block_masks",
     "byol",
     "byol_cifar",
     "cell_centers",
@@ -84,10 +90,13 @@ __all__ = [
     "digits",
     "dino",
     "dino_cifar",
+    "dinov2",
     "distant_permutations",
     "emp_ssl",
     "gallery",
     "groco",
+    "ibot",
+    "ibot_cifar",
     "lejepa",
     "mae",
     "mix_views",

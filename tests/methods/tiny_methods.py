@@ -53,6 +53,7 @@ METHODS = (
     "MixedBarlowTwins",
     "WMSE",
     "SwAV",
+    "iBOT",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -104,6 +105,11 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         return kerassl.methods.DINO(tiny_vit(), **{**common, **small, **kwargs})
+    if name == "iBOT":
+        if views == "default":
+            common["views"] = kerassl.views.recipe("ibot_cifar", 16, num_local_crops=2)
+        small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
+        return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
     if name == "MAE":
         small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
         return kerassl.methods.MAE(tiny_vit(), **{**common, **small, **kwargs})
@@ -233,6 +239,11 @@ def ready_views(name, n=8, seed=0):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name == "DINO":
         return view(), view(), view(8), view(8)
+    if name == "iBOT":
+        # One crop in two is masked.
+        shares = rng.uniform(size=(2, n, 1)) * (rng.uniform(size=(2, n, 1)) < 0.5)
+        masks = rng.uniform(size=(2, n, 16)) < shares
+        return view(), view(), view(8), view(8), *masks
     if name == "SwAV":
         return view(), view(), view(), view()
     if name == "VICRegL":

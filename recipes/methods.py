@@ -24,6 +24,7 @@ methods that take those of another:
 - SwAV: arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - iBOT: arXiv 2111.07832, bytedance/ibot
+- DINOv2: facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256
 - MAE: arXiv 2111.06377 appendix A.1
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -116,6 +117,13 @@ METHODS = {
         paper=DINO,
         short=SHORT_DINO,
         short_arguments=SHORT_DINO_HEAD,
+        backbone="vit_tiny",
+    ),
+    "dinov2": MethodRecipe(
+        method=methods.DINOv2,
+        paper={**DINO, "learning_rate": 2e-3},
+        short=SHORT_DINO,
+        short_arguments=SHORT_IBOT,
         backbone="vit_tiny",
     ),
     "direct_clr": MethodRecipe(

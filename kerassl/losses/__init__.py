@@ -16,6 +16,7 @@ from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.ibot import ibot
 from kerassl.losses.info_nce import info_nce
+from kerassl.losses.koleo import koleo
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mixing_regularizer import mixing_regularizer
@@ -62,6 +63,7 @@ __all__ = [
     "hard_negative_mixtures",
     "ibot",
     "info_nce",
+    "koleo",
     "log_mean_similarities",
     "look",
     "masked_mse",

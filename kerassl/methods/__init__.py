@@ -9,6 +9,7 @@ from kerassl.methods.cacr import CACR
 from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.densecl import DenseCL
 from kerassl.methods.dino import DINO
+from kerassl.methods.dinov2 import DINOv2
 from kerassl.methods.direct_clr import DirectCLR
 from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
 from kerassl.methods.emp_ssl import EMPSSL
@@ -55,6 +56,7 @@ __all__ = [
     "DCL",
     "DCLW",
     "DINO",
+    "DINOv2",
     "DenseCL",
     "DirectCLR",
     "DirectCopy",

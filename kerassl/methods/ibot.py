@@ -51,8 +51,8 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         patch_weight: lambda_2, weight of the loss of hidden patches.
         share_head: whether patches are projected by the head of the images, as in the released runs.
         mask_probability: probability that a global crop is masked.
-        mask_ratio: the share of its patches that is hidden then, `(low, high)`. Neither is for views that
-            bring masks.
+        mask_ratio: the share of its patches that is hidden then, `(low, high)`; views that bring masks
+            bring both.
         freeze_last_layer_epochs: epochs in which the prototypes do not move.
         num_global_crops: how many of the views are global ones; the teacher sees only these.
         hidden_dim: width of the head's hidden layers.
@@ -125,7 +125,9 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
                 raise ValueError(f"{label} must be at least 0, got {value}.")
         options = {"patch_size": encoder.patch_size} if views == "default" else {}
         views = choose_views(views, self.default_views, encoder, num_views=2, options=options)
-        if views is not None and not isinstance(views, MaskedCrops):
+        if isinstance(views, MaskedCrops):
+            mask_probability, mask_ratio = views.mask_probability, views.mask_ratio
+        elif views is not None:
             views = MaskedCrops(views, encoder.grid, num_global_crops, mask_probability, mask_ratio)
         super().__init__(
             encoder,

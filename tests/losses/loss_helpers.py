@@ -553,6 +553,16 @@ def ibot_reference(student, teacher, mask, student_temperature=0.1):
     return np.mean(each)
 
 
+def koleo_reference(features, candidates=None, first_row=0):
+    rows = [unit(row) for row in features]
+    others = rows if candidates is None else [unit(row) for row in candidates]
+    each = []
+    for i, row in enumerate(rows):
+        distances = [np.linalg.norm(row - o) for j, o in enumerate(others) if j != i + first_row]
+        each.append(-np.log(min(distances) + 1e-8) if distances else 0.0)
+    return np.mean(each)
+
+
 def masked_mse_reference(prediction, target, mask, normalize_target=False):
     total = count = 0.0
     for b, i in np.ndindex(mask.shape):
@@ -802,6 +812,7 @@ CASES = {
     "swav": Case(losses.swav, dino_reference, dino_inputs, (0,), batch_axis=1),
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
     "ibot": Case(losses.ibot, ibot_reference, masked_tokens, (0,)),
+    "koleo": Case(losses.koleo, koleo_reference, lambda rng, batch: embeddings(rng, batch)[:1], (0,)),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
 }

@@ -54,6 +54,7 @@ METHODS = (
     "WMSE",
     "SwAV",
     "iBOT",
+    "DINOv2",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -105,7 +106,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         return kerassl.methods.DINO(tiny_vit(), **{**common, **small, **kwargs})
-    if name == "iBOT":
+    if name in ("iBOT", "DINOv2"):
         if views == "default":
             common["views"] = kerassl.views.recipe("ibot_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
@@ -239,7 +240,7 @@ def ready_views(name, n=8, seed=0):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name == "DINO":
         return view(), view(), view(8), view(8)
-    if name == "iBOT":
+    if name in ("iBOT", "DINOv2"):
         # One crop in two is masked.
         shares = rng.uniform(size=(2, n, 1)) * (rng.uniform(size=(2, n, 1)) < 0.5)
         masks = rng.uniform(size=(2, n, 16)) < shares

@@ -26,6 +26,7 @@ methods that take those of another:
 - iBOT: arXiv 2111.07832, bytedance/ibot
 - DINOv2: facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256
 - MAE: arXiv 2111.06377 appendix A.1
+- Random teachers: arXiv 2302.12091 section 3, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
@@ -266,6 +267,14 @@ METHODS = {
         method=methods.NNSiam,
         paper=SIMSIAM,
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
+    ),
+    "random_teacher": MethodRecipe(
+        method=methods.RandomTeacher,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+        short={"learning_rate": 1e-3, "weight_decay": 0.0},
+        short_arguments={"output_dim": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
+        # A teacher whose residual branches begin at zero sees little.
+        resnet_args={"zero_init_residual": False},
     ),
     "ressl": MethodRecipe(
         method=methods.ReSSL,

@@ -64,8 +64,9 @@ def run(
         method: all4one, amcl, amcl_moco, barlow_twins, byol, cacr, dcl, dclw, dense_cl, dino, dinov2,
             direct_clr, direct_copy, direct_pred, direct_set, emp_ssl, fast_siam, frossl, g_simclr, groco,
             ibot, isogclr, lejepa, look, mae, mixed_barlow_twins, mmcr, mochi, moco_v2, moco_v3, msb_reg,
-            nnbyol, nnclr, nnsiam, ressl, scat_simclr, simclr, simclr_v2, simsiam, sogclr, supcon, swav,
-            tico, vibcreg, vicreg, vicregl, visreg or wmse; supcon and look learn from the labels.
+            nnbyol, nnclr, nnsiam, random_teacher, ressl, scat_simclr, simclr, simclr_v2, simsiam, sogclr,
+            supcon, swav, tico, vibcreg, vicreg, vicregl, visreg or wmse; supcon and look learn from the
+            labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
         backbone: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small, vit_base; default: vit_tiny for
             dino, dinov2, ibot, mae and moco_v3, scatnet for scat_simclr, resnet18 for the others.

@@ -16,6 +16,7 @@ from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.ibot import ibot
 from kerassl.losses.info_nce import info_nce
+from kerassl.losses.kl_divergence import kl_divergence
 from kerassl.losses.koleo import koleo
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
@@ -63,6 +64,7 @@ __all__ = [
     "hard_negative_mixtures",
     "ibot",
     "info_nce",
+    "kl_divergence",
     "koleo",
     "log_mean_similarities",
     "look",

@@ -31,6 +31,7 @@ from kerassl.methods.msb_reg import MSBReg
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
+from kerassl.methods.random_teacher import RandomTeacher
 from kerassl.methods.ressl import ReSSL
 from kerassl.methods.scatsimclr import ScatSimCLR
 from kerassl.methods.simclr import SimCLR
@@ -79,6 +80,7 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "NNSiam",
+    "RandomTeacher",
     "ReSSL",
     "ScatSimCLR",
     "SimCLR",

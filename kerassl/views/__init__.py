@@ -48,6 +48,7 @@ from kerassl.views.recipes import (
     simclr_cifar,
     simclr_imagenet,
     supcon_cifar,
+    unaugmented,
     vicreg_cifar,
     wmse_cifar,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "simclr_cifar",
     "simclr_imagenet",
     "supcon_cifar",
+    "unaugmented",
     "vicreg_cifar",
     "wmse_cifar",
 ]

@@ -414,6 +414,24 @@ def crop_flip(image_size: int, channels: int = 3) -> View:
     return View(image_size, **_cifar(channels)) if image_size <= 64 else View(image_size)
 
 
+def unaugmented(image_size: int, channels: int = 3) -> View:
+    """The whole image as it is, for what needs no augmentation.
+
+    Source: arXiv 2302.12091, whose students and teachers see the same images. Evidence: code.
+
+    Args:
+        image_size: height and width of the view in pixels.
+        channels: channels of the images.
+    """
+    return View(
+        image_size,
+        scale=(1.0, 1.0),
+        ratio=(1.0, 1.0),
+        flip=0.0,
+        **(_cifar(channels) if image_size <= 64 else {}),
+    )
+
+
 def sogclr(image_size: int, channels: int = 3) -> TwoViews:
     """SogCLR on ImageNet: crop .08-1, jitter (.4, .4, .2, .1), gray .2, blur always.
 
@@ -556,6 +574,7 @@ RECIPES: dict[str, Callable] = {
         moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, ibot, ibot_cifar, dinov2, swav,
         swav_cifar, mae,
         sogclr, groco, emp_ssl, lejepa, ressl, ressl_cifar, ressl_digits, crop_flip, digits,
+        unaugmented,
     )
 }  # fmt: skip
 

@@ -575,6 +575,14 @@ def masked_mse_reference(prediction, target, mask, normalize_target=False):
     return total / count
 
 
+def kl_divergence_reference(student, teacher):
+    each = []
+    for a, b in zip(student, teacher, strict=True):
+        s, t = softmax(a), softmax(b)
+        each.append(np.sum(t * np.log(t / s)))
+    return np.mean(each)
+
+
 def ssld_reference(student, teacher):
     each = []
     for a, b in zip(student, teacher, strict=True):
@@ -814,5 +822,6 @@ CASES = {
     "ibot": Case(losses.ibot, ibot_reference, masked_tokens, (0,)),
     "koleo": Case(losses.koleo, koleo_reference, lambda rng, batch: embeddings(rng, batch)[:1], (0,)),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
+    "kl_divergence": Case(losses.kl_divergence, kl_divergence_reference, embeddings, (0,)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
 }

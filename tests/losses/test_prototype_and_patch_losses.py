@@ -1,4 +1,4 @@
-"""Closed forms of DINO, masked MSE and SSLD."""
+"""Closed forms of DINO, masked MSE, the KL divergence and SSLD."""
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from kerassl import losses
 
 dino, dino_teacher_probs = fast(losses.dino), losses.dino_teacher_probs
 masked_mse, ssld = fast(losses.masked_mse), fast(losses.ssld)
+kl_divergence = fast(losses.kl_divergence)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Converting a tensor")
 rng = np.random.default_rng
@@ -131,6 +132,24 @@ def test_masked_mse_weighs_masked_patches_equally_over_the_batch():
 def test_masked_mse_refuses_single_values_to_normalise():
     with pytest.raises(ValueError, match="two values or more; target has dim=1"):
         masked_mse(np.zeros((2, 3, 1)), np.zeros((2, 3, 1)), np.ones((2, 3)), normalize_target=True)
+
+
+def test_kl_divergence_of_two_classes_and_its_gradient():
+    p, q = 0.8, 0.3
+    logit = lambda x: np.log(x / (1 - x))  # noqa: E731
+    value, (grad, _) = value_and_grad(losses.kl_divergence, [[logit(q), 0.0]], [[logit(p), 0.0]])
+    expected = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(grad, [[q - p, p - q]], rtol=1e-5)
+
+
+def test_kl_divergence_of_equals_is_zero_and_both_directions_make_ssld():
+    s, t = rng(0).normal(size=(2, 4, 6))
+    value, (grad, _) = value_and_grad(losses.kl_divergence, s + 3, s)
+    assert abs(value) < 1e-6 and np.abs(grad).max() < 1e-6
+    both = float(kl_divergence(s, t)) + float(kl_divergence(t, s))
+    assert both / 2 == pytest.approx(float(ssld(s, t)), rel=1e-5)
+    assert (np.array([float(v) for v in kl_divergence(s, t, reduction="none")]) > 0).all()
 
 
 def test_ssld_ignores_a_constant_and_the_order():

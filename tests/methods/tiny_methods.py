@@ -55,6 +55,7 @@ METHODS = (
     "SwAV",
     "iBOT",
     "DINOv2",
+    "RandomTeacher",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -169,6 +170,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "momentum": 0.9,
             "dense_warmup_updates": 0,
         },
+        "RandomTeacher": {"locality": 0.3, "output_dim": 16, "hidden_dim": 16, "bottleneck_dim": 8},
         "ScatSimCLR": {"projection_dim": 8},
         "ReSSL": {"projection_dim": 8, "hidden_dim": 16, "queue_size": 20, "momentum": 0.9},
         "GSimCLR": {"projection_dim": 8, "num_clusters": 4, "autoencoder_epochs": 1},
@@ -251,7 +253,7 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name == "SSLD":
+    if name in ("SSLD", "RandomTeacher"):
         return (view(),)
     if name in ("SogCLR", "iSogCLR"):
         return view(), view(), np.arange(n, dtype="int32")

@@ -47,7 +47,6 @@ VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warm
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
-
 DINO = {
     "optimizer": "adamw",
     "learning_rate": 5e-4,
@@ -172,11 +171,7 @@ METHODS = {
         method=methods.iBOT,
         paper=DINO,
         short=SHORT_DINO,
-        short_arguments={
-            **SHORT_DINO_HEAD,
-            "teacher_temperature": 0.04,
-            "warmup_teacher_temperature_epochs": 0,
-        },
+        short_arguments=SHORT_IBOT,
         backbone="vit_tiny",
     ),
     "isogclr": MethodRecipe(

@@ -25,6 +25,14 @@ def tico_of_first_batch(z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
     return losses.tico(z1, z2, losses.tico_covariance(z1, tf.zeros((width, width))))
 
 
+def ibot_of_rows(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
+    """iBOT of rows of logits, several of which are patches of one image."""
+    batch, width = student.shape
+    student, teacher = (tf.reshape(x, (-1, agreement_cases.TOKENS, width)) for x in (student, teacher))
+    targets = losses.dino_teacher_probs(teacher, tf.zeros(width))
+    return losses.ibot(student, targets, agreement_cases.token_mask(batch))
+
+
 OURS = {
     "nt_xent": lambda z1, z2: losses.nt_xent(z1, z2, 0.2),
     "dcl": lambda z1, z2: losses.dcl(z1, z2, 0.2),
@@ -32,6 +40,8 @@ OURS = {
     "info_nce": lambda q, k, queue: losses.info_nce(q, k, queue, 0.2),
     "barlow_twins": losses.barlow_twins,
     "frossl": lambda z1, z2: losses.frossl((z1, z2)),
+    "ibot": ibot_of_rows,
+    "koleo": lambda z1, z2: losses.koleo(z1) + losses.koleo(z2),
     "mmcr": lambda z1, z2: losses.mmcr((z1, z2), 5e-3),
     "negative_cosine": losses.negative_cosine,
     "vicreg": losses.vicreg,

@@ -10,6 +10,8 @@ CASES = {
     "info_nce": 1,
     "barlow_twins": 2,
     "frossl": 2,
+    "ibot": 1,
+    "koleo": 2,
     "mmcr": 2,
     "negative_cosine": 1,
     "vicreg": 2,
@@ -20,6 +22,16 @@ CASES = {
 }
 SIZES = ((8, 16), (64, 128), (256, 32))
 SEEDS = range(3)
+
+
+# Rows of a case that stand for the patches of one image.
+TOKENS = 4
+
+
+def token_mask(batch: int) -> np.ndarray:
+    """Boolean `(batch / TOKENS, TOKENS)`: which rows stand for hidden patches; none of the first image's."""
+    image, token = np.indices((batch // TOKENS, TOKENS))
+    return ((image + token) % 3 > 0) & (image > 0)
 
 
 def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:

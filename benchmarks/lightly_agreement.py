@@ -35,6 +35,12 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | No
         return loss.VICRegLoss()(z1, z2)
     if name == "frossl":
         return loss.FroSSLLoss()([z1, z2])
+    if name == "ibot":
+        mask = torch.from_numpy(agreement_cases.token_mask(len(z1)))
+        student, teacher = (z[mask.reshape(-1)] for z in (z1, z2))
+        return loss.IBOTPatchLoss(output_dim=z1.shape[1])(teacher, student, mask[:, None])
+    if name == "koleo":
+        return sum(loss.KoLeoLoss()(z) for z in (z1, z2))
     if name == "mmcr":
         # It leaves the rows as they come; the authors normalise them.
         z1, z2 = (torch.nn.functional.normalize(z)[:, None] for z in (z1, z2))

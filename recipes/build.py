@@ -65,7 +65,7 @@ def patch_size(image_size: int) -> int:
 
 def default_views(method: str, dataset: str) -> str:
     """The recipe of `kerassl.views` for a method and a data set: digits must not be mirrored."""
-    if dataset != "digits" or method == "mae":
+    if dataset != "digits" or method in ("mae", "random_teacher"):
         return METHODS[method].views
     return "ressl_digits" if method == "ressl" else "digits"
 

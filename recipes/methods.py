@@ -24,7 +24,10 @@ methods that take those of another:
 - SwAV (DeepCluster v2, SMoG): arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - SEER: arXiv 2103.01988, facebookresearch/vissl, `configs/config/pretrain/seer`
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
+- iBOT: arXiv 2111.07832, bytedance/ibot
+- DINOv2: facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256
 - MAE: arXiv 2111.06377 appendix A.1
+- Random teachers: arXiv 2302.12091 section 3, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
@@ -46,6 +49,16 @@ DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, 
 SWAV = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
+DINO = {
+    "optimizer": "adamw",
+    "learning_rate": 5e-4,
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    "warmup_epochs": 10,
+}
+SHORT_DINO = {"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4}
+SHORT_DINO_HEAD = {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128}
+SHORT_IBOT = {**SHORT_DINO_HEAD, "teacher_temperature": 0.04, "warmup_teacher_temperature_epochs": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +125,16 @@ METHODS = {
     ),
     "dino": MethodRecipe(
         method=methods.DINO,
-        paper={
-            "optimizer": "adamw",
-            "learning_rate": 5e-4,
-            "weight_decay": 0.04,
-            "final_weight_decay": 0.4,
-            "warmup_epochs": 10,
-        },
-        short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
-        short_arguments={"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
+        paper=DINO,
+        short=SHORT_DINO,
+        short_arguments=SHORT_DINO_HEAD,
+        backbone="vit_tiny",
+    ),
+    "dinov2": MethodRecipe(
+        method=methods.DINOv2,
+        paper={**DINO, "learning_rate": 2e-3},
+        short=SHORT_DINO,
+        short_arguments=SHORT_IBOT,
         backbone="vit_tiny",
     ),
     "direct_clr": MethodRecipe(
@@ -163,6 +177,13 @@ METHODS = {
         method=methods.GroCo,
         paper={"optimizer": "sgd", "learning_rate": 0.75, "weight_decay": 1e-6, "warmup_epochs": 1},
         short_arguments={"projection_dim": 512},
+    ),
+    "ibot": MethodRecipe(
+        method=methods.iBOT,
+        paper=DINO,
+        short=SHORT_DINO,
+        short_arguments=SHORT_IBOT,
+        backbone="vit_tiny",
     ),
     "isogclr": MethodRecipe(
         method=methods.iSogCLR,
@@ -263,6 +284,14 @@ METHODS = {
             "warmup_epochs": 4,
             "kmeans_restarts": 1,
         },
+    ),
+    "random_teacher": MethodRecipe(
+        method=methods.RandomTeacher,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+        short={"learning_rate": 1e-3, "weight_decay": 0.0},
+        short_arguments={"output_dim": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
+        # A teacher whose residual branches begin at zero sees little.
+        resnet_args={"zero_init_residual": False},
     ),
     "ressl": MethodRecipe(
         method=methods.ReSSL,

@@ -119,17 +119,30 @@ class ViT(keras.Model):
             shape = (1 + self.grid[0] * self.grid[1], self.hidden_dim)
             self.position_embedding = self.add_weight(shape, _normal(), name="position_embedding")
 
-    def embed_patches(self, images: KerasTensor, kept: KerasTensor | None = None) -> KerasTensor:
+    def embed_patches(
+        self,
+        images: KerasTensor,
+        kept: KerasTensor | None = None,
+        mask: KerasTensor | None = None,
+        mask_token: KerasTensor | None = None,
+    ) -> KerasTensor:
         """Embeds patches and adds their positions.
 
         Args:
             images: normalised floats (batch, height, width, channels).
             kept: int32 (batch, n), the patches of each image to embed; all if not given.
+            mask: boolean (batch, n); where true, `mask_token` takes the place of the embedding.
+            mask_token: (hidden_dim,), a weight of the method, so that the encoder has none for masks.
 
         Returns:
             Tokens (batch, n, hidden_dim) in the order of `kept`, or (batch, rows * columns, hidden_dim),
             row by row; without the class token.
+
+        Raises:
+            ValueError: for images of other channels, or for one of `mask` and `mask_token` without the other.
         """
+        if (mask is None) != (mask_token is None):
+            raise ValueError("mask and mask_token belong together: pass both, or neither.")
         if images.shape[-1] != self.image_shape[-1]:
             raise ValueError(
                 f"Images of {images.shape[-1]} channels came to a ViT made for {self.image_shape[-1]}: "
@@ -146,6 +159,8 @@ class ViT(keras.Model):
             patches = take_patches(patches, kept)
             positions = ops.take(positions, kept, axis=0)
         tokens = self.patch_embedding(patches)
+        if mask is not None:
+            tokens = ops.where(mask[..., None], ops.cast(mask_token, tokens.dtype), tokens)
         return tokens + ops.cast(positions, tokens.dtype)
 
     def encode_tokens(self, patch_tokens: KerasTensor, training: bool | None = None) -> KerasTensor:

@@ -15,8 +15,10 @@ from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
 from kerassl.losses.hard_contrastive import hard_contrastive
 from kerassl.losses.hard_negative_mixtures import hard_negative_mixtures
+from kerassl.losses.ibot import ibot
 from kerassl.losses.info_nce import info_nce
 from kerassl.losses.kd import kd
+from kerassl.losses.koleo import koleo
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mixing_regularizer import mixing_regularizer
@@ -66,8 +68,10 @@ __all__ = [
     "groco",
     "hard_contrastive",
     "hard_negative_mixtures",
+    "ibot",
     "info_nce",
     "kd",
+    "koleo",
     "log_mean_similarities",
     "look",
     "masked_mse",

@@ -10,6 +10,7 @@ from kerassl.methods.dcl import DCL, DCLW
 from kerassl.methods.deepcluster_v2 import DeepClusterV2
 from kerassl.methods.densecl import DenseCL
 from kerassl.methods.dino import DINO
+from kerassl.methods.dinov2 import DINOv2
 from kerassl.methods.direct_clr import DirectCLR
 from kerassl.methods.direct_pred import DirectCopy, DirectPred, DirectSet
 from kerassl.methods.emp_ssl import EMPSSL
@@ -17,6 +18,7 @@ from kerassl.methods.fast_siam import FastSiam
 from kerassl.methods.frossl import FroSSL
 from kerassl.methods.groco import GroCo
 from kerassl.methods.gsimclr import GSimCLR
+from kerassl.methods.ibot import iBOT
 from kerassl.methods.isogclr import iSogCLR
 from kerassl.methods.lejepa import LeJEPA
 from kerassl.methods.look import LOOK
@@ -31,6 +33,7 @@ from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
 from kerassl.methods.pcl import PCL
+from kerassl.methods.random_teacher import RandomTeacher
 from kerassl.methods.ressl import ReSSL
 from kerassl.methods.scatsimclr import ScatSimCLR
 from kerassl.methods.simclr import SimCLR
@@ -58,6 +61,7 @@ __all__ = [
     "DCLW",
     "DINO",
     "DeepClusterV2",
+    "DINOv2",
     "DenseCL",
     "DirectCLR",
     "DirectCopy",
@@ -81,6 +85,7 @@ __all__ = [
     "NNCLR",
     "NNSiam",
     "PCL",
+    "RandomTeacher",
     "ReSSL",
     "SMoG",
     "ScatSimCLR",
@@ -96,5 +101,6 @@ __all__ = [
     "VISReg",
     "VIbCReg",
     "WMSE",
+    "iBOT",
     "iSogCLR",
 ]

@@ -8,6 +8,7 @@ from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
 from kerassl.views.gallery import gallery
 from kerassl.views.located import LocatedViews, cell_centers
 from kerassl.views.low_frequency import LowFrequency
+from kerassl.views.masked_crops import MaskedCrops, block_masks
 from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
 from kerassl.views.mixing import mix_views
 from kerassl.views.multiview import MultiCrop, TwoViews, several_views
@@ -32,8 +33,11 @@ from kerassl.views.recipes import (
     digits,
     dino,
     dino_cifar,
+    dinov2,
     emp_ssl,
     groco,
+    ibot,
+    ibot_cifar,
     lejepa,
     mae,
     moco_cifar,
@@ -45,6 +49,7 @@ from kerassl.views.recipes import (
     simclr_cifar,
     simclr_imagenet,
     supcon_cifar,
+    unaugmented,
     vicreg_cifar,
     wmse_cifar,
 )
@@ -66,6 +71,7 @@ __all__ = [
     "GaussianBlur",
     "LocatedViews",
     "LowFrequency",
+    "MaskedCrops",
     "MaskedView",
     "MultiCrop",
     "Normalize",
@@ -79,6 +85,7 @@ __all__ = [
     "View",
     "barlow_twins",
     "barlow_twins_cifar",
+    "block_masks",
     "byol",
     "byol_cifar",
     "cell_centers",
@@ -86,10 +93,13 @@ __all__ = [
     "digits",
     "dino",
     "dino_cifar",
+    "dinov2",
     "distant_permutations",
     "emp_ssl",
     "gallery",
     "groco",
+    "ibot",
+    "ibot_cifar",
     "lejepa",
     "mae",
     "mix_views",
@@ -106,6 +116,7 @@ __all__ = [
     "simclr_cifar",
     "simclr_imagenet",
     "supcon_cifar",
+    "unaugmented",
     "vicreg_cifar",
     "wmse_cifar",
 ]

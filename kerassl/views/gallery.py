@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.views.masked_crops import MaskedCrops
 from kerassl.views.masks import MaskedView
 
 MASKED_SHARE = 0.75
@@ -21,21 +22,16 @@ def _to_rgb(images: KerasTensor) -> np.ndarray:
     return np.round(np.clip(images[..., :3], 0, 1) * 255).astype("uint8")
 
 
-def _hide_patches(images: np.ndarray, permutation: np.ndarray) -> np.ndarray:
-    """Returns a copy of square-patched images in which the masked share of the patches is gray."""
-    grid = round(permutation.shape[1] ** 0.5)
+def _hide_patches(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Returns a copy of square-patched images in which the patches of a mask `(batch, patches)` are gray."""
+    grid = round(mask.shape[1] ** 0.5)
     height, width = images.shape[1] // grid, images.shape[2] // grid
-    if grid * grid != permutation.shape[1] or not height or not width:
-        raise ValueError(
-            f"{permutation.shape[1]} patches do not form a square grid on {images.shape[1:3]} pixels."
-        )
-    hidden = images.copy()
-    kept = int(permutation.shape[1] * (1 - MASKED_SHARE))
-    for image, order in zip(hidden, permutation, strict=True):
-        for row, column in (divmod(int(patch), grid) for patch in order[kept:]):
-            top, left = row * height, column * width
-            image[top : top + height, left : left + width] = MASK_COLOR
-    return hidden
+    if grid * grid != mask.shape[1] or not height or not width:
+        raise ValueError(f"{mask.shape[1]} patches do not form a square grid on {images.shape[1:3]} pixels.")
+    pixels = mask.reshape(-1, grid, 1, grid, 1)
+    pixels = np.broadcast_to(pixels, (len(mask), grid, height, grid, width))
+    pixels = pixels.reshape(len(mask), grid * height, grid * width, 1)
+    return np.where(pixels, np.uint8(MASK_COLOR), images[:, : grid * height, : grid * width])
 
 
 def gallery(
@@ -48,7 +44,7 @@ def gallery(
     """Writes a PNG with a row per image: the original, then each of its views, un-normalised.
 
     One or two channels are shown as gray, of more than three the first three. A `MaskedView` is shown
-    whole and with three quarters of its patches hidden.
+    whole and with three quarters of its patches hidden, `MaskedCrops` with the patches of their masks hidden.
 
     Args:
         images: `(batch, height, width, channels)`, uint8 or float in [0, 255].
@@ -82,10 +78,17 @@ def gallery(
     columns = [("original", _to_rgb(ops.convert_to_numpy(ops.cast(images, "float32")) / 255))]
     if isinstance(views, MaskedView):
         view = _to_rgb(ops.convert_to_numpy(normalize.invert(made[0])))
-        columns += [("view", view), ("masked", _hide_patches(view, ops.convert_to_numpy(made[1])))]
+        permutation = ops.convert_to_numpy(made[1])
+        hidden = np.argsort(permutation, axis=1) >= int(permutation.shape[1] * (1 - MASKED_SHARE))
+        columns += [("view", view), ("masked", _hide_patches(view, hidden))]
     else:
         made = made if isinstance(made, (tuple, list)) else (made,)
+        masks = []
+        if isinstance(views, MaskedCrops):
+            made, masks = made[: views.num_views], made[views.num_views :]
         arrays = [_to_rgb(ops.convert_to_numpy(normalize.invert(view))) for view in made]
+        for i, mask in enumerate(masks):
+            arrays[i] = _hide_patches(arrays[i], ops.convert_to_numpy(mask))
         columns += [(f"view {i}", view) for i, view in enumerate(arrays, start=1)]
 
     # Small images are enlarged, all by one factor, so that crops keep their relative size.

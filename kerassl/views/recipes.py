@@ -221,10 +221,16 @@ def dino(
     """
     if local_size is None:
         local_size = max(1, round(image_size * 96 / 224 / patch_size)) * patch_size
+    return _dino_crops(image_size, (0.4, 1.0), local_size, (0.05, 0.4), num_local_crops)
+
+
+def _dino_crops(
+    image_size: int, scale: tuple, local_size: int, local_scale: tuple, num_local_crops: int
+) -> MultiCrop:
     common = {**_jitter(0.4, 0.4, 0.2, 0.1), "grayscale_probability": 0.2, "interpolation": "bicubic"}
-    global1 = View(image_size, scale=(0.4, 1.0), blur_probability=1.0, **common)
-    global2 = View(image_size, scale=(0.4, 1.0), blur_probability=0.1, solarize_probability=0.2, **common)
-    local = View(local_size, scale=(0.05, 0.4), blur_probability=0.5, **common)
+    global1 = View(image_size, scale=scale, blur_probability=1.0, **common)
+    global2 = View(image_size, scale=scale, blur_probability=0.1, solarize_probability=0.2, **common)
+    local = View(local_size, scale=local_scale, blur_probability=0.5, **common)
     return MultiCrop([global1, global2], [local] * num_local_crops)
 
 
@@ -247,6 +253,78 @@ def dino_cifar(
     size = local_size or max(1, image_size // 2)
     local = View(size, scale=(0.05, 0.4), **jitter, grayscale_probability=0.2, **_cifar(channels))
     return MultiCrop([two.view1, two.view2], [local] * num_local_crops)
+
+
+def ibot(
+    image_size: int,
+    channels: int = 3,
+    num_local_crops: int = 10,
+    local_size: int | None = None,
+    patch_size: int = 16,
+) -> MultiCrop:
+    """As `dino`, for iBOT: global crops of scale .25-1, local ones of .05-.25 and ten of them.
+
+    Source: arXiv 2111.07832, appendix; github.com/bytedance/ibot, README. Evidence: code.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is 96 / 224 of `image_size`,
+            rounded to a multiple of `patch_size`.
+        patch_size: patch size of the encoder in pixels.
+    """
+    if local_size is None:
+        local_size = max(1, round(image_size * 96 / 224 / patch_size)) * patch_size
+    return _dino_crops(image_size, (0.25, 1.0), local_size, (0.05, 0.25), num_local_crops)
+
+
+def ibot_cifar(
+    image_size: int,
+    channels: int = 3,
+    num_local_crops: int = 0,
+    local_size: int | None = None,
+    patch_size: int = 4,
+) -> MultiCrop:
+    """The crops of `dino_cifar` for iBOT and DINOv2, with local crops that the patches fit.
+
+    Source: as `dino_cifar`. Evidence: solo-learn; the local crops are ours.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is half of `image_size`, rounded to
+            a multiple of `patch_size`.
+        patch_size: patch size of the encoder in pixels.
+    """
+    if local_size is None:
+        local_size = max(1, round(image_size / 2 / patch_size)) * patch_size
+    return dino_cifar(image_size, channels, num_local_crops, local_size)
+
+
+def dinov2(
+    image_size: int,
+    channels: int = 3,
+    num_local_crops: int = 8,
+    local_size: int | None = None,
+    patch_size: int = 14,
+) -> MultiCrop:
+    """DINOv2: as `dino`, but global crops of scale .32-1 and local ones of .05-.32.
+
+    Source: arXiv 2304.07193, appendix; github.com/facebookresearch/dinov2, `configs`. Evidence: code.
+
+    Args:
+        image_size: height and width of the global crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of local crops.
+        local_size: height and width of the local crops in pixels; `None` is 98 / 224 of `image_size`,
+            rounded to a multiple of `patch_size`.
+        patch_size: patch size of the encoder in pixels.
+    """
+    if local_size is None:
+        local_size = max(1, round(image_size * 98 / 224 / patch_size)) * patch_size
+    return _dino_crops(image_size, (0.32, 1.0), local_size, (0.05, 0.32), num_local_crops)
 
 
 def swav(
@@ -351,6 +429,24 @@ def crop_flip(image_size: int, channels: int = 3) -> View:
         channels: channels of the images.
     """
     return View(image_size, **_cifar(channels)) if image_size <= 64 else View(image_size)
+
+
+def unaugmented(image_size: int, channels: int = 3) -> View:
+    """The whole image as it is, for what needs no augmentation.
+
+    Source: arXiv 2302.12091, whose students and teachers see the same images. Evidence: code.
+
+    Args:
+        image_size: height and width of the view in pixels.
+        channels: channels of the images.
+    """
+    return View(
+        image_size,
+        scale=(1.0, 1.0),
+        ratio=(1.0, 1.0),
+        flip=0.0,
+        **(_cifar(channels) if image_size <= 64 else {}),
+    )
 
 
 def sogclr(image_size: int, channels: int = 3) -> TwoViews:
@@ -492,8 +588,10 @@ RECIPES: dict[str, Callable] = {
     function.__name__: function
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
-        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, swav, swav_cifar, seer, mae,
+        moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, ibot, ibot_cifar, dinov2,
+        swav, swav_cifar, seer, mae,
         sogclr, groco, emp_ssl, lejepa, ressl, ressl_cifar, ressl_digits, crop_flip, digits,
+        unaugmented,
     )
 }  # fmt: skip
 

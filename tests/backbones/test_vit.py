@@ -126,6 +126,21 @@ def test_each_kept_patch_carries_its_own_position(positions):
     np.testing.assert_allclose(tokens - tokens[:1], table - table[:1], atol=1e-5)
 
 
+@pytest.mark.parametrize("positions", ["sincos", "learned"])
+def test_a_mask_token_takes_the_place_of_a_patch_before_its_position(positions):
+    model = _randomise(_tiny(positions=positions))
+    images, token = _images(), np.linspace(-1, 1, 16).astype("float32")
+    mask = np.zeros((2, 16), bool)
+    mask[0, [3, 7]] = mask[1, 0] = True
+    whole = _numpy(model.embed_patches(images))
+    masked = _numpy(model.embed_patches(images, mask=mask, mask_token=token))
+    np.testing.assert_array_equal(masked[~mask], whole[~mask])
+    positions = _numpy(model.embed_patches(0 * images)) - _numpy(model.patch_embedding.bias)
+    np.testing.assert_allclose(masked[mask], (token + positions)[mask], atol=1e-6)
+    with pytest.raises(ValueError, match="mask and mask_token belong together"):
+        model.embed_patches(images, mask=mask)
+
+
 def test_encoding_a_subset_equals_an_attention_without_the_others():
     # A block of one head over [cls, kept]: the tokens that are left out have no influence at all.
     model = _randomise(_tiny())

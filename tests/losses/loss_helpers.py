@@ -541,6 +541,28 @@ def dino_reference(student, teacher, student_temperature=0.1):
     return np.mean(terms)
 
 
+def ibot_reference(student, teacher, mask, student_temperature=0.1):
+    each = []
+    for b in range(len(student)):
+        terms = [
+            -np.sum(teacher[b, i] * np.log(softmax(student[b, i] / student_temperature)))
+            for i in range(student.shape[1])
+            if mask[b, i]
+        ]
+        each.append(np.mean(terms) if terms else 0.0)
+    return np.mean(each)
+
+
+def koleo_reference(features, candidates=None, first_row=0):
+    rows = [unit(row) for row in features]
+    others = rows if candidates is None else [unit(row) for row in candidates]
+    each = []
+    for i, row in enumerate(rows):
+        distances = [np.linalg.norm(row - o) for j, o in enumerate(others) if j != i + first_row]
+        each.append(-np.log(min(distances) + 1e-8) if distances else 0.0)
+    return np.mean(each)
+
+
 def masked_mse_reference(prediction, target, mask, normalize_target=False):
     total = count = 0.0
     for b, i in np.ndindex(mask.shape):
@@ -605,6 +627,13 @@ def maps_and_centers(rng, batch):
 def dino_inputs(rng, batch):
     teacher = np.exp(rng.normal(size=(2, batch, 5)))
     return rng.normal(size=(4, batch, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
+
+
+def masked_tokens(rng, batch):
+    teacher = np.exp(rng.normal(size=(batch, 6, 5)))
+    # The second crop is not masked.
+    mask = (np.arange(6) % 3 == np.arange(batch)[:, None] % 4) * (np.arange(batch)[:, None] != 1)
+    return rng.normal(size=(batch, 6, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True), mask * 1.0
 
 
 def patches(rng, batch):
@@ -790,6 +819,8 @@ CASES = {
     ),
     "swav": Case(losses.swav, dino_reference, dino_inputs, (0,), batch_axis=1),
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
+    "ibot": Case(losses.ibot, ibot_reference, masked_tokens, (0,)),
+    "koleo": Case(losses.koleo, koleo_reference, lambda rng, batch: embeddings(rng, batch)[:1], (0,)),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
     "kd": Case(losses.kd, kd_reference, embeddings, (0,)),

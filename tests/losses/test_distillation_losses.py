@@ -20,6 +20,16 @@ def test_kd_closed_forms():
     assert float(losses.kd(s, one_hot, 1.0)) == pytest.approx(cross_entropy, rel=1e-4)
 
 
+def test_kd_of_two_classes_and_both_directions():
+    p, q = 0.8, 0.3
+    logit = lambda x: np.log(x / (1 - x))  # noqa: E731
+    value = float(losses.kd([[logit(q), 0.0]], [[logit(p), 0.0]], 1.0))
+    assert value == pytest.approx(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)), rel=1e-5)
+    s, t = rng(0).normal(size=(2, 5, 4))
+    both = float(losses.kd(s, t, 1.0)) + float(losses.kd(t, s, 1.0))
+    assert both / 2 == pytest.approx(float(losses.ssld(s, t)), rel=1e-5)
+
+
 def test_kd_gradient_and_its_limit_of_matched_logits():
     s, t = rng(0).normal(size=(2, 5, 4)).astype("float32")
     _, (gradient, _) = value_and_grad(lambda a, b: losses.kd(a, b, 3.0, reduction="none"), s, t)

@@ -1,4 +1,4 @@
-"""Closed forms of DINO, masked MSE and SSLD."""
+"""Closed forms of DINO, masked MSE, the KL divergence and SSLD."""
 
 import numpy as np
 import pytest

@@ -58,6 +58,9 @@ METHODS = (
     "SMoG",
     "RKD",
     "SEED",
+    "iBOT",
+    "DINOv2",
+    "RandomTeacher",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -110,6 +113,11 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         return kerassl.methods.DINO(tiny_vit(), **{**common, **small, **kwargs})
+    if name in ("iBOT", "DINOv2"):
+        if views == "default":
+            common["views"] = kerassl.views.recipe("ibot_cifar", 16, num_local_crops=2)
+        small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
+        return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
     if name == "MAE":
         small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
         return kerassl.methods.MAE(tiny_vit(), **{**common, **small, **kwargs})
@@ -192,6 +200,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "momentum": 0.9,
             "dense_warmup_updates": 0,
         },
+        "RandomTeacher": {"locality": 0.3, "output_dim": 16, "hidden_dim": 16, "bottleneck_dim": 8},
         "ScatSimCLR": {"projection_dim": 8},
         "ReSSL": {"projection_dim": 8, "hidden_dim": 16, "queue_size": 20, "momentum": 0.9},
         "GSimCLR": {"projection_dim": 8, "num_clusters": 4, "autoencoder_epochs": 1},
@@ -263,13 +272,18 @@ def ready_views(name, n=8, seed=0):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name == "DINO":
         return view(), view(), view(8), view(8)
+    if name in ("iBOT", "DINOv2"):
+        # One crop in two is masked.
+        shares = rng.uniform(size=(2, n, 1)) * (rng.uniform(size=(2, n, 1)) < 0.5)
+        masks = rng.uniform(size=(2, n, 16)) < shares
+        return view(), view(), view(8), view(8), *masks
     if name == "SwAV":
         return view(), view(), view(), view()
     if name == "VICRegL":
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in ("SSLD", "RKD", "SEED"):
+    if name in ("SSLD", "RKD", "SEED", "RandomTeacher"):
         return (view(),)
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")

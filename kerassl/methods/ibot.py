@@ -1,0 +1,303 @@
+"""iBOT: DINO across crops, and its teacher's assignment of each hidden patch predicted within a crop.
+
+"iBOT: Image BERT Pre-Training with Online Tokenizer", arXiv 2111.07832, equations 1 to 3.
+Official code: bytedance/ibot, `main_ibot.py`, `models/head.py`, `loader.py`.
+
+- The loss of hidden patches is the mean over those of a crop, as in the official code; the paper sums.
+- Masks of blocks are drawn in a form that XLA compiles: see `kerassl.views.block_masks`.
+- A hidden patch is replaced by a learned token before its position is added. The token is a weight of the
+  method, so that the exported encoder has none. It starts at zero, as there.
+- With `share_head=False` patches have a head of their own; the official code then splits the last layer only.
+- Images and patches go through the head apart, which matters for batch norm only.
+- Both centres used in a step are those of the steps before; they move after the optimizer. That of the
+  patches is the mean of all patches, hidden or not.
+- Prototypes receive no gradient during the first epoch.
+- The embedding is the teacher's, which the paper evaluates.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl import engine, losses, schedules
+from kerassl.heads import DINOHead
+from kerassl.model import SSLModel
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.views import MaskedCrops
+from kerassl.views.choice import choose_views
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class iBOT(SSLModel):  # noqa: N801, the paper's name
+    """iBOT (arXiv 2111.07832).
+
+    Args:
+        encoder: an encoder with the token interface of `kerassl.backbones.vit` that accepts the sizes of all
+            crops.
+        views: `"default"` (`ibot_cifar` up to 64 pixels, else `ibot`), a recipe's name, a
+            `kerassl.views.MultiCrop` or `TwoViews`, which get masks, a `kerassl.views.MaskedCrops`, or `None`
+            for data that holds the crops, global ones first, and a boolean mask `(batch, patches)` of each
+            global crop.
+        num_classes: number of classes for the online probe; `None` for none.
+        num_prototypes: width K of the head's output.
+        student_temperature: divides the student's logits; > 0.
+        teacher_temperature: divides the centred teacher logits; > 0.
+        warmup_teacher_temperature: teacher temperature at the start, rising linearly to
+            `teacher_temperature`.
+        warmup_teacher_temperature_epochs: epochs of that rise.
+        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
+            run.
+        center_momentum: of the two centres, in [0, 1].
+        cls_weight: lambda_1, weight of the loss across crops.
+        patch_weight: lambda_2, weight of the loss of hidden patches.
+        share_head: whether patches are projected by the head of the images, as in the released runs.
+        mask_probability: probability that a global crop is masked.
+        mask_ratio: the share of its patches that is hidden then, `(low, high)`; views that bring masks
+            bring both.
+        freeze_last_layer_epochs: epochs in which the prototypes do not move.
+        num_global_crops: how many of the views are global ones; the teacher sees only these.
+        hidden_dim: width of the head's hidden layers.
+        bottleneck_dim: width of the embedding that meets the prototypes.
+        use_batch_norm_in_head: whether the head's hidden layers are batch-normalised.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for an encoder without tokens, a temperature <= 0, a momentum outside [0, 1], a negative
+            weight, fewer than two crops, or global crops without masks.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
+        >>> model = kerassl.methods.iBOT(encoder, num_prototypes=128, hidden_dim=64)
+        >>> tuple(model.mask_token.shape), tuple(model.patch_center.shape)
+        ((192,), (128,))
+    """
+
+    # Masked crops are encoded by `encode_tokens`.
+    encodes_in_chunks = False
+    default_views = ("ibot_cifar", "ibot")
+    terms = ("dino", "ibot")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        num_prototypes: int = 8192,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.07,
+        warmup_teacher_temperature: float = 0.04,
+        warmup_teacher_temperature_epochs: int = 30,
+        momentum: float = 0.996,
+        center_momentum: float = 0.9,
+        cls_weight: float = 1.0,
+        patch_weight: float = 1.0,
+        share_head: bool = True,
+        mask_probability: float = 0.5,
+        mask_ratio: tuple[float, float] = (0.1, 0.5),
+        freeze_last_layer_epochs: int = 1,
+        num_global_crops: int = 2,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        use_batch_norm_in_head: bool = False,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        method = type(self).__name__
+        if not hasattr(encoder, "encode_tokens"):
+            raise ValueError(
+                f"{method} hides patches of an image, which {encoder.name!r} cannot do. Use an encoder with "
+                "the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
+            )
+        for label, value in (
+            ("student_temperature", student_temperature),
+            ("teacher_temperature", teacher_temperature),
+            ("warmup_teacher_temperature", warmup_teacher_temperature),
+        ):
+            if value <= 0:
+                raise ValueError(f"{label} must be > 0, got {value}.")
+        for label, value in (("momentum", momentum), ("center_momentum", center_momentum)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{label} must lie in [0, 1], got {value}.")
+        for label, value in (("cls_weight", cls_weight), ("patch_weight", patch_weight)):
+            if value < 0:
+                raise ValueError(f"{label} must be at least 0, got {value}.")
+        options = {"patch_size": encoder.patch_size} if views == "default" else {}
+        views = choose_views(views, self.default_views, encoder, num_views=2, options=options)
+        if isinstance(views, MaskedCrops):
+            mask_probability, mask_ratio = views.mask_probability, views.mask_ratio
+        elif views is not None:
+            views = MaskedCrops(views, encoder.grid, num_global_crops, mask_probability, mask_ratio)
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=self.default_views,
+            terms=self.terms,
+            num_classes=num_classes,
+            num_prototypes=num_prototypes,
+            seed=seed,
+            name=name,
+        )
+        self.options = {
+            "num_prototypes": num_prototypes,
+            "student_temperature": student_temperature,
+            "teacher_temperature": teacher_temperature,
+            "warmup_teacher_temperature": warmup_teacher_temperature,
+            "warmup_teacher_temperature_epochs": warmup_teacher_temperature_epochs,
+            "momentum": momentum,
+            "center_momentum": center_momentum,
+            "cls_weight": cls_weight,
+            "patch_weight": patch_weight,
+            "share_head": share_head,
+            "mask_probability": mask_probability,
+            "mask_ratio": tuple(mask_ratio),
+            "freeze_last_layer_epochs": freeze_last_layer_epochs,
+            "num_global_crops": num_global_crops,
+            "hidden_dim": hidden_dim,
+            "bottleneck_dim": bottleneck_dim,
+            "use_batch_norm_in_head": use_batch_norm_in_head,
+        }
+
+        def make_head(name: str):
+            return DINOHead(
+                encoder.hidden_dim,
+                num_prototypes=num_prototypes,
+                hidden_dim=hidden_dim,
+                bottleneck_dim=bottleneck_dim,
+                use_batch_norm=use_batch_norm_in_head,
+                name=name,
+            )
+
+        self.head = make_head("head")
+        self.patch_head = self.head if share_head else make_head("patch_head")
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_head = make_teacher(self.head)
+        self.teacher_patch_head = self.teacher_head if share_head else make_teacher(self.patch_head)
+        self.mask_token = self.add_weight(
+            name="mask_token", shape=(encoder.hidden_dim,), initializer="zeros", dtype="float32"
+        )
+        self.center, self.patch_center = (
+            self.add_weight(
+                name=name, shape=(num_prototypes,), initializer="zeros", trainable=False, dtype="float32"
+            )
+            for name in ("center", "patch_center")
+        )
+
+    @property
+    def embedding_encoder(self) -> keras.Model:
+        """The teacher's encoder."""
+        return self.teacher_encoder
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """DINO across crops, and the cross entropy of hidden patches within the global crops."""
+        options = self.options
+        crops, mask = self.crops_and_mask(views)
+        batch, num_global = ops.shape(crops[0])[0], options["num_global_crops"]
+        frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
+
+        global_crops = ops.concatenate(crops[:num_global])
+        patches = self.encoder.embed_patches(global_crops, mask=mask, mask_token=self.mask_token)
+        tokens = self.encoder.encode_tokens(patches, training=training)
+        features = self.encoder.pool_tokens(tokens)
+        if len(crops) > num_global:
+            local_features = self.encode_views(self.encoder, crops[num_global:], training)
+            features = ops.concatenate([features, local_features])
+        teacher_patches = self.teacher_encoder.embed_patches(global_crops)
+        teacher_tokens = self.teacher_encoder.encode_tokens(teacher_patches, training=training)
+        teacher_features = self.teacher_encoder.pool_tokens(teacher_tokens)
+
+        student_logits = self.head(features, training=training, frozen=frozen)
+        student_logits = ops.reshape(student_logits, (len(crops), batch, -1))
+        teacher_logits = detached(self.teacher_head(teacher_features, training=training))
+        targets = self.targets(teacher_logits, self.center)
+        targets = ops.reshape(targets, (num_global, batch, -1))
+
+        prefix = self.encoder.num_prefix_tokens
+        tokens, teacher_tokens, mask, counted = self.predicted_patches(
+            tokens[:, prefix:], teacher_tokens[:, prefix:], mask
+        )
+        patch_logits = each_token(self.patch_head, tokens, training=training, frozen=frozen)
+        teacher_patch_logits = detached(
+            each_token(self.teacher_patch_head, teacher_tokens, training=training)
+        )
+        patch_targets = self.targets(teacher_patch_logits, self.patch_center, mask)
+
+        student_temperature = options["student_temperature"]
+        terms = {
+            "dino": options["cls_weight"] * losses.dino(student_logits, targets, student_temperature),
+            "ibot": options["patch_weight"]
+            * losses.ibot(patch_logits, patch_targets, mask, student_temperature),
+        }
+        counted = ops.cast(counted, "float32")
+        return terms, {
+            "features": ops.split(features, len(crops)),
+            "embedding": teacher_features[:batch],
+            "teacher_logits": teacher_logits,
+            "patch_logits_sum": ops.sum(teacher_patch_logits * counted[..., None], axis=(0, 1)),
+            "patch_count": ops.sum(counted),
+            "assignments": ops.argmax(targets[0], axis=1),
+        }
+
+    def crops_and_mask(self, views: tuple) -> tuple[tuple, KerasTensor]:
+        """The crops, and the masks `(num_global_crops * batch, patches)` of the global ones."""
+        num_global = self.options["num_global_crops"]
+        crops, masks = tuple(views[:-num_global]), views[-num_global:]
+        if len(crops) < max(2, num_global) or any(len(mask.shape) != 2 for mask in masks):
+            raise ValueError(
+                f"{type(self).__name__} needs at least two crops and a mask (batch, patches) of each of the "
+                f"{num_global} global ones after them, as kerassl.views.MaskedCrops makes; got tensors of "
+                f"the shapes {[tuple(view.shape) for view in views]}."
+            )
+        return crops, ops.cast(ops.concatenate(masks), "bool")
+
+    def predicted_patches(self, tokens: KerasTensor, teacher_tokens: KerasTensor, mask: KerasTensor) -> tuple:
+        """What goes to the head: student's and teacher's tokens, which are hidden, which make the centre."""
+        return tokens, teacher_tokens, mask, ops.ones_like(mask)
+
+    def targets(
+        self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
+    ) -> KerasTensor:
+        """Probabilities that the student is to predict; of patches, `mask` says which are hidden."""
+        return losses.dino_teacher_probs(logits, center, self.teacher_temperature())
+
+    def teacher_temperature(self) -> float | KerasTensor:
+        """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
+        start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
+        epochs = self.options["warmup_teacher_temperature_epochs"]
+        if not epochs:
+            return end
+        return schedules.linear(start, end, self.step, ops.maximum(epochs * self.steps_per_epoch, 1))
+
+    def after_update(self, aux: dict) -> None:
+        """Moves the centres and the teacher."""
+        rate = self.options["center_momentum"]
+        mean = engine.replica_mean(ops.mean(aux["teacher_logits"], axis=0))
+        self.center.assign(rate * self.center + (1 - rate) * mean)
+        total, count = engine.replica_mean(aux["patch_logits_sum"]), engine.replica_mean(aux["patch_count"])
+        # Where no patch counts, the centre stays.
+        mean, rate = total / ops.where(count > 0, count, 1.0), ops.where(count > 0, rate, 1.0)
+        self.patch_center.assign(rate * self.patch_center + (1 - rate) * mean)
+        momentum = schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
+        update_teacher(self.teacher_encoder, self.encoder, momentum)
+        update_teacher(self.teacher_head, self.head, momentum)
+        if not self.options["share_head"]:
+            update_teacher(self.teacher_patch_head, self.patch_head, momentum)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self.options}
+
+
+def detached(logits: KerasTensor) -> KerasTensor:
+    """Logits in float32, without gradient."""
+    return ops.stop_gradient(ops.cast(logits, "float32"))
+
+
+def each_token(head: keras.Model, tokens: KerasTensor, **kwargs) -> KerasTensor:
+    """Logits `(batch, tokens, num_prototypes)` of tokens `(batch, tokens, dim)`, each projected by itself."""
+    count, dim = tokens.shape[1:]
+    logits = head(ops.reshape(tokens, (-1, dim)), **kwargs)
+    return ops.reshape(logits, (-1, count, logits.shape[-1]))

@@ -1,0 +1,126 @@
+"""Random teachers: a student learns from a teacher that knows nothing, and comes to know more than it.
+
+"Random Teachers are Good Teachers", arXiv 2302.12091, equations 1 and 2. Official code: safelix/dinopl.
+
+- Of self-distillation all is left out but distillation: no augmentation, no moving average, no centre, no
+  temperatures; student and teacher see the same image.
+- Batch norm takes the statistics of the batch in the teacher, too.
+- Weights that are not drawn, such as biases that start at zero, start as the teacher's.
+- The embedding is the student's.
+"""
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl.heads import DINOHead
+from kerassl.losses import kd
+from kerassl.model import SSLModel
+from kerassl.teachers import make_teacher
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class RandomTeacher(SSLModel):
+    """Distillation from a random teacher (arXiv 2302.12091).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`, with the random weights of the
+            teacher, which is copied from it. The student starts near them.
+        views: `"default"` (`unaugmented`), a recipe's name, a layer of one view, or `None` for data that
+            holds one ready view, as `((view,), labels)`.
+        num_classes: number of classes for the online probe; `None` for none.
+        locality: alpha in the paper, in [0, 1]. The student starts at `((1 - alpha) teacher + alpha other)
+            / sqrt(alpha^2 + (1 - alpha)^2)`, where other weights are drawn as the teacher's were: at 0 equal
+            to the teacher, which leaves nothing to learn, at 1 independent of it. The official 1e-10 is 0 in
+            float32 for most weights, and rounding errors start such a run.
+        output_dim: logits that the student learns.
+        hidden_dim: width of the head's two hidden layers.
+        bottleneck_dim: width of the normalised embedding before the last layer.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a locality outside [0, 1], for more than one view, or if the encoder's initialisers
+            draw the same weights each time.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.RandomTeacher(encoder, output_dim=128, hidden_dim=64)
+        >>> tuple(model.head.prototypes.shape)
+        (256, 128)
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        locality: float = 0.01,
+        output_dim: int = 65536,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if not 0 <= locality <= 1:
+            raise ValueError(f"locality must lie in [0, 1], got {locality}.")
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=("unaugmented", "unaugmented"),
+            terms=("kd",),
+            num_classes=num_classes,
+            seed=seed,
+            name=name,
+        )
+        self.options = {
+            "locality": locality,
+            "output_dim": output_dim,
+            "hidden_dim": hidden_dim,
+            "bottleneck_dim": bottleneck_dim,
+        }
+        self.head = DINOHead(
+            self.feature_dim, num_prototypes=output_dim, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_head = make_teacher(self.head)
+        move_from_teacher(self.encoder, locality)
+        move_from_teacher(self.head, locality)
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """KL divergence of the student's distribution from the teacher's."""
+        views = views if isinstance(views, (tuple, list)) else (views,)
+        if len(views) != 1:
+            raise ValueError(
+                f"RandomTeacher shows student and teacher one and the same view; got {len(views)} views."
+            )
+        features = self.encode(self.encoder, views[0], training)
+        teacher_features = self.encode(self.teacher_encoder, views[0], training)
+        logits = self.head(features, training=training)
+        targets = self.teacher_head(teacher_features, training=training)
+        return {"kd": kd(logits, targets, temperature=1.0)}, {"features": features}
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self.options}
+
+
+def move_from_teacher(student: keras.Model, locality: float) -> None:
+    """Mixes the drawn weights of a model, which are its teacher's, with others drawn as they were."""
+    other = student.__class__.from_config(student.get_config())
+    norm = (locality**2 + (1 - locality) ** 2) ** 0.5
+    any_drawn = False
+    for variable, another in zip(student.trainable_variables, other.trainable_variables, strict=True):
+        mine, others = ops.convert_to_numpy(variable), ops.convert_to_numpy(another)
+        drawn = mine != others
+        variable.assign(np.where(drawn, ((1 - locality) * mine + locality * others) / norm, mine))
+        any_drawn = any_drawn or drawn.any()
+    if locality and not any_drawn:
+        raise ValueError(
+            f"{student.name!r} has the same weights each time that it is made, so its student cannot start "
+            "beside it: leave the seeds of its initialisers out."
+        )

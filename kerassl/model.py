@@ -384,8 +384,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             raise ValueError(f"chunk_size must be at least 1 image, or None for no chunks; got {chunk_size}.")
         if chunk_size and not self.encodes_in_chunks:
             raise ValueError(
-                f"chunk_size={chunk_size} is not for {type(self).__name__}, whose loss is a mean over its "
-                "images: the optimizer's gradient_accumulation_steps do the same there."
+                f"chunk_size={chunk_size} is not for {type(self).__name__}, which encodes parts of images: "
+                "the optimizer's gradient_accumulation_steps save memory there, too."
             )
         self.chunk_size = chunk_size
         with self.device_scope():

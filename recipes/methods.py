@@ -24,6 +24,7 @@ methods that take those of another:
 - SwAV: arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - MAE: arXiv 2111.06377 appendix A.1
+- MSN: facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
@@ -220,6 +221,25 @@ METHODS = {
         method=methods.MSBReg,
         paper=BYOL,
         short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
+    ),
+    "msn": MethodRecipe(
+        method=methods.MSN,
+        paper={
+            "optimizer": "adamw",
+            "learning_rate": 2.5e-4,
+            "weight_decay": 0.04,
+            "final_weight_decay": 0.4,
+            "warmup_epochs": 15,
+        },
+        short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
+        # No more prototypes than images in a batch, over which they are spread.
+        short_arguments={
+            "momentum": 0.99,
+            "num_prototypes": 256,
+            "hidden_dim": 512,
+            "projection_dim": 128,
+        },
+        backbone="vit_tiny",
     ),
     "nnbyol": MethodRecipe(
         method=methods.NNBYOL,

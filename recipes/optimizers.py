@@ -90,7 +90,7 @@ def make_optimizer(
     """The optimizer with a linear warm-up and a cosine decay to 0.
 
     Args:
-        method: a method's name; DINO's gradients are clipped and MAE's second moment is short.
+        method: a method's name; DINO's and MSN's gradients are clipped and MAE's second moment is short.
         optimizer: "adamw", "lars" or "sgd".
         learning_rate: at the end of the warm-up.
         weight_decay: at the first step.
@@ -102,7 +102,7 @@ def make_optimizer(
     total = epochs * steps_per_epoch
     warmup = min(round(warmup_epochs * steps_per_epoch), total - 1)
     rate = kerassl.schedules.WarmupCosine(learning_rate, total, warmup_steps=warmup)
-    options = {"clipnorm": 3.0} if method == "dino" else {}
+    options = {"clipnorm": 3.0} if method in ("dino", "msn") else {}
     if optimizer == "lars":
         return kerassl.optimizers.LARS(
             rate, weight_decay=weight_decay, lr_in_momentum=method == "simclr", **options

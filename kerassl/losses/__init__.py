@@ -20,8 +20,10 @@ from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mixing_regularizer import mixing_regularizer
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
+from kerassl.losses.msn import msn, msn_targets
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.ressl import ressl
 from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
 from kerassl.losses.sinkhorn import power_law_prior, sinkhorn
@@ -67,11 +69,14 @@ __all__ = [
     "matched_cells",
     "mixing_regularizer",
     "mmcr",
+    "msn",
+    "msn_targets",
     "negative_cosine",
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
     "power_law_prior",
+    "prior_divergence",
     "ressl",
     "sigreg",
     "singular_value_dispersion",

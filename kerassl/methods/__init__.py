@@ -26,6 +26,7 @@ from kerassl.methods.mochi import MoCHi
 from kerassl.methods.moco_v2 import MoCoV2
 from kerassl.methods.moco_v3 import MoCoV3
 from kerassl.methods.msb_reg import MSBReg
+from kerassl.methods.msn import MSN
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
@@ -69,6 +70,7 @@ __all__ = [
     "MAE",
     "MMCR",
     "MSBReg",
+    "MSN",
     "MixedBarlowTwins",
     "MoCHi",
     "MoCoV2",

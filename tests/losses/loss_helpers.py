@@ -541,6 +541,14 @@ def dino_reference(student, teacher, student_temperature=0.1):
     return np.mean(terms)
 
 
+def msn_reference(anchors, targets, temperature=0.1):
+    terms = [
+        -np.sum(targets[0, b] * np.log(softmax(anchors[v, b] / temperature)))
+        for v, b in np.ndindex(anchors.shape[:2])
+    ]
+    return np.mean(terms)
+
+
 def masked_mse_reference(prediction, target, mask, normalize_target=False):
     total = count = 0.0
     for b, i in np.ndindex(mask.shape):
@@ -597,6 +605,11 @@ def maps_and_centers(rng, batch):
 def dino_inputs(rng, batch):
     teacher = np.exp(rng.normal(size=(2, batch, 5)))
     return rng.normal(size=(4, batch, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
+
+
+def anchors_and_targets(rng, batch):
+    student, teacher = dino_inputs(rng, batch)
+    return student, teacher[:1]
 
 
 def patches(rng, batch):
@@ -782,6 +795,13 @@ CASES = {
     ),
     "swav": Case(losses.swav, dino_reference, dino_inputs, (0,), batch_axis=1),
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
+    "msn": Case(
+        lambda anchors, targets, **kwargs: losses.msn(anchors, targets[0], **kwargs),
+        msn_reference,
+        anchors_and_targets,
+        (0,),
+        batch_axis=1,
+    ),
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
 }

@@ -24,7 +24,7 @@ methods that take those of another:
 - SwAV: arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - MAE: arXiv 2111.06377 appendix A.1
-- MSN: facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
+- MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
@@ -44,6 +44,16 @@ SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetr
 VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
+MSN = {
+    "optimizer": "adamw",
+    "learning_rate": 2.5e-4,
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    "warmup_epochs": 15,
+}
+SHORT_VIT = {"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4}
+# No more prototypes than images in a batch, over which they are spread.
+SHORT_MSN = {"momentum": 0.99, "num_prototypes": 256, "hidden_dim": 512, "projection_dim": 128}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
 
 
@@ -224,21 +234,9 @@ METHODS = {
     ),
     "msn": MethodRecipe(
         method=methods.MSN,
-        paper={
-            "optimizer": "adamw",
-            "learning_rate": 2.5e-4,
-            "weight_decay": 0.04,
-            "final_weight_decay": 0.4,
-            "warmup_epochs": 15,
-        },
-        short={"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4},
-        # No more prototypes than images in a batch, over which they are spread.
-        short_arguments={
-            "momentum": 0.99,
-            "num_prototypes": 256,
-            "hidden_dim": 512,
-            "projection_dim": 128,
-        },
+        paper=MSN,
+        short=SHORT_VIT,
+        short_arguments=SHORT_MSN,
         backbone="vit_tiny",
     ),
     "nnbyol": MethodRecipe(
@@ -261,6 +259,13 @@ METHODS = {
         method=methods.NNSiam,
         paper=SIMSIAM,
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
+    ),
+    "pmsn": MethodRecipe(
+        method=methods.PMSN,
+        paper=MSN,
+        short=SHORT_VIT,
+        short_arguments=SHORT_MSN,
+        backbone="vit_tiny",
     ),
     "ressl": MethodRecipe(
         method=methods.ReSSL,

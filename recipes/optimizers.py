@@ -102,7 +102,7 @@ def make_optimizer(
     total = epochs * steps_per_epoch
     warmup = min(round(warmup_epochs * steps_per_epoch), total - 1)
     rate = kerassl.schedules.WarmupCosine(learning_rate, total, warmup_steps=warmup)
-    options = {"clipnorm": 3.0} if method in ("dino", "msn") else {}
+    options = {"clipnorm": 3.0} if method in ("dino", "msn", "pmsn") else {}
     if optimizer == "lars":
         return kerassl.optimizers.LARS(
             rate, weight_decay=weight_decay, lr_in_momentum=method == "simclr", **options

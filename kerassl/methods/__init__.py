@@ -30,6 +30,7 @@ from kerassl.methods.msn import MSN
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
+from kerassl.methods.pmsn import PMSN
 from kerassl.methods.ressl import ReSSL
 from kerassl.methods.scatsimclr import ScatSimCLR
 from kerassl.methods.simclr import SimCLR
@@ -78,6 +79,7 @@ __all__ = [
     "NNBYOL",
     "NNCLR",
     "NNSiam",
+    "PMSN",
     "ReSSL",
     "ScatSimCLR",
     "SimCLR",

@@ -163,7 +163,7 @@ class MSN(SSLModel):
         batch = ops.shape(target)[0]
         features = [self.encode_anchors(crops, target, training) for crops in same_size_batches(anchors)]
         z = ops.concatenate([self.projector(f, training=training) for f in features])
-        logits = ops.reshape(self.prototypes(z), (len(anchors), batch, -1))
+        logits = ops.reshape(self.prototypes(z), (len(anchors), batch, options["num_prototypes"]))
 
         target_features = self.encode(self.teacher_encoder, target, training)
         target_z = self.teacher_projector(target_features, training=training)

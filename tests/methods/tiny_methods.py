@@ -54,6 +54,7 @@ METHODS = (
     "WMSE",
     "SwAV",
     "MSN",
+    "PMSN",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -61,6 +62,7 @@ WITHOUT_CHANCE = {
     "LeJEPA without chance": {},
     "MSBReg without chance": {"brownian_weight": 0.0},
     "MSN without chance": {},
+    "PMSN without chance": {},
     "MixedBarlowTwins without chance": {},
     "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
@@ -110,7 +112,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         return kerassl.methods.DINO(tiny_vit(), **{**common, **small, **kwargs})
-    if name == "MSN":
+    if name in ("MSN", "PMSN"):
         if views == "default":
             common["views"] = kerassl.views.recipe("msn_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "projection_dim": 8, "momentum": 0.9}
@@ -242,7 +244,7 @@ def ready_views(name, n=8, seed=0):
 
     if name == "MAE":
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
-    if name in ("DINO", "MSN"):
+    if name in ("DINO", "MSN", "PMSN"):
         return view(), view(), view(8), view(8)
     if name == "SwAV":
         return view(), view(), view(), view()

@@ -10,7 +10,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import data as data_room
-from kerassl import engine, evaluation, resume
+from kerassl import engine, evaluation, resume, schedules
 from kerassl.callbacks import NonfiniteGuard
 from kerassl.feature_maps import average_pool, feature_dim
 from kerassl.heads import OnlineProbe
@@ -193,6 +193,12 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         """Optimizer updates of the whole run as `fit` announced it, an int32 scalar; endless if unknown."""
         updates = self.total_steps // self._batches_per_update
         return ops.where(updates > 0, updates, np.iinfo("int32").max)
+
+    def over_first_epochs(self, start: float, end: float, epochs: float) -> float | KerasTensor:
+        """What goes from `start` to `end` in a straight line over the first epochs, and then stays there."""
+        if not epochs:
+            return end
+        return schedules.linear(start, end, self.step, ops.maximum(epochs * self.steps_per_epoch, 1))
 
     @property
     def epochs_done(self) -> int:

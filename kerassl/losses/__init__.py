@@ -36,6 +36,7 @@ from kerassl.losses.vibcreg import off_diagonal_correlation, vibcreg
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
 from kerassl.losses.vicregl import matched_cells, vicregl_local
 from kerassl.losses.visreg import visreg
+from kerassl.losses.weighted_ensemble import weighted_ensemble
 from kerassl.losses.wmse import whiten, wmse
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "vicregl_local",
     "view_invariance",
     "visreg",
+    "weighted_ensemble",
     "whiten",
     "wmse",
 ]

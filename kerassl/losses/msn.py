@@ -74,7 +74,8 @@ def msn_targets(
     Paper: arXiv 2204.07141, section 3. Official code: facebookresearch/msn, src/losses.py.
 
     Args:
-        target_logits: `(batch, num_prototypes)` cosines of embeddings and prototypes.
+        target_logits: `(batch, num_prototypes)` cosines of embeddings and prototypes, or `(batch, num_heads,
+            num_prototypes)`.
         temperature: of the anchors' probabilities; positive number or scalar tensor.
         sharpening: positive number or scalar tensor; 1 leaves the probabilities as they are.
         sinkhorn_iterations: 0 for sharpened probabilities alone.
@@ -82,7 +83,7 @@ def msn_targets(
         gather: as in `sinkhorn`.
 
     Returns:
-        Float32 `(batch, num_prototypes)`, detached.
+        Float32, shaped as `target_logits`, detached.
 
     Raises:
         ValueError: for a temperature or sharpening <= 0, and as `sinkhorn`.

@@ -8,6 +8,8 @@ facebookresearch/msn, `src/msn_train.py`, `src/losses.py`, `src/deit.py`.
 - Crops of one size go through encoder and head together, as there; so batch norm sees the sizes apart.
 - Anchors and targets are compared with the same prototypes, which have no teacher. They are brought back to
   length one after each update; there their length is free, and here as there it does not count.
+- `num_heads` heads are a weighted ensemble (arXiv 2211.09981), whose targets are balanced and whose means are
+  drawn to the prior head by head. That paper leaves Sinkhorn-Knopp out and has a regularisation of 4.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
@@ -16,7 +18,9 @@ from keras import KerasTensor, ops
 
 from kerassl import losses, schedules
 from kerassl.backbones.patches import patch_grid
-from kerassl.heads import PrototypeHead, mlp
+from kerassl.evaluation import assigned_prototypes
+from kerassl.heads import EnsembleHead
+from kerassl.losses.weighted_ensemble import check_ensemble
 from kerassl.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.views import random_patch_permutation
@@ -37,7 +41,7 @@ class MSN(SSLModel):
             `kerassl.views.MultiCrop`, or `None` for data that holds the crops: the target's first, then the
             anchors.
         num_classes: number of classes for the online probe; `None` for none.
-        num_prototypes: number of prototypes K.
+        num_prototypes: number of prototypes K of a head.
         temperature: divides the cosines, tau in the paper; > 0.
         sharpening: to the power of its inverse go the target's probabilities, T in the paper; > 0.
         sinkhorn_iterations: iterations of Sinkhorn-Knopp on the targets; 0 for none.
@@ -50,19 +54,25 @@ class MSN(SSLModel):
         hidden_dim: width of the projector's two hidden layers.
         projection_dim: width of the embedding that meets the prototypes.
         use_batch_norm_in_head: whether the hidden layers are batch-normalised.
+        num_heads: heads of the ensemble, each with prototypes of its own; 1 is plain MSN.
+        ensemble_weighting: how the heads' losses are weighed: "uniform", "probability" or "entropy"; see
+            `kerassl.losses.weighted_ensemble`.
+        ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
+        ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
         seed: Python integer that keys all randomness of the run.
         name: name of the model.
 
     Raises:
         ValueError: for a temperature or sharpening <= 0, a ratio or momentum out of its range, a negative
-            weight or number of iterations, or an encoder that cannot leave out patches.
+            weight or number of iterations, an encoder that cannot leave out patches, no head, or an unknown
+            weighting.
 
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=8, depth=1)
         >>> model = kerassl.methods.MSN(encoder, num_prototypes=64, hidden_dim=64)
-        >>> tuple(model.prototypes.prototypes.shape)
-        (256, 64)
+        >>> tuple(model.head.prototypes.prototypes.shape)
+        (1, 256, 64)
     """
 
     def __init__(
@@ -81,6 +91,10 @@ class MSN(SSLModel):
         hidden_dim: int = 2048,
         projection_dim: int = 256,
         use_batch_norm_in_head: bool = True,
+        num_heads: int = 1,
+        ensemble_weighting: str = "uniform",
+        ensemble_temperature: float = 0.05,
+        ensemble_warmup_epochs: int = 30,
         seed: int = 0,
         name: str | None = None,
     ) -> None:
@@ -101,17 +115,18 @@ class MSN(SSLModel):
             )
         if drop_ratio and not hasattr(encoder, "encode_tokens"):
             raise ValueError(
-                f"MSN leaves out patches of an image, which {encoder.name!r} cannot do. Use an encoder with "
-                "the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16), or "
-                "drop_ratio=0, with which any encoder learns from the crops alone."
+                f"{type(self).__name__} leaves out patches of images, which {encoder.name!r} cannot do. Use "
+                "an encoder with the token interface, such as kerassl.backbones.vit(input_shape, "
+                "patch_size=16), or drop_ratio=0, with which any encoder learns from crops alone."
             )
+        check_ensemble(num_heads, ensemble_weighting, ensemble_temperature)
         super().__init__(
             encoder,
             views=views,
             default_views=("msn_cifar", "msn"),
             terms=("msn", "prior_divergence"),
             num_classes=num_classes,
-            num_prototypes=num_prototypes,
+            num_prototypes=num_heads * num_prototypes,
             seed=seed,
             name=name,
         )
@@ -126,21 +141,21 @@ class MSN(SSLModel):
             "hidden_dim": hidden_dim,
             "projection_dim": projection_dim,
             "use_batch_norm_in_head": use_batch_norm_in_head,
+            "num_heads": num_heads,
+            "ensemble_weighting": ensemble_weighting,
+            "ensemble_temperature": ensemble_temperature,
+            "ensemble_warmup_epochs": ensemble_warmup_epochs,
         }
-        self.projector = mlp(
+        self.head = EnsembleHead(
             self.feature_dim,
-            (hidden_dim, hidden_dim),
-            projection_dim,
-            activation="gelu",
-            hidden_bias=True,
-            hidden_batch_norm=use_batch_norm_in_head,
-            output_bias=True,
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-            name="projector",
+            num_prototypes=num_prototypes,
+            num_heads=num_heads,
+            hidden_dim=hidden_dim,
+            bottleneck_dim=projection_dim,
+            use_batch_norm=use_batch_norm_in_head,
         )
-        self.prototypes = PrototypeHead(projection_dim, num_prototypes, normalize_gradient=True)
         self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_projector = make_teacher(self.head.projector)
 
     @property
     def encodes_in_chunks(self) -> bool:
@@ -158,36 +173,43 @@ class MSN(SSLModel):
         """Cross entropy of the anchors with the target, and the divergence of their mean from the prior."""
         options = self.options
         if len(views) < 2:
-            raise ValueError(f"MSN needs at least two views, a target and its anchors; got {len(views)}.")
+            raise ValueError(
+                f"{type(self).__name__} needs at least two views, a target and its anchors; got {len(views)}."
+            )
         target, *anchors = views
         batch = ops.shape(target)[0]
+        heads = options["num_heads"], options["num_prototypes"]
         features = [self.encode_anchors(crops, target, training) for crops in same_size_batches(anchors)]
-        z = ops.concatenate([self.projector(f, training=training) for f in features])
-        logits = ops.reshape(self.prototypes(z), (len(anchors), batch, options["num_prototypes"]))
+        logits = ops.concatenate([self.head(f, training=training) for f in features])
+        logits = ops.reshape(logits, (len(anchors), batch, *heads))
 
         target_features = self.encode(self.teacher_encoder, target, training)
         target_z = self.teacher_projector(target_features, training=training)
         targets = losses.msn_targets(
-            self.prototypes(target_z),
+            self.head.prototypes(target_z),
             options["temperature"],
             options["sharpening"],
             options["sinkhorn_iterations"],
             prior=self.prior(),
             gather=self.gather,
         )
-        # Of the global batch, as the targets are.
-        mean = self.mean_over_replicas(
-            ops.mean(ops.softmax(logits / options["temperature"], axis=-1), axis=(0, 1))
+        cross_entropy = losses.weighted_ensemble(
+            losses.msn,
+            logits,
+            targets,
+            options["temperature"],
+            options["ensemble_weighting"],
+            self.over_first_epochs(0.5, options["ensemble_temperature"], options["ensemble_warmup_epochs"]),
         )
-        terms = {
-            "msn": losses.msn(logits, targets, options["temperature"]),
-            "prior_divergence": options["regularization_weight"]
-            * losses.prior_divergence(mean, self.prior()),
-        }
+        probabilities = ops.softmax(logits / options["temperature"], axis=-1)
+        # Of the global batch, as the targets are.
+        mean = self.mean_over_replicas(ops.mean(probabilities, axis=(0, 1)))
+        divergence = losses.prior_divergence(mean, self.prior())
+        terms = {"msn": cross_entropy, "prior_divergence": options["regularization_weight"] * divergence}
         return terms, {
             "features": ops.split(ops.concatenate(features), len(anchors)),
             "embedding": target_features,
-            "assignments": ops.argmax(targets, axis=1),
+            "assignments": assigned_prototypes(targets),
         }
 
     def encode_anchors(self, crops: KerasTensor, target: KerasTensor, training: bool) -> KerasTensor:
@@ -220,7 +242,7 @@ class MSN(SSLModel):
         planned = PLANNED_UPDATES * ops.cast(self.total_updates, "float32")
         momentum = schedules.linear(self.options["momentum"], 1.0, self.updates, planned)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_projector, self.projector, momentum)
+        update_teacher(self.teacher_projector, self.head.projector, momentum)
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -549,6 +549,20 @@ def msn_reference(anchors, targets, temperature=0.1):
     return np.mean(terms)
 
 
+def ensemble_reference(student, teacher, weighting, weighting_temperature=0.3, temperature=0.1):
+    terms = []
+    for u, v, b in np.ndindex(len(teacher), *student.shape[:2]):
+        if u != v:
+            t, s = teacher[u, b], np.array([softmax(row / temperature) for row in student[v, b]])
+            if weighting == "probability":
+                t, s = t.mean(axis=0, keepdims=True), s.mean(axis=0, keepdims=True)
+            each = -np.sum(t * np.log(s), axis=1)
+            entropies = -np.sum(t * np.log(t), axis=1)
+            weights = softmax(-entropies / weighting_temperature) if weighting == "entropy" else 1 / len(t)
+            terms.append(np.sum(weights * each))
+    return np.mean(terms)
+
+
 def masked_mse_reference(prediction, target, mask, normalize_target=False):
     total = count = 0.0
     for b, i in np.ndindex(mask.shape):
@@ -605,6 +619,11 @@ def maps_and_centers(rng, batch):
 def dino_inputs(rng, batch):
     teacher = np.exp(rng.normal(size=(2, batch, 5)))
     return rng.normal(size=(4, batch, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
+
+
+def heads_of_views(rng, batch):
+    teacher = np.exp(rng.normal(size=(2, batch, 3, 5)))
+    return rng.normal(size=(4, batch, 3, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
 
 
 def anchors_and_targets(rng, batch):
@@ -802,6 +821,18 @@ CASES = {
         (0,),
         batch_axis=1,
     ),
+    **{
+        f"weighted_ensemble_{weighting}": Case(
+            functools.partial(
+                losses.weighted_ensemble, losses.dino, weighting=weighting, weighting_temperature=0.3
+            ),
+            functools.partial(ensemble_reference, weighting=weighting),
+            heads_of_views,
+            (0,),
+            batch_axis=1,
+        )
+        for weighting in ("uniform", "probability", "entropy")
+    },
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
 }

@@ -29,13 +29,11 @@ def test_anchors_have_the_target_of_the_teacher():
     model = make("MSN", views=None, drop_ratio=0.0, regularization_weight=0.5)
     model.teacher_encoder.set_weights([1.3 * w for w in model.teacher_encoder.get_weights()])
     views = ready_views("MSN")
-    large = model.projector(model.encoder(views[1]), training=True)
     # Those of one size are normalised together.
-    small = model.projector(model.encoder(np.concatenate(views[2:])), training=True)
-    logits = [numpy(model.prototypes(z)).astype("float64") for z in (large, small)]
-    p = softmax(np.concatenate(logits) / 0.1)
+    logits = [model.head(model.encoder(v), training=True) for v in (views[1], np.concatenate(views[2:]))]
+    p = softmax(np.concatenate([numpy(part)[:, 0].astype("float64") for part in logits]) / 0.1)
     teacher = model.teacher_projector(model.teacher_encoder(views[0]), training=True)
-    q = softmax(numpy(model.prototypes(teacher)).astype("float64") / 0.025)
+    q = softmax(numpy(model.head.prototypes(teacher))[:, 0].astype("float64") / 0.025)
     for _ in range(3):
         q = q / q.sum(axis=0)
         q = q / q.sum(axis=1, keepdims=True)
@@ -82,7 +80,7 @@ def test_each_image_and_step_keeps_patches_of_its_own():
 def test_prototypes_learn_and_the_teacher_follows():
     model = make("MSN", views=None, momentum=0.5)
     model.compile(keras.optimizers.SGD(0.5))
-    prototypes = numpy(model.prototypes.prototypes)
+    prototypes = numpy(model.head.prototypes.prototypes)
     student, teacher = (
         next(v for v in m.weights if "kernel" in v.path) for m in (model.encoder, model.teacher_encoder)
     )
@@ -92,7 +90,7 @@ def test_prototypes_learn_and_the_teacher_follows():
         fit(model, epochs=update + 1, initial_epoch=update)
         expected = momentum * expected + (1 - momentum) * numpy(student)
         np.testing.assert_allclose(numpy(teacher), expected, atol=1e-6)
-    assert np.abs(numpy(model.prototypes.prototypes) - prototypes).max() > 1e-4
+    assert np.abs(numpy(model.head.prototypes.prototypes) - prototypes).max() > 1e-4
     assert "prototypes" not in [v.name for v in model.teacher_projector.weights]
     assert model.embedding_encoder is model.teacher_encoder
 

@@ -12,11 +12,8 @@ def terms_and_probabilities(name, views, **kwargs):
     """The terms of a method, and its anchors' probabilities by hand."""
     model = make(name, views=None, drop_ratio=0.0, **kwargs)
     terms, _ = model.loss_terms(views, None, training=True)
-    z = [
-        model.projector(model.encoder(crops), training=True)
-        for crops in (views[1], np.concatenate(views[2:]))
-    ]
-    logits = np.concatenate([numpy(model.prototypes(part)) for part in z]).astype("float64") / 0.1
+    logits = [model.head(model.encoder(v), training=True) for v in (views[1], np.concatenate(views[2:]))]
+    logits = np.concatenate([numpy(part)[:, 0].astype("float64") for part in logits]) / 0.1
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return {name: float(value) for name, value in terms.items()}, e / e.sum(axis=1, keepdims=True)
 

@@ -33,6 +33,15 @@ def ibot_of_rows(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     return losses.ibot(student, targets, agreement_cases.token_mask(batch))
 
 
+def msn_of_embeddings(anchors: tf.Tensor, targets: tf.Tensor, prototypes: tf.Tensor) -> tf.Tensor:
+    """MSN with its regulariser, from embeddings and prototypes of any length."""
+    anchors, targets, prototypes = (tf.math.l2_normalize(x, axis=1) for x in (anchors, targets, prototypes))
+    logits = tf.matmul(anchors, prototypes, transpose_b=True)
+    balanced = losses.msn_targets(tf.matmul(targets, prototypes, transpose_b=True))
+    mean = tf.reduce_mean(tf.nn.softmax(logits / 0.1), axis=0)
+    return losses.msn(logits[None], balanced) + losses.prior_divergence(mean)
+
+
 OURS = {
     "nt_xent": lambda z1, z2: losses.nt_xent(z1, z2, 0.2),
     "dcl": lambda z1, z2: losses.dcl(z1, z2, 0.2),
@@ -43,6 +52,7 @@ OURS = {
     "ibot": ibot_of_rows,
     "koleo": lambda z1, z2: losses.koleo(z1) + losses.koleo(z2),
     "mmcr": lambda z1, z2: losses.mmcr((z1, z2), 5e-3),
+    "msn": msn_of_embeddings,
     "negative_cosine": losses.negative_cosine,
     "vicreg": losses.vicreg,
     "sigreg": lambda z1, z2, directions: losses.sigreg((z1, z2), directions),

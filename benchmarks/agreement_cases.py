@@ -13,6 +13,7 @@ CASES = {
     "ibot": 1,
     "koleo": 2,
     "mmcr": 2,
+    "msn": 1,
     "negative_cosine": 1,
     "vicreg": 2,
     "sigreg": 2,
@@ -35,12 +36,12 @@ def token_mask(batch: int) -> np.ndarray:
 
 
 def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
-    """Two batches of embeddings that resemble each other as views do, and a queue or directions if needed."""
+    """Two batches of embeddings that resemble each other as views do, and what else the loss needs."""
     rng = np.random.default_rng(seed)
     # Whitening asks for more images than dimensions.
     dim = min(dim, batch // 2) if name == "wmse" else dim
     shared = rng.normal(size=(batch, dim))
     views = [3 * (shared + rng.normal(size=(batch, dim))) for _ in range(2)]
-    shapes = {"info_nce": (4 * batch, dim), "sigreg": (dim, 64), "visreg": (dim, 64)}
+    shapes = {"info_nce": (4 * batch, dim), "sigreg": (dim, 64), "visreg": (dim, 64), "msn": (32, dim)}
     more = [rng.normal(size=shapes[name])] if name in shapes else []
     return [array.astype("float32") for array in (*views, *more)]

@@ -3,7 +3,8 @@
     python -m benchmarks.cpu_protocol --data=cifar10_jpeg.npz --method=simclr --output=cpu_protocol.json
 
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
-(DINO, DINOv2, iBOT, MAE and MoCo v3: a small ViT of patch 4; ScatSimCLR: a ScatNet of width 16); batch 256;
+(DINO, DINOv2, iBOT, MAE, MoCo v3, MSN and PMSN: a small ViT of patch 4; ScatSimCLR: a ScatNet of width
+16); batch 256;
 kNN with k=20, cosine, T=0.1 (the InstDisc vote). The settings of each method are those of `recipes.methods`
 for short runs, but for `SETTINGS`.
 """
@@ -37,6 +38,11 @@ DINO = {
     "learning_rate": 1.5e-3,
     "clipnorm": 3.0,
 }
+MSN = {
+    **DINO,
+    "views": {"name": "msn_cifar", "num_local_crops": 2},
+    "method": {"momentum": 0.98, "hidden_dim": 256, "projection_dim": 64},
+}
 # Where the protocol departs from the settings that `recipes.methods` has for short runs.
 SETTINGS = {
     "byol": {"method": {"momentum": 0.99}},
@@ -47,7 +53,9 @@ SETTINGS = {
         "method": {"decoder_dim": 128, "decoder_depth": 2, "decoder_heads": 4},
         "learning_rate": 1e-3,
     },
+    "msn": MSN,
     "nnbyol": {"method": {"momentum": 0.99}},
+    "pmsn": MSN,
 }
 RECIPES = {**METHODS, "ssld": SSLD}
 

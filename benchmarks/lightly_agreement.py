@@ -16,7 +16,7 @@ from benchmarks import agreement_cases
 
 
 def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | None = None) -> torch.Tensor:
-    """The loss of lightly that a case compares with; `more` is a queue or directions."""
+    """The loss of lightly that a case compares with; `more` is a queue, directions or prototypes."""
     if name in ("sigreg", "visreg"):
         return sum(along_directions(name, z, more) for z in (z1, z2)) / 2
     if name == "nt_xent":
@@ -45,6 +45,8 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | No
         # It leaves the rows as they come; the authors normalise them.
         z1, z2 = (torch.nn.functional.normalize(z)[:, None] for z in (z1, z2))
         return loss.MMCRLoss(lmda=5e-3)(z1, z2)
+    if name == "msn":
+        return loss.MSNLoss()(z1, z2, more)
     if name == "tico":
         return loss.TiCoLoss(rho=8.0)(z1, z2)
     if name == "wmse":

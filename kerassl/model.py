@@ -10,7 +10,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import data as data_room
-from kerassl import engine, evaluation, resume
+from kerassl import engine, evaluation, resume, schedules
 from kerassl.callbacks import EpochStart, NonfiniteGuard
 from kerassl.feature_maps import average_pool, feature_dim
 from kerassl.heads import OnlineProbe
@@ -228,6 +228,12 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         updates = self.total_steps // self._batches_per_update
         return ops.where(updates > 0, updates, np.iinfo("int32").max)
 
+    def over_first_epochs(self, start: float, end: float, epochs: float) -> float | KerasTensor:
+        """What goes from `start` to `end` in a straight line over the first epochs, and then stays there."""
+        if not epochs:
+            return end
+        return schedules.linear(start, end, self.step, ops.maximum(epochs * self.steps_per_epoch, 1))
+
     @property
     def epochs_done(self) -> int:
         """Whole epochs trained so far, of the length that `fit` announced; outside of the step."""
@@ -418,8 +424,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             raise ValueError(f"chunk_size must be at least 1 image, or None for no chunks; got {chunk_size}.")
         if chunk_size and not self.encodes_in_chunks:
             raise ValueError(
-                f"chunk_size={chunk_size} is not for {type(self).__name__}, whose loss is a mean over its "
-                "images: the optimizer's gradient_accumulation_steps do the same there."
+                f"chunk_size={chunk_size} is not for {type(self).__name__}, which encodes parts of images: "
+                "the optimizer's gradient_accumulation_steps save memory there, too."
             )
         self.chunk_size = chunk_size
         with self.device_scope():

@@ -27,6 +27,7 @@ methods that take those of another:
 - iBOT: arXiv 2111.07832, bytedance/ibot
 - DINOv2: facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256
 - MAE: arXiv 2111.06377 appendix A.1
+- MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -48,6 +49,15 @@ VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warm
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 SWAV = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
+MSN = {
+    "optimizer": "adamw",
+    "learning_rate": 2.5e-4,
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    "warmup_epochs": 15,
+}
+# No more prototypes than images in a batch, over which they are spread.
+SHORT_MSN = {"momentum": 0.99, "num_prototypes": 256, "hidden_dim": 512, "projection_dim": 128}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
 DINO = {
     "optimizer": "adamw",
@@ -253,6 +263,13 @@ METHODS = {
         paper=BYOL,
         short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
     ),
+    "msn": MethodRecipe(
+        method=methods.MSN,
+        paper=MSN,
+        short=SHORT_DINO,
+        short_arguments=SHORT_MSN,
+        backbone="vit_tiny",
+    ),
     "nnbyol": MethodRecipe(
         method=methods.NNBYOL,
         paper=BYOL,
@@ -284,6 +301,14 @@ METHODS = {
             "warmup_epochs": 4,
             "kmeans_restarts": 1,
         },
+    ),
+    "pmsn": MethodRecipe(
+        method=methods.PMSN,
+        paper=MSN,
+        short=SHORT_DINO,
+        # At a weight of 1, most prototypes were out of use after two epochs of the CPU protocol.
+        short_arguments={**SHORT_MSN, "regularization_weight": 4.0},
+        backbone="vit_tiny",
     ),
     "random_teacher": MethodRecipe(
         method=methods.RandomTeacher,

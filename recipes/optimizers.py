@@ -90,7 +90,7 @@ def make_optimizer(
     """The optimizer with a linear warm-up and a cosine decay to 0.
 
     Args:
-        method: a method's name; the gradients of DINO and its kin are clipped and MAE's second moment is
+        method: a method's name; gradients of DINO, MSN and their kin are clipped, and MAE's second moment is
             short.
         optimizer: "adamw", "lars" or "sgd".
         learning_rate: at the end of the warm-up.
@@ -103,7 +103,8 @@ def make_optimizer(
     total = epochs * steps_per_epoch
     warmup = min(round(warmup_epochs * steps_per_epoch), total - 1)
     rate = kerassl.schedules.WarmupCosine(learning_rate, total, warmup_steps=warmup)
-    options = {"clipnorm": 3.0} if method in ("dino", "dinov2", "ibot") else {}
+    clipped = ("dino", "dinov2", "ibot", "msn", "pmsn")
+    options = {"clipnorm": 3.0} if method in clipped else {}
     if optimizer == "lars":
         return kerassl.optimizers.LARS(
             rate, weight_decay=weight_decay, lr_in_momentum=method == "simclr", **options

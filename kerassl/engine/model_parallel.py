@@ -41,11 +41,13 @@ def model_parallel(model_shards: int, devices: list[str] | None = None) -> Model
 
 
 class _WhereDivisible(ModelParallel):
-    """Cuts a weight only where its size divides by the number of shards."""
+    """Cuts a weight only where its size divides by the shards; leading axes, such as heads, stay whole."""
 
     def get_variable_layout(self, variable: keras.Variable) -> TensorLayout:
         """The layout of the map, or the whole weight on every device."""
-        layout = super().get_variable_layout(variable)
+        axes = super().get_variable_layout(variable).axes
+        axes = [None] * (len(variable.shape) - len(axes)) + list(axes)
         shards = self.device_mesh.shape[1]
-        uneven = any(axis and size % shards for axis, size in zip(layout.axes, variable.shape, strict=True))
-        return TensorLayout([None] * len(variable.shape), self.device_mesh) if uneven else layout
+        if any(axis and size % shards for axis, size in zip(axes, variable.shape, strict=True)):
+            axes = [None] * len(axes)
+        return TensorLayout(axes, self.device_mesh)

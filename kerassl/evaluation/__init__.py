@@ -7,6 +7,7 @@ from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
 from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
+    assigned_prototypes,
     count_assignments,
     dead_prototypes,
     prototype_entropy,
@@ -18,6 +19,7 @@ __all__ = [
     "PrototypeUsage",
     "RankMe",
     "alignment",
+    "assigned_prototypes",
     "count_assignments",
     "dead_prototypes",
     "effective_rank",

@@ -44,6 +44,29 @@ def dead_prototypes(counts: Any) -> Any:
     return ops.sum(ops.cast(ops.equal(ops.convert_to_tensor(counts), 0), "float32"))
 
 
+def assigned_prototypes(probabilities: Any) -> Any:
+    """Returns the number of each row's likeliest prototype, those of one head after those of another.
+
+    Args:
+        probabilities: `(batch, num_prototypes)`, or `(batch, num_heads, num_prototypes)`, of whose heads the
+            first has the prototypes 0 to num_prototypes - 1, the second the next ones.
+
+    Returns:
+        int32 `(batch,)` or `(batch, num_heads)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation import assigned_prototypes
+        >>> np.array(assigned_prototypes(np.array([[[0.9, 0.1], [0.2, 0.8]]]))).tolist()
+        [[0, 3]]
+    """
+    assigned = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
+    if len(probabilities.shape) == 2:
+        return assigned
+    num_heads, num_prototypes = probabilities.shape[1:]
+    return assigned + num_prototypes * ops.arange(num_heads, dtype="int32")
+
+
 def count_assignments(assignments: Any, num_prototypes: int) -> Any:
     """Returns how many entries of an integer tensor name each prototype, `(num_prototypes,)` float32.
 

@@ -1,6 +1,7 @@
 """Heads: what stands between an encoder and a loss."""
 
 from kerassl.heads.dino import DINOHead
+from kerassl.heads.ensemble import EnsembleHead
 from kerassl.heads.iter_norm import IterNorm
 from kerassl.heads.mlp import mlp
 from kerassl.heads.multi_head import multi_head_mlp
@@ -12,6 +13,7 @@ from kerassl.heads.transformer import sinusoidal_positions, transformer
 
 __all__ = [
     "DINOHead",
+    "EnsembleHead",
     "FixedReweighting",
     "IterNorm",
     "OnlineProbe",

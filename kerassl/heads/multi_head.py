@@ -2,17 +2,32 @@
 
 import keras
 
+from kerassl.engine import batch_norm
+
 
 def multi_head_mlp(
-    input_dim: int, hidden_dim: int, output_dim: int, num_heads: int, name: str = "projection"
+    input_dim: int,
+    hidden_dims: tuple[int, ...],
+    output_dim: int,
+    num_heads: int,
+    *,
+    activation: str = "relu",
+    hidden_batch_norm: bool = False,
+    initializer: keras.initializers.Initializer | None = None,
+    name: str = "projection",
 ) -> keras.Sequential:
-    """Built heads of equal shape and own weights: Dense, ReLU, Dense, with biases.
+    """Built heads of equal shape and own weights: (Dense, batch norm, activation) for each width, then Dense.
+
+    All Dense layers have biases. No layer runs once a head: the weights of all heads are one tensor.
 
     Args:
         input_dim: width of the features that enter every head.
-        hidden_dim: width of a head's hidden layer.
+        hidden_dims: widths of a head's hidden layers, possibly none.
         output_dim: width of a head's output.
         num_heads: number of heads.
+        activation: activation after each hidden layer.
+        hidden_batch_norm: whether hidden layers are batch-normalised.
+        initializer: of all kernels; uniform by each head's own fan (Glorot) if not given.
         name: name of the heads, the prefix of their variable paths.
 
     Returns:
@@ -23,32 +38,35 @@ def multi_head_mlp(
 
     Example:
         >>> from kerassl.heads import multi_head_mlp
-        >>> multi_head_mlp(8, 16, 4, num_heads=3).output_shape
+        >>> multi_head_mlp(8, (16,), 4, num_heads=3).output_shape
         (None, 3, 4)
     """
-    if min(input_dim, hidden_dim, output_dim, num_heads) < 1:
+    if min(input_dim, *hidden_dims, output_dim, num_heads) < 1:
         raise ValueError(
             "Every width and the number of heads must be at least 1; got "
-            f"{input_dim}, {hidden_dim}, {output_dim}, {num_heads}."
+            f"{input_dim}, {tuple(hidden_dims)}, {output_dim}, {num_heads}."
         )
 
-    def glorot_uniform(fan_in: int, fan_out: int):
-        # Keras' own would take the heads for a part of the fan.
+    def dense(equation: str, fan_in: int, fan_out: int):
+        # Keras' own Glorot would take the heads for a part of the fan.
         limit = (6 / (fan_in + fan_out)) ** 0.5
-        return keras.initializers.RandomUniform(-limit, limit)
+        return keras.layers.EinsumDense(
+            equation,
+            output_shape=(num_heads, fan_out),
+            bias_axes="ho",
+            kernel_initializer=initializer or keras.initializers.RandomUniform(-limit, limit),
+        )
 
     with keras.name_scope(name):
-        hidden = keras.layers.EinsumDense(
-            "bi,iho->bho",
-            output_shape=(num_heads, hidden_dim),
-            bias_axes="ho",
-            activation="relu",
-            kernel_initializer=glorot_uniform(input_dim, hidden_dim),
-        )
-        output = keras.layers.EinsumDense(
-            "bhi,hio->bho",
-            output_shape=(num_heads, output_dim),
-            bias_axes="ho",
-            kernel_initializer=glorot_uniform(hidden_dim, output_dim),
-        )
-        return keras.Sequential([keras.Input((input_dim,)), hidden, output], name=name)
+        layers, equation, width = [keras.Input((input_dim,))], "bi,iho->bho", input_dim
+        for hidden_dim in hidden_dims:
+            layers.append(dense(equation, width, hidden_dim))
+            if hidden_batch_norm:
+                # One axis, so that no head shares its statistics with another.
+                layers.append(keras.layers.Reshape((num_heads * hidden_dim,)))
+                layers.append(batch_norm())
+                layers.append(keras.layers.Reshape((num_heads, hidden_dim)))
+            layers.append(keras.layers.Activation(activation))
+            equation, width = "bhi,hio->bho", hidden_dim
+        layers.append(dense(equation, width, output_dim))
+        return keras.Sequential(layers, name=name)

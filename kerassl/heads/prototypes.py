@@ -18,10 +18,12 @@ class PrototypeHead(keras.layers.Layer):
             takes away its part along the prototype (weight normalisation, as in DINO); otherwise the length
             is mended afterwards only (as in SwAV).
         temperature: divides the cosines, in a classifier; > 0.
+        num_heads: number of heads, each of which has an embedding and K prototypes of its own; `None` for one
+            without an axis of heads.
         name: name of the head.
 
     Attributes:
-        prototypes: variable `(input_dim, num_prototypes)` of unit columns.
+        prototypes: variable `([num_heads,] input_dim, num_prototypes)` of unit columns.
 
     Raises:
         ValueError: for a width or number below 1, or a temperature <= 0.
@@ -43,6 +45,7 @@ class PrototypeHead(keras.layers.Layer):
         num_prototypes: int,
         normalize_gradient: bool = False,
         temperature: float = 1.0,
+        num_heads: int | None = None,
         name: str = "prototypes",
         **kwargs,
     ) -> None:
@@ -56,16 +59,18 @@ class PrototypeHead(keras.layers.Layer):
             raise ValueError(f"temperature must be > 0, got {temperature}; 0.1 is usual.")
         self.input_dim, self.num_prototypes = input_dim, num_prototypes
         self.normalize_gradient, self.temperature = normalize_gradient, temperature
+        self.num_heads = num_heads
         limit = input_dim**-0.5
 
         def unit_columns(shape: tuple, dtype: str):
-            return unit(keras.random.uniform(shape, -limit, limit, dtype=dtype), axis=0)
+            return unit(keras.random.uniform(shape, -limit, limit, dtype=dtype), axis=-2)
 
+        heads = () if num_heads is None else (num_heads,)
         self.prototypes = self.add_weight(
             name="prototypes",
-            shape=(input_dim, num_prototypes),
+            shape=(*heads, input_dim, num_prototypes),
             initializer=unit_columns,
-            constraint=keras.constraints.UnitNorm(axis=0),
+            constraint=keras.constraints.UnitNorm(axis=-2),
         )
         self.prototypes.is_decayed = False
         self.built = True
@@ -74,15 +79,18 @@ class PrototypeHead(keras.layers.Layer):
         """Float32 cosines `(..., num_prototypes)` over the temperature.
 
         Args:
-            embeddings: `(..., input_dim)` of any length.
+            embeddings: `(..., input_dim)` of any length; `(batch, num_heads, input_dim)` for several heads.
             frozen: boolean scalar tensor; where true no gradient reaches the prototypes.
         """
         prototypes = ops.cast(self.prototypes, "float32")
         if frozen is not None:
             prototypes = ops.where(frozen, ops.stop_gradient(prototypes), prototypes)
         if self.normalize_gradient:
-            prototypes = unit(prototypes, axis=0)
-        return ops.matmul(unit(ops.cast(embeddings, "float32"), axis=-1), prototypes) / self.temperature
+            prototypes = unit(prototypes, axis=-2)
+        embeddings = unit(ops.cast(embeddings, "float32"), axis=-1)
+        if self.num_heads is None:
+            return ops.matmul(embeddings, prototypes) / self.temperature
+        return ops.einsum("bhi,hik->bhk", embeddings, prototypes) / self.temperature
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`(..., num_prototypes)`."""
@@ -96,6 +104,7 @@ class PrototypeHead(keras.layers.Layer):
             "num_prototypes": self.num_prototypes,
             "normalize_gradient": self.normalize_gradient,
             "temperature": self.temperature,
+            "num_heads": self.num_heads,
         }
 
 

@@ -24,8 +24,10 @@ from kerassl.losses.masked_mse import masked_mse
 from kerassl.losses.mixing_regularizer import mixing_regularizer
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
+from kerassl.losses.msn import msn, msn_targets
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.proto_nce import proto_nce
 from kerassl.losses.ressl import ressl
 from kerassl.losses.rkd import rkd_angle, rkd_distance
@@ -42,6 +44,7 @@ from kerassl.losses.vibcreg import off_diagonal_correlation, vibcreg
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
 from kerassl.losses.vicregl import matched_cells, vicregl_local
 from kerassl.losses.visreg import visreg
+from kerassl.losses.weighted_ensemble import weighted_ensemble
 from kerassl.losses.wmse import whiten, wmse
 
 __all__ = [
@@ -80,12 +83,15 @@ __all__ = [
     "mixing_regularizer",
     "mmcr",
     "moved_groups",
+    "msn",
+    "msn_targets",
     "negative_cosine",
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
     "power_law_prior",
     "proto_nce",
+    "prior_divergence",
     "ressl",
     "rkd_angle",
     "rkd_distance",
@@ -108,6 +114,7 @@ __all__ = [
     "vicregl_local",
     "view_invariance",
     "visreg",
+    "weighted_ensemble",
     "whiten",
     "wmse",
 ]

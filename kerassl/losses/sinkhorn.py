@@ -30,18 +30,19 @@ def sinkhorn(
 
     Args:
         scores: `(batch, num_prototypes)`, cosines of embeddings and prototypes; of a replica's share of the
-            batch if `gather` is given.
+            batch if `gather` is given. `(batch, num_heads, num_prototypes)` is assigned in each head by
+            itself.
         temperature: the paper's epsilon; a positive number or scalar tensor. 1 for scores that are
             log-probabilities, as in MSN.
         iterations: at least 1.
         prior: `(num_prototypes,)` positive shares that sum to one, such as `power_law_prior`; uniform if not
             given.
         mask: boolean `(batch,)`; where false a row counts for nothing and its assignment is zero.
-        gather: makes of a replica's `(1, num_prototypes)` those of all replicas, such as `SSLModel.gather`;
-            not needed where `scores` holds the whole batch.
+        gather: makes of a replica's `(1, ..., num_prototypes)` those of all replicas, as `SSLModel.gather`
+            does; not needed where `scores` holds the whole batch.
 
     Returns:
-        Float32 `(batch, num_prototypes)`, detached.
+        Float32, shaped as `scores`, detached.
 
     Raises:
         ValueError: for a wrong rank, a temperature <= 0, no iterations.
@@ -57,21 +58,23 @@ def sinkhorn(
     if iterations < 1:
         raise ValueError(f"iterations={iterations} must be at least 1; the paper takes 3.")
     scores = to_float32(scores)
-    check_rank("scores", scores, ("batch", "num_prototypes"))
+    if len(scores.shape) != 3:
+        check_rank("scores", scores, ("batch", "num_prototypes"))
     gather = gather or (lambda totals: totals)
     logits = ops.stop_gradient(scores / ops.cast(temperature, "float32"))
     share = 1.0 if prior is None else to_float32(prior)
-    rows = None if mask is None else ops.cast(mask, "float32")[:, None]
+    rows = None
     if mask is not None:
+        rows = ops.reshape(ops.cast(mask, "float32"), (-1,) + (1,) * (len(scores.shape) - 1))
         logits = ops.where(rows > 0, logits, _NEVER)
     log_totals = ops.logsumexp(gather(ops.logsumexp(logits, axis=0, keepdims=True)), axis=0, keepdims=True)
-    assignments = ops.softmax(logits - log_totals + ops.log(share), axis=1)
+    assignments = ops.softmax(logits - log_totals + ops.log(share), axis=-1)
     # From here on no total can vanish: it holds an entry of at least 1 / (batch * num_prototypes).
     for _ in range(iterations - 1):
         counted = assignments if mask is None else assignments * rows
         totals = ops.sum(gather(ops.sum(counted, axis=0, keepdims=True)), axis=0, keepdims=True)
         assignments = assignments * (share / ops.where(totals > 0, totals, 1.0))
-        assignments = assignments / ops.sum(assignments, axis=1, keepdims=True)
+        assignments = assignments / ops.sum(assignments, axis=-1, keepdims=True)
     return ops.stop_gradient(assignments if mask is None else assignments * rows)
 
 

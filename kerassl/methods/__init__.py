@@ -29,10 +29,12 @@ from kerassl.methods.mochi import MoCHi
 from kerassl.methods.moco_v2 import MoCoV2
 from kerassl.methods.moco_v3 import MoCoV3
 from kerassl.methods.msb_reg import MSBReg
+from kerassl.methods.msn import MSN
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
 from kerassl.methods.pcl import PCL
+from kerassl.methods.pmsn import PMSN
 from kerassl.methods.random_teacher import RandomTeacher
 from kerassl.methods.ressl import ReSSL
 from kerassl.methods.scatsimclr import ScatSimCLR
@@ -77,6 +79,7 @@ __all__ = [
     "MAE",
     "MMCR",
     "MSBReg",
+    "MSN",
     "MixedBarlowTwins",
     "MoCHi",
     "MoCoV2",
@@ -86,6 +89,7 @@ __all__ = [
     "NNSiam",
     "PCL",
     "RandomTeacher",
+    "PMSN",
     "ReSSL",
     "SMoG",
     "ScatSimCLR",

@@ -95,7 +95,7 @@ class AMCLMoCo(SSLModel):
         self.hidden_dim = hidden_dim
         self.symmetric = symmetric
         self.projector = multi_head_mlp(
-            self.feature_dim, hidden_dim, projection_dim, num_heads, name="projector"
+            self.feature_dim, (hidden_dim,), projection_dim, num_heads, name="projector"
         )
         self.temperature = PairTemperature(
             projection_dim, temperature_hidden_dim, min_temperature, max_temperature

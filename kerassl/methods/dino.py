@@ -7,13 +7,17 @@ Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transf
 - The centre used in a step is that of the steps before; it moves after the optimizer.
 - The prototypes receive no gradient during the first epoch.
 - The embedding is the teacher's, which the paper evaluates.
+- `num_heads` heads are a weighted ensemble (arXiv 2211.09981), whose teachers are centred here, head by head;
+  there they are balanced by Sinkhorn-Knopp.
 """
 
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import engine, losses, schedules
-from kerassl.heads import DINOHead
+from kerassl.evaluation import assigned_prototypes
+from kerassl.heads import DINOHead, EnsembleHead
+from kerassl.losses.weighted_ensemble import check_ensemble
 from kerassl.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
@@ -28,7 +32,7 @@ class DINO(SSLModel):
         views: `"default"` (`dino_cifar` up to 64 pixels, else `dino`), a recipe's name, a
             `kerassl.views.MultiCrop`, or `None` for data that holds the crops, global ones first.
         num_classes: number of classes for the online probe; `None` for none.
-        num_prototypes: width K of the head's output.
+        num_prototypes: width K of a head's output.
         student_temperature: divides the student's logits; > 0.
         teacher_temperature: divides the centred teacher logits; > 0. Above 0.07 training becomes unstable.
         warmup_teacher_temperature: teacher temperature at the start, rising linearly to
@@ -42,11 +46,17 @@ class DINO(SSLModel):
         hidden_dim: width of the head's hidden layers.
         bottleneck_dim: width of the embedding that meets the prototypes.
         use_batch_norm_in_head: whether the head's hidden layers are batch-normalised (for ResNets).
+        num_heads: heads of the ensemble, each with prototypes of its own; 1 is plain DINO.
+        ensemble_weighting: how the heads' losses are weighed: "uniform", "probability" or "entropy"; see
+            `kerassl.losses.weighted_ensemble`.
+        ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
+        ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
         seed: Python integer that keys all randomness of the run.
         name: name of the model.
 
     Raises:
-        ValueError: for a temperature <= 0, a momentum outside [0, 1], or fewer than two crops.
+        ValueError: for a temperature <= 0, a momentum outside [0, 1], fewer than two crops, no head, or an
+            unknown weighting.
 
     Example:
         >>> import kerassl
@@ -74,6 +84,10 @@ class DINO(SSLModel):
         hidden_dim: int = 2048,
         bottleneck_dim: int = 256,
         use_batch_norm_in_head: bool = False,
+        num_heads: int = 1,
+        ensemble_weighting: str = "uniform",
+        ensemble_temperature: float = 0.05,
+        ensemble_warmup_epochs: int = 30,
         seed: int = 0,
         name: str | None = None,
     ) -> None:
@@ -87,13 +101,14 @@ class DINO(SSLModel):
         for label, value in (("momentum", momentum), ("center_momentum", center_momentum)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{label} must lie in [0, 1], got {value}.")
+        check_ensemble(num_heads, ensemble_weighting, ensemble_temperature)
         super().__init__(
             encoder,
             views=views,
             default_views=("dino_cifar", "dino"),
             terms=("dino",),
             num_classes=num_classes,
-            num_prototypes=num_prototypes,
+            num_prototypes=num_heads * num_prototypes,
             seed=seed,
             name=name,
         )
@@ -110,19 +125,27 @@ class DINO(SSLModel):
             "hidden_dim": hidden_dim,
             "bottleneck_dim": bottleneck_dim,
             "use_batch_norm_in_head": use_batch_norm_in_head,
+            "num_heads": num_heads,
+            "ensemble_weighting": ensemble_weighting,
+            "ensemble_temperature": ensemble_temperature,
+            "ensemble_warmup_epochs": ensemble_warmup_epochs,
         }
         self.num_global_crops = num_global_crops
-        self.head = DINOHead(
-            self.feature_dim,
-            num_prototypes=num_prototypes,
-            hidden_dim=hidden_dim,
-            bottleneck_dim=bottleneck_dim,
-            use_batch_norm=use_batch_norm_in_head,
-        )
+        head = {
+            "num_prototypes": num_prototypes,
+            "hidden_dim": hidden_dim,
+            "bottleneck_dim": bottleneck_dim,
+            "use_batch_norm": use_batch_norm_in_head,
+        }
+        if num_heads == 1:
+            self.head = DINOHead(self.feature_dim, **head)
+        else:
+            self.head = EnsembleHead(self.feature_dim, num_heads=num_heads, **head)
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_head = make_teacher(self.head)
+        center = (num_prototypes,) if num_heads == 1 else (num_heads, num_prototypes)
         self.center = self.add_weight(
-            name="center", shape=(num_prototypes,), initializer="zeros", trainable=False, dtype="float32"
+            name="center", shape=center, initializer="zeros", trainable=False, dtype="float32"
         )
 
     @property
@@ -143,30 +166,35 @@ class DINO(SSLModel):
         frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
         features = self.encode_views(self.encoder, views, training)
         student_logits = self.head(features, training=training, frozen=frozen)
-        student_logits = ops.reshape(student_logits, (len(views), batch, -1))
+        heads = options["num_heads"], options["num_prototypes"]
+        student_logits = ops.reshape(student_logits, (len(views), batch, *heads))
 
         global_crops = ops.concatenate(views[: self.num_global_crops])
         teacher_features = self.encode(self.teacher_encoder, global_crops, training)
         teacher_logits = self.teacher_head(teacher_features, training=training)
         teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
         probabilities = losses.dino_teacher_probs(teacher_logits, self.center, self.teacher_temperature())
-        probabilities = ops.reshape(probabilities, (self.num_global_crops, batch, -1))
+        probabilities = ops.reshape(probabilities, (self.num_global_crops, batch, *heads))
 
-        loss = losses.dino(student_logits, probabilities, student_temperature=options["student_temperature"])
+        loss = losses.weighted_ensemble(
+            losses.dino,
+            student_logits,
+            probabilities,
+            options["student_temperature"],
+            options["ensemble_weighting"],
+            self.over_first_epochs(0.5, options["ensemble_temperature"], options["ensemble_warmup_epochs"]),
+        )
         return {"dino": loss}, {
             "features": ops.split(features, len(views)),
             "embedding": teacher_features[:batch],
             "teacher_logits": teacher_logits,
-            "assignments": ops.argmax(probabilities[0], axis=1),
+            "assignments": assigned_prototypes(probabilities[0]),
         }
 
     def teacher_temperature(self) -> float | KerasTensor:
         """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
         start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
-        epochs = self.options["warmup_teacher_temperature_epochs"]
-        if not epochs:
-            return end
-        return schedules.linear(start, end, self.step, ops.maximum(epochs * self.steps_per_epoch, 1))
+        return self.over_first_epochs(start, end, self.options["warmup_teacher_temperature_epochs"])
 
     def after_update(self, aux: dict) -> None:
         """Moves the centre and the teacher."""

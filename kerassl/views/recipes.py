@@ -384,6 +384,52 @@ def swav_cifar(
     return MultiCrop([crop, crop], [local] * num_local_crops)
 
 
+def msn(
+    image_size: int,
+    channels: int = 3,
+    num_local_crops: int = 10,
+    local_size: int | None = None,
+    patch_size: int = 8,
+) -> MultiCrop:
+    """MSN: two crops of scale .3-1, the first for the target, focal ones of .05-.3, jitter (.4, .4, .4, .1).
+
+    Gray .2 and blur .5 on all. Source: arXiv 2204.07141, section 4; github.com/facebookresearch/msn,
+    `src/data_manager.py`. Evidence: code.
+
+    Args:
+        image_size: height and width of the large crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of focal crops.
+        local_size: height and width of the focal crops in pixels; `None` is 96 / 224 of `image_size`,
+            rounded to a multiple of `patch_size`.
+        patch_size: patch size of the encoder in pixels.
+    """
+    if local_size is None:
+        local_size = max(1, round(image_size * 96 / 224 / patch_size)) * patch_size
+    common = {**_jitter(0.4, 0.4, 0.4, 0.1), "grayscale_probability": 0.2, "blur_probability": 0.5}
+    crop = View(image_size, scale=(0.3, 1.0), **common)
+    return MultiCrop([crop, crop], [View(local_size, scale=(0.05, 0.3), **common)] * num_local_crops)
+
+
+def msn_cifar(
+    image_size: int, channels: int = 3, num_local_crops: int = 0, local_size: int | None = None
+) -> MultiCrop:
+    """MSN on CIFAR: as `msn` without blur, and with focal crops only if asked for.
+
+    Source: the paper has no such images.
+
+    Args:
+        image_size: height and width of the large crops in pixels.
+        channels: channels of the images.
+        num_local_crops: number of focal crops.
+        local_size: height and width of the focal crops in pixels; `None` is half of `image_size`.
+    """
+    common = {**_jitter(0.4, 0.4, 0.4, 0.1), "grayscale_probability": 0.2, **_cifar(channels)}
+    crop = View(image_size, scale=(0.3, 1.0), **common)
+    size = local_size or max(1, image_size // 2)
+    return MultiCrop([crop, crop], [View(size, scale=(0.05, 0.3), **common)] * num_local_crops)
+
+
 def groco(image_size: int, channels: int = 3) -> TwoViews:
     """GroCo on ImageNet: crop .14-1 bicubic, else as `byol`.
 
@@ -589,9 +635,8 @@ RECIPES: dict[str, Callable] = {
     for function in (
         simclr_cifar, simclr_imagenet, byol, byol_cifar, barlow_twins, barlow_twins_cifar, moco_v2,
         moco_cifar, supcon_cifar, wmse_cifar, vicreg_cifar, dino, dino_cifar, ibot, ibot_cifar, dinov2,
-        swav, swav_cifar, seer, mae,
-        sogclr, groco, emp_ssl, lejepa, ressl, ressl_cifar, ressl_digits, crop_flip, digits,
-        unaugmented,
+        swav, swav_cifar, seer, msn, msn_cifar, mae, sogclr, groco, emp_ssl, lejepa, ressl, ressl_cifar,
+        ressl_digits, crop_flip, digits, unaugmented,
     )
 }  # fmt: skip
 

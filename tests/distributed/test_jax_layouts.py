@@ -5,12 +5,15 @@ from launch import train
 
 
 def test_weights_that_are_cut_equal_whole_ones(one_device, tmp_path):
-    stored = train(tmp_path, "jax", "model_parallel", 4, ("BYOL", "DINO", "MAE"))
-    for method in ("BYOL", "DINO", "MAE"):
+    methods = "BYOL", "DINO", "MAE", "MSN"
+    stored = train(tmp_path, "jax", "model_parallel", 4, methods)
+    for method in methods:
         assert_equal(stored, one_device("jax"), method)
         assert stored[f"{method}/spread"] == 0.0
     cut = set(stored["DINO/cut"])
     assert {"head/prototypes", "teacher/head/prototypes", "dino/center"} <= cut
+    # With an axis of heads, which stays whole.
+    assert "prototypes/prototypes" in set(stored["MSN/cut"])
     for kernel in ("qkv", "projection", "mlp_hidden", "mlp_output"):
         assert sum(f"block1/{kernel}/kernel" in path for path in cut) == 2, kernel
     assert not len(stored["BYOL/cut"])

@@ -99,12 +99,12 @@ def test_bad_arguments():
         PairTemperature(4, minimum=0.5, maximum=0.5)
     with pytest.raises(ValueError, match="must be at least 1; got 0, 128"):
         PairTemperature(0)
-    with pytest.raises(ValueError, match="got 4, 8, 4, 0"):
-        multi_head_mlp(4, 8, 4, num_heads=0)
+    with pytest.raises(ValueError, match=r"got 4, \(8,\), 4, 0"):
+        multi_head_mlp(4, (8,), 4, num_heads=0)
 
 
 def test_heads_are_perceptrons_with_their_own_weights():
-    made = multi_head_mlp(3, 5, 2, num_heads=4)
+    made = multi_head_mlp(3, (5,), 2, num_heads=4)
     first, first_bias, second, second_bias = (numpy(w) for w in made.weights)
     x = rows(6, dim=3)[:, 0]
     for c in range(4):

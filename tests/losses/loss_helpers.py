@@ -563,6 +563,28 @@ def koleo_reference(features, candidates=None, first_row=0):
     return np.mean(each)
 
 
+def msn_reference(anchors, targets, temperature=0.1):
+    terms = [
+        -np.sum(targets[0, b] * np.log(softmax(anchors[v, b] / temperature)))
+        for v, b in np.ndindex(anchors.shape[:2])
+    ]
+    return np.mean(terms)
+
+
+def ensemble_reference(student, teacher, weighting, weighting_temperature=0.3, temperature=0.1):
+    terms = []
+    for u, v, b in np.ndindex(len(teacher), *student.shape[:2]):
+        if u != v:
+            t, s = teacher[u, b], np.array([softmax(row / temperature) for row in student[v, b]])
+            if weighting == "probability":
+                t, s = t.mean(axis=0, keepdims=True), s.mean(axis=0, keepdims=True)
+            each = -np.sum(t * np.log(s), axis=1)
+            entropies = -np.sum(t * np.log(t), axis=1)
+            weights = softmax(-entropies / weighting_temperature) if weighting == "entropy" else 1 / len(t)
+            terms.append(np.sum(weights * each))
+    return np.mean(terms)
+
+
 def masked_mse_reference(prediction, target, mask, normalize_target=False):
     total = count = 0.0
     for b, i in np.ndindex(mask.shape):
@@ -634,6 +656,16 @@ def masked_tokens(rng, batch):
     # The second crop is not masked.
     mask = (np.arange(6) % 3 == np.arange(batch)[:, None] % 4) * (np.arange(batch)[:, None] != 1)
     return rng.normal(size=(batch, 6, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True), mask * 1.0
+
+
+def heads_of_views(rng, batch):
+    teacher = np.exp(rng.normal(size=(2, batch, 3, 5)))
+    return rng.normal(size=(4, batch, 3, 5)) * 0.3, teacher / teacher.sum(-1, keepdims=True)
+
+
+def anchors_and_targets(rng, batch):
+    student, teacher = dino_inputs(rng, batch)
+    return student, teacher[:1]
 
 
 def patches(rng, batch):
@@ -821,6 +853,25 @@ CASES = {
     "dino": Case(losses.dino, dino_reference, dino_inputs, (0,), batch_axis=1),
     "ibot": Case(losses.ibot, ibot_reference, masked_tokens, (0,)),
     "koleo": Case(losses.koleo, koleo_reference, lambda rng, batch: embeddings(rng, batch)[:1], (0,)),
+    "msn": Case(
+        lambda anchors, targets, **kwargs: losses.msn(anchors, targets[0], **kwargs),
+        msn_reference,
+        anchors_and_targets,
+        (0,),
+        batch_axis=1,
+    ),
+    **{
+        f"weighted_ensemble_{weighting}": Case(
+            functools.partial(
+                losses.weighted_ensemble, losses.dino, weighting=weighting, weighting_temperature=0.3
+            ),
+            functools.partial(ensemble_reference, weighting=weighting),
+            heads_of_views,
+            (0,),
+            batch_axis=1,
+        )
+        for weighting in ("uniform", "probability", "entropy")
+    },
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
     "kd": Case(losses.kd, kd_reference, embeddings, (0,)),

@@ -28,7 +28,13 @@ def test_value_and_gradient_are_those_of_the_float64_loop(name, batch, seed):
         np.testing.assert_allclose(grads[i], expected, rtol=1e-3, atol=2e-5, err_msg=f"argument {i}")
 
 
-@pytest.mark.parametrize("name", ["negative_cosine", "byol", "tico", "dino", "ibot", "ssld", "kd", "ressl"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "negative_cosine", "byol", "tico", "dino", "msn", "weighted_ensemble_entropy", "ibot", "ssld", "kd",
+        "ressl",
+    ],
+)  # fmt: skip
 def test_no_gradient_reaches_the_target(name):
     case = CASES[name]
     _, grads = value_and_grad(case.loss, *case.inputs(np.random.default_rng(0), 4))

@@ -89,6 +89,13 @@ def test_a_masked_row_counts_for_nothing():
     assert not sinkhorn(scores, mask=np.zeros(7, bool)).any()
 
 
+def test_heads_are_assigned_by_themselves():
+    scores, mask = rng(0).normal(size=(6, 2, 4)) * 0.3, np.array([1, 1, 0, 1, 1, 1], bool)
+    together = sinkhorn(scores, mask=mask)
+    for head in range(2):
+        np.testing.assert_allclose(together[:, head], sinkhorn(scores[:, head], mask=mask), atol=1e-6)
+
+
 def test_replicas_that_tell_each_other_their_totals_assign_as_one_device():
     scores = rng(1).normal(size=(8, 3)) * 0.4
     told, meet = [None, None], threading.Barrier(2)

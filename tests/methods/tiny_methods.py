@@ -61,12 +61,16 @@ METHODS = (
     "iBOT",
     "DINOv2",
     "RandomTeacher",
+    "MSN",
+    "PMSN",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
     "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},
     "LeJEPA without chance": {},
     "MSBReg without chance": {"brownian_weight": 0.0},
+    "MSN without chance": {},
+    "PMSN without chance": {},
     "MixedBarlowTwins without chance": {},
     "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
@@ -101,6 +105,10 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             model.directions = lambda training: keras.ops.convert_to_tensor(drawn, "float32")
         if hasattr(model, "draw_mixing"):
             model.draw_mixing = lambda batch, training: (0.3, keras.ops.flip(keras.ops.arange(batch)))
+        if hasattr(model, "visible_patches"):
+            model.visible_patches = lambda anchors, crops, training: keras.ops.tile(
+                keras.ops.arange(13), (anchors, keras.ops.shape(crops)[0], 1)
+            )
         return model
     keras.utils.set_random_seed(weights_seed)
     common = {"views": views, "num_classes": num_classes, "seed": seed}
@@ -117,6 +125,11 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         if views == "default":
             common["views"] = kerassl.views.recipe("ibot_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
+        return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
+    if name in ("MSN", "PMSN"):
+        if views == "default":
+            common["views"] = kerassl.views.recipe("msn_cifar", 16, num_local_crops=2)
+        small = {"num_prototypes": 16, "hidden_dim": 16, "projection_dim": 8, "momentum": 0.9}
         return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
     if name == "MAE":
         small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
@@ -270,7 +283,7 @@ def ready_views(name, n=8, seed=0):
 
     if name == "MAE":
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
-    if name == "DINO":
+    if name in ("DINO", "MSN", "PMSN"):
         return view(), view(), view(8), view(8)
     if name in ("iBOT", "DINOv2"):
         # One crop in two is masked.

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import agreement_cases, results_file
+from benchmarks.kerassl_losses import msn_of_embeddings
 from kerassl import losses
 
 
@@ -31,15 +32,6 @@ def ibot_of_rows(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     student, teacher = (tf.reshape(x, (-1, agreement_cases.TOKENS, width)) for x in (student, teacher))
     targets = losses.dino_teacher_probs(teacher, tf.zeros(width))
     return losses.ibot(student, targets, agreement_cases.token_mask(batch))
-
-
-def msn_of_embeddings(anchors: tf.Tensor, targets: tf.Tensor, prototypes: tf.Tensor) -> tf.Tensor:
-    """MSN with its regulariser, from embeddings and prototypes of any length."""
-    anchors, targets, prototypes = (tf.math.l2_normalize(x, axis=1) for x in (anchors, targets, prototypes))
-    logits = tf.matmul(anchors, prototypes, transpose_b=True)
-    balanced = losses.msn_targets(tf.matmul(targets, prototypes, transpose_b=True))
-    mean = tf.reduce_mean(tf.nn.softmax(logits / 0.1), axis=0)
-    return losses.msn(logits[None], balanced) + losses.prior_divergence(mean)
 
 
 OURS = {

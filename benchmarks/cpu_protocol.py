@@ -17,7 +17,7 @@ import keras
 
 import kerassl
 from benchmarks import results_file
-from recipes.methods import METHODS, SSLD
+from recipes.methods import DISTILLATION, METHODS
 
 NUM_TRAIN, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 10_000, 2_000, 256, 20, 16
 VIT = {"size": "tiny", "patch_size": 4, "hidden_dim": 128, "depth": 4, "num_heads": 4}
@@ -57,23 +57,28 @@ SETTINGS = {
     "nnbyol": {"method": {"momentum": 0.99}},
     "pmsn": MSN,
 }
-RECIPES = {**METHODS, "ssld": SSLD}
+RECIPES = {**METHODS, **DISTILLATION}
 
 
 def settings_of(name: str) -> dict:
     """The settings of a method in the protocol."""
     own = SETTINGS.get(name, {})
     short = {key: RECIPES[name].short[key] for key in ("learning_rate", "weight_decay")}
-    return {**short, **own, "method": {**RECIPES[name].short_arguments, **own.get("method", {})}}
+    return {
+        **short,
+        **own,
+        "method": {**RECIPES[name].arguments, **RECIPES[name].short_arguments, **own.get("method", {})},
+    }
 
 
 def build(name: str, shape, settings: dict, seed: int, teacher_path: str | None) -> kerassl.SSLModel:
     """The untrained method."""
     keras.utils.set_random_seed(seed)
-    if name == "ssld":
+    if name in DISTILLATION:
         teacher = keras.models.load_model(teacher_path, compile=False)
         student = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH // 2)
-        return kerassl.distillation.SSLD(teacher, student, num_classes=10, seed=seed, **settings["method"])
+        method = RECIPES[name].method
+        return method(teacher, student, num_classes=10, seed=seed, **settings["method"])
     if RECIPES[name].backbone.startswith("vit"):
         encoder = kerassl.backbones.vit(shape, **{**VIT, **settings.get("vit", {})})
     elif RECIPES[name].backbone == "scatnet":
@@ -149,7 +154,7 @@ def main():
     parser.add_argument("--method", choices=sorted(RECIPES), default="simclr")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--teacher", help="for ssld: the SimCLR model saved by --save")
+    parser.add_argument("--teacher", help="for distillation: the SimCLR model saved by --save")
     parser.add_argument("--save", help="where to save the trained model (.keras)")
     parser.add_argument(
         "--settings", type=json.loads, default={}, help="JSON that overrides the method's settings"
@@ -186,7 +191,7 @@ def main():
     trained = scores(model, train, test)
     print("trained encoder", trained)
     teacher = {}
-    if arguments.method == "ssld":
+    if arguments.method in DISTILLATION:
         teacher = {"teacher": scores(keras.models.load_model(arguments.teacher, compile=False), train, test)}
     if arguments.save:
         model.save(arguments.save)

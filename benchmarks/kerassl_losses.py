@@ -31,7 +31,42 @@ def loss_function(name: str):
         return dino
     if name == "masked_mse":
         return lambda prediction, target, mask: (losses.masked_mse(prediction, target, mask), ())
+    if name == "tico":
+
+        def tico(z1, z2):
+            covariance = losses.tico_covariance(z1, ops.zeros((z1.shape[1], z1.shape[1])))
+            return losses.tico(z1, z2, covariance), (covariance,)
+
+        return tico
+    if name == "swav":
+
+        def swav(scores):
+            assignments = ops.stack([losses.sinkhorn(view) for view in (scores[0], scores[1])])
+            return losses.swav(scores, assignments), ()
+
+        return swav
+    if name == "msn":
+        return lambda *arguments: (msn_of_embeddings(*arguments), ())
+    own = {
+        "dcl": lambda z1, z2: losses.dcl(z1, z2, 0.1),
+        "dclw": lambda z1, z2: losses.dclw(z1, z2, 0.1, sigma=0.5),
+        "info_nce": lambda q, k, queue: losses.info_nce(q, k, queue, 0.1),
+        "mmcr": lambda z1, z2: losses.mmcr((z1, z2), 5e-3),
+        "frossl": lambda z1, z2: losses.frossl((z1, z2)),
+        "wmse": lambda z1, z2: losses.wmse((z1, z2), epsilon=1e-7),
+    }
+    if name in own:
+        return lambda *arguments: (own[name](*arguments), ())
     return lambda *arguments: (getattr(losses, name)(*arguments), ())
+
+
+def msn_of_embeddings(anchors, targets, prototypes):
+    """MSN with its regulariser, from embeddings and prototypes of any length."""
+    anchors, targets, prototypes = (ops.normalize(x, axis=1) for x in (anchors, targets, prototypes))
+    logits = ops.matmul(anchors, ops.transpose(prototypes))
+    balanced = losses.msn_targets(ops.matmul(targets, ops.transpose(prototypes)))
+    mean = ops.mean(ops.softmax(logits / 0.1), axis=0)
+    return losses.msn(logits[None], balanced) + losses.prior_divergence(mean)
 
 
 def tensors(name: str, batch: int) -> list:

@@ -32,6 +32,30 @@ def loss_function(name: str):
     if name == "dino":
         criterion = loss.DINOLoss(case["dim"])
         return lambda student, teacher, _: criterion(list(teacher.unbind()), list(student.unbind()))
+    if name == "info_nce":
+        return queued(case)
+    if name == "swav":
+        criterion = loss.SwaVLoss()
+        return lambda scores: criterion(list(scores[:2].unbind()), list(scores[2:].unbind()))
+    if name == "mmcr":
+        criterion = loss.MMCRLoss(lmda=5e-3)
+        unit = torch.nn.functional.normalize
+        return lambda z1, z2: criterion(unit(z1)[:, None], unit(z2)[:, None])
+    if name == "frossl":
+        criterion = loss.FroSSLLoss()
+        return lambda z1, z2: criterion([z1, z2])
+    if name == "wmse":
+        return lambda z1, z2: loss.WMSELoss(embedding_dim=z1.shape[1], w_size=len(z1))(torch.cat([z1, z2]))
+    own = {
+        "dcl": lambda: loss.DCLLoss(temperature=0.1),
+        "dclw": lambda: loss.DCLWLoss(temperature=0.1, sigma=0.5),
+        "vicreg": loss.VICRegLoss,
+        "tico": loss.TiCoLoss,
+        "koleo": loss.KoLeoLoss,
+        "msn": loss.MSNLoss,
+    }
+    if name in own:
+        return own[name]()
     criterion = torch.nn.MSELoss()
 
     def masked_mse(prediction, target, hidden):
@@ -39,6 +63,19 @@ def loss_function(name: str):
         return criterion(prediction, utils.get_at_index(target, hidden))
 
     return masked_mse
+
+
+def queued(case: dict):
+    """NT-Xent against a memory bank that holds a given queue."""
+    (shape,) = case["more"]
+    criterion = loss.NTXentLoss(temperature=0.1, memory_bank_size=shape)
+
+    def info_nce(q, k, queue):
+        # What it enqueues is undone, so that every call computes the same.
+        criterion.memory_bank.bank = torch.nn.functional.normalize(queue, dim=-1)
+        return criterion(q, k)
+
+    return info_nce
 
 
 def tensors(name: str, batch: int) -> list:

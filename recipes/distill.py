@@ -1,4 +1,4 @@
-"""Distils a trained encoder into a smaller one, on labelled and unlabelled images alike (SSLD).
+"""Distils a trained encoder into a smaller one, on labelled and unlabelled images alike.
 
     python -m recipes.distill --teacher=runs/digits --width=8 --dataset=digits --workdir=runs/small
 
@@ -15,14 +15,16 @@ import kerassl
 from recipes import build, command_line, train
 from recipes.devices import devices
 from recipes.evaluate import load_encoder
+from recipes.methods import DISTILLATION
 from recipes.names import BACKBONES, check_name
-from recipes.optimizers import make_optimizer, optimizer_settings
+from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
 from recipes.workdir import Workdir
 
 
 def run(
     workdir: str,
     teacher: str,
+    method: str = "ssld",
     dataset: str = "digits",
     extra_dataset: str | None = None,
     backbone: str = "resnet18",
@@ -61,13 +63,15 @@ def run(
         workdir: folder of the run; a run that it already holds is continued.
         teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
             takes the images as the student's views normalise them.
+        method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles) or kd
+            (its logits; for a classifier).
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
         backbone: the student: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
             ViT's tokens.
         backbone_args: further arguments of the backbone.
-        method_args: further arguments of SSLD, such as {"temperature": 1.0}.
+        method_args: further arguments of the method, such as {"temperature": 1.0} of ssld.
         views: a recipe of kerassl.views with one view; default: random crop, and flip but for digits.
         image_size: side in pixels to which images are resized; as they come if not given.
         epochs: passes over the training images.
@@ -102,6 +106,7 @@ def run(
     Raises:
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
+    check_name("method", method, DISTILLATION)
     check_name("backbone", backbone, BACKBONES)
     data = {
         "image_size": image_size,
@@ -114,20 +119,24 @@ def run(
     train_data.drop_remainder = strategy != "none" or chunk_size is not None
     steps = kerassl.data.num_batches(train_data)
     settings = optimizer_settings(
-        "ssld", optimizer, epochs, steps, batch_size, learning_rate, weight_decay, warmup_epochs
+        method, optimizer, epochs, steps, batch_size, learning_rate, weight_decay, warmup_epochs
     )
     if final_weight_decay is not None:
         settings["final_weight_decay"] = final_weight_decay
+    recipe = DISTILLATION[method]
+    short = recipe.short_arguments if epochs * steps < SHORT_RUN else {}
+    method_args = {**recipe.arguments, **short, **(method_args or {})}
     if width is None and backbone.startswith("resnet"):
         width = build.default_width(info.image_shape[0])
     config = {
         "teacher": teacher,
+        "method": method,
         "dataset": dataset,
         "extra_dataset": extra_dataset,
         "backbone": backbone,
         "width": width,
         "backbone_args": backbone_args or {},
-        "method_args": method_args or {},
+        "method_args": method_args,
         "views": views,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -147,9 +156,9 @@ def run(
         keras.utils.set_random_seed(seed)
         knowing = load_encoder(pathlib.Path(teacher))
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
-        model = make_ssld(knowing, student, views, dataset, info, method_args or {}, seed)
+        model = make_method(method, knowing, student, views, dataset, info, method_args, seed)
         model.compile(
-            make_optimizer("ssld", **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
+            make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
         )
         place = Workdir(workdir, config)
         if place.finished:
@@ -210,23 +219,24 @@ def takes_raw_images(model: keras.Model) -> bool:
     return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
 
 
-def make_ssld(teacher, student, views, dataset, info, method_args, seed) -> kerassl.distillation.SSLD:  # noqa: ANN001
-    """SSLD from a loaded teacher: an exported encoder's own preprocessing, or none for a classifier."""
+def make_method(method, teacher, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
+    """A method with a loaded teacher: an exported encoder's own preprocessing, or none for a classifier."""
     parts = {}
     if takes_raw_images(teacher):
         parts["teacher_preprocess"] = next(
             x for x in teacher.layers if isinstance(x, kerassl.views.Preprocess)
         )
-        parts["standardize"] = True
+        if method == "ssld":
+            parts["standardize"] = True
         teacher = next(x for x in teacher.layers if isinstance(x, keras.Model))
     if views == "default" and dataset == "digits":
         views = kerassl.views.digits(info.image_shape[0], info.image_shape[2]).view1
     try:
-        return kerassl.distillation.SSLD(
+        return DISTILLATION[method].method(
             teacher, student, views, info.num_classes, seed=seed, **{**parts, **method_args}
         )
     except TypeError as error:
-        raise ValueError(f"--method_args={method_args} do not fit SSLD: {error}.") from error
+        raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error
 
 
 if __name__ == "__main__":

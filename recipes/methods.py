@@ -28,6 +28,7 @@ methods that take those of another:
 - DINOv2: facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256
 - MAE: arXiv 2111.06377 appendix A.1
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
+- SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -47,6 +48,7 @@ MOCO = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
 VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
+SSLD = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5}
 SWAV = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 MSN = {
@@ -430,7 +432,13 @@ METHODS = {
     ),
 }
 # Distillation has a launcher of its own, recipes.distill.
-SSLD = MethodRecipe(
-    method=distillation.SSLD,
-    paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
-)
+DISTILLATION = {
+    "kd": MethodRecipe(method=distillation.Distill, paper=SSLD, arguments={"loss": "kd"}),
+    "rkd": MethodRecipe(method=distillation.RKD, paper=SSLD),
+    "seed": MethodRecipe(
+        method=distillation.SEED,
+        paper={"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0},
+        short_arguments={"queue_size": 4096, "hidden_dim": 512},
+    ),
+    "ssld": MethodRecipe(method=distillation.SSLD, paper=SSLD),
+}

@@ -133,10 +133,13 @@ class Distill(SSLModel):
         """The constructor's arguments; the teacher's weights are in the weights file."""
         config = super().get_config()
         config["student"] = config.pop("encoder")
+        config["teacher"] = keras.saving.serialize_keras_object(self.teacher)
+        config["teacher_preprocess"] = keras.saving.serialize_keras_object(self.teacher_preprocess)
+        if type(self) is not Distill:
+            # A subclass has a loss of its own.
+            return config
         return {
             **config,
-            "teacher": keras.saving.serialize_keras_object(self.teacher),
-            "teacher_preprocess": keras.saving.serialize_keras_object(self.teacher_preprocess),
             "loss": keras.saving.serialize_keras_object(self.named_loss),
             "loss_options": self.loss_options,
             "use_head": self.use_head,

@@ -88,12 +88,9 @@ class RKD(Distill):
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
-        config = super().get_config()
-        for name in ("loss", "loss_options", "use_head"):
-            del config[name]
         distance_weight, angle_weight = self.weights_of_terms
         return {
-            **config,
+            **super().get_config(),
             "distance_weight": distance_weight,
             "angle_weight": angle_weight,
             "angle_images": self.angle_images,

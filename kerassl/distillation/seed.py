@@ -109,11 +109,8 @@ class SEED(Distill):
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
-        config = super().get_config()
-        for name in ("loss", "loss_options", "use_head"):
-            del config[name]
         return {
-            **config,
+            **super().get_config(),
             "student_temperature": self.student_temperature,
             "teacher_temperature": self.teacher_temperature,
             "queue_size": self.queue_size,

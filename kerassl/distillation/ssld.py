@@ -91,7 +91,4 @@ class SSLD(Distill):
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
-        config = super().get_config()
-        for name in ("loss", "loss_options", "use_head"):
-            del config[name]
-        return {**config, "temperature": self.temperature, "standardize": self.standardize}
+        return {**super().get_config(), "temperature": self.temperature, "standardize": self.standardize}

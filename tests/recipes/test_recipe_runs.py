@@ -215,6 +215,16 @@ def test_distil_and_export(whole, tmp_path):
 
 
 @once
+@pytest.mark.parametrize("method", ["seed", "rkd"])
+def test_other_ways_to_distil_take_a_step(whole, tmp_path, method):
+    small = {**TINY, "epochs": 1, "width": 4, "backbone": "resnet18", "backbone_args": None, "knn_every": 1}
+    rows = distill.run(workdir=str(tmp_path), teacher=str(whole[0]), method=method, **small)
+    assert np.isfinite(rows["trained encoder"]["RankMe"])
+    line = read_metrics(tmp_path / "metrics.jsonl")[0]
+    assert {"seed": {"loss"}, "rkd": {"rkd_distance", "rkd_angle"}}[method] <= line.keys()
+
+
+@once
 @pytest.mark.parametrize("method", ["supcon", "dino", "mae"])
 def test_other_methods_take_a_step(tmp_path, method):
     tiny = {**TINY, "epochs": 1, "limit_train": 50, "knn_every": 1}

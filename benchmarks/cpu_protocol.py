@@ -3,7 +3,7 @@
     python -m benchmarks.cpu_protocol --data=cifar10_jpeg.npz --method=simclr --output=cpu_protocol.json
 
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
-(DINO, DINOv2, iBOT, MAE, MoCo v3, MSN and PMSN: a small ViT of patch 4; ScatSimCLR: a ScatNet of width
+(DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs and PMSN: a small ViT of patch 4; ScatSimCLR: a ScatNet of width
 16); batch 256;
 kNN with k=20, cosine, T=0.1 (the InstDisc vote). The settings of each method are those of `recipes.methods`
 for short runs, but for `SETTINGS`.
@@ -54,6 +54,7 @@ SETTINGS = {
         "learning_rate": 1e-3,
     },
     "msn": MSN,
+    "mugs": DINO,
     "nnbyol": {"method": {"momentum": 0.99}},
     "pmsn": MSN,
 }

@@ -24,6 +24,7 @@ methods that take those of another:
 - SwAV (DeepCluster v2, SMoG): arXiv 2006.09882, facebookresearch/swav, whose 4.8 is for batches of 4096
 - SEER: arXiv 2103.01988, facebookresearch/vissl, `configs/config/pretrain/seer`
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
+- Mugs: arXiv 2203.14415, sail-sg/mugs
 - iBOT: arXiv 2111.07832, bytedance/ibot
 - DINOv2: facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256
 - MAE: arXiv 2111.06377 appendix A.1
@@ -270,6 +271,20 @@ METHODS = {
         paper=MSN,
         short=SHORT_DINO,
         short_arguments=SHORT_MSN,
+        backbone="vit_tiny",
+    ),
+    "mugs": MethodRecipe(
+        method=methods.Mugs,
+        paper={**DINO, "learning_rate": 8e-4, "final_weight_decay": 0.2},
+        short=SHORT_DINO,
+        short_arguments={
+            **SHORT_DINO_HEAD,
+            "teacher_temperature": 0.04,
+            "warmup_teacher_temperature_epochs": 0,
+            "queue_size": 4096,
+            "memory_size": 4096,
+            "prediction_hidden_dim": 512,
+        },
         backbone="vit_tiny",
     ),
     "nnbyol": MethodRecipe(

@@ -25,6 +25,7 @@ from kerassl.losses.mixing_regularizer import mixing_regularizer
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
 from kerassl.losses.msn import msn, msn_targets
+from kerassl.losses.multi_crop_info_nce import multi_crop_info_nce
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.prior_divergence import prior_divergence
@@ -85,13 +86,14 @@ __all__ = [
     "moved_groups",
     "msn",
     "msn_targets",
+    "multi_crop_info_nce",
     "negative_cosine",
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
     "power_law_prior",
-    "proto_nce",
     "prior_divergence",
+    "proto_nce",
     "ressl",
     "rkd_angle",
     "rkd_distance",

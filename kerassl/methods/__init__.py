@@ -30,6 +30,7 @@ from kerassl.methods.moco_v2 import MoCoV2
 from kerassl.methods.moco_v3 import MoCoV3
 from kerassl.methods.msb_reg import MSBReg
 from kerassl.methods.msn import MSN
+from kerassl.methods.mugs import Mugs
 from kerassl.methods.nnbyol import NNBYOL
 from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
@@ -62,8 +63,8 @@ __all__ = [
     "DCL",
     "DCLW",
     "DINO",
-    "DeepClusterV2",
     "DINOv2",
+    "DeepClusterV2",
     "DenseCL",
     "DirectCLR",
     "DirectCopy",
@@ -84,12 +85,13 @@ __all__ = [
     "MoCHi",
     "MoCoV2",
     "MoCoV3",
+    "Mugs",
     "NNBYOL",
     "NNCLR",
     "NNSiam",
     "PCL",
-    "RandomTeacher",
     "PMSN",
+    "RandomTeacher",
     "ReSSL",
     "SMoG",
     "ScatSimCLR",

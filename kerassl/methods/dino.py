@@ -66,6 +66,8 @@ class DINO(SSLModel):
         (128,)
     """
 
+    term_names = ("dino",)
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -106,7 +108,7 @@ class DINO(SSLModel):
             encoder,
             views=views,
             default_views=("dino_cifar", "dino"),
-            terms=("dino",),
+            terms=self.term_names,
             num_classes=num_classes,
             num_prototypes=num_heads * num_prototypes,
             seed=seed,
@@ -196,12 +198,16 @@ class DINO(SSLModel):
         start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
         return self.over_first_epochs(start, end, self.options["warmup_teacher_temperature_epochs"])
 
+    def teacher_momentum(self) -> KerasTensor:
+        """The teacher's momentum at this update: a half cosine up to 1 over the run."""
+        return schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
+
     def after_update(self, aux: dict) -> None:
         """Moves the centre and the teacher."""
         mean = engine.replica_mean(ops.mean(aux["teacher_logits"], axis=0))
         rate = self.options["center_momentum"]
         self.center.assign(rate * self.center + (1 - rate) * mean)
-        momentum = schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
+        momentum = self.teacher_momentum()
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_head, self.head, momentum)
 

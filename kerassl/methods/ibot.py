@@ -266,10 +266,7 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
     def teacher_temperature(self) -> float | KerasTensor:
         """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
         start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
-        epochs = self.options["warmup_teacher_temperature_epochs"]
-        if not epochs:
-            return end
-        return schedules.linear(start, end, self.step, ops.maximum(epochs * self.steps_per_epoch, 1))
+        return self.over_first_epochs(start, end, self.options["warmup_teacher_temperature_epochs"])
 
     def after_update(self, aux: dict) -> None:
         """Moves the centres and the teacher."""

@@ -251,3 +251,44 @@ def test_mixtures_carry_no_gradient():
 
     _, grads = value_and_grad(summed, pair()[0], QUEUE)
     assert not any(g.any() for g in grads)
+
+
+@pytest.mark.parametrize("seed", (0, 1, 2))
+def test_multi_crop_info_nce_is_info_nce_of_each_pair(seed):
+    draw = np.random.default_rng(seed)
+    predictions, keys = draw.normal(size=(3, 4, 5)), draw.normal(size=(2, 4, 5))
+    queue = draw.normal(size=(7, 5))
+    queue /= np.linalg.norm(queue, axis=1, keepdims=True)
+    pairs = np.asarray(losses.multi_crop_info_nce(predictions, keys, queue, 0.3))
+    for u, v in np.ndindex(2, 3):
+        expected = float(losses.info_nce(predictions[v], keys[u], queue, 0.3))
+        assert pairs[u, v] == pytest.approx(expected, rel=1e-5)
+
+
+def test_multi_crop_info_nce_gradient_and_edges():
+    draw = np.random.default_rng(0)
+    predictions, keys = draw.normal(size=(3, 4, 5)).astype("float32"), draw.normal(size=(2, 4, 5))
+    queue = draw.normal(size=(7, 5))
+    queue /= np.linalg.norm(queue, axis=1, keepdims=True)
+
+    def reference(predictions):
+        total = 0.0
+        for p in predictions:
+            for k in keys:
+                for a, b in zip(p, k, strict=True):
+                    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+                    logits = np.array([a @ b, *(queue @ a)]) / 0.2
+                    total += np.log(np.exp(logits).sum()) - logits[0]
+        return total / 4
+
+    def total(predictions):
+        return ops.sum(losses.multi_crop_info_nce(predictions, keys, queue))
+
+    value, (gradient,) = value_and_grad(total, predictions)
+    assert float(value) == pytest.approx(reference(predictions.astype("float64")), rel=1e-5)
+    np.testing.assert_allclose(
+        gradient, finite_differences(reference, [predictions], 0), rtol=1e-3, atol=2e-5
+    )
+    for edge in (0 * predictions, np.ones_like(predictions), 1e4 * predictions):
+        value, (gradient,) = value_and_grad(total, edge)
+        assert np.isfinite(value) and np.isfinite(gradient).all()

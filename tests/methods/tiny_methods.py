@@ -63,6 +63,7 @@ METHODS = (
     "RandomTeacher",
     "MSN",
     "PMSN",
+    "Mugs",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -121,6 +122,12 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         return kerassl.methods.DINO(tiny_vit(), **{**common, **small, **kwargs})
+    if name == "Mugs":
+        if views == "default":
+            common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
+        small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
+        small |= {"queue_size": 20, "memory_size": 12, "num_neighbors": 3, "prediction_hidden_dim": 16}
+        return kerassl.methods.Mugs(tiny_vit(), **{**common, **small, **kwargs})
     if name in ("iBOT", "DINOv2"):
         if views == "default":
             common["views"] = kerassl.views.recipe("ibot_cifar", 16, num_local_crops=2)
@@ -283,7 +290,7 @@ def ready_views(name, n=8, seed=0):
 
     if name == "MAE":
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
-    if name in ("DINO", "MSN", "PMSN"):
+    if name in ("DINO", "MSN", "PMSN", "Mugs"):
         return view(), view(), view(8), view(8)
     if name in ("iBOT", "DINOv2"):
         # One crop in two is masked.

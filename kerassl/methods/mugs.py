@@ -1,0 +1,299 @@
+"""Mugs: DINO, and contrast of instances and of small groups of neighbours, on one network.
+
+"Mugs: A Multi-Granular Self-Supervised Learning Framework", arXiv 2203.14415, equations 1 to 6. Official
+code: sail-sg/mugs, `main.py`, `src/model.py`, `src/loss.py`.
+
+1. Instances: a crop's prediction finds the teacher's projection of another view among those of past batches.
+2. Local groups: the mean patch token of a crop finds its nearest neighbours in a memory; a transformer
+   block relates the crop to them, and its output is contrasted as in 1.
+3. Groups: DINO (`kerassl/methods/dino.py`).
+
+- Each is half the mean over pairs of large crops and half that over small crops, if there are any.
+- Student and teacher see the same large crops, as with the official `vanilla_weak_augmentation`; otherwise
+  the student sees AutoAugment's there, which there is not here.
+- Neighbours are remembered by their direction, and get the length that a layer norm gives a token.
+- The memories take each batch once; the official pointer skips slots.
+- The embedding is the teacher's, which the paper evaluates.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl import losses
+from kerassl.heads import mlp, transformer
+from kerassl.memory import FeatureQueue
+from kerassl.methods.dino import DINO
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.views.multiview import same_size_batches
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class Mugs(DINO):
+    """Mugs (arXiv 2203.14415).
+
+    Args:
+        encoder: an encoder with the token interface of `kerassl.backbones.vit` that accepts the sizes of all
+            crops.
+        views: as in `DINO`.
+        num_classes: number of classes for the online probe; `None` for none.
+        instance_weight: of the contrast of instances, at least 0.
+        local_group_weight: of the contrast of local groups, at least 0.
+        group_weight: of DINO's loss, at least 0. The three are divided by their sum.
+        temperature: divides the cosines of both contrasts; > 0.
+        queue_size: keys of past batches, for each contrast.
+        num_neighbors: neighbours in a local group.
+        memory_size: mean patch tokens among which they are found.
+        num_block_heads: attention heads of the block that relates them, a divisor of the encoder's width.
+        num_prototypes: as in `DINO`.
+        student_temperature: as in `DINO`.
+        teacher_temperature: as in `DINO`.
+        warmup_teacher_temperature: as in `DINO`.
+        warmup_teacher_temperature_epochs: as in `DINO`.
+        momentum: as in `DINO`.
+        center_momentum: as in `DINO`.
+        freeze_last_layer_epochs: as in `DINO`.
+        num_global_crops: as in `DINO`.
+        hidden_dim: width of the heads' hidden layers.
+        prediction_hidden_dim: width of the predictors' hidden layer.
+        bottleneck_dim: width of the projections, and of the embedding that meets the prototypes.
+        use_batch_norm_in_head: as in `DINO`; the projectors have batch norm anyway.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for an encoder without tokens, weights that are negative or all 0, a temperature <= 0,
+            fewer rows in the memory than neighbours, and as `DINO`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
+        >>> model = kerassl.methods.Mugs(encoder, num_prototypes=128, queue_size=256, memory_size=256)
+        >>> [mean.name for mean in model.term_means]
+        ['instance', 'local_group', 'dino']
+    """
+
+    # Tokens are encoded by `encode_tokens`.
+    encodes_in_chunks = False
+    term_names = ("instance", "local_group", "dino")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        instance_weight: float = 1.0,
+        local_group_weight: float = 1.0,
+        group_weight: float = 1.0,
+        temperature: float = 0.2,
+        queue_size: int = 65536,
+        num_neighbors: int = 8,
+        memory_size: int = 65536,
+        num_block_heads: int = 2,
+        num_prototypes: int = 65536,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.07,
+        warmup_teacher_temperature: float = 0.04,
+        warmup_teacher_temperature_epochs: int = 30,
+        momentum: float = 0.996,
+        center_momentum: float = 0.9,
+        freeze_last_layer_epochs: int = 1,
+        num_global_crops: int = 2,
+        hidden_dim: int = 2048,
+        prediction_hidden_dim: int = 4096,
+        bottleneck_dim: int = 256,
+        use_batch_norm_in_head: bool = False,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if not hasattr(encoder, "encode_tokens"):
+            raise ValueError(
+                f"Mugs looks at the patches of an image, which {encoder.name!r} does not give. Use an "
+                "encoder with the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
+            )
+        weights = instance_weight, local_group_weight, group_weight
+        if min(weights) < 0 or sum(weights) == 0:
+            raise ValueError(f"The three weights must be at least 0, and not all 0; got {weights}.")
+        if temperature <= 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.2.")
+        if not 1 <= num_neighbors <= memory_size:
+            raise ValueError(
+                f"num_neighbors={num_neighbors} neighbours cannot be found in memory_size={memory_size} rows."
+            )
+        super().__init__(
+            encoder,
+            views,
+            num_classes,
+            num_prototypes=num_prototypes,
+            student_temperature=student_temperature,
+            teacher_temperature=teacher_temperature,
+            warmup_teacher_temperature=warmup_teacher_temperature,
+            warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
+            momentum=momentum,
+            center_momentum=center_momentum,
+            freeze_last_layer_epochs=freeze_last_layer_epochs,
+            num_global_crops=num_global_crops,
+            hidden_dim=hidden_dim,
+            bottleneck_dim=bottleneck_dim,
+            use_batch_norm_in_head=use_batch_norm_in_head,
+            seed=seed,
+            name=name,
+        )
+        for option in [key for key in self.options if "ensemble" in key or key == "num_heads"]:
+            del self.options[option]
+        self.options |= {
+            "instance_weight": instance_weight,
+            "local_group_weight": local_group_weight,
+            "group_weight": group_weight,
+            "temperature": temperature,
+            "queue_size": queue_size,
+            "num_neighbors": num_neighbors,
+            "memory_size": memory_size,
+            "num_block_heads": num_block_heads,
+            "prediction_hidden_dim": prediction_hidden_dim,
+        }
+
+        def perceptron(input_dim: int, hidden_dims: tuple, batch_norm: bool, name: str):
+            return mlp(
+                input_dim,
+                hidden_dims,
+                bottleneck_dim,
+                activation="gelu",
+                hidden_batch_norm=batch_norm,
+                name=name,
+            )
+
+        self.projectors, self.predictors = (
+            [perceptron(self.feature_dim, (hidden_dim,) * 2, True, f"{part}_projector") for part in PARTS],
+            [
+                perceptron(bottleneck_dim, (prediction_hidden_dim,), False, f"{part}_predictor")
+                for part in PARTS
+            ],
+        )
+        self.block = transformer(
+            num_neighbors + 1,
+            self.feature_dim,
+            depth=1,
+            num_heads=num_block_heads,
+            hidden_dim=4 * self.feature_dim,
+            dropout=0.0,
+            name="block",
+        )
+        self.teacher_projectors = [make_teacher(projector) for projector in self.projectors]
+        self.teacher_block = make_teacher(self.block)
+        self.queues = [FeatureQueue(queue_size, bottleneck_dim, seed, name=f"{part}_queue") for part in PARTS]
+        self.memory = FeatureQueue(memory_size, self.feature_dim, seed, name="memory")
+        self.teacher_memory = FeatureQueue(memory_size, self.feature_dim, seed, name="teacher_memory")
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """The three supervisions of all crops by the teacher's large ones, the same crop left out."""
+        options, num_global = self.options, self.num_global_crops
+        if len(views) < 2:
+            raise ValueError(
+                f"Mugs compares crops of one image, so it needs at least two views; got {len(views)}."
+            )
+        batch = ops.shape(views[0])[0]
+        features, means = self.features_and_means(self.encoder, views, training)
+        teacher_features, teacher_means = self.features_and_means(
+            self.teacher_encoder, views[:num_global], training
+        )
+        inputs = features, self.relate(self.block, self.memory, features, means)
+        teacher_inputs = (
+            teacher_features,
+            self.relate(self.teacher_block, self.teacher_memory, teacher_features, teacher_means),
+        )
+
+        def by_view(x: KerasTensor):
+            return ops.reshape(x, (-1, batch, x.shape[-1]))
+
+        contrasts, keys = [], []
+        for part in range(2):
+            z = self.projectors[part](inputs[part], training=training)
+            z = ops.normalize(ops.cast(z, "float32"), axis=-1, epsilon=1e-12)
+            predictions = by_view(self.predictors[part](z, training=training))
+            key = by_view(self.teacher_projectors[part](teacher_inputs[part], training=training))
+            queue = ops.convert_to_tensor(self.queues[part].features)
+            pairs = losses.multi_crop_info_nce(predictions, key, queue, options["temperature"])
+            contrasts.append(mean_of_large_and_small(pairs))
+            keys.append(ops.stop_gradient(key))
+
+        frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
+        student_logits = by_view(self.head(features, training=training, frozen=frozen))
+        teacher_logits = self.teacher_head(teacher_features, training=training)
+        teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
+        targets = losses.dino_teacher_probs(teacher_logits, self.center, self.teacher_temperature())
+        targets = by_view(targets)
+        temperature = options["student_temperature"]
+        group = large = losses.dino(student_logits[:num_global], targets, temperature)
+        if len(views) > num_global:
+            # The mean over all pairs is that over large and that over small ones, weighed by their numbers.
+            locals_ = len(views) - num_global
+            every = losses.dino(student_logits, targets, temperature)
+            small = ((len(views) - 1) * every - (num_global - 1) * large) / locals_
+            group = (large + small) / 2
+
+        total = options["instance_weight"] + options["local_group_weight"] + options["group_weight"]
+        terms = {
+            "instance": options["instance_weight"] / total * contrasts[0],
+            "local_group": options["local_group_weight"] / total * contrasts[1],
+            "dino": options["group_weight"] / total * group,
+        }
+        return terms, {
+            "features": ops.split(features, len(views)),
+            "embedding": teacher_features[:batch],
+            "teacher_logits": teacher_logits,
+            "keys": keys,
+            "means": ops.stop_gradient(means[:batch]),
+            "teacher_means": ops.stop_gradient(teacher_means[:batch]),
+            "assignments": ops.argmax(targets[0], axis=1),
+        }
+
+    def features_and_means(
+        self, encoder: keras.Model, crops: tuple, training: bool
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """Features and mean patch tokens `(num_crops * batch, dim)`, one crop after the other."""
+        features, means = [], []
+        for images in same_size_batches(crops):
+            tokens = encoder.encode_tokens(encoder.embed_patches(images), training=training)
+            features.append(encoder.pool_tokens(tokens))
+            means.append(ops.mean(tokens[:, encoder.num_prefix_tokens :], axis=1))
+        return ops.concatenate(features), ops.concatenate(means)
+
+    def relate(
+        self, block: keras.Model, memory: FeatureQueue, features: KerasTensor, means: KerasTensor
+    ) -> KerasTensor:
+        """What a block makes of features beside the neighbours of their mean patch tokens."""
+        neighbours = memory.neighbours(means, self.options["num_neighbors"]) * self.feature_dim**0.5
+        group = ops.concatenate([features[:, None], ops.cast(neighbours, features.dtype)], axis=1)
+        return block(group)[:, 0]
+
+    def after_update(self, aux: dict) -> None:
+        """Moves centre and teachers, and puts the global batch into queues and memories."""
+        super().after_update(aux)
+        momentum = self.teacher_momentum()
+        update_teacher(self.teacher_block, self.block, momentum)
+        for teacher, student in zip(self.teacher_projectors, self.projectors, strict=True):
+            update_teacher(teacher, student, momentum)
+        # One view after the other, so that the order does not depend on the number of replicas.
+        for queue, keys in zip(self.queues, aux["keys"], strict=True):
+            for view in range(self.num_global_crops):
+                queue.enqueue(self.gather(keys[view]))
+        self.memory.enqueue(self.gather(aux["means"]))
+        self.teacher_memory.enqueue(self.gather(aux["teacher_means"]))
+
+
+PARTS = ("instance", "local_group")
+
+
+def mean_of_large_and_small(pairs: KerasTensor) -> KerasTensor:
+    """Half the mean over large crops, each with the other views, and half that over small ones, if any.
+
+    `(num_large, num_crops)`, the large crops first.
+    """
+    num_large, num_crops = pairs.shape
+    large = pairs[:, :num_large]
+    others = ops.sum(large) - ops.sum(large * ops.eye(num_large))
+    mean = others / (num_large * (num_large - 1))
+    return mean if num_crops == num_large else (mean + ops.mean(pairs[:, num_large:])) / 2

@@ -69,7 +69,8 @@ def run(
             vicregl, visreg or wmse; supcon and look learn from the labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
         backbone: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small, vit_base; default: vit_tiny for
-            dino, dinov2, ibot, mae, moco_v3, msn, mugs and pmsn, scatnet for scat_simclr, resnet18 for the others.
+            dino, dinov2, ibot, mae, moco_v3, msn, mugs and pmsn, scatnet for scat_simclr, resnet18 for the
+            others.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels), of a ScatNet's
             last (128), or width of a ViT's tokens.
         backbone_args: further arguments of the backbone.

@@ -15,13 +15,20 @@ PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.m
 # A block after `<!-- not run: why -->` is for reading only, such as one that downloads.
 BLOCK = re.compile(r"(<!-- not run: [^>]+-->\n+)?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
+# Pages that train many methods, which takes minutes where each step is compiled.
+OF_METHODS = (
+    "asymmetric", "classifiers", "contrastive", "distillation", "masked_modelling", "prototypes",
+    "redundancy", "self_distillation",
+)  # fmt: skip
+
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 @pages
 def test_python_runs(page, tmp_path, monkeypatch):
-    if keras.backend.backend() != "tensorflow" and page.stem != "writing_a_method":
-        pytest.skip("The pages run on TensorFlow, and the method written by the reader on every backend.")
+    usual = "torch" if page.stem in OF_METHODS else "tensorflow"
+    if keras.backend.backend() != usual and page.stem != "writing_a_method":
+        pytest.skip(f"The page runs on {usual}, and the method written by the reader on every backend.")
     blocks = [match[2] for match in BLOCK.finditer(page.read_text()) if not match[1]]
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(0)

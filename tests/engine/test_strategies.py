@@ -89,6 +89,17 @@ def test_model_shards_must_divide():
             pass
 
 
+@only_jax
+def test_only_prototypes_themselves_get_their_layout():
+    from kerassl.engine.model_parallel import model_parallel
+
+    layouts = model_parallel(1)
+    model = make("SimCLR").attach(kerassl.objectives.SwappedPrototypes(8, projection_dim=6))
+    axes = {v.path: tuple(layouts.get_variable_layout(v).axes) for v in model.variables}
+    assert [path for path, cut in axes.items() if any(cut)] == ["prototypes/prototypes"]
+    assert axes["prototypes/prototypes"] == (None, "model")
+
+
 def test_synchronized_batch_norm_saves_as_any_other():
     layer = kerassl.engine.batch_norm()
     layer.build((None, 3))

@@ -34,6 +34,12 @@ def ibot_of_rows(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     return losses.ibot(student, targets, agreement_cases.token_mask(batch))
 
 
+def swav_of_scores(scores1: tf.Tensor, scores2: tf.Tensor) -> tf.Tensor:
+    """SwAV of the cosines of two crops, made from any numbers."""
+    scores = tf.math.tanh(tf.stack([scores1, scores2]))
+    return losses.swav(scores, tf.stack([losses.sinkhorn(view) for view in tf.unstack(scores)]))
+
+
 OURS = {
     "nt_xent": lambda z1, z2: losses.nt_xent(z1, z2, 0.2),
     "dcl": lambda z1, z2: losses.dcl(z1, z2, 0.2),
@@ -48,6 +54,7 @@ OURS = {
     "negative_cosine": losses.negative_cosine,
     "vicreg": losses.vicreg,
     "sigreg": lambda z1, z2, directions: losses.sigreg((z1, z2), directions),
+    "swav": swav_of_scores,
     "tico": tico_of_first_batch,
     "visreg": lambda z1, z2, directions: losses.visreg((z1, z2), directions),
     "wmse": lambda z1, z2: losses.wmse((z1, z2), epsilon=1e-7),

@@ -17,6 +17,7 @@ CASES = {
     "negative_cosine": 1,
     "vicreg": 2,
     "sigreg": 2,
+    "swav": 2,
     "tico": 1,
     "visreg": 2,
     "wmse": 2,

@@ -48,7 +48,7 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | No
     if name == "msn":
         return loss.MSNLoss()(z1, z2, more)
     if name == "swav":
-        return loss.SwaVLoss()([torch.tanh(z1), torch.tanh(z2)], [])
+        return loss.SwaVLoss()([torch.tanh(z1), torch.tanh(z2)], []).reshape(())
     if name == "tico":
         return loss.TiCoLoss(rho=8.0)(z1, z2)
     if name == "wmse":

@@ -36,7 +36,7 @@ def loss_function(name: str):
         return queued(case)
     if name == "swav":
         criterion = loss.SwaVLoss()
-        return lambda scores: criterion(list(scores[:2].unbind()), list(scores[2:].unbind()))
+        return lambda scores: criterion(list(scores[:2].unbind()), list(scores[2:].unbind())).reshape(())
     if name == "mmcr":
         criterion = loss.MMCRLoss(lmda=5e-3)
         unit = torch.nn.functional.normalize

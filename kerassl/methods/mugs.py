@@ -205,26 +205,27 @@ class Mugs(DINO):
             self.relate(self.teacher_block, self.teacher_memory, teacher_features, teacher_means),
         )
 
-        def by_view(x: KerasTensor):
-            return ops.reshape(x, (-1, batch, x.shape[-1]))
+        def by_view(x: KerasTensor, count: int):
+            return ops.reshape(x, (count, batch, x.shape[-1]))
 
         contrasts, keys = [], []
         for part in range(2):
             z = self.projectors[part](inputs[part], training=training)
             z = ops.normalize(ops.cast(z, "float32"), axis=-1, epsilon=1e-12)
-            predictions = by_view(self.predictors[part](z, training=training))
-            key = by_view(self.teacher_projectors[part](teacher_inputs[part], training=training))
+            predictions = by_view(self.predictors[part](z, training=training), len(views))
+            key = self.teacher_projectors[part](teacher_inputs[part], training=training)
+            key = by_view(key, num_global)
             queue = ops.convert_to_tensor(self.queues[part].features)
             pairs = losses.multi_crop_info_nce(predictions, key, queue, options["temperature"])
             contrasts.append(mean_of_large_and_small(pairs))
             keys.append(ops.stop_gradient(key))
 
         frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
-        student_logits = by_view(self.head(features, training=training, frozen=frozen))
+        student_logits = by_view(self.head(features, training=training, frozen=frozen), len(views))
         teacher_logits = self.teacher_head(teacher_features, training=training)
         teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
         targets = losses.dino_teacher_probs(teacher_logits, self.center, self.teacher_temperature())
-        targets = by_view(targets)
+        targets = by_view(targets, num_global)
         temperature = options["student_temperature"]
         group = large = losses.dino(student_logits[:num_global], targets, temperature)
         if len(views) > num_global:

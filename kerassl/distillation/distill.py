@@ -82,8 +82,7 @@ class Distill(SSLModel):
         self.loss_function = getattr(losses, loss) if isinstance(loss, str) else loss
         self.named_loss = loss
         self.loss_options = dict(loss_options or {})
-        self.of_method = isinstance(teacher, SSLModel)
-        if self.of_method:
+        if isinstance(teacher, SSLModel):
             if teacher_preprocess is None and teacher.views is not None:
                 teacher_preprocess = teacher.views.preprocess
             teacher = teacher.embedding_encoder

@@ -116,6 +116,10 @@ class Mugs(DINO):
             raise ValueError(f"The three weights must be at least 0, and not all 0; got {weights}.")
         if temperature <= 0:
             raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.2.")
+        if num_global_crops < 2:
+            raise ValueError(
+                f"Mugs pairs large crops, so num_global_crops must be 2 or more; got {num_global_crops}."
+            )
         if not 1 <= num_neighbors <= memory_size:
             raise ValueError(
                 f"num_neighbors={num_neighbors} neighbours cannot be found in memory_size={memory_size} rows."
@@ -139,6 +143,7 @@ class Mugs(DINO):
             seed=seed,
             name=name,
         )
+        # It has one head, and so no arguments of ensembles.
         for option in [key for key in self.options if "ensemble" in key or key == "num_heads"]:
             del self.options[option]
         self.options |= {

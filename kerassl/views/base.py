@@ -85,7 +85,7 @@ class Augmentation(keras.layers.Layer):
         self, images: KerasTensor, seed: keras.random.SeedGenerator
     ) -> KerasTensor | tuple[KerasTensor, ...]:
         """Returns the augmented images; all draws come from `seed`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define `augment(images, seed)`.")
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""

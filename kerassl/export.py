@@ -54,6 +54,45 @@ def export_encoder(
         ...     kerassl.export.export_encoder(model, f"{folder}/encoder", format="keras").name
         'encoder.keras'
     """
+    return _write(exportable_encoder(model, image_size), path, format)
+
+
+def export_classifier(
+    model: keras.Model,
+    path: str | os.PathLike,
+    format: str = "tf_saved_model",
+    image_size: int | tuple[int, int] | None = None,
+) -> pathlib.Path:
+    """Writes a trained classifier with resizing and normalisation baked in: raw images in, probabilities out.
+
+    Args:
+        model: a `kerassl.classifiers.Classifier`; what its `classify` computes is what is written.
+        path: as in `export_encoder`.
+        format: as in `export_encoder`.
+        image_size: as in `export_encoder`.
+
+    Returns:
+        The path written, a `pathlib.Path`.
+
+    Raises:
+        ValueError: for an unknown format.
+        ImportError: where TensorFlow, or for ONNX onnx and tf2onnx, are not installed.
+
+    Example:
+        >>> import tempfile, kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
+        >>> model = kerassl.classifiers.Classifier(encoder, num_classes=10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kerassl.export.export_classifier(model, f"{folder}/classifier", format="keras").name
+        'classifier.keras'
+    """
+    images, prepared = raw_input(model, model.encoder, image_size)
+    _, logits = model.features_and_logits(prepared, False)
+    probabilities = keras.layers.Softmax(dtype="float32")(logits)
+    return _write(keras.Model(images, probabilities, name="classifier"), path, format)
+
+
+def _write(network: keras.Model, path: str | os.PathLike, format: str) -> pathlib.Path:
     if format not in FORMATS:
         raise ValueError(f"Unknown export format {format!r}; choose one of {', '.join(FORMATS)}.")
     path = pathlib.Path(path)
@@ -61,15 +100,14 @@ def export_encoder(
     if suffix and path.suffix != suffix:
         path = path.with_name(path.name + suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoder = exportable_encoder(model, image_size)
     if format == "keras":
-        encoder.save(path)
+        network.save(path)
     elif keras.backend.backend() == "tensorflow":
-        write(encoder, path, format)
+        write(network, path, format)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            source = os.path.join(folder, "encoder.keras")
-            encoder.save(source)
+            source = os.path.join(folder, "network.keras")
+            network.save(source)
             command = [sys.executable, "-c", CONVERT, source, str(path), format]
             environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
             result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -84,21 +122,27 @@ def export_encoder(
 def exportable_encoder(model: keras.Model, image_size: int | tuple[int, int] | None = None) -> keras.Model:
     """A functional model from raw uint8 images to the embedding of `model`, sharing its weights."""
     encoder = model.embedding_encoder
-    if image_size is None:
-        size = (None, None)
-    else:
-        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if model.views is None:
-        size = encoder.input_shape[1:3]
-    images = keras.Input(
-        (*size, encoder.input_shape[-1]), dtype="uint8" if model.views is not None else "float32"
-    )
-    x = images if model.views is None else model.views.preprocess(images)
-    features = encoder(x)
+    images, prepared = raw_input(model, encoder, image_size)
+    features = encoder(prepared)
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D()(features)
     features = keras.layers.Activation("linear", dtype="float32")(features)
     return keras.Model(images, features, name="encoder")
+
+
+def raw_input(
+    model: keras.Model, encoder: keras.Model, image_size: int | tuple[int, int] | None = None
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The input of an exported network, uint8 where `model` has views, and what its encoder takes of it."""
+    if model.views is None:
+        images = keras.Input(encoder.input_shape[1:], dtype="float32")
+        return images, images
+    if image_size is None:
+        size = (None, None)
+    else:
+        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    images = keras.Input((*size, encoder.input_shape[-1]), dtype="uint8")
+    return images, model.views.preprocess(images)
 
 
 def write(encoder: keras.Model, path: str | os.PathLike, format: str) -> None:

@@ -366,6 +366,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         if hits is not None:
             self.probe_accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
             shown.append(self.probe_accuracy)
+        shown += self.own_metrics(record, training)
         skipping = training and self.nonfinite == "skip"
         if skipping:
             self._leave_out_if_not_finite(record)
@@ -373,6 +374,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         if skipping:
             logs["skipped_updates"] = ops.cast(self.skipped_updates, "float32")
         return logs
+
+    def own_metrics(self, record: dict, training: bool) -> list:
+        """Adds a batch to metrics of the method's own and returns those to show; most have none."""
+        return []
 
     def get_metrics_result(self) -> dict:
         """The running means; RankMe is left to `evaluate`: its eigenvalues are too slow for every step."""

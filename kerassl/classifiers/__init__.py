@@ -1,6 +1,7 @@
 """Prototype classifiers: what a class looks like, and why an image is taken for it."""
 
+from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
 from kerassl.classifiers.nearest_mean import ClassMeans, NearestMean
 
-__all__ = ["ClassMeans", "Explanation", "NearestMean"]
+__all__ = ["ClassMeans", "Classifier", "Explanation", "NearestMean"]

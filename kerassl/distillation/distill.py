@@ -6,10 +6,9 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.feature_maps import feature_dim
+from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
 from kerassl.model import SSLModel
-from kerassl.teachers import make_teacher
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -82,20 +81,14 @@ class Distill(SSLModel):
         self.loss_function = getattr(losses, loss) if isinstance(loss, str) else loss
         self.named_loss = loss
         self.loss_options = dict(loss_options or {})
-        if isinstance(teacher, SSLModel):
-            if teacher_preprocess is None and teacher.views is not None:
-                teacher_preprocess = teacher.views.preprocess
-            teacher = teacher.embedding_encoder
-        self.teacher_preprocess = teacher_preprocess
-        self.teacher = make_teacher(teacher)
-        self.teacher_dim = feature_dim(teacher)
+        self.teacher = FrozenTeacher(teacher, teacher_preprocess)
         self.use_head = use_head
         self.head = self.make_head()
 
     def make_head(self) -> keras.Sequential | None:
         """The linear head, if there is to be one."""
-        if self.use_head or (self.use_head is None and self.teacher_dim != self.feature_dim):
-            return mlp(self.feature_dim, (), self.teacher_dim, output_bias=True, name="head")
+        if self.use_head or (self.use_head is None and self.teacher.dim != self.feature_dim):
+            return mlp(self.feature_dim, (), self.teacher.dim, output_bias=True, name="head")
         return None
 
     def loss_terms(
@@ -105,8 +98,7 @@ class Distill(SSLModel):
         (view,) = views if isinstance(views, (tuple, list)) else (views,)
         features = self.encode(self.encoder, view, training)
         outputs = features if self.head is None else self.head(features, training=training)
-        targets = self.encode(self.teacher, self.teacher_images(view), training=False)
-        targets = ops.stop_gradient(ops.cast(targets, "float32"))
+        targets = self.teacher.outputs(self, view)
         terms = self.compare(ops.cast(outputs, "float32"), targets)
         return terms, {"features": features, "targets": targets}
 
@@ -115,25 +107,12 @@ class Distill(SSLModel):
         loss = self.loss_function(self.gather(outputs), self.gather(targets), **self.loss_options)
         return {self.term_means[0].name: loss}
 
-    def teacher_images(self, view: KerasTensor) -> KerasTensor:
-        """The student's view as the teacher expects it: same pixels, its own size and normalisation."""
-        if self.teacher_preprocess is None or self.views is None:
-            return view
-
-        def settings(preprocess: keras.layers.Layer) -> tuple:
-            return preprocess.size, preprocess.normalize.mean, preprocess.normalize.std
-
-        mine, its = self.views.preprocess, self.teacher_preprocess
-        if settings(mine) == settings(its):
-            return view
-        return its(255.0 * mine.normalize.invert(view))
-
     def get_config(self) -> dict:
         """The constructor's arguments; the teacher's weights are in the weights file."""
         config = super().get_config()
         config["student"] = config.pop("encoder")
-        config["teacher"] = keras.saving.serialize_keras_object(self.teacher)
-        config["teacher_preprocess"] = keras.saving.serialize_keras_object(self.teacher_preprocess)
+        teacher = self.teacher.get_config()
+        config["teacher"], config["teacher_preprocess"] = teacher["network"], teacher["preprocess"]
         if type(self) is not Distill:
             # A subclass has a loss of its own.
             return config

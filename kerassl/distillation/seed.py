@@ -83,14 +83,14 @@ class SEED(Distill):
         self.student_temperature = student_temperature
         self.teacher_temperature = teacher_temperature
         self.queue_size = queue_size
-        self.queue = FeatureQueue(queue_size, self.teacher_dim, seed=seed)
+        self.queue = FeatureQueue(queue_size, self.teacher.dim, seed=seed)
 
     def make_head(self) -> keras.Sequential:
         """A head of two layers with biases and without batch norm."""
         return mlp(
             self.feature_dim,
             (self.hidden_dim,),
-            self.teacher_dim,
+            self.teacher.dim,
             hidden_bias=True,
             hidden_batch_norm=False,
             output_bias=True,

@@ -4,6 +4,7 @@ from kerassl.losses.amcl import amcl, amcl_queue
 from kerassl.losses.barlow_twins import barlow_twins
 from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
+from kerassl.losses.cross_entropy import cross_entropy
 from kerassl.losses.dcl import dcl, dclw
 from kerassl.losses.deepcluster_v2 import deepcluster_v2
 from kerassl.losses.dense_info_nce import dense_info_nce, match_cells
@@ -58,6 +59,7 @@ __all__ = [
     "characteristic_function",
     "contrastive_attraction",
     "contrastive_repulsion",
+    "cross_entropy",
     "dcl",
     "dclw",
     "deepcluster_v2",

@@ -18,7 +18,7 @@ def log_softmax(x):
 def test_a_self_supervised_teacher_gives_standardised_features_as_logits():
     model = make("SSLD", views=None)
     view = ready_views("SSLD")[0]
-    t = numpy(model.teacher(view, training=False)).astype("float64")
+    t = numpy(model.teacher.network(view, training=False)).astype("float64")
     t = log_softmax((t - t.mean(0)) / np.sqrt(t.var(0) + 1e-6))
     s = log_softmax(numpy(model.head(model.encoder(view, training=True))).astype("float64"))
     expected = np.mean(
@@ -36,7 +36,7 @@ def test_a_classifier_teacher_is_matched_directly():
     model = kerassl.distillation.SSLD(classifier(6), classifier(3), views=None)
     assert model.head is None and not model.standardize
     view = ready_views("SSLD")[0]
-    t = log_softmax(numpy(model.teacher(view, training=False)).astype("float64"))
+    t = log_softmax(numpy(model.teacher.network(view, training=False)).astype("float64"))
     s = log_softmax(numpy(model.encoder(view, training=True)).astype("float64"))
     expected = 0.5 * np.mean(np.sum((np.exp(t) - np.exp(s)) * (t - s), axis=1))
     terms, _ = model.loss_terms(view, None, training=True)
@@ -62,7 +62,7 @@ def test_the_teacher_keeps_its_own_preprocessing():
     own = kerassl.views.View(16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
     model = kerassl.distillation.SSLD(teacher, tiny_encoder(3), views=own)
     batch = images(4)
-    seen = model.teacher_images(own(batch, seed=kerassl.engine.StepSeed(0, 0)))
+    seen = model.teacher.as_it_expects(own(batch, seed=kerassl.engine.StepSeed(0, 0)), own)
     np.testing.assert_allclose(numpy(seen), numpy(views.preprocess(batch)), atol=1e-4)
 
 

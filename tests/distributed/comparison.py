@@ -21,7 +21,7 @@ MANY = (
 
 def assert_equal(stored, reference, method):
     np.testing.assert_allclose(stored[f"{method}/loss"], reference[f"{method}/loss"], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(stored[f"{method}/probe_accuracy"], reference[f"{method}/probe_accuracy"])
+    np.testing.assert_allclose(stored[f"{method}/accuracy"], reference[f"{method}/accuracy"])
     keys = [key for key in reference.files if key.startswith(f"{method}/after one step/")]
     assert len(keys) > 20
     if f"{method}/features" in stored:

@@ -75,7 +75,7 @@ def start(model):
 
 
 def train(name, jit):
-    from tiny_methods import images, labels, make, ready_views
+    from tiny_methods import accuracy_of, images, labels, make, ready_views
 
     model = make(name, views=None)
     start(model)
@@ -83,7 +83,7 @@ def train(name, jit):
     views, classes = ready_views(name, 5 * BATCH), labels(5 * BATCH)
     first = Share(tuple(view[:BATCH] for view in views), classes[:BATCH])
     logs = model.fit(first, epochs=1, shuffle=False, verbose=0).history
-    result = {"loss": logs["loss"][0], "probe_accuracy": logs["probe_accuracy"][0]}
+    result = {"loss": logs["loss"][0], "accuracy": logs[accuracy_of(model)][0]}
     result |= weights(model, "after one step")
     rest = Share(tuple(view[BATCH:] for view in views), classes[BATCH:])
     model.fit(rest, epochs=1, shuffle=False, verbose=0)

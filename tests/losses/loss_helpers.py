@@ -321,6 +321,16 @@ def look_reference(q, labels, num_neighbors=3, temperature=0.1):
     return np.mean(each)
 
 
+def cross_entropy_reference(logits, labels, label_smoothing=0.0):
+    each = []
+    for i in np.flatnonzero(labels >= 0):
+        p = np.exp(logits[i] - logits[i].max())
+        uniform = label_smoothing / len(p)
+        target = [uniform + (1 - label_smoothing) * (c == labels[i]) for c in range(len(p))]
+        each.append(-sum(t * np.log(q) for t, q in zip(target, p / p.sum(), strict=True)))
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -744,6 +754,12 @@ CASES = {
     "look": Case(
         functools.partial(losses.look, queue=QUEUE, queue_labels=QUEUE_LABELS, num_neighbors=3),
         look_reference,
+        labelled_rows,
+        (0,),
+    ),
+    "cross_entropy": Case(
+        functools.partial(losses.cross_entropy, label_smoothing=0.1),
+        functools.partial(cross_entropy_reference, label_smoothing=0.1),
         labelled_rows,
         (0,),
     ),

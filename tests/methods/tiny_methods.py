@@ -64,6 +64,7 @@ METHODS = (
     "MSN",
     "PMSN",
     "Mugs",
+    "Classifier",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -117,6 +118,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
         small = {"queue_size": 20, "hidden_dim": 16} if name == "SEED" else {}
         return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
+    if name == "Classifier":
+        return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **kwargs})
     if name == "DINO":
         if views == "default":
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
@@ -303,13 +306,18 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in ("SSLD", "RKD", "SEED", "RandomTeacher"):
+    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier"):
         return (view(),)
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")
     if name == "FastSiam":
         return view(), view(), view()
     return view(), view()
+
+
+def accuracy_of(model):
+    """The name of the accuracy in the logs: a classifier's own, or that of the online probe."""
+    return "accuracy" if hasattr(model, "classify") else "probe_accuracy"
 
 
 def state(model):

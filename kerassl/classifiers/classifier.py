@@ -1,0 +1,172 @@
+"""An encoder and a linear layer, learned from labels: what other classifiers add to."""
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl.losses import cross_entropy
+from kerassl.model import SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class Classifier(SSLModel):
+    """A classifier of images, learned by cross entropy with the labels.
+
+    As for any kerassl model, `predict` gives features and `export_encoder` writes the encoder; `classify`
+    gives probabilities and `export_classifier` writes the whole. `fit` and `evaluate` report `accuracy`: of
+    augmented images in training, of images as they are in evaluation.
+
+    A subclass names its loss terms in `term_names`, and writes `loss_terms`, whose `aux` has the `"logits"`
+    of the images, and `features_and_logits` where there is more than a linear layer.
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`, trained before or not.
+        views: `"default"` (random crop and flip), a recipe's name, a one-view layer, or `None` for data
+            that holds one ready view, as `((view,), labels)`.
+        num_classes: number of classes. Images of label -1 are left out of the loss.
+        label_smoothing: share of the uniform distribution in the targets, in [0, 1).
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: without `num_classes`, or for a label smoothing outside of [0, 1); in `fit`, for data
+            without labels.
+
+    Example:
+        >>> import kerassl
+        >>> train, test, info = kerassl.data.load("digits", batch_size=256)
+        >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=4)
+        >>> view = kerassl.views.digits(*info.image_shape[1:]).view1
+        >>> model = kerassl.classifiers.Classifier(encoder, view, info.num_classes)
+        >>> model.classify(test.images[:3]).shape
+        (3, 10)
+    """
+
+    term_names: tuple[str, ...] = ("cross_entropy",)
+    default_views = ("crop_flip", "crop_flip")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if num_classes is None or num_classes < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs num_classes >= 2, got {num_classes}: it learns from labels."
+            )
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1); 0.1 is usual.")
+        # No online probe: the classifier itself is what is looked at.
+        super().__init__(
+            encoder,
+            views=views,
+            default_views=self.default_views,
+            terms=self.term_names,
+            seed=seed,
+            name=name,
+        )
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.accuracy = keras.metrics.Mean(name="accuracy")
+        self.classifier = self.make_classifier()
+
+    def make_classifier(self) -> keras.layers.Layer:
+        """What gives the logits of features: a linear layer."""
+        layer = keras.layers.Dense(self.num_classes, name="classifier")
+        layer.build((None, self.feature_dim))
+        return layer
+
+    def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
+        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalised images."""
+        features = self.encode(self.encoder, images, training)
+        return features, ops.cast(self.classifier(features), "float32")
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """Cross entropy with the labels of the global batch."""
+        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        features, logits = self.features_and_logits(view, training)
+        return {"cross_entropy": self.cross_entropy(logits, labels)}, {"features": features, "logits": logits}
+
+    def cross_entropy(self, logits: KerasTensor, labels: KerasTensor | None) -> KerasTensor:
+        """The mean cross entropy over the labelled images of the global batch.
+
+        Raises:
+            ValueError: for data without labels.
+        """
+        labels = self.gather(self.needed(labels))
+        return cross_entropy(self.gather(logits), labels, self.label_smoothing)
+
+    def needed(self, labels: KerasTensor | None) -> KerasTensor:
+        """The labels; raises a ValueError where the data has none."""
+        if labels is None:
+            raise ValueError(
+                f"{type(self).__name__} learns from labels, and the data has none. Pass (images, labels), "
+                "with -1 for an image whose class is not known."
+            )
+        return labels
+
+    def own_metrics(self, record: dict, training: bool) -> list:
+        """Adds a batch to the accuracy."""
+        labels = record["labels"]
+        if labels is None:
+            return []
+        logits = record["aux"]["logits"] if training else record["clean_logits"]
+        hits = ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels), "float32")
+        self.accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
+        return [self.accuracy]
+
+    def forward_pass(self, data: tuple, training: bool) -> tuple[KerasTensor, dict]:
+        """As for every method; in evaluation with the logits of the images as they are, too."""
+        loss, record = super().forward_pass(data, training)
+        if not training:
+            _, record["clean_logits"] = self.features_and_logits(self.prepared(record["images"]), False)
+        return loss, record
+
+    def prepared(self, images: KerasTensor) -> KerasTensor:
+        """Raw images resized and normalised as the views do."""
+        return images if self.views is None else self.views.preprocess(images)
+
+    def classify(self, images: np.ndarray, batch_size: int = 256, verbose: str | int = 0) -> np.ndarray:
+        """Probabilities `(n, num_classes)` float32 of raw images `(n, height, width, channels)`.
+
+        Args:
+            images: in [0, 255].
+            batch_size: images at a time.
+            verbose: 0 for no progress bar.
+        """
+
+        def probabilities(batch: KerasTensor):
+            return ops.softmax(self.features_and_logits(self.prepared(batch), False)[1])
+
+        starts = range(0, len(images), batch_size)
+        bar = keras.utils.Progbar(len(starts), verbose=1 if verbose == "auto" else verbose)
+        parts = []
+        for start in starts:
+            parts.append(self.run_here(probabilities, np.asarray(images[start : start + batch_size])))
+            bar.update(len(parts))
+        return np.concatenate(parts)
+
+    def export_classifier(
+        self,
+        path: str | os.PathLike,
+        format: str = "tf_saved_model",
+        image_size: int | tuple[int, int] | None = None,
+    ) -> pathlib.Path:
+        """Writes the classifier from raw images to probabilities; see `kerassl.export.export_classifier`."""
+        from kerassl.export import export_classifier
+
+        return export_classifier(self, path, format=format, image_size=image_size)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}

@@ -1,0 +1,63 @@
+"""A frozen teacher: what a student's views are to it, and what it says of them."""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.feature_maps import feature_dim
+from kerassl.model import SSLModel
+from kerassl.teachers import make_teacher
+
+
+class FrozenTeacher(keras.layers.Layer):
+    """A copy of a trained network, in eval mode, with the preprocessing that it was trained on.
+
+    Args:
+        network: a trained `SSLModel`, whose embedding and preprocessing are used, or a built `keras.Model`
+            from images to logits or features.
+        preprocess: a `kerassl.views.Preprocess` that turns raw images into what the network was trained on,
+            if that differs from the student's views; that of an `SSLModel` need not be given.
+        name: name of the layer.
+
+    Attributes:
+        network: the frozen copy.
+        dim: width of what it gives.
+    """
+
+    def __init__(
+        self, network: keras.Model, preprocess: keras.layers.Layer | None = None, name: str = "teacher"
+    ) -> None:
+        super().__init__(name=name)
+        if isinstance(network, SSLModel):
+            if preprocess is None and network.views is not None:
+                preprocess = network.views.preprocess
+            network = network.embedding_encoder
+        self.preprocess = preprocess
+        self.network = make_teacher(network)
+        self.dim = feature_dim(network)
+        self.built = True
+
+    def outputs(self, student: SSLModel, view: KerasTensor) -> KerasTensor:
+        """Float32 `(batch, dim)` of a view of the student's, without gradient."""
+        images = self.as_it_expects(view, student.views)
+        return ops.stop_gradient(ops.cast(student.encode(self.network, images, training=False), "float32"))
+
+    def as_it_expects(self, view: KerasTensor, views: keras.layers.Layer | None) -> KerasTensor:
+        """The student's view for the teacher: same pixels, its own size and normalisation."""
+        if self.preprocess is None or views is None:
+            return view
+
+        def settings(preprocess: keras.layers.Layer) -> tuple:
+            return preprocess.size, preprocess.normalize.mean, preprocess.normalize.std
+
+        mine = views.preprocess
+        if settings(mine) == settings(self.preprocess):
+            return view
+        return self.preprocess(255.0 * mine.normalize.invert(view))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments; the network's weights are in the weights file."""
+        return {
+            "name": self.name,
+            "network": keras.saving.serialize_keras_object(self.network),
+            "preprocess": keras.saving.serialize_keras_object(self.preprocess),
+        }

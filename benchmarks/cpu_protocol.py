@@ -3,8 +3,9 @@
     python -m benchmarks.cpu_protocol --data=cifar10_jpeg.npz --method=simclr --output=cpu_protocol.json
 
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
-(DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs and PMSN: a small ViT of patch 4; ScatSimCLR: a ScatNet of width
-16; students of distillation: half the width); batch 256; kNN with k=20, cosine, T=0.1 (the InstDisc vote).
+(DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs, PMSN and POA: a small ViT of patch 4; ScatSimCLR: a ScatNet of
+width 16; students of distillation: half the width); batch 256; kNN with k=20, cosine, T=0.1 (the InstDisc
+vote).
 The settings of each method are those of `recipes.methods` for short runs, but for `SETTINGS`.
 """
 
@@ -56,6 +57,7 @@ SETTINGS = {
     "mugs": DINO,
     "nnbyol": {"method": {"momentum": 0.99}},
     "pmsn": MSN,
+    "poa": {**DINO, "method": {**DINO["method"], "num_prototypes": (256, 512)}},
 }
 RECIPES = {**METHODS, **DISTILLATION}
 

@@ -26,6 +26,7 @@ def export_encoder(
     path: str | os.PathLike,
     format: str = "tf_saved_model",
     image_size: int | tuple[int, int] | None = None,
+    encoder: keras.Model | None = None,
 ) -> pathlib.Path:
     """Writes a trained model's encoder with resizing and normalisation baked in.
 
@@ -38,6 +39,7 @@ def export_encoder(
         format: `"tf_saved_model"`, `"onnx"` or `"keras"`. A `.keras` file is loaded by
             `keras.models.load_model` after `import kerassl`.
         image_size: height and width in pixels of the images that will come; `None` takes any.
+        encoder: another network for the same images that is written in place of the model's own.
 
     Returns:
         The path written, a `pathlib.Path`.
@@ -54,7 +56,7 @@ def export_encoder(
         ...     kerassl.export.export_encoder(model, f"{folder}/encoder", format="keras").name
         'encoder.keras'
     """
-    return _write(exportable_encoder(model, image_size), path, format)
+    return _write(exportable_encoder(model, image_size, encoder), path, format)
 
 
 def export_classifier(
@@ -119,9 +121,16 @@ def _write(network: keras.Model, path: str | os.PathLike, format: str) -> pathli
     return path
 
 
-def exportable_encoder(model: keras.Model, image_size: int | tuple[int, int] | None = None) -> keras.Model:
-    """A functional model from raw uint8 images to the embedding of `model`, sharing its weights."""
-    encoder = model.embedding_encoder
+def exportable_encoder(
+    model: keras.Model,
+    image_size: int | tuple[int, int] | None = None,
+    encoder: keras.Model | None = None,
+) -> keras.Model:
+    """A functional model from raw uint8 images to the embedding of `model`, sharing its weights.
+
+    With `encoder` its features take the place of the embedding.
+    """
+    encoder = encoder or model.embedding_encoder
     images, prepared = raw_input(model, encoder, image_size)
     features = encoder(prepared)
     if len(features.shape) == 4:

@@ -249,6 +249,11 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         """The network whose features `call` returns and `export_encoder` writes."""
         return self.encoder
 
+    @property
+    def further_encoders(self) -> dict[str, keras.Model]:
+        """Other networks that a run has trained for the same images, by a name; most have none."""
+        return {}
+
     def encode(self, encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
         """Features `(batch, dim)` of normalised images; a feature map is average-pooled."""
         return average_pool(self.encode_unpooled(encoder, images, training))

@@ -26,7 +26,8 @@ methods that take those of another:
 - DINO: arXiv 2104.14294 section 3.2, facebookresearch/dino
 - Mugs: arXiv 2203.14415, sail-sg/mugs
 - iBOT: arXiv 2111.07832, bytedance/ibot
-- DINOv2: facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256
+- DINOv2 (POA): facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002
+  at 256
 - MAE: arXiv 2111.06377 appendix A.1
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
@@ -325,6 +326,13 @@ METHODS = {
         short=SHORT_DINO,
         # At a weight of 1, most prototypes were out of use after two epochs of the CPU protocol.
         short_arguments={**SHORT_MSN, "regularization_weight": 4.0},
+        backbone="vit_tiny",
+    ),
+    "poa": MethodRecipe(
+        method=methods.POA,
+        paper={**DINO, "learning_rate": 2e-3},
+        short=SHORT_DINO,
+        short_arguments={**SHORT_IBOT, "num_prototypes": (256, 512), "patch_start_epoch": 0},
         backbone="vit_tiny",
     ),
     "random_teacher": MethodRecipe(

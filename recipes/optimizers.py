@@ -103,7 +103,7 @@ def make_optimizer(
     total = epochs * steps_per_epoch
     warmup = min(round(warmup_epochs * steps_per_epoch), total - 1)
     rate = kerassl.schedules.WarmupCosine(learning_rate, total, warmup_steps=warmup)
-    clipped = ("dino", "dinov2", "ibot", "msn", "mugs", "pmsn")
+    clipped = ("dino", "dinov2", "ibot", "msn", "mugs", "pmsn", "poa")
     options = {"clipnorm": 3.0} if method in clipped else {}
     if optimizer == "lars":
         return kerassl.optimizers.LARS(

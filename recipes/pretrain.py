@@ -64,13 +64,13 @@ def run(
         method: all4one, amcl, amcl_moco, barlow_twins, byol, cacr, dcl, dclw, deepcluster_v2, dense_cl,
             dino, dinov2, direct_clr, direct_copy, direct_pred, direct_set, emp_ssl, fast_siam, frossl,
             g_simclr, groco, ibot, isogclr, lejepa, look, mae, mixed_barlow_twins, mmcr, mochi, moco_v2,
-            moco_v3, msb_reg, msn, mugs, nnbyol, nnclr, nnsiam, pcl, pmsn, random_teacher, ressl,
+            moco_v3, msb_reg, msn, mugs, nnbyol, nnclr, nnsiam, pcl, pmsn, poa, random_teacher, ressl,
             scat_simclr, seer, simclr, simclr_v2, simsiam, smog, sogclr, supcon, swav, tico, vibcreg, vicreg,
             vicregl, visreg or wmse; supcon and look learn from the labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
         backbone: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small, vit_base; default: vit_tiny for
-            dino, dinov2, ibot, mae, moco_v3, msn, mugs and pmsn, scatnet for scat_simclr, resnet18 for the
-            others.
+            dino, dinov2, ibot, mae, moco_v3, msn, mugs, pmsn and poa, scatnet for scat_simclr, resnet18 for
+            the others.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels), of a ScatNet's
             last (128), or width of a ViT's tokens.
         backbone_args: further arguments of the backbone.
@@ -83,8 +83,8 @@ def run(
         optimizer: adamw, lars or sgd; default: the paper's, or adamw for runs below 10,000 steps.
         learning_rate: after the warm-up; if not given, the optimizer's usual one for this batch size.
         weight_decay: the optimizer's usual one if not given.
-        final_weight_decay: to which adamw's decay goes by a cosine; that of dino, dinov2, ibot, msn and pmsn
-            rises from 0.04 to 0.4, that of mugs to 0.2.
+        final_weight_decay: to which adamw's decay goes by a cosine; that of dino, dinov2, ibot, msn, pmsn and
+            poa rises from 0.04 to 0.4, that of mugs to 0.2.
         warmup_epochs: a tenth of the epochs, at most the paper's, if not given.
         strategy: none, mirrored (TensorFlow), data_parallel or model_parallel (JAX), tpu (TensorFlow, JAX)
             or multi_worker (several processes); see docs/devices.md.

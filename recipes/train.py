@@ -96,6 +96,11 @@ def train_in(
         model.export_encoder(target, format="keras")
         if saved_model and importlib.util.find_spec("tensorflow"):
             model.export_encoder(target, format="tf_saved_model")
+        for name, network in model.further_encoders.items():
+            path = kerassl.export.export_encoder(model, f"{target}_{name}", "keras", encoder=network)
+            if processes == 1:
+                smaller = keras.models.load_model(path, compile=False)
+                rows[f"encoder {name}"] = scores.score_model(smaller, bank, held_out, embed_size)
     if chief:
         workdir.finish(scores.to_json(rows))
     scores.show(rows, bank, held_out)

@@ -2,6 +2,7 @@
 
 from kerassl.backbones.adapters import AdaptedEncoder, adapt
 from kerassl.backbones.decoder import TokenDecoder
+from kerassl.backbones.elastic import encode_elastic, kept_blocks, sub_vit
 from kerassl.backbones.patches import patch_grid, patchify, take_patches, unpatchify
 from kerassl.backbones.positions import resize_positions, sincos_positions
 from kerassl.backbones.resnet import ResNet, resnet18, resnet34, resnet50
@@ -19,6 +20,8 @@ __all__ = [
     "TransformerBlock",
     "ViT",
     "adapt",
+    "encode_elastic",
+    "kept_blocks",
     "patch_grid",
     "patchify",
     "resize_positions",
@@ -27,6 +30,7 @@ __all__ = [
     "resnet50",
     "scatnet",
     "sincos_positions",
+    "sub_vit",
     "take_patches",
     "unpatchify",
     "vit",

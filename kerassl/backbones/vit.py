@@ -3,6 +3,7 @@
 import difflib
 
 import keras
+import numpy as np
 from keras import KerasTensor, layers, ops
 
 from kerassl.backbones.naming import unique_name
@@ -173,15 +174,26 @@ class ViT(keras.Model):
         Returns:
             Tokens (batch, num_prefix_tokens + n, hidden_dim), the class token first.
         """
+        tokens = self.with_cls_token(patch_tokens)
+        for block in self.blocks:
+            tokens = block(tokens, training=training)
+        return self.final_norm(tokens)
+
+    def with_cls_token(self, patch_tokens: KerasTensor) -> KerasTensor:
+        """Tokens (batch, 1 + n, hidden_dim) that enter the blocks: the class token, then those of patches."""
         cls_token = ops.convert_to_tensor(self.cls_token)
         if self.positions == "learned":
             cls_token = cls_token + ops.convert_to_tensor(self.position_embedding)[:1]
         cls_token = ops.cast(cls_token[None], patch_tokens.dtype)
         cls_tokens = ops.broadcast_to(cls_token, (ops.shape(patch_tokens)[0], 1, self.hidden_dim))
-        tokens = ops.concatenate([cls_tokens, patch_tokens], axis=1)
-        for block in self.blocks:
-            tokens = block(tokens, training=training)
-        return self.final_norm(tokens)
+        return ops.concatenate([cls_tokens, patch_tokens], axis=1)
+
+    def position_table(self) -> np.ndarray:
+        """Positions (1 + rows * columns, hidden_dim) of images of `input_shape`; the class token's first."""
+        if self.positions == "learned":
+            return ops.convert_to_numpy(self.position_embedding)
+        patches = ops.convert_to_numpy(sincos_positions(self.hidden_dim, self.grid, self.grid))
+        return np.concatenate([np.zeros((1, self.hidden_dim), "float32"), patches])
 
     def pool_tokens(self, tokens: KerasTensor) -> KerasTensor:
         """Returns the features (batch, hidden_dim) of encoded tokens: class token or mean of the patches."""

@@ -1,6 +1,7 @@
 """Heads: what stands between an encoder and a loss."""
 
 from kerassl.heads.dino import DINOHead
+from kerassl.heads.dino_heads import DINOHeads
 from kerassl.heads.ensemble import EnsembleHead
 from kerassl.heads.iter_norm import IterNorm
 from kerassl.heads.mlp import mlp
@@ -13,6 +14,7 @@ from kerassl.heads.transformer import sinusoidal_positions, transformer
 
 __all__ = [
     "DINOHead",
+    "DINOHeads",
     "EnsembleHead",
     "FixedReweighting",
     "IterNorm",

@@ -29,6 +29,7 @@ from kerassl.losses.msn import msn, msn_targets
 from kerassl.losses.multi_crop_info_nce import multi_crop_info_nce
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.poa import poa
 from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.proto_nce import proto_nce
 from kerassl.losses.ressl import ressl
@@ -93,6 +94,7 @@ __all__ = [
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
+    "poa",
     "power_law_prior",
     "prior_divergence",
     "proto_nce",

@@ -36,6 +36,7 @@ from kerassl.methods.nnclr import NNCLR
 from kerassl.methods.nnsiam import NNSiam
 from kerassl.methods.pcl import PCL
 from kerassl.methods.pmsn import PMSN
+from kerassl.methods.poa import POA
 from kerassl.methods.random_teacher import RandomTeacher
 from kerassl.methods.ressl import ReSSL
 from kerassl.methods.scatsimclr import ScatSimCLR
@@ -91,6 +92,7 @@ __all__ = [
     "NNSiam",
     "PCL",
     "PMSN",
+    "POA",
     "RandomTeacher",
     "ReSSL",
     "SMoG",

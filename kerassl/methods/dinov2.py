@@ -91,14 +91,17 @@ class DINOv2(iBOT):
     ) -> tuple[dict, dict]:
         """The terms of iBOT, and KoLeo of each global crop's features."""
         terms, aux = super().loss_terms(views, labels, training)
+        return {**terms, "koleo": self.spread(aux["features"])}, aux
+
+    def spread(self, features: tuple) -> KerasTensor:
+        """The weighted KoLeo of the features of each global crop, from those of all crops."""
         koleo = 0.0
-        for features in aux["features"][: self.options["num_global_crops"]]:
+        for view in features[: self.options["num_global_crops"]]:
             # Each replica looks for the neighbours of its own rows in the whole batch.
-            candidates, first_row = self.gather_candidates(features)
+            candidates, first_row = self.gather_candidates(view)
             candidates = None if candidates is None else candidates[0]
-            koleo += losses.koleo(features, candidates=candidates, first_row=first_row)
-        terms["koleo"] = self.options["koleo_weight"] * self.mean_over_replicas(koleo)
-        return terms, aux
+            koleo += losses.koleo(view, candidates=candidates, first_row=first_row)
+        return self.options["koleo_weight"] * self.mean_over_replicas(koleo)
 
     def predicted_patches(self, tokens: KerasTensor, teacher_tokens: KerasTensor, mask: KerasTensor) -> tuple:
         """The hidden patches alone, and seen ones where fewer are hidden, which count for nothing."""

@@ -16,6 +16,7 @@ Official code: bytedance/ibot, `main_ibot.py`, `models/head.py`, `loader.py`.
 """
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine, losses, schedules
@@ -135,7 +136,8 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
             default_views=self.default_views,
             terms=self.terms,
             num_classes=num_classes,
-            num_prototypes=num_prototypes,
+            # Of several heads, the first one's usage is shown.
+            num_prototypes=int(np.ravel(num_prototypes)[0]),
             seed=seed,
             name=name,
         )
@@ -159,18 +161,8 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
             "use_batch_norm_in_head": use_batch_norm_in_head,
         }
 
-        def make_head(name: str):
-            return DINOHead(
-                encoder.hidden_dim,
-                num_prototypes=num_prototypes,
-                hidden_dim=hidden_dim,
-                bottleneck_dim=bottleneck_dim,
-                use_batch_norm=use_batch_norm_in_head,
-                name=name,
-            )
-
-        self.head = make_head("head")
-        self.patch_head = self.head if share_head else make_head("patch_head")
+        self.head = self.make_head("head")
+        self.patch_head = self.head if share_head else self.make_head("patch_head")
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_head = make_teacher(self.head)
         self.teacher_patch_head = self.teacher_head if share_head else make_teacher(self.patch_head)
@@ -179,9 +171,25 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         )
         self.center, self.patch_center = (
             self.add_weight(
-                name=name, shape=(num_prototypes,), initializer="zeros", trainable=False, dtype="float32"
+                name=name,
+                shape=(self.head.num_outputs,),
+                initializer="zeros",
+                trainable=False,
+                dtype="float32",
             )
             for name in ("center", "patch_center")
+        )
+
+    def make_head(self, name: str) -> keras.Model:
+        """A projection head with prototypes."""
+        options = self.options
+        return DINOHead(
+            self.encoder.hidden_dim,
+            num_prototypes=options["num_prototypes"],
+            hidden_dim=options["hidden_dim"],
+            bottleneck_dim=options["bottleneck_dim"],
+            use_batch_norm=options["use_batch_norm_in_head"],
+            name=name,
         )
 
     @property
@@ -193,52 +201,82 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         self, views: tuple | None, labels: KerasTensor | None, training: bool
     ) -> tuple[dict, dict]:
         """DINO across crops, and the cross entropy of hidden patches within the global crops."""
-        options = self.options
         crops, mask = self.crops_and_mask(views)
-        batch, num_global = ops.shape(crops[0])[0], options["num_global_crops"]
-        frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
+        teacher_features, teacher_tokens = self.teacher_pass(crops, training)
+        features, tokens = self.student_pass(crops, mask, training)
+        tokens, teacher_tokens, mask, counted = self.predicted_patches(tokens, teacher_tokens, mask)
+        targets = self.teacher_targets(teacher_features, teacher_tokens, mask, counted, training)
+        logits, patch_logits = self.student_logits(features, tokens, len(crops), training)
+        return self.compare(logits, patch_logits, mask, targets), {
+            **targets,
+            "features": ops.split(features, len(crops)),
+            "embedding": teacher_features[: ops.shape(crops[0])[0]],
+            "assignments": ops.argmax(targets["targets"][0], axis=1),
+        }
 
-        global_crops = ops.concatenate(crops[:num_global])
-        patches = self.encoder.embed_patches(global_crops, mask=mask, mask_token=self.mask_token)
+    def student_pass(
+        self, crops: tuple, mask: KerasTensor, training: bool
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """Features of all crops, one crop after the other, and the patches' tokens of the global crops."""
+        num_global = self.options["num_global_crops"]
+        patches = self.encoder.embed_patches(
+            ops.concatenate(crops[:num_global]), mask=mask, mask_token=self.mask_token
+        )
         tokens = self.encoder.encode_tokens(patches, training=training)
         features = self.encoder.pool_tokens(tokens)
         if len(crops) > num_global:
             local_features = self.encode_views(self.encoder, crops[num_global:], training)
             features = ops.concatenate([features, local_features])
-        teacher_patches = self.teacher_encoder.embed_patches(global_crops)
-        teacher_tokens = self.teacher_encoder.encode_tokens(teacher_patches, training=training)
-        teacher_features = self.teacher_encoder.pool_tokens(teacher_tokens)
+        return features, tokens[:, self.encoder.num_prefix_tokens :]
 
-        student_logits = self.head(features, training=training, frozen=frozen)
-        student_logits = ops.reshape(student_logits, (len(crops), batch, -1))
-        teacher_logits = detached(self.teacher_head(teacher_features, training=training))
-        targets = self.targets(teacher_logits, self.center)
-        targets = ops.reshape(targets, (num_global, batch, -1))
+    def teacher_pass(self, crops: tuple, training: bool) -> tuple[KerasTensor, KerasTensor]:
+        """The teacher's features and the patches' tokens of the global crops, none hidden."""
+        global_crops = ops.concatenate(crops[: self.options["num_global_crops"]])
+        patches = self.teacher_encoder.embed_patches(global_crops)
+        tokens = self.teacher_encoder.encode_tokens(patches, training=training)
+        return self.teacher_encoder.pool_tokens(tokens), tokens[:, self.encoder.num_prefix_tokens :]
 
-        prefix = self.encoder.num_prefix_tokens
-        tokens, teacher_tokens, mask, counted = self.predicted_patches(
-            tokens[:, prefix:], teacher_tokens[:, prefix:], mask
-        )
-        patch_logits = each_token(self.patch_head, tokens, training=training, frozen=frozen)
-        teacher_patch_logits = detached(
-            each_token(self.teacher_patch_head, teacher_tokens, training=training)
-        )
-        patch_targets = self.targets(teacher_patch_logits, self.patch_center, mask)
-
-        student_temperature = options["student_temperature"]
-        terms = {
-            "dino": options["cls_weight"] * losses.dino(student_logits, targets, student_temperature),
-            "ibot": options["patch_weight"]
-            * losses.ibot(patch_logits, patch_targets, mask, student_temperature),
-        }
+    def teacher_targets(
+        self,
+        features: KerasTensor,
+        tokens: KerasTensor,
+        mask: KerasTensor,
+        counted: KerasTensor,
+        training: bool,
+    ) -> dict:
+        """What the student is to predict of crops and of hidden patches, and what moves the centres."""
+        logits = detached(self.teacher_head(features, training=training))
+        patch_logits = detached(each_token(self.teacher_patch_head, tokens, training=training))
+        targets = self.targets(logits, self.center)
+        num_global = self.options["num_global_crops"]
         counted = ops.cast(counted, "float32")
-        return terms, {
-            "features": ops.split(features, len(crops)),
-            "embedding": teacher_features[:batch],
-            "teacher_logits": teacher_logits,
-            "patch_logits_sum": ops.sum(teacher_patch_logits * counted[..., None], axis=(0, 1)),
+        return {
+            "targets": ops.reshape(targets, (num_global, -1, targets.shape[-1])),
+            "patch_targets": self.targets(patch_logits, self.patch_center, mask),
+            "teacher_logits": logits,
+            "patch_logits_sum": ops.sum(patch_logits * counted[..., None], axis=(0, 1)),
             "patch_count": ops.sum(counted),
-            "assignments": ops.argmax(targets[0], axis=1),
+        }
+
+    def student_logits(
+        self, features: KerasTensor, tokens: KerasTensor, num_crops: int, training: bool
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """Logits `(num_crops, batch, num_prototypes)` of crops, and those of the patches' tokens."""
+        frozen = self.step < self.options["freeze_last_layer_epochs"] * self.steps_per_epoch
+        logits = self.head(features, training=training, frozen=frozen)
+        logits = ops.reshape(logits, (num_crops, -1, logits.shape[-1]))
+        return logits, each_token(self.patch_head, tokens, training=training, frozen=frozen)
+
+    def compare(
+        self, logits: KerasTensor, patch_logits: KerasTensor, mask: KerasTensor, targets: dict
+    ) -> dict:
+        """The terms of crops and of hidden patches."""
+        options = self.options
+        temperature = options["student_temperature"]
+        return {
+            "dino": options["cls_weight"] * losses.dino(logits, targets["targets"], temperature),
+            "ibot": options["patch_weight"]
+            * losses.ibot(patch_logits, targets["patch_targets"], mask, temperature),
         }
 
     def crops_and_mask(self, views: tuple) -> tuple[tuple, KerasTensor]:

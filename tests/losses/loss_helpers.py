@@ -615,6 +615,13 @@ def kd_reference(student, teacher, temperature=4.0):
     return np.mean(each)
 
 
+def poa_reference(elastic, intact, temperature=0.1):
+    each = []
+    for a, b in zip(elastic, intact, strict=True):
+        each.append(-np.sum(softmax(b / temperature) * np.log(softmax(a / temperature))))
+    return np.mean(each)
+
+
 def ssld_reference(student, teacher):
     each = []
     for a, b in zip(student, teacher, strict=True):
@@ -891,4 +898,5 @@ CASES = {
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
     "kd": Case(losses.kd, kd_reference, embeddings, (0,)),
+    "poa": Case(losses.poa, poa_reference, embeddings, (0,)),
 }

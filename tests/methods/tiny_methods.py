@@ -65,6 +65,7 @@ METHODS = (
     "PMSN",
     "Mugs",
     "Classifier",
+    "POA",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -73,6 +74,7 @@ WITHOUT_CHANCE = {
     "MSBReg without chance": {"brownian_weight": 0.0},
     "MSN without chance": {},
     "PMSN without chance": {},
+    "POA without chance": {},
     "MixedBarlowTwins without chance": {},
     "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
@@ -107,6 +109,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             model.directions = lambda training: keras.ops.convert_to_tensor(drawn, "float32")
         if hasattr(model, "draw_mixing"):
             model.draw_mixing = lambda batch, training: (0.3, keras.ops.flip(keras.ops.arange(batch)))
+        if hasattr(model, "elastic_network"):
+            model.elastic_network = lambda training: (8, keras.ops.convert_to_tensor([1.0, 0.0]))
         if hasattr(model, "visible_patches"):
             model.visible_patches = lambda anchors, crops, training: keras.ops.tile(
                 keras.ops.arange(13), (anchors, keras.ops.shape(crops)[0], 1)
@@ -131,10 +135,12 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         small |= {"queue_size": 20, "memory_size": 12, "num_neighbors": 3, "prediction_hidden_dim": 16}
         return kerassl.methods.Mugs(tiny_vit(), **{**common, **small, **kwargs})
-    if name in ("iBOT", "DINOv2"):
+    if name in ("iBOT", "DINOv2", "POA"):
         if views == "default":
             common["views"] = kerassl.views.recipe("ibot_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
+        if name == "POA":
+            small |= {"num_prototypes": (16, 12), "patch_start_epoch": 0}
         return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
     if name in ("MSN", "PMSN"):
         if views == "default":
@@ -295,7 +301,7 @@ def ready_views(name, n=8, seed=0):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name in ("DINO", "MSN", "PMSN", "Mugs"):
         return view(), view(), view(8), view(8)
-    if name in ("iBOT", "DINOv2"):
+    if name in ("iBOT", "DINOv2", "POA"):
         # One crop in two is masked.
         shares = rng.uniform(size=(2, n, 1)) * (rng.uniform(size=(2, n, 1)) < 0.5)
         masks = rng.uniform(size=(2, n, 16)) < shares

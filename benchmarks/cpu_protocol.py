@@ -154,6 +154,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="path of cifar10_jpeg.npz")
     parser.add_argument("--method", choices=sorted(RECIPES), default="simclr")
+    parser.add_argument("--name", help="under which the results are kept; that of the method by default")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", help="for distillation: the SimCLR model saved by --save")
@@ -177,7 +178,8 @@ def main():
         limit_test=NUM_TEST,
         seed=arguments.seed,
     )
-    settings = {**settings_of(arguments.method), **arguments.settings}
+    settings, changes = settings_of(arguments.method), arguments.settings
+    settings = {**settings, **changes, "method": {**settings["method"], **changes.get("method", {})}}
     model = build(arguments.method, info.image_shape, settings, arguments.seed, arguments.teacher)
     steps = arguments.epochs * len(train)
     schedule = kerassl.schedules.WarmupCosine(settings["learning_rate"], steps, warmup_steps=len(train))
@@ -210,7 +212,7 @@ def main():
         "peak_memory_mib": round(results_file.peak_memory_mib()),
     }
     if arguments.output:
-        results_file.add(arguments.output, arguments.method, results)
+        results_file.add(arguments.output, arguments.name or arguments.method, results)
     print(json.dumps({k: v for k, v in results.items() if k not in ("versions", "settings", "loss")}))
 
 

@@ -3,10 +3,10 @@
     python -m benchmarks.cpu_protocol --data=cifar10_jpeg.npz --method=simclr --output=cpu_protocol.json
 
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
-(DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs, PMSN and POA: a small ViT of patch 4; ScatSimCLR: a ScatNet of
-width 16; students of distillation: half the width); batch 256; kNN with k=20, cosine, T=0.1 (the InstDisc
-vote).
-The settings of each method are those of `recipes.methods` for short runs, but for `SETTINGS`.
+(DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs, PMSN and POA: a small ViT of patch 4; ScatSimCLR: a ScatNet of 4
+orientations and width 16; students of distillation: half the width); batch 256; kNN with k=20, cosine, T=0.1
+(the InstDisc vote). The settings of each method are those of `recipes.methods` for short runs, but for
+`SETTINGS`.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def build(name: str, shape, settings: dict, seed: int, teacher_path: str | None)
     if RECIPES[name].backbone.startswith("vit"):
         encoder = kerassl.backbones.vit(shape, **{**VIT, **settings.get("vit", {})})
     elif RECIPES[name].backbone == "scatnet":
-        encoder = kerassl.backbones.scatnet(shape, num_orientations=8, width=16)
+        encoder = kerassl.backbones.scatnet(shape, num_orientations=4, width=16)
     else:
         options = RECIPES[name].resnet_args
         encoder = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH, **options)

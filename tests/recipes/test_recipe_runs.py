@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import kerassl
-from recipes import distill, evaluate, export, pretrain
-from recipes.workdir import Journal, read_metrics
+from recipes import distill, evaluate, export, pretrain, train
+from recipes.workdir import Journal, Workdir, read_metrics
 
 # A launcher does the same on every backend: each runs one whole, one of them all the rest.
 once = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run on TensorFlow")
@@ -222,6 +222,23 @@ def test_other_ways_to_distil_take_a_step(whole, tmp_path, method):
     assert np.isfinite(rows["trained encoder"]["RankMe"])
     line = read_metrics(tmp_path / "metrics.jsonl")[0]
     assert {"seed": {"loss"}, "rkd": {"rkd_distance", "rkd_angle"}}[method] <= line.keys()
+
+
+@once
+def test_a_classifier_is_measured_and_written_whole(tmp_path):
+    images, held_out, info = kerassl.data.load("digits", limit_train=120, limit_test=64, batch_size=50)
+    encoder = kerassl.backbones.ResNet(info.image_shape, depths=(1,), width=4, stem="small")
+    model = kerassl.classifiers.Classifier(
+        encoder, kerassl.views.digits(8, 1).view1, num_classes=info.num_classes
+    )
+    model.compile()
+    workdir = Workdir(tmp_path, {})
+    rows = train.train_in(workdir, model, images, held_out, epochs=1, saved_model=False, verbose=0)
+    alone = keras.models.load_model(tmp_path / "classifier.keras")
+    predicted = alone.predict(held_out.images, verbose=0).argmax(axis=1)
+    assert rows["trained encoder"]["classifier"] == pytest.approx(np.mean(predicted == held_out.labels))
+    assert workdir.result["trained encoder"]["classifier"] == rows["trained encoder"]["classifier"]
+    assert "classifier" not in rows["random encoder"] and (tmp_path / "encoder.keras").exists()
 
 
 @once

@@ -1,9 +1,11 @@
-"""Distillation: a student learns from a frozen teacher."""
+"""Distillation: a student learns from a frozen teacher, or from itself."""
 
 from kerassl.distillation.distill import Distill
 from kerassl.distillation.frozen_teacher import FrozenTeacher
+from kerassl.distillation.nkd import NKD
 from kerassl.distillation.rkd import RKD
 from kerassl.distillation.seed import SEED
 from kerassl.distillation.ssld import SSLD
+from kerassl.distillation.uskd import USKD
 
-__all__ = ["RKD", "SEED", "SSLD", "Distill", "FrozenTeacher"]
+__all__ = ["NKD", "RKD", "SEED", "SSLD", "USKD", "Distill", "FrozenTeacher"]

@@ -58,6 +58,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     encodes_in_chunks = True
     # Whether the method's views end in the images' positions in the data set, which `fit` adds.
     takes_positions = False
+    # Whether a batch may be one of several that make an update, of which `after_update` sees the last.
+    accumulates = True
 
     def __init__(
         self,
@@ -290,7 +292,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         if self.views is not None:
             views = self.compile_part(lambda batch: self.views(batch, seed=rng))(images)
             if self.takes_positions:
-                views = (*views, positions)
+                views = (*(views if isinstance(views, (tuple, list)) else (views,)), positions)
         terms, aux = self.loss_terms(views, labels, training)
         features = aux.get("features", ())
         features = tuple(features) if isinstance(features, (tuple, list)) else (features,)
@@ -439,6 +441,11 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             optimizer, jit_compile = self.check_compile(
                 optimizer, self.asked_jit_compile, kwargs.get("steps_per_execution", 1)
             )
+            if not self.accumulates and own_optimizer(optimizer).gradient_accumulation_steps:
+                raise ValueError(
+                    f"{type(self).__name__} needs an update with every batch; take an optimizer without "
+                    "gradient_accumulation_steps; compile(chunk_size=) fits a large batch into memory, too."
+                )
             super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
             # Built now: a variable made while the step is traced would be made anew in every step.
             self.optimizer.build(self.trainable_variables)

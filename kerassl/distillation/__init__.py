@@ -3,9 +3,10 @@
 from kerassl.distillation.distill import Distill
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.distillation.nkd import NKD
+from kerassl.distillation.ps_kd import PSKD
 from kerassl.distillation.rkd import RKD
 from kerassl.distillation.seed import SEED
 from kerassl.distillation.ssld import SSLD
 from kerassl.distillation.uskd import USKD
 
-__all__ = ["NKD", "RKD", "SEED", "SSLD", "USKD", "Distill", "FrozenTeacher"]
+__all__ = ["NKD", "PSKD", "RKD", "SEED", "SSLD", "USKD", "Distill", "FrozenTeacher"]

@@ -67,6 +67,7 @@ METHODS = (
     "Classifier",
     "NKD",
     "USKD",
+    "PSKD",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -125,9 +126,12 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
     if name == "NKD":
         teacher = kerassl.classifiers.Classifier(tiny_encoder(6), num_classes=num_classes)
         return kerassl.distillation.NKD(teacher, tiny_encoder(3), **{**common, "temperature": 2.0, **kwargs})
-    if name == "USKD":
+    if name in ("USKD", "PSKD"):
         encoder = tiny_encoder()
-        small = {"layer": encoder.layers[3].name}
+        small = {
+            "USKD": {"layer": encoder.layers[3].name},
+            "PSKD": {"num_images": 24},
+        }[name]
         return getattr(kerassl.distillation, name)(encoder, **{**common, **small, **kwargs})
     if name == "DINO":
         if views == "default":
@@ -317,6 +321,8 @@ def ready_views(name, n=8, seed=0):
         return view(), view(), *boxes
     if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier", "NKD", "USKD"):
         return (view(),)
+    if name == "PSKD":
+        return view(), np.arange(n, dtype="int32")
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")
     if name == "FastSiam":

@@ -6,7 +6,8 @@ from kerassl.distillation.nkd import NKD
 from kerassl.distillation.ps_kd import PSKD
 from kerassl.distillation.rkd import RKD
 from kerassl.distillation.seed import SEED
+from kerassl.distillation.sla import SLA
 from kerassl.distillation.ssld import SSLD
 from kerassl.distillation.uskd import USKD
 
-__all__ = ["NKD", "PSKD", "RKD", "SEED", "SSLD", "USKD", "Distill", "FrozenTeacher"]
+__all__ = ["NKD", "PSKD", "RKD", "SEED", "SLA", "SSLD", "USKD", "Distill", "FrozenTeacher"]

@@ -131,9 +131,9 @@ class Classifier(SSLModel):
         self.accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
         return [self.accuracy]
 
-    def forward_pass(self, data: tuple, training: bool) -> tuple[KerasTensor, dict]:
+    def forward_pass(self, data: tuple, training: bool, virtual: int = 0) -> tuple[KerasTensor, dict]:
         """As for every method; in evaluation with the logits of the images as they are, too."""
-        loss, record = super().forward_pass(data, training)
+        loss, record = super().forward_pass(data, training, virtual)
         if not training:
             _, record["clean_logits"] = self.features_and_logits(self.prepared(record["images"]), False)
         return loss, record

@@ -70,6 +70,7 @@ METHODS = (
     "PSKD",
     "SLA",
     "LSSKD",
+    "FST",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -128,13 +129,14 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
     if name == "NKD":
         teacher = kerassl.classifiers.Classifier(tiny_encoder(6), num_classes=num_classes)
         return kerassl.distillation.NKD(teacher, tiny_encoder(3), **{**common, "temperature": 2.0, **kwargs})
-    if name in ("USKD", "PSKD", "SLA", "LSSKD"):
+    if name in ("USKD", "PSKD", "SLA", "LSSKD", "FST"):
         encoder = tiny_encoder()
         small = {
             "USKD": {"layer": encoder.layers[3].name},
             "PSKD": {"num_images": 24},
             "SLA": {"self_distillation": True},
             "LSSKD": {"layers": (encoder.layers[3].name,)},
+            "FST": {"look_ahead": 2},
         }[name]
         return getattr(kerassl.distillation, name)(encoder, **{**common, **small, **kwargs})
     if name == "DINO":

@@ -58,6 +58,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     encodes_in_chunks = True
     # Whether the method's views end in the images' positions in the data set, which `fit` adds.
     takes_positions = False
+    # Whether a batch may be one of several that make an update, of which `after_update` sees the last.
+    accumulates = True
+    # Whether each step begins with `before_update`.
+    looks_ahead = False
 
     def __init__(
         self,
@@ -152,6 +156,13 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
         """Called by `fit` before each epoch, outside of the step, with the data; most have nothing to do."""
+
+    def before_update(self, virtual: engine.VirtualSteps) -> None:
+        """What a method with `looks_ahead` does at the start of a step, inside it, before the forward pass.
+
+        `virtual.take(number)` takes a gradient step on the batch, with views drawn for that number, from 1
+        on; `virtual.restore()` takes all of them back, which the method must do in the end.
+        """
 
     def after_update(self, aux: dict) -> None:
         """Moves the method's state after an optimizer update; a method without state has none to move."""
@@ -280,22 +291,30 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             images = self.views.preprocess(images)
         return ops.cast(self.encode(self.embedding_encoder, images, training=False), "float32")
 
-    def forward_pass(self, data: tuple, training: bool) -> tuple[KerasTensor, dict]:
-        """Loss and everything that a step needs to remember; called by the engine."""
+    def forward_pass(self, data: tuple, training: bool, virtual: int = 0) -> tuple[KerasTensor, dict]:
+        """Loss and everything that a step needs to remember; called by the engine.
+
+        Args:
+            data: the batch.
+            training: whether it is a step of training.
+            virtual: number of the virtual step, each of which draws numbers of its own; 0 for the step
+                itself.
+        """
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         images, positions = data_room.split_positions(images)
         if labels is not None:
             labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
         # In evaluation every batch draws the same numbers, so that a repeated evaluation agrees.
         step = self.step if training else -1
-        rng = engine.StepSeed(self.seed, step, engine.replica_id())
+        seed = f"{self.seed}/virtual {virtual}" if virtual else self.seed
+        rng = engine.StepSeed(seed, step, engine.replica_id())
         if training:
             self._rekey_generators(rng)
         views = images
         if self.views is not None:
             views = self.compile_part(lambda batch: self.views(batch, seed=rng))(images)
             if self.takes_positions:
-                views = (*views, positions)
+                views = (*(views if isinstance(views, (tuple, list)) else (views,)), positions)
         terms, aux = self.loss_terms(views, labels, training)
         features = aux.get("features", ())
         features = tuple(features) if isinstance(features, (tuple, list)) else (features,)
@@ -444,6 +463,16 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             optimizer, jit_compile = self.check_compile(
                 optimizer, self.asked_jit_compile, kwargs.get("steps_per_execution", 1)
             )
+            if not self.accumulates and own_optimizer(optimizer).gradient_accumulation_steps:
+                raise ValueError(
+                    f"{type(self).__name__} needs an update with every batch; take an optimizer without "
+                    "gradient_accumulation_steps; compile(chunk_size=) fits a large batch into memory, too."
+                )
+            if self.looks_ahead and nonfinite == "skip":
+                raise ValueError(
+                    f'nonfinite="skip" is not for {type(self).__name__}: it could not leave out what virtual '
+                    'steps have done. Take "raise".'
+                )
             super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
             # Built now: a variable made while the step is traced would be made anew in every step.
             self.optimizer.build(self.trainable_variables)

@@ -4,19 +4,19 @@ import keras
 from keras import KerasTensor, ops
 
 
-def make_teacher(student: keras.Model, name: str = "teacher") -> keras.Model:
-    """Copies a model: same architecture, same weights, no trainable variable, own variable paths.
+def make_teacher(student: keras.layers.Layer, name: str = "teacher") -> keras.layers.Layer:
+    """Copies a model or a layer: same architecture, same weights, no trainable variable, own variable paths.
 
     The copy still runs batch norm on batch statistics when called with `training=True`, as the
     teachers of BYOL and DINO do: its variables are frozen one by one, since `layer.trainable = False`
     would switch batch norm to inference. Stochastic depth (`drop_path`) is turned off in the copy.
 
     Args:
-        student: a built model that has `get_config`.
+        student: a built model or layer that has `get_config`.
         name: prefix of the copy's variable paths.
 
     Returns:
-        A model that shares no variable with `student` and gives the same output.
+        One that shares no variable with `student` and gives the same output.
 
     Example:
         >>> import keras
@@ -31,6 +31,8 @@ def make_teacher(student: keras.Model, name: str = "teacher") -> keras.Model:
         config["drop_path"] = 0.0
     with keras.name_scope(name):
         teacher = student.__class__.from_config(config)
+        if not teacher.built:
+            teacher.build_from_config(student.get_build_config())
     # Values, not variables: JAX refuses to donate one buffer twice.
     teacher.set_weights(student.get_weights())
     for variable in teacher.variables:
@@ -38,7 +40,9 @@ def make_teacher(student: keras.Model, name: str = "teacher") -> keras.Model:
     return teacher
 
 
-def update_teacher(teacher: keras.Model, student: keras.Model, momentum: float | KerasTensor) -> None:
+def update_teacher(
+    teacher: keras.layers.Layer, student: keras.layers.Layer, momentum: float | KerasTensor
+) -> None:
     """Moves the teacher: `teacher <- momentum * teacher + (1 - momentum) * student`.
 
     Only what the student learns is averaged. Running batch-norm statistics stay the teacher's own,

@@ -1,9 +1,11 @@
-"""Distils a trained encoder into a smaller one, on labelled and unlabelled images alike.
+"""Distils a trained encoder into a smaller one, on labelled and unlabelled images; or a classifier of itself.
 
     python -m recipes.distill --teacher=runs/digits --width=8 --dataset=digits --workdir=runs/small
+    python -m recipes.distill --method=sla --dataset=tfds:cifar10 --epochs=200 --workdir=runs/sla
 
-The table gets a row for the teacher. The workdir is as that of `recipes.pretrain`, and the same command
-continues an interrupted run.
+The table gets a row for the teacher, where there is one. What learns from labels gets its accuracy in it, and
+classifier.keras in the workdir, which else is as that of `recipes.pretrain`; the same command continues an
+interrupted run.
 """
 
 import pathlib
@@ -15,7 +17,8 @@ import kerassl
 from recipes import build, command_line, train
 from recipes.devices import devices
 from recipes.evaluate import load_encoder
-from recipes.methods import DISTILLATION
+from recipes.export import load_run
+from recipes.methods import DISTILLATION, SELF_DISTILLATION
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
 from recipes.workdir import Workdir
@@ -23,13 +26,14 @@ from recipes.workdir import Workdir
 
 def run(
     workdir: str,
-    teacher: str,
+    teacher: str | None = None,
     method: str = "ssld",
     dataset: str = "digits",
     extra_dataset: str | None = None,
     backbone: str = "resnet18",
     width: int | None = None,
     backbone_args: dict | None = None,
+    init: str | None = None,
     method_args: dict | None = None,
     views: str = "default",
     image_size: int | None = None,
@@ -62,17 +66,23 @@ def run(
     Args:
         workdir: folder of the run; a run that it already holds is continued.
         teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
-            takes the images as the student's views normalise them.
+            takes the images as the student's views normalise them. For nkd the workdir of a classifier, or
+            its .keras file.
         method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles) or kd
-            (its logits; for a classifier).
-        dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only.
+            (its logits; for a classifier); with labels, too, nkd. With labels and without a teacher: uskd,
+            ps_kd, sla, lsskd, and fst and mean_teacher, which also learn from images without labels.
+        dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only, but with those
+            methods that learn from them.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
         backbone: the student: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
             ViT's tokens.
         backbone_args: further arguments of the backbone.
+        init: where the student's weights come from: the workdir of a finished run, or its encoder.keras, of
+            the same backbone; the table's random encoder is then that one. Random if not given.
         method_args: further arguments of the method, such as {"temperature": 1.0} of ssld.
-        views: a recipe of kerassl.views with one view; default: random crop, and flip but for digits.
+        views: a recipe of kerassl.views with one view (fst and mean_teacher: a strong and a weak one);
+            default: random crop, and flip but for digits.
         image_size: side in pixels to which images are resized; as they come if not given.
         epochs: passes over the training images.
         batch_size: images per step over all devices.
@@ -106,7 +116,10 @@ def run(
     Raises:
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
-    check_name("method", method, DISTILLATION)
+    check_name("method", method, {**DISTILLATION, **SELF_DISTILLATION})
+    if (teacher is None) != (method in SELF_DISTILLATION):
+        need = "learns from itself: leave --teacher out" if teacher else "needs a teacher: --teacher=WORKDIR"
+        raise ValueError(f"--method={method} {need}.")
     check_name("backbone", backbone, BACKBONES)
     data = {
         "image_size": image_size,
@@ -123,9 +136,13 @@ def run(
     )
     if final_weight_decay is not None:
         settings["final_weight_decay"] = final_weight_decay
-    recipe = DISTILLATION[method]
+    recipe = {**DISTILLATION, **SELF_DISTILLATION}[method]
+    if issubclass(recipe.method, kerassl.classifiers.Classifier) and info.num_classes is None:
+        raise ValueError(f"--method={method} learns from labels, and {dataset} has none.")
     short = recipe.short_arguments if epochs * steps < SHORT_RUN else {}
     method_args = {**recipe.arguments, **short, **(method_args or {})}
+    if recipe.method.takes_positions:
+        method_args = {"num_images": train_data.num_examples, **method_args}
     if width is None and backbone.startswith("resnet"):
         width = build.default_width(info.image_shape[0])
     config = {
@@ -136,6 +153,7 @@ def run(
         "backbone": backbone,
         "width": width,
         "backbone_args": backbone_args or {},
+        "init": init,
         "method_args": method_args,
         "views": views,
         "epochs": epochs,
@@ -154,8 +172,10 @@ def run(
     with devices(strategy, precision, num_devices, model_shards) as device_count:
         kerassl.data.check_divides(batch_size, device_count, chunk_size or 1)
         keras.utils.set_random_seed(seed)
-        knowing = load_encoder(pathlib.Path(teacher))
+        knowing = load_teacher(method, teacher)
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
+        if init is not None:
+            start_from(student, pathlib.Path(init))
         model = make_method(method, knowing, student, views, dataset, info, method_args, seed)
         model.compile(
             make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
@@ -177,7 +197,7 @@ def run(
             save_every_steps=save_every_steps,
             keep_checkpoints=keep_checkpoints,
             saved_model=saved_model,
-            references={"teacher": knowing} if takes_raw_images(knowing) else {},
+            references={"teacher": knowing} if knowing is not None and takes_raw_images(knowing) else {},
             verbose=verbose,
         )
 
@@ -214,15 +234,46 @@ def with_unlabelled(train, names: str | None, info, limit: int | None) -> kerass
     )
 
 
+def load_teacher(method: str, path: str | None) -> keras.Model | None:
+    """The teacher of a method, if it has one: an exported encoder, or a classifier."""
+    if path is None:
+        return None
+    place = pathlib.Path(path)
+    # Of a workdir NKD needs the classifier.
+    return load_run(place) if method == "nkd" and place.is_dir() else load_encoder(place)
+
+
+def start_from(student: keras.Model, path: pathlib.Path) -> None:
+    """Gives a network the weights of an exported encoder.
+
+    Raises:
+        ValueError: for one of another architecture.
+    """
+    exported = load_encoder(path)
+    encoder = next(layer for layer in exported.layers if isinstance(layer, keras.Model))
+    if [w.shape for w in encoder.weights] != [w.shape for w in student.weights]:
+        raise ValueError(
+            f"--init={path} holds a {encoder.name} of {encoder.count_params()} weights, which are not those "
+            f"of the student, a {student.name} of {student.count_params()}: repeat its --backbone, --width "
+            "and --backbone_args."
+        )
+    student.set_weights(encoder.get_weights())
+
+
 def takes_raw_images(model: keras.Model) -> bool:
-    """Whether a model is an exported encoder, which resizes and normalises by itself."""
+    """Whether a model is an exported encoder or a `kerassl` one, which resize and normalise by themselves."""
+    return isinstance(model, kerassl.SSLModel) or is_exported(model)
+
+
+def is_exported(model: keras.Model) -> bool:
+    """Whether a model is an exported encoder."""
     return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
 
 
 def make_method(method, teacher, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
     """A method with a loaded teacher: an exported encoder's own preprocessing, or none for a classifier."""
     parts = {}
-    if takes_raw_images(teacher):
+    if teacher is not None and is_exported(teacher):
         parts["teacher_preprocess"] = next(
             x for x in teacher.layers if isinstance(x, kerassl.views.Preprocess)
         )
@@ -231,10 +282,12 @@ def make_method(method, teacher, student, views, dataset, info, method_args, see
         teacher = next(x for x in teacher.layers if isinstance(x, keras.Model))
     if views == "default" and dataset == "digits":
         views = kerassl.views.digits(info.image_shape[0], info.image_shape[2]).view1
+        if method in ("fst", "mean_teacher"):
+            views = "ressl_digits"
+    networks = (student,) if teacher is None else (teacher, student)
+    recipe = {**DISTILLATION, **SELF_DISTILLATION}[method]
     try:
-        return DISTILLATION[method].method(
-            teacher, student, views, info.num_classes, seed=seed, **{**parts, **method_args}
-        )
+        return recipe.method(*networks, views, info.num_classes, seed=seed, **{**parts, **method_args})
     except TypeError as error:
         raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error
 

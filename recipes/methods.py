@@ -31,6 +31,11 @@ methods that take those of another:
 - MAE: arXiv 2111.06377 appendix A.1
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
+- NKD (USKD): yzd-v/cls_KD, `configs/resnet`
+- PS-KD: lgcnsai/PS-KD-Pytorch; SLA: hankook/SLA, both with batches of 128
+- LSSKD: of HSAKD, winycg/HSAKD, with batches of 64
+- FST (mean teacher): of FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's own are those of
+  segmentation
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -51,6 +56,8 @@ SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetr
 VICREG = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 DIRECT_PRED = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 SSLD = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5}
+NKD = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 0}
+FIXMATCH = {"optimizer": "sgd", "learning_rate": 0.12, "weight_decay": 5e-4, "warmup_epochs": 0}
 SWAV = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 AMCL = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 MSN = {
@@ -454,9 +461,10 @@ METHODS = {
         short_arguments={"subbatch_size": 256},
     ),
 }
-# Distillation has a launcher of its own, recipes.distill.
+# Distillation has a launcher of its own, recipes.distill: from a teacher, and below from itself with labels.
 DISTILLATION = {
     "kd": MethodRecipe(method=distillation.Distill, paper=SSLD, arguments={"loss": "kd"}),
+    "nkd": MethodRecipe(method=distillation.NKD, paper=NKD),
     "rkd": MethodRecipe(method=distillation.RKD, paper=SSLD),
     "seed": MethodRecipe(
         method=distillation.SEED,
@@ -464,4 +472,21 @@ DISTILLATION = {
         short_arguments={"queue_size": 4096, "hidden_dim": 512},
     ),
     "ssld": MethodRecipe(method=distillation.SSLD, paper=SSLD),
+}
+SELF_DISTILLATION = {
+    "fst": MethodRecipe(method=distillation.FST, paper=FIXMATCH),
+    "lsskd": MethodRecipe(
+        method=distillation.LSSKD,
+        paper={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4, "warmup_epochs": 0},
+    ),
+    "mean_teacher": MethodRecipe(method=distillation.FST, paper=FIXMATCH, arguments={"look_ahead": 0}),
+    "ps_kd": MethodRecipe(
+        method=distillation.PSKD,
+        paper={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 5e-4, "warmup_epochs": 0},
+    ),
+    "sla": MethodRecipe(
+        method=distillation.SLA,
+        paper={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 1e-4, "warmup_epochs": 0},
+    ),
+    "uskd": MethodRecipe(method=distillation.USKD, paper=NKD),
 }

@@ -7,7 +7,7 @@ section 3.
 import keras
 
 import kerassl
-from recipes.methods import DISTILLATION, METHODS
+from recipes.methods import DISTILLATION, METHODS, SELF_DISTILLATION
 from recipes.names import OPTIMIZERS, check_name
 
 # Updates below which a run is a short one.
@@ -55,7 +55,7 @@ def optimizer_settings(
     """
     check_name("optimizer", optimizer, OPTIMIZERS)
     short = epochs * steps_per_epoch < SHORT_RUN
-    recipe = {**METHODS, **DISTILLATION}[method]
+    recipe = {**METHODS, **DISTILLATION, **SELF_DISTILLATION}[method]
     paper = recipe.paper
     if short and optimizer in ("default", "adamw"):
         base = {"optimizer": "adamw", **recipe.short}

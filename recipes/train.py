@@ -1,4 +1,4 @@
-"""What pretraining and distillation share: train a model in a workdir, measure it, export its encoder."""
+"""What the launchers that train share: train a model in a workdir, measure it, export its encoder."""
 
 import importlib.util
 import pathlib
@@ -31,6 +31,9 @@ def train_in(
     verbose: int = 1,
 ) -> dict | None:
     """Trains a compiled, untrained model, or goes on where its workdir stands.
+
+    A model that classifies is written whole, too, as `classifier.keras`, and its held-out accuracy is the
+    table's column "classifier".
 
     Args:
         workdir: where the run lives.
@@ -91,13 +94,19 @@ def train_in(
         return None
 
     rows["trained encoder"] = scores.score_model(model, bank, held_out, embed_size)
+    classifies = hasattr(model, "classify")
+    if classifies and scores.labelled(held_out):
+        rows["trained encoder"]["classifier"] = scores.accuracy(model, held_out, embed_size)
     with tempfile.TemporaryDirectory() as elsewhere:
-        target = (workdir.path if chief else pathlib.Path(elsewhere)) / "encoder"
-        model.export_encoder(target, format="keras")
+        folder = workdir.path if chief else pathlib.Path(elsewhere)
+        model.export_encoder(folder / "encoder", format="keras")
+        if classifies:
+            model.export_classifier(folder / "classifier", format="keras")
         if saved_model and importlib.util.find_spec("tensorflow"):
-            model.export_encoder(target, format="tf_saved_model")
+            model.export_encoder(folder / "encoder", format="tf_saved_model")
         for name, network in model.further_encoders.items():
-            path = kerassl.export.export_encoder(model, f"{target}_{name}", "keras", encoder=network)
+            path = folder / f"encoder_{name}"
+            path = kerassl.export.export_encoder(model, path, "keras", encoder=network)
             if processes == 1:
                 smaller = keras.models.load_model(path, compile=False)
                 rows[f"encoder {name}"] = scores.score_model(smaller, bank, held_out, embed_size)

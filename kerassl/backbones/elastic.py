@@ -55,7 +55,7 @@ def encode_elastic(
         (16, 0.0)
     """
     channels = _Channels(encoder, width, patch_tokens.dtype)
-    tokens = encoder.with_cls_token(patch_tokens) * channels.kept
+    tokens = encoder.with_class_token(patch_tokens) * channels.kept
     blocks = ops.cast(blocks, tokens.dtype)
     for index, block in enumerate(encoder.blocks):
         tokens = _block(block, tokens, channels, blocks[index], training)

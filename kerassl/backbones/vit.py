@@ -174,13 +174,13 @@ class ViT(keras.Model):
         Returns:
             Tokens (batch, num_prefix_tokens + n, hidden_dim), the class token first.
         """
-        tokens = self.with_cls_token(patch_tokens)
+        tokens = self.with_class_token(patch_tokens)
         for block in self.blocks:
             tokens = block(tokens, training=training)
         return self.final_norm(tokens)
 
-    def with_cls_token(self, patch_tokens: KerasTensor) -> KerasTensor:
-        """Tokens (batch, 1 + n, hidden_dim) that enter the blocks: the class token, then those of patches."""
+    def with_class_token(self, patch_tokens: KerasTensor) -> KerasTensor:
+        """Returns tokens (batch, num_prefix_tokens + n, hidden_dim), the class token first, as they enter."""
         cls_token = ops.convert_to_tensor(self.cls_token)
         if self.positions == "learned":
             cls_token = cls_token + ops.convert_to_tensor(self.position_embedding)[:1]
@@ -208,6 +208,12 @@ class ViT(keras.Model):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Returns (batch, hidden_dim)."""
         return (input_shape[0], self.hidden_dim)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the blocks that end the quarters of the depth."""
+        ends = sorted({max(1, round(self.depth * quarter / 4)) for quarter in range(1, 5)})
+        return tuple(self.blocks[end - 1].name for end in ends)
 
     @property
     def input_shape(self) -> tuple:

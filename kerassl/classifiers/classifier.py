@@ -89,6 +89,12 @@ class Classifier(SSLModel):
         features = self.encode(self.encoder, images, training)
         return features, ops.cast(self.classifier(features), "float32")
 
+    def logits_network(self) -> keras.Model:
+        """A functional model from normalised images to logits, sharing the classifier's weights."""
+        images = keras.Input(self.encoder.input_shape[1:])
+        _, logits = self.features_and_logits(images, False)
+        return keras.Model(images, logits, name="logits")
+
     def loss_terms(
         self, views: tuple | None, labels: KerasTensor | None, training: bool
     ) -> tuple[dict, dict]:
@@ -125,9 +131,9 @@ class Classifier(SSLModel):
         self.accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
         return [self.accuracy]
 
-    def forward_pass(self, data: tuple, training: bool) -> tuple[KerasTensor, dict]:
+    def forward_pass(self, data: tuple, training: bool, virtual: int = 0) -> tuple[KerasTensor, dict]:
         """As for every method; in evaluation with the logits of the images as they are, too."""
-        loss, record = super().forward_pass(data, training)
+        loss, record = super().forward_pass(data, training, virtual)
         if not training:
             _, record["clean_logits"] = self.features_and_logits(self.prepared(record["images"]), False)
         return loss, record

@@ -10,6 +10,7 @@ from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
 from kerassl.engine.processes import gather_from_processes, is_chief, process, process_share
 from kerassl.engine.random import StepSeed
+from kerassl.engine.step import VirtualSteps
 from kerassl.engine.strategies import STRATEGIES, distribute
 
 if keras.backend.backend() == "tensorflow":
@@ -30,6 +31,7 @@ __all__ = [
     "STRATEGIES",
     "Step",
     "StepSeed",
+    "VirtualSteps",
     "attention",
     "batch_norm",
     "distribute",

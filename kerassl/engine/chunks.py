@@ -20,7 +20,7 @@ def encode_in_chunks(encoder: keras.Model, images: KerasTensor, chunk_size: int)
             batch that is spread over devices stays where it is.
 
     Returns:
-        The encoder's output, in the order of `images`.
+        The encoder's output, or each of its outputs, in the order of `images`.
     """
     fixed, moving = encoder.trainable_variables, encoder.non_trainable_variables
 
@@ -40,7 +40,11 @@ def encode_in_chunks(encoder: keras.Model, images: KerasTensor, chunk_size: int)
     features, moved = loop(call, chunks, moved, values)
     for variable, value in zip(moving, moved, strict=True):
         variable.assign(value)
-    return ops.reshape(ops.swapaxes(features, 0, 1), (-1, *features.shape[2:]))
+    return keras.tree.map_structure(_in_order, features)
+
+
+def _in_order(chunks: KerasTensor):
+    return ops.reshape(ops.swapaxes(chunks, 0, 1), (-1, *chunks.shape[2:]))
 
 
 def _jax(call, chunks, moved, values):  # noqa: ANN001
@@ -62,7 +66,7 @@ def _torch(call, chunks, moved, values):  # noqa: ANN001
     for chunk in chunks:
         one, moved = checkpoint(call, chunk, moved, values, use_reentrant=False)
         features.append(one)
-    return ops.stack(features), moved
+    return keras.tree.map_structure(lambda *parts: ops.stack(parts), *features), moved
 
 
 def _tensorflow(call, chunks, moved, values):  # noqa: ANN001

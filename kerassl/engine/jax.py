@@ -68,6 +68,11 @@ class Step(WholeStep):
     def train_step(self, state: tuple, data: tuple) -> tuple[dict, tuple]:
         """One optimizer step on one batch; returns the logs and the new state."""
         trainable, non_trainable, optimizer, metrics = state
+        if self.looks_ahead:
+            variables = self.trainable_variables + self.non_trainable_variables + self.optimizer.variables
+            with _scope(variables, [*trainable, *non_trainable, *optimizer]) as scope:
+                self.look_ahead(data)
+            non_trainable = _values(scope, self.non_trainable_variables, non_trainable)
 
         def loss_and_state(trainable: list, non_trainable: list):
             variables = self.trainable_variables + self.non_trainable_variables + self.optimizer.variables
@@ -97,6 +102,16 @@ class Step(WholeStep):
             self.finish_update(record)
             logs = self.logs(record, training=True)
         return logs, tuple(_values(scope, v, b) for v, b in zip(groups, before, strict=True))
+
+    def virtual_step(self, data: tuple, number: int) -> None:
+        """A gradient step on a batch that moves nothing but the weights and the optimizer."""
+        variables = self.trainable_variables, self.optimizer.variables
+        weights, slots = ([variable.value for variable in group] for group in variables)
+        gradients = jax.grad(lambda weights: self.virtual_loss(data, number, weights))(weights)
+        moved = self.optimizer.stateless_apply(slots, gradients, weights)
+        for group, values in zip(variables, moved, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
 
     def test_step(self, state: tuple, data: tuple) -> tuple[dict, tuple]:
         """Loss terms and probe accuracy on one batch; returns the logs and the new state."""

@@ -6,9 +6,54 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from kerassl.engine.collectives import num_replicas
+
+
+class VirtualSteps:
+    """Gradient steps on the batch of a step, taken before it and taken back, for `SSLModel.before_update`.
+
+    They move what the optimizer trains and the optimizer's own state. All else that a step moves, such as
+    batch-norm statistics, stays.
+
+    Args:
+        model: the `SSLModel`, whose state is remembered.
+        take: function that takes step number i on the batch.
+    """
+
+    def __init__(self, model: keras.Model, take: Callable[[int], None]) -> None:
+        self.take = take
+        self._variables = model.trainable_variables + model.optimizer.variables
+        # Copies: on TensorFlow and torch a variable's value changes with it.
+        self._before = [keras.ops.copy(variable.value) for variable in self._variables]
+
+    def restore(self) -> None:
+        """Gives weights and optimizer the values that they had, exactly."""
+        for variable, value in zip(self._variables, self._before, strict=True):
+            variable.assign(value)
+
 
 class WholeStep:
     """A step that XLA compiles whole, or not at all; a backend overrides what it cannot do."""
+
+    def look_ahead(self, data: tuple) -> None:
+        """The method's `before_update`, with steps on this batch."""
+        self.before_update(VirtualSteps(self, lambda number: self.virtual_step(data, number)))
+
+    def virtual_loss(self, data: tuple, number: int, weights: list | None = None) -> keras.KerasTensor:
+        """The scaled loss of virtual step `number`, whose forward pass moves no variable.
+
+        Args:
+            data: the batch.
+            number: of the virtual step.
+            weights: values of what the optimizer trains; by default those that it has.
+        """
+        trained, others = self.trainable_variables, self.non_trainable_variables + self.optimizer.variables
+        values = [variable.value for variable in trained] if weights is None else weights
+        held = [*zip(trained, values, strict=True), *((variable, variable.value) for variable in others)]
+        # In the scope assignments are noted and forgotten; gradients flow to the values that it holds.
+        with keras.StatelessScope(held):
+            loss, _ = self.forward_pass(data, training=True, virtual=number)
+            return self.optimizer.scale_loss(loss / num_replicas())
 
     @property
     def num_devices(self) -> int:

@@ -107,6 +107,9 @@ class Step(WholeStep):
         before = self.values_to_keep()
         fuses = self.fuses and not self.jit_compile and not self.run_eagerly
         with fusing() if fuses else contextlib.nullcontext():
+            if self.looks_ahead:
+                with self._once_for_a_batch(tf.nest.flatten(data)[0]):
+                    self.look_ahead(data)
             with tf.GradientTape() as tape:
                 loss, record = self.forward_pass(data, training=True)
                 # The optimizer sums gradients over replicas, and each replica holds the loss of the global
@@ -125,13 +128,21 @@ class Step(WholeStep):
                 self.finish_update(record)
                 return self._reducible(self.logs(record, training=True))
 
-    def _once_for_a_batch(self, loss: tf.Tensor) -> contextlib.AbstractContextManager:
-        """Within it variables move only where there was a batch.
+    def virtual_step(self, data: tuple, number: int) -> None:
+        """A gradient step on a batch that moves nothing but the weights and the optimizer."""
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape:
+            scaled = self.virtual_loss(data, number)
+        gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        self._apply(gradients, variables)
+
+    def _once_for_a_batch(self, of_batch: tf.Tensor) -> contextlib.AbstractContextManager:
+        """Within it variables move only where there was a batch, of which `of_batch` is.
 
         Without XLA, a dataset of unknown length makes Keras run the step once more at its end, and with it
         whatever does not depend on the batch, such as counters.
         """
-        return contextlib.nullcontext() if self.jit_compile else tf.control_dependencies([loss])
+        return contextlib.nullcontext() if self.jit_compile else tf.control_dependencies([of_batch])
 
     def _apply(self, gradients: list, variables: list) -> None:
         many = sum(math.prod(variable.shape) for variable in variables) >= MANY_WEIGHTS

@@ -47,23 +47,35 @@ class Step(WholeStep):
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
         before = self.values_to_keep()
-        variables = self.trainable_variables
-        for variable in variables:
-            variable.value.grad = None
+        if self.looks_ahead:
+            with torch.no_grad():
+                self.look_ahead(data)
         loss, record = self.forward_pass(data, training=True)
-        replicas = num_replicas()
-        self.optimizer.scale_loss(loss / replicas).backward()
-        gradients = [torch.zeros_like(v.value) if v.value.grad is None else v.value.grad for v in variables]
+        gradients = self._gradients(self.optimizer.scale_loss(loss / num_replicas()))
         with torch.no_grad():
-            if replicas > 1:
-                for gradient in gradients:
-                    torch.distributed.all_reduce(gradient)
             if before is not None:
                 record["before"], record["finite"] = before, self.update_is_finite(loss, gradients)
             if before is None or record["finite"]:
-                self.optimizer.apply(gradients, variables)
+                self.optimizer.apply(gradients, self.trainable_variables)
             self.finish_update(record)
             return self.replica_means(self.logs(record, training=True))
+
+    def virtual_step(self, data: tuple, number: int) -> None:
+        """A gradient step on a batch that moves nothing but the weights and the optimizer."""
+        with torch.enable_grad():
+            gradients = self._gradients(self.virtual_loss(data, number))
+        self.optimizer.apply(gradients, self.trainable_variables)
+
+    def _gradients(self, scaled_loss: torch.Tensor):
+        variables = self.trainable_variables
+        for variable in variables:
+            variable.value.grad = None
+        scaled_loss.backward()
+        gradients = [torch.zeros_like(v.value) if v.value.grad is None else v.value.grad for v in variables]
+        if num_replicas() > 1:
+            for gradient in gradients:
+                torch.distributed.all_reduce(gradient)
+        return gradients
 
     def test_step(self, data: tuple) -> dict:
         """Loss terms and probe accuracy on one batch; returns the logs."""

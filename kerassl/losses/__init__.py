@@ -28,10 +28,13 @@ from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersio
 from kerassl.losses.msn import msn, msn_targets
 from kerassl.losses.multi_crop_info_nce import multi_crop_info_nce
 from kerassl.losses.negative_cosine import negative_cosine
+from kerassl.losses.nkd import nkd
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.poa import poa
 from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.proto_nce import proto_nce
+from kerassl.losses.ps_kd import ps_kd
+from kerassl.losses.pseudo_label import pseudo_label
 from kerassl.losses.ressl import ressl
 from kerassl.losses.rkd import rkd_angle, rkd_distance
 from kerassl.losses.seed import seed
@@ -43,6 +46,7 @@ from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
 from kerassl.losses.swav import swav
 from kerassl.losses.tico import tico, tico_covariance
+from kerassl.losses.uskd import uskd_non_target, uskd_target
 from kerassl.losses.vibcreg import off_diagonal_correlation, vibcreg
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
 from kerassl.losses.vicregl import matched_cells, vicregl_local
@@ -91,6 +95,7 @@ __all__ = [
     "msn_targets",
     "multi_crop_info_nce",
     "negative_cosine",
+    "nkd",
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
@@ -98,6 +103,8 @@ __all__ = [
     "power_law_prior",
     "prior_divergence",
     "proto_nce",
+    "ps_kd",
+    "pseudo_label",
     "ressl",
     "rkd_angle",
     "rkd_distance",
@@ -114,6 +121,8 @@ __all__ = [
     "tico",
     "tico_covariance",
     "total_coding_rate",
+    "uskd_non_target",
+    "uskd_target",
     "variance_hinge",
     "vibcreg",
     "vicreg",

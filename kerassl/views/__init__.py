@@ -22,7 +22,7 @@ from kerassl.views.preprocess import (
     Normalize,
     Preprocess,
 )
-from kerassl.views.pretext import distant_permutations, nine_pieces, quarter_turns
+from kerassl.views.pretext import color_permutations, distant_permutations, nine_pieces, quarter_turns
 from kerassl.views.recipes import (
     RECIPES,
     barlow_twins,
@@ -89,6 +89,7 @@ __all__ = [
     "byol",
     "byol_cifar",
     "cell_centers",
+    "color_permutations",
     "crop_flip",
     "digits",
     "dino",

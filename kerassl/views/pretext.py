@@ -1,4 +1,6 @@
-"""Images of pretext tasks: what is asked of them is how they were turned, or in which order pieces came."""
+"""Images of pretext tasks: how they were turned, in which order their colours or pieces come."""
+
+import itertools
 
 import numpy as np
 from keras import KerasTensor, ops
@@ -30,6 +32,34 @@ def quarter_turns(images: KerasTensor) -> KerasTensor:
     across = ops.transpose(images, (0, 2, 1, 3))
     turns = (images, ops.flip(across, axis=2), ops.flip(images, axis=(1, 2)), ops.flip(across, axis=1))
     return ops.stack(turns, axis=1)
+
+
+def color_permutations(images: KerasTensor) -> KerasTensor:
+    """Each image with its three channels in all six orders, as they are first.
+
+    Args:
+        images: `(batch, height, width, 3)`.
+
+    Returns:
+        `(batch, 6, height, width, 3)`, in the order of the permutations 012, 021, 102, 120, 201, 210.
+
+    Raises:
+        ValueError: for another number of channels.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import color_permutations
+        >>> image = np.array([5, 6, 7])[None, None, None]
+        >>> np.array(color_permutations(image)).reshape(6, 3).tolist()
+        [[5, 6, 7], [5, 7, 6], [6, 5, 7], [6, 7, 5], [7, 5, 6], [7, 6, 5]]
+    """
+    if images.shape[-1] != 3:
+        raise ValueError(
+            f"Colours can be permuted where there are three; these images have {images.shape[-1]}."
+        )
+    channels = ops.split(images, 3, axis=-1)
+    orders = itertools.permutations(range(3))
+    return ops.stack([ops.concatenate([channels[i] for i in order], axis=-1) for order in orders], axis=1)
 
 
 def nine_pieces(images: KerasTensor) -> KerasTensor:

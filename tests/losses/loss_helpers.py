@@ -630,6 +630,65 @@ def ssld_reference(student, teacher):
     return np.mean(each)
 
 
+def non_target(logits, label):
+    """The softmax over the classes other than the label, 0 at the label."""
+    others = [c for c in range(len(logits)) if c != label]
+    p = np.zeros(len(logits))
+    p[others] = softmax(logits[others])
+    return p
+
+
+def nkd_reference(student, teacher, labels, gamma=1.5, temperature=1.0):
+    each = []
+    for i in np.flatnonzero(labels >= 0):
+        y = int(labels[i])
+        others = [c for c in range(student.shape[1]) if c != y]
+        n_s, n_t = (non_target(x[i] / temperature, y) for x in (student, teacher))
+        first = -softmax(teacher[i])[y] * np.log(softmax(student[i])[y])
+        second = -sum(n_t[c] * np.log(n_s[c]) for c in others)
+        each.append(first + gamma * temperature**2 * second)
+    return np.mean(each)
+
+
+def uskd_target_reference(logits, labels, detached=None):
+    known = np.flatnonzero(labels >= 0)
+    own, fixed = (
+        [softmax(x[i])[int(labels[i])] for i in known]
+        for x in (logits, logits if detached is None else detached[0])
+    )
+    soft = [1 + p**2 - np.mean(np.square(fixed)) for p in fixed]
+    return np.mean([-weight * np.log(p) for weight, p in zip(soft, own, strict=True)])
+
+
+def uskd_non_target_reference(logits, weak, labels):
+    each = []
+    for i in np.flatnonzero(labels >= 0):
+        y = int(labels[i])
+        p, w = softmax(logits[i]), softmax(weak[i])
+        score = p / (1 - p[y] + 1e-6) + w / (1 - w[y] + 1e-6)
+        zipf = {c: 1 / (1 + sum(score > score[c])) for c in range(len(p)) if c != y}
+        total, n_p = sum(zipf.values()), non_target(logits[i], y)
+        each.append(-sum(zipf[c] / total * np.log(n_p[c]) for c in zipf))
+    return np.mean(each)
+
+
+def ps_kd_reference(logits, past, labels, weight=0.4):
+    each = []
+    for i in np.flatnonzero(labels >= 0):
+        one_hot = np.eye(logits.shape[1])[int(labels[i])]
+        target = (1 - weight) * one_hot + weight * past[i] if past[i].any() else one_hot
+        each.append(-np.sum(target * np.log(softmax(logits[i]))))
+    return np.mean(each)
+
+
+def pseudo_label_reference(student, teacher, threshold=0.45):
+    each = []
+    for s, t in zip(student, teacher, strict=True):
+        p = softmax(t)
+        each.append(-np.log(softmax(s)[p.argmax()]) if p.max() >= threshold else 0.0)
+    return np.mean(each)
+
+
 def embeddings(rng, batch, dim=4):
     return rng.normal(size=(batch, dim)), rng.normal(size=(batch, dim))
 
@@ -655,6 +714,17 @@ def grids(rng, batch):
 
 def labelled_rows(rng, batch):
     return rng.normal(size=(batch, 4)), (np.arange(batch) // 2 % 2).astype("float64")
+
+
+def labelled_pair(rng, batch):
+    return *embeddings(rng, batch), (np.arange(batch) % 4).astype("float64")
+
+
+def labelled_past(rng, batch):
+    logits, past, labels = labelled_pair(rng, batch)
+    past = np.array([softmax(row) for row in past])
+    past[0] = 0
+    return logits, past, labels
 
 
 def maps_and_centers(rng, batch):
@@ -899,4 +969,16 @@ CASES = {
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
     "kd": Case(losses.kd, kd_reference, embeddings, (0,)),
     "poa": Case(losses.poa, poa_reference, embeddings, (0,)),
+    "nkd": Case(
+        functools.partial(losses.nkd, temperature=2.0),
+        functools.partial(nkd_reference, temperature=2.0),
+        labelled_pair,
+        (0,),
+    ),
+    "uskd_target": Case(losses.uskd_target, uskd_target_reference, labelled_rows, (0,), detaches=True),
+    "uskd_non_target": Case(losses.uskd_non_target, uskd_non_target_reference, labelled_pair, (0,)),
+    "ps_kd": Case(functools.partial(losses.ps_kd, weight=0.4), ps_kd_reference, labelled_past, (0,)),
+    "pseudo_label": Case(
+        functools.partial(losses.pseudo_label, threshold=0.45), pseudo_label_reference, embeddings, (0,)
+    ),
 }

@@ -66,6 +66,12 @@ METHODS = (
     "Mugs",
     "Classifier",
     "POA",
+    "NKD",
+    "USKD",
+    "PSKD",
+    "SLA",
+    "LSSKD",
+    "FST",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -124,6 +130,19 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
     if name == "Classifier":
         return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **kwargs})
+    if name == "NKD":
+        teacher = kerassl.classifiers.Classifier(tiny_encoder(6), num_classes=num_classes)
+        return kerassl.distillation.NKD(teacher, tiny_encoder(3), **{**common, "temperature": 2.0, **kwargs})
+    if name in ("USKD", "PSKD", "SLA", "LSSKD", "FST"):
+        encoder = tiny_encoder()
+        small = {
+            "USKD": {"layer": encoder.layers[3].name},
+            "PSKD": {"num_images": 24},
+            "SLA": {"self_distillation": True},
+            "LSSKD": {"layers": (encoder.layers[3].name,)},
+            "FST": {"look_ahead": 2},
+        }[name]
+        return getattr(kerassl.distillation, name)(encoder, **{**common, **small, **kwargs})
     if name == "DINO":
         if views == "default":
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
@@ -312,8 +331,10 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier"):
+    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier", "NKD", "USKD", "SLA", "LSSKD"):
         return (view(),)
+    if name == "PSKD":
+        return view(), np.arange(n, dtype="int32")
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")
     if name == "FastSiam":

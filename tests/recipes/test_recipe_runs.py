@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import kerassl
-from recipes import distill, evaluate, export, pretrain
-from recipes.workdir import Journal, read_metrics
+from recipes import distill, evaluate, export, pretrain, train
+from recipes.workdir import Journal, Workdir, read_metrics
 
 # A launcher does the same on every backend: each runs one whole, one of them all the rest.
 once = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run on TensorFlow")
@@ -222,6 +222,47 @@ def test_other_ways_to_distil_take_a_step(whole, tmp_path, method):
     assert np.isfinite(rows["trained encoder"]["RankMe"])
     line = read_metrics(tmp_path / "metrics.jsonl")[0]
     assert {"seed": {"loss"}, "rkd": {"rkd_distance", "rkd_angle"}}[method] <= line.keys()
+
+
+@once
+def test_self_distillation_starts_from_an_encoder_and_teaches_another(whole, tmp_path):
+    small = {**TINY, "epochs": 1, "knn_every": 1}
+    with pytest.raises(ValueError, match="--method=uskd learns from itself: leave --teacher out"):
+        distill.run(workdir=str(tmp_path / "no"), teacher=str(whole[0]), method="uskd", **small)
+    with pytest.raises(ValueError, match="--method=nkd needs a teacher: --teacher=WORKDIR"):
+        distill.run(workdir=str(tmp_path / "no"), method="nkd", **small)
+    with pytest.raises(ValueError, match="--init=.* holds a .* weights, which are not those of the student"):
+        distill.run(workdir=str(tmp_path / "no"), method="sla", init=str(whole[0]), **{**small, "width": 24})
+    classifier = {"method": "sla", "method_args": {"self_distillation": True}, "init": str(whole[0])}
+    rows = distill.run(workdir=str(tmp_path / "sla"), **classifier, **small)
+    assert 0 <= rows["trained encoder"]["classifier"] <= 1
+    # The table's random encoder is the one it starts from.
+    assert np.allclose(rows["random encoder"]["linear"], whole[1]["trained encoder"]["linear"])
+    rows = distill.run(workdir=str(tmp_path / "nkd"), method="nkd", teacher=str(tmp_path / "sla"), **small)
+    assert list(rows) == ["raw pixels", "random encoder", "teacher", "trained encoder"]
+    assert 0 <= rows["trained encoder"]["classifier"] <= 1
+    rows = distill.run(workdir=str(tmp_path / "ps_kd"), method="ps_kd", **small)
+    config = json.loads((tmp_path / "ps_kd" / "config.json").read_text())
+    assert config["method_args"] == {"num_images": 120}
+    line = read_metrics(tmp_path / "nkd" / "metrics.jsonl")[0]
+    assert {"cross_entropy", "nkd", "accuracy"} <= line.keys()
+
+
+@once
+def test_a_classifier_is_measured_and_written_whole(tmp_path):
+    images, held_out, info = kerassl.data.load("digits", limit_train=120, limit_test=64, batch_size=50)
+    encoder = kerassl.backbones.ResNet(info.image_shape, depths=(1,), width=4, stem="small")
+    model = kerassl.classifiers.Classifier(
+        encoder, kerassl.views.digits(8, 1).view1, num_classes=info.num_classes
+    )
+    model.compile()
+    workdir = Workdir(tmp_path, {})
+    rows = train.train_in(workdir, model, images, held_out, epochs=1, saved_model=False, verbose=0)
+    alone = keras.models.load_model(tmp_path / "classifier.keras")
+    predicted = alone.predict(held_out.images, verbose=0).argmax(axis=1)
+    assert rows["trained encoder"]["classifier"] == pytest.approx(np.mean(predicted == held_out.labels))
+    assert workdir.result["trained encoder"]["classifier"] == rows["trained encoder"]["classifier"]
+    assert "classifier" not in rows["random encoder"] and (tmp_path / "encoder.keras").exists()
 
 
 @once

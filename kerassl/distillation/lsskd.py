@@ -1,0 +1,159 @@
+"""LSSKD: classifiers within a network learn its deepest classifier's answer to class and rotation together.
+
+"A Layered Self-Supervised Knowledge Distillation Framework for Efficient Multimodal Learning on the Edge",
+arXiv 2506.07055. No official code was found, and of the paper its summary is what this follows: auxiliary
+classifiers on intermediate feature maps predict class and rotation jointly, knowledge passes from deeper
+layers to shallower ones along with a squared distance of features, no trained teacher is needed, and all
+auxiliary parts fall away afterwards. The rest is our reading, from HSAKD (arXiv 2107.13715, winycg/HSAKD), on
+which it builds:
+
+- HSAKD's trained teacher, whose stages teach the student's one to one, is replaced by the network's own
+  deepest joint classifier, detached, which teaches all auxiliary ones.
+- The terms are added, with HSAKD's temperature; the weight of the features is ours.
+- An auxiliary classifier is one convolution with stride 2, or of a ViT's tokens one layer, before the
+  pooling; in HSAKD it has as many residual blocks as the network has left.
+- All four rotations of an image go through batch norm together, as in HSAKD. The plain cross entropy is that
+  of the image as it is.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.classifiers import Classifier
+from kerassl.distillation.sla import joint_labels
+from kerassl.engine import batch_norm
+from kerassl.feature_maps import IntermediateFeatures, average_pool, stages_of
+from kerassl.losses import kd
+from kerassl.views import quarter_turns
+
+NUM_TURNS = 4
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class LSSKD(Classifier):
+    """LSSKD (arXiv 2506.07055) in our reading, with classes and rotations: self-distillation across layers.
+
+    Args:
+        encoder: as in `Classifier`, of square images, a functional model or a ViT of `kerassl.backbones`.
+        views: as in `Classifier`.
+        num_classes: number of classes. Images of label -1 are left out of the cross entropies.
+        layers: names of the encoder's layers that get an auxiliary classifier, feature maps or tokens; `None`
+            for the stages but the last of a ResNet or ViT of `kerassl.backbones`.
+        temperature: of the distillation; > 0.
+        kd_weight: weight of the distillation, at least 0.
+        feature_weight: weight of the squared distance, mean over dimensions, between an auxiliary
+            classifier's features and the encoder's, at least 0.
+        label_smoothing: of all cross entropies, in [0, 1).
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a temperature <= 0, a negative weight, layers that the encoder does not have, images
+            that are not square, and as `Classifier`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
+        >>> model = kerassl.distillation.LSSKD(encoder, num_classes=10)
+        >>> len(model.auxiliaries), model.joint_classifier.units
+        (3, 40)
+    """
+
+    term_names = ("cross_entropy", "joint", "kd", "features")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        layers: tuple[str, ...] | None = None,
+        temperature: float = 3.0,
+        kd_weight: float = 1.0,
+        feature_weight: float = 0.1,
+        label_smoothing: float = 0.0,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if temperature <= 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}; HSAKD uses 3.")
+        if min(kd_weight, feature_weight) < 0:
+            raise ValueError(f"Weights must be at least 0; got {kd_weight} and {feature_weight}.")
+        super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
+        # Raises for images that cannot be turned.
+        quarter_turns(keras.KerasTensor(encoder.input_shape))
+        self.layer_names = layers and tuple(layers)
+        self.temperature = temperature
+        self.kd_weight = kd_weight
+        self.feature_weight = feature_weight
+        self.intermediate = IntermediateFeatures(
+            encoder, self.layer_names or stages_of(encoder, "LSSKD")[:-1], "LSSKD"
+        )
+        self.joint_classifier = self.make_joint_classifier("joint_classifier")
+        self.auxiliaries = [
+            auxiliary(shape, self.feature_dim, f"auxiliary_{i}")
+            for i, shape in enumerate(self.intermediate.shapes, start=1)
+        ]
+        self.auxiliary_classifiers = [
+            self.make_joint_classifier(f"auxiliary_classifier_{i}")
+            for i in range(1, len(self.auxiliaries) + 1)
+        ]
+
+    def make_joint_classifier(self, name: str) -> keras.layers.Dense:
+        """From features to logits of class and rotation."""
+        layer = keras.layers.Dense(self.num_classes * NUM_TURNS, name=name)
+        layer.build((None, self.feature_dim))
+        return layer
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """The cross entropies of all classifiers, and what the shallow ones learn of the deepest."""
+        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        labels = self.needed(labels)
+        turned = ops.reshape(quarter_turns(view), (-1, *view.shape[1:]))
+        features, *maps = self.encode_unpooled(self.intermediate, turned, training)
+        features = ops.cast(average_pool(features), "float32")
+        deepest = ops.cast(self.joint_classifier(features), "float32")
+        shallow = [branch(x, training=training) for branch, x in zip(self.auxiliaries, maps, strict=True)]
+        answers = [
+            ops.cast(classifier(x), "float32")
+            for classifier, x in zip(self.auxiliary_classifiers, shallow, strict=True)
+        ]
+        joint = joint_labels(labels, NUM_TURNS)
+        target = ops.stop_gradient(features)
+        gaps = [ops.mean(ops.square(ops.cast(x, "float32") - target)) for x in shallow]
+        upright = features[::NUM_TURNS]
+        logits = ops.cast(self.classifier(upright), "float32")
+        terms = {
+            "cross_entropy": self.cross_entropy(logits, labels),
+            "joint": sum(self.cross_entropy(answer, joint) for answer in (deepest, *answers)),
+            "kd": self.kd_weight * sum(kd(answer, deepest, self.temperature) for answer in answers),
+            "features": self.feature_weight * sum(gaps),
+        }
+        return terms, {"features": upright, "logits": logits}
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "layers": self.layer_names,
+            "temperature": self.temperature,
+            "kd_weight": self.kd_weight,
+            "feature_weight": self.feature_weight,
+        }
+
+
+def auxiliary(shape: tuple, dim: int, name: str) -> keras.Sequential:
+    """From the feature map `(batch, h, w, channels)` or the tokens of a layer to features `(batch, dim)`."""
+    with keras.name_scope(name):
+        if len(shape) == 4:
+            convolution = keras.layers.Conv2D(
+                dim, 3, strides=2, padding="same", data_format="channels_last", use_bias=False
+            )
+            pool = keras.layers.GlobalAveragePooling2D(data_format="channels_last")
+            layers = [convolution, batch_norm(), keras.layers.ReLU(), pool]
+        else:
+            norm = keras.layers.LayerNormalization(epsilon=1e-6)
+            layers = [norm, keras.layers.Dense(dim, activation="gelu"), keras.layers.GlobalAveragePooling1D()]
+        return keras.Sequential([keras.Input(shape[1:]), *layers], name=name)

@@ -1,0 +1,106 @@
+"""USKD: a network's own predictions, and those of a weak classifier within it, soften its labels.
+
+"From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with Normalized Loss and
+Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/models/dis_losses/uskd.py`,
+`mmcls/models/classifiers/distiller.py`.
+
+- The loss is added to the cross entropy with the labels, as there.
+- The mean of the target's squared probabilities is that of the global batch; there of one device.
+- Classes are ranked by probabilities, as in the paper; see `losses.uskd_non_target`.
+- The weak classifier sees the stage before the last, as there; of a ViT the mean of the tokens.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.classifiers import Classifier
+from kerassl.feature_maps import IntermediateFeatures, average_pool, mean_of_places, stages_of
+from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class USKD(Classifier):
+    """USKD (arXiv 2303.13005): self-distillation, without a teacher.
+
+    The weak classifier serves in training only.
+
+    Args:
+        encoder: as in `Classifier`, a functional model or a ViT of `kerassl.backbones`.
+        views: as in `Classifier`.
+        num_classes: number of classes. Images of label -1 are left out of the loss.
+        layer: name of the encoder's layer that the weak classifier looks at, a feature map or tokens; `None`
+            for the stage before the last of a ResNet or ViT of `kerassl.backbones`.
+        alpha: weight of the target class, at least 0; 0.1 for a ResNet-18 on CIFAR-100.
+        beta: weight of the other classes, at least 0.
+        mu: weight of the weak classifier's loss, at least 0; 0.1 on CIFAR-100.
+        label_smoothing: of the cross entropy, in [0, 1).
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for a negative weight, a layer that the encoder does not have, and as `Classifier`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
+        >>> model = kerassl.distillation.USKD(encoder, num_classes=10)
+        >>> model.intermediate.names
+        ('stage3_block2_relu2',)
+    """
+
+    term_names = ("cross_entropy", "uskd_target", "uskd_non_target", "weak")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        layer: str | None = None,
+        alpha: float = 1.0,
+        beta: float = 0.1,
+        mu: float = 0.005,
+        label_smoothing: float = 0.0,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if min(alpha, beta, mu) < 0:
+            raise ValueError(f"Weights must be at least 0; got alpha={alpha}, beta={beta}, mu={mu}.")
+        super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
+        self.layer = layer
+        self.alpha = alpha
+        self.beta = beta
+        self.mu = mu
+        layer = layer or stages_of(encoder, "USKD")[-2]
+        self.intermediate = IntermediateFeatures(encoder, (layer,), "USKD")
+        self.weak_classifier = keras.layers.Dense(num_classes, name="weak_classifier")
+        self.weak_classifier.build((None, self.intermediate.shapes[0][-1]))
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """Cross entropy with the labels, with the soft labels, and of the weak classifier."""
+        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        features, middle = self.encode_unpooled(self.intermediate, view, training)
+        features = average_pool(features)
+        logits = ops.cast(self.classifier(features), "float32")
+        own = self.cross_entropy(logits, labels)
+        everyone, labels = self.gather(logits), self.gather(labels)
+        weak = self.gather(ops.cast(self.weak_classifier(mean_of_places(middle)), "float32"))
+        terms = {
+            "cross_entropy": own,
+            "uskd_target": self.alpha * uskd_target(everyone, labels),
+            "uskd_non_target": self.beta * uskd_non_target(everyone, weak, labels),
+            "weak": self.mu * cross_entropy(weak, labels, label_smoothing=0.1),
+        }
+        return terms, {"features": features, "logits": logits}
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "layer": self.layer,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "mu": self.mu,
+        }

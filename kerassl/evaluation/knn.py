@@ -8,6 +8,12 @@ from kerassl.evaluation.features import check_features, drop_unlabelled, l2_norm
 _CHUNK_ELEMENTS = 2**25
 
 
+def chunks(queries: int, bank: int, chunk_size: int | None = None) -> list[slice]:
+    """Slices of the queries whose similarities to a bank are held at a time: below 128 MiB by default."""
+    size = chunk_size or max(1, _CHUNK_ELEMENTS // bank)
+    return [slice(start, start + size) for start in range(0, queries, size)]
+
+
 def knn_scores(
     bank_features: np.ndarray,
     bank_labels: np.ndarray,
@@ -70,11 +76,9 @@ def knn_scores(
             f"Pass num_classes={largest + 1} or more."
         )
     bank = l2_normalize(bank_features).T
-    if chunk_size is None:
-        chunk_size = max(1, _CHUNK_ELEMENTS // bank.shape[1])
     scores = np.empty((len(features), num_classes), "float32")
-    for start in range(0, len(features), chunk_size):
-        similarity = l2_normalize(features[start : start + chunk_size]) @ bank
+    for part in chunks(len(features), bank.shape[1], chunk_size):
+        similarity = l2_normalize(features[part]) @ bank
         nearest = np.argpartition(similarity, -k, axis=1)[:, -k:]
         similarity = np.take_along_axis(similarity, nearest, axis=1)
         # The common factor exp(-max / temperature) leaves the shares as they are and cannot overflow.
@@ -83,7 +87,7 @@ def knn_scores(
         cells = (rows * num_classes + bank_labels[nearest]).ravel()
         votes = np.bincount(cells, weights.ravel(), minlength=len(nearest) * num_classes)
         votes = votes.reshape(-1, num_classes)
-        scores[start : start + chunk_size] = votes / votes.sum(1, keepdims=True)
+        scores[part] = votes / votes.sum(1, keepdims=True)
     return scores
 
 

@@ -1,6 +1,7 @@
 """Protocols on frozen features: weighted kNN, linear probe, few-shot, spectrum, report."""
 
 from kerassl.evaluation.clusters import ClusterScores, cluster_scores, clustering_agreement
+from kerassl.evaluation.confidence import confidence_interval
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
@@ -16,11 +17,12 @@ from kerassl.evaluation.prototypes import (
     dead_prototypes,
     prototype_entropy,
 )
-from kerassl.evaluation.report import evaluate_features, raw_pixels, report, table
+from kerassl.evaluation.report import PROTOCOLS, evaluate_features, raw_pixels, report, table
 from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, rankme
 
 __all__ = [
+    "PROTOCOLS",
     "ClusterScores",
     "PowerLaw",
     "PrototypeUsage",
@@ -30,6 +32,7 @@ __all__ = [
     "assigned_prototypes",
     "cluster_scores",
     "clustering_agreement",
+    "confidence_interval",
     "count_assignments",
     "dead_prototypes",
     "effective_rank",

@@ -43,7 +43,7 @@ def eigenspectrum(features: np.ndarray) -> np.ndarray:
     return eigenvalues / max(eigenvalues.sum(), np.finfo("float64").tiny)
 
 
-def alpha_req(features: np.ndarray, first: int = 5, last: int | None = None) -> PowerLaw:
+def alpha_req(features: np.ndarray, first: int | None = None, last: int | None = None) -> PowerLaw:
     """Returns alpha-ReQ, the exponent of the power law that the eigenvalues of the covariance follow.
 
     A straight line is fitted to `log l_n` over `log n` for the ranks n from `first` to `last` by least
@@ -53,7 +53,8 @@ def alpha_req(features: np.ndarray, first: int = 5, last: int | None = None) -> 
 
     Args:
         features: `(number, dim)`, more of them than dimensions: with few the tail bends down.
-        first: the first rank of the fit, from 1.
+        first: the first rank of the fit, from 1; by default 5, or a tenth of the eigenvalues above 1e-10 of
+            the largest, if that is less.
         last: the last one; by default 500, or the last eigenvalue above 1e-10 of the largest.
 
     Raises:
@@ -69,6 +70,7 @@ def alpha_req(features: np.ndarray, first: int = 5, last: int | None = None) -> 
     """
     eigenvalues = eigenspectrum(features)
     usable = int(np.sum(eigenvalues > 1e-10 * eigenvalues[0])) if eigenvalues[0] > 0 else 0
+    first = min(5, max(usable // 10, 1)) if first is None else first
     last = min(500, usable) if last is None else last
     if not 1 <= first <= last - 2 or last > usable:
         raise ValueError(

@@ -84,5 +84,5 @@ def test_spectrum_is_that_of_the_centred_covariance():
 
 
 def test_ranks_that_cannot_be_fitted_are_named():
-    with pytest.raises(ValueError, match="ranks 5 to 4 cannot be fitted: the features have 4 eigenvalues"):
-        alpha_req(np.random.default_rng(0).normal(size=(30, 4)))
+    with pytest.raises(ValueError, match="ranks 3 to 4 cannot be fitted: the features have 4 eigenvalues"):
+        alpha_req(np.random.default_rng(0).normal(size=(30, 4)), first=3)

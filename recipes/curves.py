@@ -7,6 +7,12 @@ from recipes.workdir import read_metrics
 NAMES = ("loss", "probe_accuracy", "knn", "feature_std", "effective_rank", "learning_rate")
 
 
+def metric_names(lines: list[dict]) -> list[str]:
+    """The metrics worth a picture among those of a run's epochs, in a fixed order."""
+    found = list(dict.fromkeys(name for line in lines for name in line if name.startswith(NAMES)))
+    return sorted(found, key=lambda name: next(i for i, start in enumerate(NAMES) if name.startswith(start)))
+
+
 def plot_curves(metrics: pathlib.Path, path: pathlib.Path) -> pathlib.Path | None:
     """Draws loss, accuracies and collapse statistics over the epochs as one PNG.
 
@@ -26,8 +32,7 @@ def plot_curves(metrics: pathlib.Path, path: pathlib.Path) -> pathlib.Path | Non
         raise ImportError('Plots need matplotlib: pip install "kerassl[plots]"') from error
 
     lines = read_metrics(metrics)
-    found = list(dict.fromkeys(name for line in lines for name in line if name.startswith(NAMES)))
-    found.sort(key=lambda name: next(i for i, start in enumerate(NAMES) if name.startswith(start)))
+    found = metric_names(lines)
     if not found:
         return None
     columns = min(3, len(found))

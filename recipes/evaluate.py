@@ -2,9 +2,10 @@
 
     python -m recipes.evaluate --encoder=runs/digits
     python -m recipes.evaluate --encoder=encoder.keras --dataset=folder:photos/
+    python -m recipes.evaluate --encoder=runs/byol,runs/swav --dataset=tfds:cifar10 --report=report.html
 
-Each row but the first is of frozen features: raw pixels, the same architecture with random weights,
-the encoder. A run takes as long as embedding the images does.
+Each row is of frozen features: raw pixels, the same architecture with random weights, the encoder; or of
+several encoders, one a row. A run takes as long as embedding the images does.
 """
 
 import json
@@ -14,7 +15,10 @@ import keras
 
 import kerassl
 from recipes import command_line, scores
+from recipes import report as pages
 from recipes.devices import devices
+from recipes.names import check_name
+from recipes.workdir import METRICS
 
 
 def run(
@@ -28,12 +32,15 @@ def run(
     limit_train: int | None = None,
     limit_test: int | None = None,
     eval_images: int = 10_000,
+    protocols: str = "few_shot,knn,linear,rankme",
+    report: str | None = None,
 ) -> dict:
-    """Prints the table of a saved encoder.
+    """Prints the table of saved encoders, and writes a page of numbers and pictures if asked.
 
     Args:
-        encoder: a .keras file from raw images to features, or the workdir of a finished run.
-        dataset: digits, folder:DIR, npz:FILE or tfds:NAME; for a workdir, by default the run's own.
+        encoder: a .keras file from raw images to features, or the workdir of a finished run; several
+            separated by commas are compared.
+        dataset: digits, folder:DIR, npz:FILE or tfds:NAME; for a workdir, by default the (first) run's own.
         batch_size: images per step.
         image_size: side in pixels to which images are resized; as they come if not given.
         precision: float32, mixed_bfloat16 or mixed_float16; a saved encoder keeps its own.
@@ -42,6 +49,9 @@ def run(
         limit_train: use the first so many training images only.
         limit_test: use the first so many test images only.
         eval_images: images of each part that the evaluation looks at, at most.
+        protocols: few_shot, knn, linear, naive_bayes, clustering, retrieval, rankme and alpha_req, separated
+            by commas.
+        report: an .html file for the page.
 
     Returns:
         The rows of the printed table.
@@ -49,14 +59,16 @@ def run(
     Raises:
         ValueError: for a missing file, a missing dataset, or images that do not fit the encoder.
     """
-    path = pathlib.Path(encoder)
-    if path.is_dir():
-        config = read_run(path)
-        if dataset is None:
-            dataset = config["dataset"]
-            data_dir, image_size = data_dir or config["data_dir"], image_size or config["image_size"]
-            limit_train = limit_train or config["limit_train"]
-            limit_test = limit_test or config["limit_test"]
+    for name in protocols.split(","):
+        check_name("protocol", name, kerassl.evaluation.PROTOCOLS)
+    paths = [pathlib.Path(path) for path in encoder.split(",")]
+    runs = {path: read_run(path) for path in paths if path.is_dir()}
+    if dataset is None and paths[0] in runs:
+        config = runs[paths[0]]
+        dataset = config["dataset"]
+        data_dir, image_size = data_dir or config["data_dir"], image_size or config["image_size"]
+        limit_train = limit_train or config["limit_train"]
+        limit_test = limit_test or config["limit_test"]
     if dataset is None:
         raise ValueError("--dataset is needed with a .keras file: digits, folder:DIR, npz:FILE or tfds:NAME.")
     train, test, info = kerassl.data.load(
@@ -68,20 +80,38 @@ def run(
         limit_test=limit_test,
     )
     bank, held_out = scores.sample(train, eval_images), scores.sample(test, eval_images)
+    chosen = protocols.split(",")
+    rows = {"raw pixels": scores.score_pixels(bank, held_out, chosen)}
+    measured = {}
     with devices(precision=precision):
-        trained = load_encoder(path)
-        if trained.input_shape[-1] != info.image_shape[-1]:
-            raise ValueError(
-                f"{path} takes images of {trained.input_shape[-1]} channels, those of {dataset} have "
-                f"{info.image_shape[-1]}."
-            )
-        keras.utils.set_random_seed(seed)
-        untrained = trained.__class__.from_config(trained.get_config())
-        rows = {"raw pixels": scores.score_pixels(bank, held_out)}
-        for name, model in (("random encoder", untrained), ("trained encoder", trained)):
-            rows[name] = scores.score_model(model, bank, held_out, batch_size)
-    scores.show(rows, bank, held_out)
+        for name, path in zip(names(paths), paths, strict=True):
+            model = load_encoder(path)
+            if model.input_shape[-1] != info.image_shape[-1]:
+                raise ValueError(
+                    f"{path} takes images of {model.input_shape[-1]} channels, those of {dataset} have "
+                    f"{info.image_shape[-1]}."
+                )
+            if len(paths) == 1:
+                keras.utils.set_random_seed(seed)
+                untrained = model.__class__.from_config(model.get_config())
+                rows["random encoder"] = scores.score_model(untrained, bank, held_out, batch_size, chosen)
+            features, held_features = scores.embed_both(model, bank, held_out, batch_size)
+            rows[name] = scores.score(features, bank, held_features, held_out, chosen)
+            shown = features if held_features is None else held_features
+            metrics = path / METRICS if path in runs else None
+            measured[name] = pages.Measured(model, features, shown, runs.get(path), metrics)
+        scores.show(rows, bank, held_out)
+        if report:
+            print(f"\nWrote {pages.write(report, measured, rows, bank, held_out, info)}.")
     return rows
+
+
+def names(paths: list[pathlib.Path]) -> list[str]:
+    """What encoders are called in a table: one alone is the trained one, several go by their paths."""
+    if len(paths) == 1:
+        return ["trained encoder"]
+    short = [path.stem for path in paths]
+    return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
 def read_run(workdir: pathlib.Path) -> dict:

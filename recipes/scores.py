@@ -1,11 +1,13 @@
 """The table of a run: raw pixels, a random encoder, the trained one, by protocols on frozen features."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 import kerassl
+
+DEFAULT_PROTOCOLS = ("few_shot", "knn", "linear", "rankme")
 
 
 def sample(data, limit: int, multiple: int = 1) -> kerassl.data.ImageDataset | None:  # noqa: ANN001
@@ -51,7 +53,13 @@ def neighbours(bank: kerassl.data.ImageDataset) -> int:
     return min(20, int((bank.labels >= 0).sum()))
 
 
-def score(features: np.ndarray, bank, test_features: np.ndarray | None, test) -> dict:  # noqa: ANN001
+def score(
+    features: np.ndarray,
+    bank,  # noqa: ANN001
+    test_features: np.ndarray | None,
+    test,  # noqa: ANN001
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+) -> dict:
     """The row of an encoder.
 
     Args:
@@ -59,6 +67,7 @@ def score(features: np.ndarray, bank, test_features: np.ndarray | None, test) ->
         bank: the part of the training data that serves as bank, with or without labels.
         test_features: `(test, dim)` of the held-out images, or `None`.
         test: the held-out part, or `None`.
+        protocols: as of `kerassl.evaluation.evaluate_features`.
 
     Returns:
         {protocol: result} as of `kerassl.evaluation.evaluate_features`; RankMe alone without labels.
@@ -70,22 +79,42 @@ def score(features: np.ndarray, bank, test_features: np.ndarray | None, test) ->
     )
     shots = tuple(s for s in (1, 5) if s <= rarest)
     return kerassl.evaluation.evaluate_features(
-        features, bank.labels, test_features, test.labels, shots=shots, k=neighbours(bank)
+        features,
+        bank.labels,
+        test_features,
+        test.labels,
+        shots=shots,
+        k=neighbours(bank),
+        protocols=protocols,
     )
 
 
-def score_pixels(bank: kerassl.data.ImageDataset, test: kerassl.data.ImageDataset | None) -> dict:
+def score_pixels(
+    bank: kerassl.data.ImageDataset,
+    test: kerassl.data.ImageDataset | None,
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+) -> dict:
     """The row of no encoder at all."""
     features, test_features = kerassl.evaluation.raw_pixels(bank.images, (test or bank).images)
-    return score(features, bank, test_features, test)
+    return score(features, bank, test_features, test, protocols)
 
 
-def score_model(model, bank, test, size: int) -> dict:  # noqa: ANN001
+def score_model(
+    model,  # noqa: ANN001
+    bank,  # noqa: ANN001
+    test,  # noqa: ANN001
+    size: int,
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+) -> dict:
     """The row of a model from raw images to features, `size` images at a time."""
+    features, test_features = embed_both(model, bank, test, size)
+    return score(features, bank, test_features, test, protocols)
+
+
+def embed_both(model, bank, test, size: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN001
+    """Features of the bank and of the held-out images, if there are some, `size` images at a time."""
     features, _ = kerassl.embed(model, bank, batch_size=size)
-    return score(
-        features, bank, None if test is None else kerassl.embed(model, test, batch_size=size)[0], test
-    )
+    return features, None if test is None else kerassl.embed(model, test, batch_size=size)[0]
 
 
 def accuracy(model, test: kerassl.data.ImageDataset, size: int) -> float:  # noqa: ANN001

@@ -10,7 +10,7 @@ from keras import ops
 
 import kerassl
 
-RESULT = "result.json"
+RESULT, METRICS = "result.json", "metrics.jsonl"
 
 
 class Workdir:
@@ -68,7 +68,7 @@ class Workdir:
     @property
     def metrics(self) -> pathlib.Path:
         """One JSON line per epoch."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def finished(self) -> bool:

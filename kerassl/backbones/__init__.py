@@ -1,6 +1,7 @@
 """Encoders: residual and scattering networks, ViTs with a token interface, adapters for other packages."""
 
 from kerassl.backbones.adapters import AdaptedEncoder, adapt
+from kerassl.backbones.attention_maps import attention_maps
 from kerassl.backbones.decoder import TokenDecoder
 from kerassl.backbones.elastic import encode_elastic, kept_blocks, sub_vit
 from kerassl.backbones.patches import patch_grid, patchify, take_patches, unpatchify
@@ -20,6 +21,7 @@ __all__ = [
     "TransformerBlock",
     "ViT",
     "adapt",
+    "attention_maps",
     "encode_elastic",
     "kept_blocks",
     "patch_grid",

@@ -1,6 +1,8 @@
 """A name to a data set; images in memory in a repeatable order; checks of images and labels."""
 
+from kerassl.data.decode import decode_image
 from kerassl.data.devices import check_divides, cut_for_devices
+from kerassl.data.folder import list_images
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.in_memory import can_hold, hold, with_positions
@@ -21,9 +23,11 @@ __all__ = [
     "check_data",
     "check_divides",
     "cut_for_devices",
+    "decode_image",
     "enter",
     "hold",
     "is_array",
+    "list_images",
     "load",
     "num_batches",
     "split_positions",

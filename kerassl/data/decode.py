@@ -56,7 +56,7 @@ def decode_channels(source: pathlib.Path | bytes) -> int:
         return 1 if is_grey(image) else 3
 
 
-def decode(
+def decode_image(
     source: pathlib.Path | bytes, name: str, image_size: tuple[int, int] | None, channels: int
 ) -> np.ndarray:
     """Returns one image file as a `(height, width, channels)` uint8 array.
@@ -108,7 +108,9 @@ def decode_all(
     """
     images = None
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        decoded = pool.map(lambda pair: decode(*pair, image_size, channels), zip(sources, names, strict=True))
+        decoded = pool.map(
+            lambda pair: decode_image(*pair, image_size, channels), zip(sources, names, strict=True)
+        )
         for index, pixels in enumerate(_with_progress(decoded, len(sources))):
             if images is None:
                 images = np.empty((len(sources), *pixels.shape), "uint8")

@@ -79,6 +79,48 @@ def load_folder(
     )
 
 
+def list_images(directory: str | pathlib.Path) -> tuple[list[pathlib.Path], np.ndarray | None, tuple | None]:
+    """Returns all image files below a folder, of its train, test and val parts if it has them, by path.
+
+    Args:
+        directory: the folder.
+
+    Returns:
+        The paths in order; int64 `(number,)` labels by the class subfolders, -1 for images in none, and the
+        classes' names; `None` for both where there is no class subfolder.
+
+    Raises:
+        ValueError: no such folder, or no image in it.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from kerassl.data import list_images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("cat", "dog"):
+        ...         pathlib.Path(folder, name).mkdir()
+        ...         pathlib.Path(folder, name, "1.png").touch()
+        ...     files, labels, class_names = list_images(folder)
+        >>> [file.name for file in files], labels.tolist(), class_names
+        (['1.png', '1.png'], [0, 1], ('cat', 'dog'))
+    """
+    root = pathlib.Path(directory).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"There is no folder {str(directory)!r}.")
+    names = ("train", "test", "val") if (root / "train").is_dir() else (".",)
+    parts = [_list_images(root / name) for name in names if (root / name).is_dir()]
+    class_names = sorted({name for _, _, of_part in parts for name in of_part or ()})
+    found = []
+    for files, labels, of_part in parts:
+        for index, file in enumerate(files):
+            label = -1 if labels is None or labels[index] < 0 else class_names.index(of_part[labels[index]])
+            found.append((file.relative_to(root).as_posix(), file, label))
+    found.sort(key=lambda entry: entry[0])
+    files = [file for _, file, _ in found]
+    if not class_names:
+        return files, None, None
+    return files, np.array([label for *_, label in found], "int64"), tuple(class_names)
+
+
 def _list_images(
     root: pathlib.Path,
 ) -> tuple[list[pathlib.Path], np.ndarray | None, tuple[str, ...] | None]:

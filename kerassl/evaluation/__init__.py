@@ -1,10 +1,15 @@
 """Protocols on frozen features: weighted kNN, linear probe, few-shot, spectrum, report."""
 
+from kerassl.evaluation.clusters import ClusterScores, cluster_scores, clustering_agreement
+from kerassl.evaluation.confidence import confidence_interval
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
+from kerassl.evaluation.lidar import lidar
 from kerassl.evaluation.linear import linear_probe
+from kerassl.evaluation.naive_bayes import naive_bayes_probe
+from kerassl.evaluation.power_law import PowerLaw, alpha_req, eigenspectrum
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
     assigned_prototypes,
@@ -12,17 +17,26 @@ from kerassl.evaluation.prototypes import (
     dead_prototypes,
     prototype_entropy,
 )
-from kerassl.evaluation.report import evaluate_features, raw_pixels, report, table
+from kerassl.evaluation.report import PROTOCOLS, evaluate_features, raw_pixels, report, table
+from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, rankme
 
 __all__ = [
+    "PROTOCOLS",
+    "ClusterScores",
+    "PowerLaw",
     "PrototypeUsage",
     "RankMe",
     "alignment",
+    "alpha_req",
     "assigned_prototypes",
+    "cluster_scores",
+    "clustering_agreement",
+    "confidence_interval",
     "count_assignments",
     "dead_prototypes",
     "effective_rank",
+    "eigenspectrum",
     "embed",
     "evaluate_features",
     "feature_std",
@@ -30,11 +44,14 @@ __all__ = [
     "knn",
     "knn_accuracy",
     "knn_scores",
+    "lidar",
     "linear_probe",
+    "naive_bayes_probe",
     "prototype_entropy",
     "rankme",
     "raw_pixels",
     "report",
+    "retrieval_map",
     "table",
     "tolerance",
     "uniformity",

@@ -54,6 +54,51 @@ def drop_unlabelled(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
     return features[labelled], labels[labelled]
 
 
+def check_same_width(
+    first: np.ndarray, first_labels: np.ndarray, second: np.ndarray, second_labels: np.ndarray, name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Two checked sets of features and their labels, of one encoder.
+
+    Args:
+        first: `(number, dim)`.
+        first_labels: `(number,)`.
+        second: `(number, dim)`.
+        second_labels: `(number,)`.
+        name: what to call the first in an error.
+
+    Raises:
+        ValueError: as `check_features`, or for two widths.
+    """
+    first, first_labels = check_features(first, first_labels, name)
+    second, second_labels = check_features(second, second_labels, "features")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"{name} have {first.shape[1]} dimensions but the others {second.shape[1]}. Embed both with the "
+            "same encoder."
+        )
+    return first, first_labels, second, second_labels
+
+
+def check_probe_data(
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    test_features: np.ndarray,
+    test_labels: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The labelled training and test features of a probe.
+
+    Raises:
+        ValueError: as `check_same_width`, or for fewer than two classes to train on.
+    """
+    train, labels, test, test_labels = check_same_width(
+        train_features, train_labels, test_features, test_labels, "train_features"
+    )
+    train, labels = drop_unlabelled(train, labels)
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"A probe needs at least two classes, but only class {labels[0]} came.")
+    return train, labels, *drop_unlabelled(test, test_labels)
+
+
 def l2_normalize(features: np.ndarray) -> np.ndarray:
     """Returns `(number, dim)` features with rows of length 1; zero rows stay zero."""
     length = np.linalg.norm(features, axis=1, keepdims=True)

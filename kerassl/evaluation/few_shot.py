@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.evaluation.features import check_same_width, drop_unlabelled, l2_normalize
 
 
 def few_shot(
@@ -46,13 +46,10 @@ def few_shot(
         >>> few_shot(features, labels, features, labels, shots=(1,), draws=3)
         {1: (1.0, 0.0)}
     """
-    bank, bank_labels = check_features(bank_features, bank_labels, "bank_features")
-    test, test_labels = drop_unlabelled(*check_features(test_features, test_labels, "test_features"))
-    if bank.shape[1] != test.shape[1]:
-        raise ValueError(
-            f"The bank has {bank.shape[1]} dimensions but the test features have {test.shape[1]}. "
-            "Embed both with the same encoder."
-        )
+    bank, bank_labels, test, test_labels = check_same_width(
+        bank_features, bank_labels, test_features, test_labels, "bank_features"
+    )
+    test, test_labels = drop_unlabelled(test, test_labels)
     if draws < 1 or not len(shots) or min(shots) < 1:
         raise ValueError(f"shots and draws must be at least 1, but shots={shots} and draws={draws} came.")
     mean = bank.mean(0, dtype="float64").astype("float32")

@@ -6,6 +6,50 @@ from kerassl.evaluation.features import check_features, drop_unlabelled, l2_norm
 
 # Similarities held at a time: 32 Mi float32 numbers are 128 MiB.
 _CHUNK_ELEMENTS = 2**25
+# Columns of which `largest` takes one maximum.
+_BLOCK = 32
+
+
+def chunks(queries: int, bank: int, chunk_size: int | None = None) -> list[slice]:
+    """Slices of the queries whose similarities to a bank are held at a time: below 128 MiB by default."""
+    size = chunk_size or max(1, _CHUNK_ELEMENTS // bank)
+    return [slice(start, start + size) for start in range(0, queries, size)]
+
+
+def largest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the k largest entries of each row, in any order, and their columns.
+
+    Columns are cut into blocks, whose maxima are cheap to take: the k blocks with the largest hold the k
+    largest entries, and only they are looked at more closely.
+
+    Args:
+        rows: `(number, columns)`.
+        k: at most the number of columns.
+
+    Returns:
+        Two `(number, k)` arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.knn import largest
+        >>> values, columns = largest(np.array([[3.0, 1.0, 2.0]]), 1)
+        >>> values.tolist(), columns.tolist()
+        ([[3.0]], [[0]])
+    """
+    number, width = rows.shape
+    blocks = width // _BLOCK
+    if blocks < 4 * k:
+        columns = np.argpartition(rows, -k, axis=1)[:, -k:]
+        return np.take_along_axis(rows, columns, axis=1), columns
+    # Block b holds the columns b, b + blocks, b + 2 blocks, ..., so that its maximum is one of whole rows.
+    maxima = rows[:, : _BLOCK * blocks].reshape(number, _BLOCK, blocks).max(axis=1)
+    best = np.argpartition(maxima, -k, axis=1)[:, -k:]
+    columns = (best[:, :, None] + blocks * np.arange(_BLOCK)).reshape(number, -1)
+    rest = np.broadcast_to(np.arange(_BLOCK * blocks, width), (number, width - _BLOCK * blocks))
+    columns = np.concatenate([columns, rest], axis=1)
+    values = np.take_along_axis(rows, columns, axis=1)
+    best = np.argpartition(values, -k, axis=1)[:, -k:]
+    return np.take_along_axis(values, best, axis=1), np.take_along_axis(columns, best, axis=1)
 
 
 def knn_scores(
@@ -62,28 +106,25 @@ def knn_scores(
         )
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, but {temperature} came. Usual values: 0.07, 0.1.")
-    largest = int(bank_labels.max())
-    num_classes = largest + 1 if num_classes is None else num_classes
-    if largest >= num_classes:
+    last_class = int(bank_labels.max())
+    num_classes = last_class + 1 if num_classes is None else num_classes
+    if last_class >= num_classes:
         raise ValueError(
-            f"bank_labels hold class {largest}, which num_classes={num_classes} does not have. "
-            f"Pass num_classes={largest + 1} or more."
+            f"bank_labels hold class {last_class}, which num_classes={num_classes} does not have. "
+            f"Pass num_classes={last_class + 1} or more."
         )
     bank = l2_normalize(bank_features).T
-    if chunk_size is None:
-        chunk_size = max(1, _CHUNK_ELEMENTS // bank.shape[1])
     scores = np.empty((len(features), num_classes), "float32")
-    for start in range(0, len(features), chunk_size):
-        similarity = l2_normalize(features[start : start + chunk_size]) @ bank
-        nearest = np.argpartition(similarity, -k, axis=1)[:, -k:]
-        similarity = np.take_along_axis(similarity, nearest, axis=1)
+    for part in chunks(len(features), bank.shape[1], chunk_size):
+        similarity = l2_normalize(features[part]) @ bank
+        similarity, nearest = largest(similarity, k)
         # The common factor exp(-max / temperature) leaves the shares as they are and cannot overflow.
         weights = np.exp((similarity - similarity.max(1, keepdims=True)) / temperature)
         rows = np.arange(len(nearest))[:, None]
         cells = (rows * num_classes + bank_labels[nearest]).ravel()
         votes = np.bincount(cells, weights.ravel(), minlength=len(nearest) * num_classes)
         votes = votes.reshape(-1, num_classes)
-        scores[start : start + chunk_size] = votes / votes.sum(1, keepdims=True)
+        scores[part] = votes / votes.sum(1, keepdims=True)
     return scores
 
 

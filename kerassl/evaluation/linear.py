@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, drop_unlabelled
+from kerassl.evaluation.features import check_probe_data
 
 
 def linear_probe(
@@ -47,17 +47,9 @@ def linear_probe(
         raise ImportError('linear_probe needs scikit-learn: pip install "kerassl[data]"') from error
     if not l2 > 0:
         raise ValueError(f"l2 must be positive, but {l2} came. Usual values: 1e-4 to 1e-2.")
-    train_features, train_labels = drop_unlabelled(
-        *check_features(train_features, train_labels, "train_features")
+    train_features, train_labels, test_features, test_labels = check_probe_data(
+        train_features, train_labels, test_features, test_labels
     )
-    test_features, test_labels = drop_unlabelled(*check_features(test_features, test_labels, "test_features"))
-    if train_features.shape[1] != test_features.shape[1]:
-        raise ValueError(
-            f"Training features have {train_features.shape[1]} dimensions but test features "
-            f"{test_features.shape[1]}. Embed both with the same encoder."
-        )
-    if len(np.unique(train_labels)) < 2:
-        raise ValueError(f"A probe needs at least two classes, but only class {train_labels[0]} came.")
     mean, std = train_features.mean(0, dtype="float64"), train_features.std(0, dtype="float64")
     std[std <= 1e-6 * np.abs(mean)] = 1.0
     std[std == 0] = 1.0

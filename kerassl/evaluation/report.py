@@ -6,11 +6,19 @@ import keras
 import numpy as np
 
 from kerassl.data import ImageDataset
+from kerassl.evaluation.clusters import cluster_scores
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.knn import knn_accuracy
 from kerassl.evaluation.linear import linear_probe
+from kerassl.evaluation.naive_bayes import naive_bayes_probe
+from kerassl.evaluation.power_law import alpha_req
+from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.spectrum import rankme
+
+PROTOCOLS = (
+    "few_shot", "knn", "linear", "naive_bayes", "clustering", "retrieval", "rankme", "alpha_req",
+)  # fmt: skip
 
 
 def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +56,7 @@ def evaluate_features(
     num_classes: int | None = None,
     l2: float = 1e-3,
     seed: int = 0,
+    protocols: Sequence[str] = ("few_shot", "knn", "linear", "rankme"),
 ) -> dict[str, float | tuple[float, float]]:
     """Returns the result of each protocol under a name that spells its settings.
 
@@ -62,14 +71,16 @@ def evaluate_features(
         temperature: of the votes, see `knn`.
         num_classes: number of classes, by default the largest training label + 1.
         l2: penalty of `linear_probe`.
-        seed: keys the few-shot draws.
+        seed: keys the few-shot draws and the starts of k-means.
+        protocols: of `PROTOCOLS`: "few_shot", "knn", "linear", "naive_bayes", "clustering" (of the test
+            features), "retrieval", "rankme", "alpha_req".
 
     Returns:
-        `{"1-label": (mean, std), "5-label": (mean, std), "kNN k20 t0.1": accuracy, "linear": accuracy,
-        "RankMe": rank}`, accuracies in [0, 1].
+        By default `{"1-label": (mean, std), "5-label": (mean, std), "kNN k20 t0.1": accuracy,
+        "linear": accuracy, "RankMe": rank}`; accuracies, NMI, ARI and mAP in [0, 1].
 
     Raises:
-        ValueError: as the protocols.
+        ValueError: for an unknown protocol, or as the protocols.
 
     Example:
         >>> import numpy as np
@@ -80,13 +91,27 @@ def evaluate_features(
         ((1.0, 0.0), 1.0, 1.0, 2.0)
     """
     train, test = (train_features, train_labels), (test_features, test_labels)
-    few = few_shot(*train, *test, shots, draws, seed)
-    return {
-        **{f"{number}-label": result for number, result in few.items()},
-        f"kNN k{k} t{temperature:g}": knn_accuracy(*train, *test, k, temperature, num_classes),
-        "linear": linear_probe(*train, *test, l2),
-        "RankMe": rankme(test_features),
+    results = {
+        "few_shot": lambda: {
+            f"{number}-label": result
+            for number, result in few_shot(*train, *test, shots, draws, seed).items()
+        },
+        "knn": lambda: {
+            f"kNN k{k} t{temperature:g}": knn_accuracy(*train, *test, k, temperature, num_classes)
+        },
+        "linear": lambda: {"linear": linear_probe(*train, *test, l2)},
+        "naive_bayes": lambda: {"naive Bayes": naive_bayes_probe(*train, *test)},
+        "clustering": lambda: dict(
+            zip(("NMI", "ARI", "clusters"), cluster_scores(*test, num_classes, seed=seed), strict=True)
+        ),
+        "retrieval": lambda: {"mAP": retrieval_map(*train, *test)},
+        "rankme": lambda: {"RankMe": rankme(test_features)},
+        "alpha_req": lambda: {"alpha-ReQ": alpha_req(test_features).alpha},
     }
+    unknown = [name for name in protocols if name not in results]
+    if unknown:
+        raise ValueError(f"There is no protocol {unknown[0]!r}; known: {', '.join(PROTOCOLS)}.")
+    return {name: value for protocol in protocols for name, value in results[protocol]().items()}
 
 
 def report(

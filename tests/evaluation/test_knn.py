@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kerassl.evaluation import knn, knn_accuracy, knn_scores
+from kerassl.evaluation.knn import largest
 
 
 def problem(seed=0, bank=60, queries=25, dim=5, classes=4):
@@ -120,3 +121,13 @@ def test_bad_knn_input(change, text):
     bank, labels, queries = problem()
     with pytest.raises(ValueError, match=text):
         knn(**{"bank_features": bank, "bank_labels": labels, "features": queries, **change})
+
+
+@pytest.mark.parametrize(("columns", "k"), [(50, 7), (3000, 5), (3001, 20), (1283, 10), (32 * 80, 20)])
+def test_the_largest_entries_are_found_in_blocks_as_in_whole_rows(columns, k):
+    rows = np.random.default_rng(columns).normal(size=(9, columns)).astype("float32")
+    rows[0, :30] = 5.0
+    values, places = largest(rows, k)
+    np.testing.assert_array_equal(np.take_along_axis(rows, places, axis=1), values)
+    np.testing.assert_array_equal(np.sort(values, axis=1), np.sort(rows, axis=1)[:, -k:])
+    assert all(len(set(row)) == k for row in places.tolist())

@@ -1,0 +1,232 @@
+"""Pictures of features: spectrum, map, neighbours, confusion."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerassl.evaluation.features import check_features, l2_normalize
+from kerassl.evaluation.knn import largest
+from kerassl.evaluation.page import thumbnail, tiles
+from kerassl.evaluation.power_law import eigenspectrum
+
+
+def new_figure(width: float = 7.0, height: float = 3.4) -> Any:
+    """An empty matplotlib figure, in inches.
+
+    Raises:
+        ImportError: if matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('Plots need matplotlib: pip install "kerassl[plots]"') from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def spectrum_figure(features: Mapping[str, np.ndarray]) -> Any:
+    """The eigenvalues of the covariance of features, on logarithmic axes, a line for each encoder.
+
+    Args:
+        features: `{name: (number, dim)}`.
+
+    Returns:
+        A matplotlib figure.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.figures import spectrum_figure
+        >>> figure = spectrum_figure({"mine": np.random.default_rng(0).normal(size=(20, 4))})
+        >>> len(figure.axes[0].lines[0].get_xdata())
+        4
+    """
+    figure = new_figure()
+    axes = figure.add_subplot()
+    for name, values in features.items():
+        shares = eigenspectrum(values)
+        shares = shares[shares > 1e-12]
+        axes.loglog(np.arange(1, len(shares) + 1), shares, label=name, linewidth=1.5)
+    axes.set_xlabel("rank")
+    axes.set_ylabel("share of the variance")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    return figure
+
+
+def map_figure(
+    features: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+    method: str = "pca",
+    thumbnails: int = 60,
+    seed: int = 0,
+) -> Any:
+    """Features in the plane, coloured by class, some of them as thumbnails.
+
+    Args:
+        features: `(number, dim)`.
+        images: `(number, height, width, channels)` of the same rows.
+        labels: `(number,)` integers, -1 for none.
+        class_names: names of the classes.
+        method: "pca", or "umap" (`pip install umap-learn`).
+        thumbnails: images shown, chosen at random.
+        seed: chooses them, and starts UMAP.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: for an unknown method.
+        ImportError: if matplotlib, or for "umap" umap-learn, is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.figures import map_figure
+        >>> rng = np.random.default_rng(0)
+        >>> figure = map_figure(rng.normal(size=(9, 4)), np.zeros((9, 8, 8, 1)), np.arange(9) % 3)
+        >>> len(figure.axes)
+        1
+    """
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    places = plane(features, method, seed)
+    figure = new_figure(7.0, 6.0)
+    axes = figure.add_subplot()
+    labels = np.full(len(places), -1) if labels is None else np.asarray(labels)
+    classes = np.unique(labels)
+    for index, label in enumerate(classes):
+        members = places[labels == label]
+        name = None if label < 0 else (class_names[label] if class_names else str(label))
+        color = "0.7" if label < 0 else f"C{index % 10}"
+        axes.scatter(*members.T, s=6, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
+    rng = np.random.default_rng(seed)
+    for index in rng.permutation(len(places))[:thumbnails]:
+        picture = OffsetImage(thumbnail(images[index], 32), zoom=0.5)
+        axes.add_artist(AnnotationBbox(picture, places[index], frameon=False, pad=0))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if 1 < len(classes) <= 20:
+        figure.legend(loc="outside right upper", markerscale=2, frameon=False)
+    return figure
+
+
+def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
+    """Places `(number, 2)` of L2-normalised features, by PCA or UMAP.
+
+    The sign of a principal component is such that its largest entry is positive.
+
+    Raises:
+        ValueError: for an unknown method, or features that do not fit.
+        ImportError: if umap-learn is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.figures import plane
+        >>> plane(np.eye(3)).shape
+        (3, 2)
+    """
+    unit = l2_normalize(check_features(features, None, "features")[0])
+    if method == "umap":
+        try:
+            from umap import UMAP
+        except ImportError as error:
+            raise ImportError("A UMAP needs umap-learn: pip install umap-learn") from error
+        return UMAP(metric="cosine", random_state=seed).fit_transform(unit)
+    if method != "pca":
+        raise ValueError(f'method must be "pca" or "umap", not {method!r}.')
+    centred = unit.astype("float64") - unit.mean(0, dtype="float64")
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    components = vectors[:, ::-1][:, :2]
+    components = components * np.sign(
+        components[np.abs(components).argmax(0), np.arange(components.shape[1])]
+    )
+    places = centred @ components
+    return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
+
+
+def neighbours_picture(
+    bank_features: np.ndarray,
+    bank_images: np.ndarray,
+    features: np.ndarray,
+    images: np.ndarray,
+    count: int = 8,
+    queries: int = 8,
+    size: int = 48,
+    seed: int = 0,
+) -> np.ndarray:
+    """Some images, each followed by its nearest neighbours in a bank: uint8 `(height, width, 3)`.
+
+    Args:
+        bank_features: `(bank, dim)`.
+        bank_images: `(bank, height, width, channels)`.
+        features: `(number, dim)`.
+        images: `(number, height, width, channels)`.
+        count: neighbours of each, the nearest first.
+        queries: images shown, chosen at random.
+        size: side of each in pixels.
+        seed: chooses the images.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.figures import neighbours_picture
+        >>> images = np.zeros((9, 8, 8, 1), "uint8")
+        >>> neighbours_picture(np.eye(9), images, np.eye(9), images, count=3, queries=2, size=10).shape
+        (22, 46, 3)
+    """
+    bank = l2_normalize(check_features(bank_features, None, "bank_features")[0])
+    chosen = np.random.default_rng(seed).permutation(len(features))[:queries]
+    similarity = l2_normalize(np.asarray(features, "float32")[chosen]) @ bank.T
+    values, nearest = largest(similarity, min(count, len(bank)))
+    nearest = np.take_along_axis(nearest, np.argsort(-values, axis=1, kind="stable"), axis=1)
+    sheets = []
+    for query, row in zip(chosen, nearest, strict=True):
+        own = thumbnail(images[query], size)
+        others = tiles([bank_images[i] for i in row], len(row), size)
+        sheets.append(np.concatenate([own, np.full((size, 6, 3), 255, "uint8"), others], axis=1))
+        sheets.append(np.full((2, sheets[0].shape[1], 3), 255, "uint8"))
+    return np.concatenate(sheets[:-1])
+
+
+def confusion_figure(
+    predicted: np.ndarray, labels: np.ndarray, class_names: Sequence[str] | None = None
+) -> Any:
+    """Which classes are taken for which: shares of each true class, in percent.
+
+    Args:
+        predicted: `(number,)` integers.
+        labels: `(number,)` integers; entries of -1 are left out.
+        class_names: names of the classes.
+
+    Returns:
+        A matplotlib figure.
+
+    Example:
+        >>> from kerassl.evaluation.figures import confusion_figure
+        >>> figure = confusion_figure([0, 1, 1], [0, 1, 0], ["cat", "dog"])
+        >>> figure.axes[0].images[0].get_array().tolist()
+        [[50.0, 50.0], [0.0, 100.0]]
+    """
+    predicted, labels = np.asarray(predicted), np.asarray(labels)
+    known = labels >= 0
+    size = int(max(predicted.max(), labels.max())) + 1
+    counts = np.zeros((size, size))
+    np.add.at(counts, (labels[known], predicted[known]), 1)
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = min(9.0, 2.5 + 0.45 * size)
+    figure = new_figure(side, side)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    names = [str(name) for name in (class_names or range(size))]
+    if size <= 30:
+        axes.set_xticks(range(size), names, rotation=60, ha="right")
+        axes.set_yticks(range(size), names)
+    if size <= 15:
+        for row, column in np.ndindex(size, size):
+            if shares[row, column] >= 0.5:
+                color = "white" if shares[row, column] > 50 else "black"
+                text = f"{shares[row, column]:.0f}"
+                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true class, percent of it")
+    return figure

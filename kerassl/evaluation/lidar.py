@@ -1,0 +1,57 @@
+"""LiDAR: how many directions tell images apart by more than their views vary."""
+
+import numpy as np
+
+
+def lidar(features: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8) -> float:
+    """Returns LiDAR, the effective rank of the discriminant analysis of images against their views.
+
+    Each image is a class of its own, whose samples are its views. With S_b the covariance of the images'
+    means and S_w that of the views about them plus `delta` I, LiDAR is the exponential of the entropy of
+    `p = (l + epsilon) / sum(l + epsilon)`, l being the eigenvalues of `S_w^-1/2 S_b S_w^-1/2`. It is between
+    1 and the number of dimensions; images whose means are all alike have 1 here, where the equation gives
+    its largest value.
+
+    Unlike RankMe it does not change, but for `delta`, under any invertible linear map of the features.
+
+    Source: LiDAR (arXiv:2312.04000, section 4). No official code was found.
+
+    Args:
+        features: `(images, views, dim)` embeddings of augmented views; the paper takes 1000 images of 50
+            views. More images than dimensions, and at least two views, are needed for a meaningful value.
+        delta: added to the diagonal of S_w; positive.
+        epsilon: added to each eigenvalue; positive.
+
+    Raises:
+        ValueError: fewer than two images or views, features that are not finite, a delta or epsilon <= 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation import lidar
+        >>> noise = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> round(lidar(3 * noise[:, None] + noise), 4)
+        2.0
+    """
+    features = np.asarray(features, "float64")
+    if features.ndim != 3 or min(features.shape) < 1 or features.shape[0] < 2 or features.shape[1] < 2:
+        raise ValueError(
+            "features must have shape (images, views, dim) with two images and two views at least, but shape "
+            f"{features.shape} came."
+        )
+    if not np.isfinite(features).all():
+        raise ValueError("features hold NaN or infinite values: the encoder diverged or its input is broken.")
+    if not (delta > 0 and epsilon > 0):
+        raise ValueError(f"delta and epsilon must be positive, but {delta} and {epsilon} came.")
+    images, views, dim = features.shape
+    means = features.mean(1)
+    between = means - means.mean(0)
+    within = (features - means[:, None]).reshape(-1, dim)
+    between = between.T @ between / (images - 1)
+    within = within.T @ within / (images * (views - 1)) + delta * np.eye(dim)
+    values, vectors = np.linalg.eigh(within)
+    root = vectors * values**-0.5
+    eigenvalues = np.maximum(np.linalg.eigvalsh(root.T @ between @ root), 0.0)
+    if eigenvalues.max() <= epsilon:
+        return 1.0
+    shares = (eigenvalues + epsilon) / np.sum(eigenvalues + epsilon)
+    return float(np.exp(-np.sum(shares * np.log(shares))))

@@ -1,0 +1,147 @@
+"""A page of numbers and pictures in one HTML file that needs nothing else."""
+
+import base64
+import html
+import io
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
+p.note { color: #57606a; margin: .25rem 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; }
+th, td { border-bottom: 1px solid #d8dee4; } td { overflow-wrap: anywhere; } tbody th { font-weight: 500; }
+figure { margin: .5rem 0 1.5rem; break-inside: avoid; } figcaption { color: #57606a; font-size: .9rem; }
+img, svg { max-width: 100%; height: auto; } img.pixels { image-rendering: pixelated; }
+nav a { margin-right: 1rem; }
+@media print {
+  body { max-width: none; margin: 0; } nav { display: none; }
+  h2 { break-after: avoid; } tr { break-inside: avoid; }
+}
+"""
+
+
+class Page:
+    """Collects sections of text, tables and figures, and writes them as one self-contained HTML file.
+
+    Args:
+        title: of the page.
+        note: a line below it.
+
+    Example:
+        >>> from kerassl.evaluation.page import Page
+        >>> page = Page("Encoders").section("Accuracy").table({"mine": {"kNN": "81.2 %"}})
+        >>> "<td>81.2 %</td>" in page.html()
+        True
+    """
+
+    def __init__(self, title: str, note: str = "") -> None:
+        self.title, self.note = title, note
+        self.sections: list[str] = []
+        self.parts: list[str] = []
+
+    def section(self, title: str, note: str = "") -> "Page":
+        """Begins a section, with a line below its heading."""
+        self.sections.append(title)
+        self.parts.append(f'<h2 id="s{len(self.sections)}">{html.escape(title)}</h2>')
+        if note:
+            self.parts.append(f'<p class="note">{html.escape(note)}</p>')
+        return self
+
+    def table(self, rows: Mapping[str, Mapping[str, Any]], first: str = "") -> "Page":
+        """A table of `{row: {column: cell}}`; a row may lack columns. `first` heads the rows' names."""
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        head = "".join(f"<th>{html.escape(str(name))}</th>" for name in (first, *columns))
+        body = "".join(
+            f"<tr><th>{html.escape(str(name))}</th>"
+            + "".join(f"<td>{html.escape(str(row.get(column, '-')))}</td>" for column in columns)
+            + "</tr>"
+            for name, row in rows.items()
+        )
+        self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        return self
+
+    def figure(self, figure: Any, caption: str) -> "Page":
+        """A matplotlib figure, as a drawing whose text can be read and searched."""
+        import matplotlib
+
+        stream = io.StringIO()
+        # The same names in the drawing whenever it is made.
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{len(self.parts)}"}):
+            figure.savefig(stream, format="svg", metadata={"Date": None})
+        drawing = stream.getvalue()
+        return self._figure(drawing[drawing.index("<svg") :], caption)
+
+    def picture(self, pixels: np.ndarray, caption: str) -> "Page":
+        """A uint8 picture `(height, width, 3)`."""
+        from PIL import Image
+
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, format="PNG")
+        data = base64.b64encode(stream.getvalue()).decode()
+        alt = html.escape(caption, quote=True)
+        return self._figure(f'<img class="pixels" alt="{alt}" src="data:image/png;base64,{data}">', caption)
+
+    def _figure(self, content: str, caption: str) -> "Page":
+        self.parts.append(f"<figure>{content}<figcaption>{html.escape(caption)}</figcaption></figure>")
+        return self
+
+    def html(self) -> str:
+        """The whole page."""
+        links = "".join(f'<a href="#s{i}">{html.escape(name)}</a>' for i, name in enumerate(self.sections, 1))
+        return (
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            # An empty icon, so that a browser does not look for one.
+            f'<link rel="icon" href="data:,"><title>{html.escape(self.title)}</title>'
+            f"<style>{STYLE}</style></head>"
+            f'<body><h1>{html.escape(self.title)}</h1><p class="note">{html.escape(self.note)}</p>'
+            f"<nav>{links}</nav>{''.join(self.parts)}</body></html>\n"
+        )
+
+    def save(self, path: str | os.PathLike) -> pathlib.Path:
+        """Writes the page."""
+        path = pathlib.Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.html(), encoding="utf-8")
+        return path
+
+
+def tiles(images: Sequence[np.ndarray], columns: int, size: int = 48, gap: int = 2) -> np.ndarray:
+    """Images side by side, row by row, on white: uint8 `(height, width, 3)`.
+
+    Args:
+        images: `(height, width, channels)` each, uint8 or float in [0, 255]; one or two channels are shown as
+            grey, of more than three the first three.
+        columns: images in a row.
+        size: side in pixels of each.
+        gap: pixels between them.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.page import tiles
+        >>> tiles([np.zeros((8, 8, 1))] * 3, columns=2, size=16, gap=1).shape
+        (33, 33, 3)
+    """
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (size + gap) - gap, columns * (size + gap) - gap, 3), 255, "uint8")
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (size + gap), (index % columns) * (size + gap)
+        sheet[top : top + size, left : left + size] = thumbnail(image, size)
+    return sheet
+
+
+def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
+    """An image of any channels as uint8 `(size, size, 3)`, by nearest pixels."""
+    image = np.asarray(image, "float32")
+    if image.shape[-1] < 3:
+        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+    rows, columns = (np.arange(size) * side // size for side in image.shape[:2])
+    return np.clip(image[..., :3], 0, 255).round().astype("uint8")[rows][:, columns]

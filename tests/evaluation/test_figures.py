@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from kerassl.evaluation import confidence_interval
+from kerassl.evaluation.figures import (
+    confusion_figure,
+    map_figure,
+    neighbours_picture,
+    new_figure,
+    plane,
+    spectrum_figure,
+)
+from kerassl.evaluation.page import Page, tiles
+
+
+def test_the_interval_is_wilsons():
+    # The bounds are the shares p at which |accuracy - p| is z standard errors of p.
+    for accuracy, count in ((0.3, 50), (0.95, 2000)):
+        for bound in confidence_interval(accuracy, count):
+            error = np.sqrt(bound * (1 - bound) / count)
+            assert abs(accuracy - bound) / error == pytest.approx(1.959964, rel=1e-5)
+    assert confidence_interval(1.0, 10)[1] == pytest.approx(1) and confidence_interval(0.0, 10)[0] >= 0
+    with pytest.raises(ValueError, match=r"An accuracy in \[0, 1\] of at least one image"):
+        confidence_interval(1.2, 10)
+
+
+def test_the_plane_keeps_the_widest_directions_whatever_the_rotation():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(50, 5)) * [5, 3, 0.1, 0.1, 0.1] + [20, 0, 0, 0, 0]
+    places = plane(features)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    centred = unit - unit.mean(0)
+    singular = np.linalg.svd(centred, compute_uv=False)
+    np.testing.assert_allclose(np.linalg.norm(places, axis=0), singular[:2], rtol=1e-4)
+    rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    turned = plane(features @ rotation)
+    np.testing.assert_allclose(np.abs(turned), np.abs(places), atol=1e-4)
+    assert plane(rng.normal(size=(4, 1))).shape == (4, 2)
+    with pytest.raises(ValueError, match='method must be "pca" or "umap"'):
+        plane(features, "tsne")
+
+
+def test_neighbours_stand_in_order_of_similarity():
+    images = [np.full((4, 4, 1), value, "uint8") for value in (10, 60, 110, 160)]
+    bank = np.array([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [1.0, 0.5]])
+    picture = neighbours_picture(bank, images, np.array([[1.0, 0.0]]), images, count=3, size=4)
+    row = picture[0, :, 0].tolist()
+    assert row[:4] == [10] * 4 and row[4:10] == [255] * 6
+    assert [row[10], row[16], row[22]] == [10, 60, 160]
+
+
+def test_confusion_leaves_unlabelled_images_out_and_names_classes():
+    figure = confusion_figure([0, 1, 1, 2], [0, 0, -1, 2], ["cat", "dog", "emu"])
+    axes = figure.axes[0]
+    assert axes.images[0].get_array().tolist() == [[50, 50, 0], [0, 0, 0], [0, 0, 100]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "dog", "emu"]
+    assert sorted(text.get_text() for text in axes.texts) == ["100", "50", "50"]
+
+
+def test_a_line_for_each_encoder_and_a_dot_for_each_image():
+    rng = np.random.default_rng(0)
+    figure = spectrum_figure({"a": rng.normal(size=(30, 6)), "b": rng.normal(size=(30, 4))})
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [6, 4]
+    images, labels = np.zeros((30, 8, 8, 3), "uint8"), np.arange(30) % 3 - 1
+    picture = map_figure(rng.normal(size=(30, 6)), images, labels, ["x", "y"], thumbnails=5)
+    axes = picture.axes[0]
+    assert [len(dots.get_offsets()) for dots in axes.collections] == [10, 10, 10]
+    assert len(axes.artists) == 5
+
+
+def test_a_page_escapes_what_it_is_given_and_holds_everything_itself(tmp_path):
+    figure = new_figure(2, 2)
+    figure.add_subplot().plot([0, 1])
+    page = Page("<b>", "a & b").section("One & two").table({"r": {"c": "<script>"}, "s": {}}, "x")
+    page.figure(figure, "lines").picture(tiles([np.zeros((2, 2, 3))], 1, size=4), '"quoted"')
+    text = page.save(tmp_path / "deep" / "page.html").read_text()
+    assert "<script>" not in text and "&lt;script&gt;" in text and "<td>-</td>" in text
+    assert 'alt="&quot;quoted&quot;"' in text and '<a href="#s1">One &amp; two</a>' in text
+    assert text.count("<svg") == 1 and "data:image/png;base64," in text

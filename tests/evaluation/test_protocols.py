@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, normalized_mutual_info_score
+from sklearn.naive_bayes import GaussianNB
+
+from kerassl.evaluation import cluster_scores, clustering_agreement, naive_bayes_probe, retrieval_map
+
+
+def blobs(count=60, classes=4, dim=6, spread=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, count)
+    centres = 3 * np.random.default_rng(99).normal(size=(classes, dim))
+    return centres[labels] + spread * rng.normal(size=(count, dim)), labels
+
+
+def test_naive_bayes_with_one_variance_and_equal_priors_is_the_nearest_mean():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(40, 3))
+    noise -= noise.mean(0)
+    noise /= noise.std(0)
+    means = np.array([[0, 0, 0], [3, 1, 0], [0, 2, 2]])
+    train, labels = np.concatenate([m + noise for m in means]), np.repeat([4, 7, 9], 40)
+    test = 2 * rng.normal(size=(200, 3)) + 1
+    nearest = np.array([4, 7, 9])[((test[:, None] - means) ** 2).sum(-1).argmin(1)]
+    assert naive_bayes_probe(train, labels, test, nearest) == 1.0
+
+
+def test_naive_bayes_is_linear_free_of_scale_and_near_scikit_learns():
+    train, labels = blobs(300)
+    test, test_labels = blobs(400, spread=2.0, seed=1)
+    accuracy = naive_bayes_probe(train, labels, test, test_labels)
+    scale = np.array([1e3, 1e-2, 1, 5, 0.1, 30])
+    assert naive_bayes_probe(train * scale + 5, labels, test * scale + 5, test_labels) == accuracy
+    # Theirs has a variance for each class.
+    assert accuracy == pytest.approx(GaussianNB().fit(train, labels).score(test, test_labels), abs=0.03)
+    half = np.where(np.arange(300) < 150, labels, -1)
+    assert naive_bayes_probe(train, half, test, test_labels) == naive_bayes_probe(
+        train[:150], labels[:150], test, test_labels
+    )
+    with pytest.raises(ValueError, match="at least two classes, but only class 3"):
+        naive_bayes_probe(train, np.full(300, 3), test, test_labels)
+
+
+def test_clusters_of_separate_blobs_are_the_classes_whatever_their_names():
+    features, labels = blobs(spread=0.1)
+    assert cluster_scores(features, labels * 3 + 2) == (1.0, 1.0, 1.0)
+    unlabelled = np.where(np.arange(60) < 50, labels, -1)
+    assert cluster_scores(features, unlabelled) == (1.0, 1.0, 1.0)
+    assert cluster_scores(features, labels, seed=3) == cluster_scores(features, labels, seed=3)
+
+
+def test_more_clusters_than_features_are_refused():
+    with pytest.raises(ValueError, match="60 features cannot make 61 clusters"):
+        cluster_scores(*blobs(), num_clusters=61)
+
+
+def test_agreement_in_closed_form():
+    labels, clusters = np.repeat([0, 1], 4), np.array([5, 5, 5, 2, 2, 2, 2, 5])
+    scores = clustering_agreement(clusters, labels)
+    assert scores.accuracy == 0.75
+    p = np.array([3, 1, 1, 3]) / 8
+    mutual = np.sum(p * np.log(p / 0.25))
+    assert scores.nmi == pytest.approx(mutual / np.log(2), rel=1e-6)
+    assert scores.nmi == pytest.approx(normalized_mutual_info_score(labels, clusters), rel=1e-9)
+    # Pairs: 12 in a class, 12 in a cluster, 6 in both, of 28; 12 * 12 / 28 by chance.
+    chance = 12 * 12 / 28
+    assert scores.ari == pytest.approx((6 - chance) / (12 - chance), rel=1e-6)
+    assert clustering_agreement(np.zeros(8), labels)[:2] == (0.0, 0.0)
+
+
+def test_retrieval_is_the_mean_of_average_precisions():
+    bank, bank_labels = blobs(80)
+    queries, labels = blobs(20, spread=2.0, seed=5)
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (bank, queries)]
+    each = [
+        average_precision_score(bank_labels == label, unit[0] @ query)
+        for query, label in zip(unit[1], labels, strict=True)
+    ]
+    assert retrieval_map(bank, bank_labels, queries, labels) == pytest.approx(np.mean(each), abs=1e-6)
+    assert retrieval_map(5 * bank, bank_labels, 0.1 * queries, labels) == pytest.approx(
+        np.mean(each), abs=1e-6
+    )
+
+
+def test_retrieval_at_a_rank_and_of_classes_that_the_bank_lacks():
+    bank, bank_labels = np.array([[1.0, 0.0], [0.9, 0.1], [0.5, 0.5], [0.0, 1.0]]), np.array([0, 1, 0, 0])
+    query = np.array([[1.0, 0.0]])
+    assert retrieval_map(bank, bank_labels, query, np.array([0]), at=1) == 1.0
+    assert retrieval_map(bank, bank_labels, query, np.array([0]), at=2) == pytest.approx(0.5)
+    assert retrieval_map(bank, bank_labels, query, np.array([0])) == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+    both = np.concatenate([query, query])
+    assert retrieval_map(bank, bank_labels, both, np.array([0, 8]), at=1) == 1.0
+    with pytest.raises(ValueError, match="no image of any query's class"):
+        retrieval_map(bank, bank_labels, query, np.array([8]))
+    with pytest.raises(ValueError, match="at must be at least 1, but 0 came"):
+        retrieval_map(bank, bank_labels, query, np.array([0]), at=0)

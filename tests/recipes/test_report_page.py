@@ -1,0 +1,121 @@
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+
+import kerassl
+from recipes import evaluate
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run on TensorFlow")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A report of a workdir with a ViT and of a ResNet's file, and its rows."""
+    folder = tmp_path_factory.mktemp("report")
+    vit = kerassl.backbones.vit((8, 8, 1), patch_size=4, hidden_dim=12, depth=1, num_heads=3)
+    workdir = folder / "my <run>"
+    kerassl.methods.SimCLR(vit, "digits").export_encoder(workdir / "encoder", format="keras")
+    config = {"dataset": "digits", "method": "simclr", "data_dir": None, "image_size": None}
+    config |= {"limit_train": 120, "limit_test": 60, "about": {"keras": "x"}}
+    (workdir / "config.json").write_text(json.dumps(config))
+    metrics = [{"epoch": e, "loss": 1 / e, "knn_k20_t0.1": 0.1 * e} for e in (1, 2, 3)]
+    (workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
+    resnet = kerassl.backbones.ResNet((8, 8, 1), depths=(1,), width=4, stem="small")
+    other = kerassl.methods.SimCLR(resnet, "digits").export_encoder(folder / "resnet", format="keras")
+    path = folder / "report.html"
+    rows = evaluate.run(
+        encoder=f"{workdir},{other}",
+        protocols="few_shot,knn,linear,naive_bayes,clustering,retrieval,rankme,alpha_req",
+        report=str(path),
+    )
+    return path, rows
+
+
+class Links(html.parser.HTMLParser):
+    """All addresses and headings of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses, self.headings, self.open, self.stack = [], [], None, []
+
+    def handle_starttag(self, tag, attributes):
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.open = tag
+
+    def handle_data(self, data):
+        if self.open == "h2":
+            self.headings.append(data)
+
+    def handle_endtag(self, tag):
+        self.open = None
+
+
+def test_it_holds_all_sections_and_fetches_nothing(page):
+    path, rows = page
+    assert list(rows) == ["raw pixels", "my <run>", "resnet"]
+    assert {"1-label", "kNN k20 t0.1", "linear", "naive Bayes", "NMI", "mAP", "RankMe", "alpha-ReQ"} <= set(
+        rows["resnet"]
+    )
+    text = path.read_text()
+    links = Links()
+    links.feed(text)
+    assert links.headings == [
+        "Numbers", "Curves", "Spectrum", "Map", "Nearest neighbours", "Confusion", "Attention", "Settings",
+        "Environment",
+    ]  # fmt: skip
+    assert all(address.startswith(("#", "data:")) for address in links.addresses)
+    assert "my &lt;run&gt;" in text and "<run>" not in text
+    accuracy = f"{100 * rows['resnet']['kNN k20 t0.1']:.1f} % ("
+    assert accuracy in text
+    assert "simclr" in text and "alpha-ReQ" in text
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+def test_a_browser_shows_it_without_errors_and_without_a_network(page, tmp_path):
+    path, _ = page
+    log = tmp_path / "net.json"
+    command = [
+        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
+        f"--log-net-log={log}", f"--user-data-dir={tmp_path}/profile", f"--print-to-pdf={tmp_path}/page.pdf",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update", path.as_uri(),
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in shown.stderr
+    pdf = (tmp_path / "page.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF") and len(pdf) > 50_000
+    asked = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text())) if log.exists() else set()
+    assert not asked
+
+
+def test_one_encoder_stands_beside_a_random_one(page, tmp_path):
+    folder = page[0].parent
+    rows = evaluate.run(encoder=str(folder / "my <run>"), protocols="knn")
+    assert list(rows) == ["raw pixels", "random encoder", "trained encoder"]
+    assert rows["trained encoder"] == {"kNN k20 t0.1": page[1]["my <run>"]["kNN k20 t0.1"]}
+
+
+def test_an_unknown_protocol_is_named(page):
+    with pytest.raises(ValueError, match="Unknown protocol 'linaer'.*Did you mean 'linear'|linaer"):
+        evaluate.run(encoder=str(page[0].parent / "resnet.keras"), dataset="digits", protocols="knn,linaer")
+
+
+def test_attention_is_that_of_the_last_block():
+    keras.utils.set_random_seed(0)
+    vit = kerassl.backbones.vit((8, 8, 1), patch_size=4, hidden_dim=12, depth=2, num_heads=3)
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    maps = keras.ops.convert_to_numpy(kerassl.backbones.attention_maps(vit, images))
+    tokens = vit.blocks[0](vit.with_cls_token(vit.embed_patches(images)))
+    block = vit.blocks[1]
+    qkv = keras.ops.convert_to_numpy(block.qkv(block.attention_norm(tokens)))
+    for b, h in np.ndindex(2, 3):
+        query, key = qkv[b, 0, 4 * h : 4 * h + 4], qkv[b, :, 12 + 4 * h : 16 + 4 * h]
+        scores = np.exp(key @ query / 2)
+        expected = (scores / scores.sum())[1:].reshape(2, 2)
+        np.testing.assert_allclose(maps[b, h], expected, atol=1e-5)

@@ -25,7 +25,7 @@ def attention_maps(encoder: ViT, images: KerasTensor) -> KerasTensor:
         >>> tuple(attention_maps(encoder, np.zeros((2, 16, 16, 3), "float32")).shape)
         (2, 4, 4, 4)
     """
-    tokens = encoder.with_cls_token(encoder.embed_patches(images))
+    tokens = encoder.with_class_token(encoder.embed_patches(images))
     for block in encoder.blocks[:-1]:
         tokens = block(tokens, training=False)
     last = encoder.blocks[-1]

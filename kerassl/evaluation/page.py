@@ -17,7 +17,7 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin: 2rem
 p.note { color: #57606a; margin: .25rem 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; }
-th, td { border-bottom: 1px solid #d8dee4; } td { overflow-wrap: anywhere; } tbody th { font-weight: 500; }
+th, td { border-bottom: 1px solid #d8dee4; } td { overflow-wrap: break-word; } tbody th { font-weight: 500; }
 figure { margin: .5rem 0 1.5rem; break-inside: avoid; } figcaption { color: #57606a; font-size: .9rem; }
 img, svg { max-width: 100%; height: auto; } img.pixels { image-rendering: pixelated; }
 nav a { margin-right: 1rem; }

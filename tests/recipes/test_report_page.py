@@ -79,9 +79,9 @@ def test_it_holds_all_sections_and_fetches_nothing(page):
 def show(page, folder):
     """What a browser without a network says of a page, which it prints to a file."""
     command = [
-        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr",
-        "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder}/profile",
-        f"--print-to-pdf={folder}/page.pdf", page.as_uri(),
+        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={folder}/profile", f"--print-to-pdf={folder}/page.pdf", page.as_uri(),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stderr
 

@@ -49,8 +49,8 @@ def run(
         limit_train: use the first so many training images only.
         limit_test: use the first so many test images only.
         eval_images: images of each part that the evaluation looks at, at most.
-        protocols: few_shot, knn, linear, naive_bayes, clustering, retrieval, rankme and alpha_req, separated
-            by commas.
+        protocols: few_shot, knn, linear, linear_sgd, naive_bayes, clustering, retrieval, rankme and
+            alpha_req, separated by commas.
         report: an .html file for the page.
 
     Returns:

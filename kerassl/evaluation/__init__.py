@@ -19,14 +19,16 @@ from kerassl.evaluation.prototypes import (
 )
 from kerassl.evaluation.report import PROTOCOLS, evaluate_features, raw_pixels, report, table
 from kerassl.evaluation.retrieval import retrieval_map
+from kerassl.evaluation.sgd_probe import SGDProbe, sgd_probe
 from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, rankme
 
 __all__ = [
-    "PROTOCOLS",
     "ClusterScores",
+    "PROTOCOLS",
     "PowerLaw",
     "PrototypeUsage",
     "RankMe",
+    "SGDProbe",
     "alignment",
     "alpha_req",
     "assigned_prototypes",
@@ -52,6 +54,7 @@ __all__ = [
     "raw_pixels",
     "report",
     "retrieval_map",
+    "sgd_probe",
     "table",
     "tolerance",
     "uniformity",

@@ -172,7 +172,7 @@ def neighbours_picture(
         >>> from kerassl.evaluation.figures import neighbours_picture
         >>> images = np.zeros((9, 8, 8, 1), "uint8")
         >>> neighbours_picture(np.eye(9), images, np.eye(9), images, count=3, queries=2, size=10).shape
-        (22, 46, 3)
+        (22, 50, 3)
     """
     bank = l2_normalize(check_features(bank_features, None, "bank_features")[0])
     chosen = np.random.default_rng(seed).permutation(len(features))[:queries]

@@ -14,10 +14,12 @@ from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
 from kerassl.evaluation.power_law import alpha_req
 from kerassl.evaluation.retrieval import retrieval_map
+from kerassl.evaluation.sgd_probe import sgd_probe
 from kerassl.evaluation.spectrum import rankme
 
 PROTOCOLS = (
-    "few_shot", "knn", "linear", "naive_bayes", "clustering", "retrieval", "rankme", "alpha_req",
+    "few_shot", "knn", "linear", "linear_sgd", "naive_bayes", "clustering", "retrieval", "rankme",
+    "alpha_req",
 )  # fmt: skip
 
 
@@ -72,8 +74,8 @@ def evaluate_features(
         num_classes: number of classes, by default the largest training label + 1.
         l2: penalty of `linear_probe`.
         seed: keys the few-shot draws and the starts of k-means.
-        protocols: of `PROTOCOLS`: "few_shot", "knn", "linear", "naive_bayes", "clustering" (of the test
-            features), "retrieval", "rankme", "alpha_req".
+        protocols: of `PROTOCOLS`: "few_shot", "knn", "linear", "linear_sgd", "naive_bayes", "clustering" (of
+            the test features), "retrieval", "rankme", "alpha_req".
 
     Returns:
         By default `{"1-label": (mean, std), "5-label": (mean, std), "kNN k20 t0.1": accuracy,
@@ -100,6 +102,7 @@ def evaluate_features(
             f"kNN k{k} t{temperature:g}": knn_accuracy(*train, *test, k, temperature, num_classes)
         },
         "linear": lambda: {"linear": linear_probe(*train, *test, l2)},
+        "linear_sgd": lambda: {"linear, SGD": sgd_probe(*train, *test, seed=seed).accuracy},
         "naive_bayes": lambda: {"naive Bayes": naive_bayes_probe(*train, *test)},
         "clustering": lambda: dict(
             zip(("NMI", "ARI", "clusters"), cluster_scores(*test, num_classes, seed=seed), strict=True)

@@ -3,7 +3,15 @@ import pytest
 from sklearn.metrics import average_precision_score, normalized_mutual_info_score
 from sklearn.naive_bayes import GaussianNB
 
-from kerassl.evaluation import cluster_scores, clustering_agreement, naive_bayes_probe, retrieval_map
+from kerassl.evaluation import (
+    cluster_scores,
+    clustering_agreement,
+    linear_probe,
+    naive_bayes_probe,
+    retrieval_map,
+    sgd_probe,
+)
+from kerassl.evaluation.sgd_probe import LEARNING_RATES
 
 
 def blobs(count=60, classes=4, dim=6, spread=1.0, seed=0):
@@ -39,6 +47,38 @@ def test_naive_bayes_is_linear_free_of_scale_and_near_scikit_learns():
     )
     with pytest.raises(ValueError, match="at least two classes, but only class 3"):
         naive_bayes_probe(train, np.full(300, 3), test, test_labels)
+
+
+def test_sgd_with_one_batch_is_gradient_descent_by_hand():
+    features, labels = blobs(30)
+    test, test_labels = blobs(50, seed=1)
+    x = (features - features.mean(0)) / features.std(0)
+    kernel, bias, speed = np.zeros((6, 4)), np.zeros(4), [0.0, 0.0]
+    for step in range(7):
+        p = np.exp(x @ kernel + bias)
+        error = p / p.sum(1, keepdims=True) - np.eye(4)[labels]
+        rate = 0.3 * 30 / 256 * (0.5 + 0.5 * np.cos(np.pi * step / 7))
+        speed = [0.9 * speed[0] + x.T @ error / 30 + 0.01 * kernel, 0.9 * speed[1] + error.mean(0)]
+        kernel, bias = kernel - rate * speed[0], bias - rate * speed[1]
+    scaled = (test - features.mean(0)) / features.std(0)
+    predicted = (scaled @ kernel + bias).argmax(1)
+    found = sgd_probe(
+        features, labels, test, predicted, learning_rates=(0.3,), epochs=7, batch_size=64, weight_decay=0.01
+    )
+    assert found.accuracy == 1.0 and found.learning_rate == pytest.approx(0.3)
+    assert sgd_probe(features, labels, test, test_labels, (0.3,), 7, 64).accuracy > 0.5
+
+
+def test_the_rate_is_chosen_without_the_test_labels_and_reaches_the_optimum():
+    train, labels = blobs(400, spread=2.0)
+    test, test_labels = blobs(400, spread=2.0, seed=1)
+    found = sgd_probe(train, labels, test, test_labels, epochs=20, batch_size=32)
+    assert found.accuracy == pytest.approx(linear_probe(train, labels, test, test_labels), abs=0.03)
+    assert found.learning_rate in LEARNING_RATES
+    shuffled = np.random.default_rng(0).permutation(test_labels)
+    assert sgd_probe(train, labels, test, shuffled, epochs=20, batch_size=32)[1] == found.learning_rate
+    with pytest.raises(ValueError, match="Positive rates, epochs and batches are needed"):
+        sgd_probe(train, labels, test, test_labels, learning_rates=())
 
 
 def test_clusters_of_separate_blobs_are_the_classes_whatever_their_names():

@@ -20,6 +20,7 @@ from kerassl.evaluation.prototypes import (
 from kerassl.evaluation.report import PROTOCOLS, evaluate_features, raw_pixels, report, table
 from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.sgd_probe import SGDProbe, sgd_probe
+from kerassl.evaluation.sparsity import SparsityCurve, essential_sparsity
 from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, rankme
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PrototypeUsage",
     "RankMe",
     "SGDProbe",
+    "SparsityCurve",
     "alignment",
     "alpha_req",
     "assigned_prototypes",
@@ -40,6 +42,7 @@ __all__ = [
     "effective_rank",
     "eigenspectrum",
     "embed",
+    "essential_sparsity",
     "evaluate_features",
     "feature_std",
     "few_shot",

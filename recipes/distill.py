@@ -61,10 +61,11 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
-            takes the images as the student's views normalise them.
-        method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles) or kd
-            (its logits; for a classifier).
+        teacher: the workdir of a finished run, its encoder.keras or classifier.keras, or the .keras file of a
+            classifier that takes the images as the student's views normalise them; for meal_v2 several such,
+            separated by commas, of classifiers.
+        method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles), kd
+            (its logits; for a classifier) or meal_v2 (the mean of several classifiers).
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
         backbone: the student: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
@@ -154,9 +155,9 @@ def run(
     with devices(strategy, precision, num_devices, model_shards) as device_count:
         kerassl.data.check_divides(batch_size, device_count, chunk_size or 1)
         keras.utils.set_random_seed(seed)
-        knowing = load_encoder(pathlib.Path(teacher))
+        knowing = load_teachers(method, teacher)
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
-        model = make_method(method, knowing, student, views, dataset, info, method_args, seed)
+        model = make_method(method, list(knowing.values()), student, views, dataset, info, method_args, seed)
         model.compile(
             make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
         )
@@ -177,7 +178,7 @@ def run(
             save_every_steps=save_every_steps,
             keep_checkpoints=keep_checkpoints,
             saved_model=saved_model,
-            references={"teacher": knowing} if takes_raw_images(knowing) else {},
+            references={name: each for name, each in knowing.items() if takes_raw_images(each)},
             verbose=verbose,
         )
 
@@ -214,15 +215,53 @@ def with_unlabelled(train, names: str | None, info, limit: int | None) -> kerass
     )
 
 
+def load_teachers(method: str, paths: str) -> dict[str, keras.Model]:
+    """The networks in workdirs or files separated by commas, by the names of their rows in the table.
+
+    Raises:
+        ValueError: for several where the method takes one, or a file that is not there.
+    """
+    found, several = {}, paths.split(",")
+    if len(several) > 1 and not learns_from_classifiers(method):
+        raise ValueError(f"--teacher={paths} names {len(several)} teachers, but {method} learns from one.")
+    for number, path in enumerate(map(pathlib.Path, several), start=1):
+        if learns_from_classifiers(method) and path.is_dir():
+            path = path / "classifier.keras"
+        found["teacher" if len(several) == 1 else f"teacher {number}"] = load_encoder(path)
+    return found
+
+
+def learns_from_classifiers(method: str) -> bool:
+    """Whether a method takes the logits of classifiers, of one or several."""
+    return issubclass(DISTILLATION[method].method, kerassl.distillation.DistilledClassifier)
+
+
 def takes_raw_images(model: keras.Model) -> bool:
-    """Whether a model is an exported encoder, which resizes and normalises by itself."""
+    """Whether a model was exported by kerassl, and resizes and normalises by itself."""
     return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
 
 
-def make_method(method, teacher, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
-    """A method with a loaded teacher: an exported encoder's own preprocessing, or none for a classifier."""
-    parts = {}
-    if takes_raw_images(teacher):
+def classifier_teacher(model: keras.Model, name: str) -> kerassl.distillation.FrozenTeacher:
+    """A classifier as a teacher: of an exported one the logits, and its own preprocessing.
+
+    Raises:
+        ValueError: for an exported encoder, which has no classes.
+    """
+    if not takes_raw_images(model):
+        return kerassl.distillation.FrozenTeacher(model, name=name)
+    preprocess = next(x for x in model.layers if isinstance(x, kerassl.views.Preprocess))
+    if not isinstance(model.layers[-1], keras.layers.Softmax):
+        raise ValueError("The teacher is an encoder without classes; pass a run of a classifier.")
+    network = keras.Model(preprocess.output, model.layers[-1].input)
+    return kerassl.distillation.FrozenTeacher(network, preprocess, name)
+
+
+def make_method(method, teachers, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
+    """A method with loaded teachers: the preprocessing of exported ones is their own, others have none."""
+    parts, teacher = {}, teachers[0]
+    if learns_from_classifiers(method):
+        teacher = [classifier_teacher(model, f"teacher{i}") for i, model in enumerate(teachers)]
+    elif takes_raw_images(teacher):
         parts["teacher_preprocess"] = next(
             x for x in teacher.layers if isinstance(x, kerassl.views.Preprocess)
         )

@@ -3,7 +3,7 @@
 The papers' rates are those for a batch of 256 and grow with the batch. Their sources, in parentheses the
 methods that take those of another:
 
-- SimCLR (DCL, SimCLR v2): arXiv 2002.05709 section 2.2, google-research/simclr
+- SimCLR (DCL, SimCLR v2 and its distilled classifiers): arXiv 2002.05709 section 2.2, google-research/simclr
 - SupCon: HobbitLong/SupContrast
 - MoCo v2 (MoCHi, DenseCL, PCL; CACR and LOOK, of whose own little is known): arXiv 2003.04297,
   facebookresearch/moco
@@ -30,6 +30,7 @@ methods that take those of another:
 - MAE: arXiv 2111.06377 appendix A.1
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
+- MEAL V2: szq0214/MEAL-V2, whose 0.01 is for batches of 512
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -448,7 +449,13 @@ METHODS = {
 }
 # Distillation has a launcher of its own, recipes.distill.
 DISTILLATION = {
+    "distilled_classifier": MethodRecipe(method=distillation.DistilledClassifier, paper=SIMCLR),
     "kd": MethodRecipe(method=distillation.Distill, paper=SSLD, arguments={"loss": "kd"}),
+    "meal_v2": MethodRecipe(
+        method=distillation.MEALV2,
+        paper={"optimizer": "sgd", "learning_rate": 0.005, "weight_decay": 0.0, "warmup_epochs": 0},
+        short={"learning_rate": 2e-3, "weight_decay": 0.0},
+    ),
     "rkd": MethodRecipe(method=distillation.RKD, paper=SSLD),
     "seed": MethodRecipe(
         method=distillation.SEED,

@@ -89,6 +89,12 @@ class Classifier(SSLModel):
         features = self.encode(self.encoder, images, training)
         return features, ops.cast(self.classifier(features), "float32")
 
+    def logits_network(self) -> keras.Model:
+        """A functional model from normalised images to logits, sharing the classifier's weights."""
+        images = keras.Input(self.encoder.input_shape[1:])
+        _, logits = self.features_and_logits(images, False)
+        return keras.Model(images, logits, name="logits")
+
     def loss_terms(
         self, views: tuple | None, labels: KerasTensor | None, training: bool
     ) -> tuple[dict, dict]:

@@ -3,17 +3,19 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.classifiers import Classifier
 from kerassl.feature_maps import feature_dim
 from kerassl.model import SSLModel
 from kerassl.teachers import make_teacher
 
 
+@keras.saving.register_keras_serializable("kerassl")
 class FrozenTeacher(keras.layers.Layer):
     """A copy of a trained network, in eval mode, with the preprocessing that it was trained on.
 
     Args:
-        network: a trained `SSLModel`, whose embedding and preprocessing are used, or a built `keras.Model`
-            from images to logits or features.
+        network: a trained `SSLModel`, whose embedding (of a `Classifier` the logits) and preprocessing are
+            used, or a built `keras.Model` from images to logits or features.
         preprocess: a `kerassl.views.Preprocess` that turns raw images into what the network was trained on,
             if that differs from the student's views; that of an `SSLModel` need not be given.
         name: name of the layer.
@@ -30,9 +32,10 @@ class FrozenTeacher(keras.layers.Layer):
         if isinstance(network, SSLModel):
             if preprocess is None and network.views is not None:
                 preprocess = network.views.preprocess
-            network = network.embedding_encoder
+            is_classifier = isinstance(network, Classifier)
+            network = network.logits_network() if is_classifier else network.embedding_encoder
         self.preprocess = preprocess
-        self.network = make_teacher(network)
+        self.network = make_teacher(network, name)
         self.dim = feature_dim(network)
         self.built = True
 
@@ -61,3 +64,8 @@ class FrozenTeacher(keras.layers.Layer):
             "network": keras.saving.serialize_keras_object(self.network),
             "preprocess": keras.saving.serialize_keras_object(self.preprocess),
         }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "FrozenTeacher":
+        """Rebuilds the layer; its network's weights come from the file."""
+        return cls(**{key: keras.saving.deserialize_keras_object(value) for key, value in config.items()})

@@ -22,6 +22,7 @@ from kerassl.losses.kd import kd
 from kerassl.losses.koleo import koleo
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
+from kerassl.losses.meal_v2 import meal_v2_discriminator
 from kerassl.losses.mixing_regularizer import mixing_regularizer
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
@@ -37,6 +38,7 @@ from kerassl.losses.seed import seed
 from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
 from kerassl.losses.sinkhorn import power_law_prior, sinkhorn
 from kerassl.losses.smog import moved_groups, smog
+from kerassl.losses.soft_cross_entropy import soft_cross_entropy
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
@@ -83,6 +85,7 @@ __all__ = [
     "masked_mse",
     "match_cells",
     "matched_cells",
+    "meal_v2_discriminator",
     "mixing_regularizer",
     "mmcr",
     "moved_groups",
@@ -104,6 +107,7 @@ __all__ = [
     "singular_value_dispersion",
     "sinkhorn",
     "smog",
+    "soft_cross_entropy",
     "sogclr",
     "ssld",
     "sup_con",

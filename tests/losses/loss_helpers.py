@@ -615,6 +615,25 @@ def kd_reference(student, teacher, temperature=4.0):
     return np.mean(each)
 
 
+def soft_cross_entropy_reference(student, *teachers, temperature=2.0):
+    each = []
+    for i, row in enumerate(student):
+        target = np.mean([softmax(teacher[i] / temperature) for teacher in teachers], axis=0)
+        each.append(-(temperature**2) * np.sum(target * np.log(softmax(row / temperature))))
+    return np.mean(each)
+
+
+def meal_v2_discriminator_reference(student, teacher):
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    parts = []
+    for s, t in zip(student, teacher, strict=True):
+        parts += [-np.log(sigmoid(s[0])), -np.log(1 - sigmoid(s[1]))]
+        parts += [-np.log(1 - sigmoid(t[0])), -np.log(sigmoid(t[1]))]
+    return np.mean(parts)
+
+
 def ssld_reference(student, teacher):
     each = []
     for a, b in zip(student, teacher, strict=True):
@@ -889,6 +908,18 @@ CASES = {
         for weighting in ("uniform", "probability", "entropy")
     },
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
+    "soft_cross_entropy": Case(
+        lambda student, *teachers, **kwargs: losses.soft_cross_entropy(student, teachers, 2.0, **kwargs),
+        soft_cross_entropy_reference,
+        lambda rng, batch: rng.normal(size=(3, batch, 4)),
+        (0,),
+    ),
+    "meal_v2_discriminator": Case(
+        losses.meal_v2_discriminator,
+        meal_v2_discriminator_reference,
+        lambda rng, batch: embeddings(rng, batch, dim=2),
+        (0, 1),
+    ),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
     "kd": Case(losses.kd, kd_reference, embeddings, (0,)),
 }

@@ -40,6 +40,47 @@ def test_kd_gradient_and_its_limit_of_matched_logits():
     np.testing.assert_allclose(gradient, (s - t) / 4, atol=0.02)
 
 
+def test_soft_cross_entropy_closed_forms():
+    s, t, u = rng(0).normal(size=(3, 5, 4))
+
+    def entropy(logits):
+        return np.mean([-(softmax(row) * np.log(softmax(row))).sum() for row in logits])
+
+    # Of equal logits the teacher's entropy is left, of one teacher that and the divergence.
+    value = float(losses.soft_cross_entropy(t + 3, t, 2.0))
+    assert value == pytest.approx(4 * entropy(t / 2), rel=1e-4)
+    value = float(losses.soft_cross_entropy(s, t, 2.0))
+    assert value == pytest.approx(float(losses.kd(s, t, 2.0)) + 4 * entropy(t / 2), rel=1e-4)
+    # Teachers that agree are one; the mean is that of the distributions, not of the logits.
+    one = float(losses.soft_cross_entropy(s, t))
+    assert float(losses.soft_cross_entropy(s, (t, t, t))) == pytest.approx(one, rel=1e-5)
+    both = float(losses.soft_cross_entropy(s, (t, u)))
+    assert both == pytest.approx((one + float(losses.soft_cross_entropy(s, u))) / 2, rel=1e-5)
+    with pytest.raises(ValueError, match="at least one teacher is needed"):
+        losses.soft_cross_entropy(s, ())
+
+
+def test_soft_cross_entropy_gradient_is_zero_for_equal_logits():
+    s, t = rng(0).normal(size=(2, 5, 4)).astype("float32")
+    _, (gradient, _) = value_and_grad(lambda a, b: losses.soft_cross_entropy(a, b, 2.0), t, t)
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+    _, (gradient, _) = value_and_grad(lambda a, b: losses.soft_cross_entropy(a, b, 2.0), s, t)
+    expected = [2 * (softmax(a / 2) - softmax(b / 2)) / 5 for a, b in zip(s, t, strict=True)]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_discriminator_that_knows_nothing_loses_log_2():
+    scores = np.zeros((3, 2))
+    assert float(losses.meal_v2_discriminator(scores, scores)) == pytest.approx(np.log(2), rel=1e-6)
+    student, teacher = np.array([[9.0, -9.0]]), np.array([[-9.0, 9.0]])
+    assert float(losses.meal_v2_discriminator(student, teacher)) < 1e-3
+    # Behind a ReLU it cannot say no: half of log 2 is the least.
+    least = float(losses.meal_v2_discriminator(np.maximum(student, 0), np.maximum(teacher, 0)))
+    assert least == pytest.approx(np.log(2) / 2, rel=1e-3)
+    with pytest.raises(ValueError, match="gives two scores an image; 3 came"):
+        losses.meal_v2_discriminator(np.zeros((2, 3)), np.zeros((2, 3)))
+
+
 def huber(x):
     return 0.5 * x**2 if abs(x) < 1 else abs(x) - 0.5
 

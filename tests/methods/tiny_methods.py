@@ -65,6 +65,7 @@ METHODS = (
     "PMSN",
     "Mugs",
     "Classifier",
+    "MEALV2",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -118,6 +119,12 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
         small = {"queue_size": 20, "hidden_dim": 16} if name == "SEED" else {}
         return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
+    if name in ("DistilledClassifier", "MEALV2"):
+        teachers = [
+            kerassl.classifiers.Classifier(tiny_encoder(width), num_classes=num_classes or 3)
+            for width in ((6, 5) if name == "MEALV2" else (6,))
+        ]
+        return getattr(kerassl.distillation, name)(teachers, tiny_encoder(3), **{**common, **kwargs})
     if name == "Classifier":
         return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **kwargs})
     if name == "DINO":
@@ -306,7 +313,7 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier"):
+    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier", "DistilledClassifier", "MEALV2"):
         return (view(),)
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")

@@ -268,11 +268,10 @@ def make_method(method, teachers, student, views, dataset, info, method_args, se
         if method == "ssld":
             parts["standardize"] = True
         teacher = next(x for x in teacher.layers if isinstance(x, keras.Model))
-    if views == "default" and dataset == "digits":
-        views = kerassl.views.digits(info.image_shape[0], info.image_shape[2]).view1
+    view = build.weak_view(views, dataset, info)
     try:
         return DISTILLATION[method].method(
-            teacher, student, views, info.num_classes, seed=seed, **{**parts, **method_args}
+            teacher, student, view, info.num_classes, seed=seed, **{**parts, **method_args}
         )
     except TypeError as error:
         raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error

@@ -40,7 +40,7 @@ are smaller, to fit the narrow networks and few images of such runs, and teacher
 
 from dataclasses import dataclass, field
 
-from kerassl import distillation, methods
+from kerassl import classifiers, distillation, methods
 
 SIMCLR = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 SOGCLR = {"optimizer": "lars", "learning_rate": 1.2, "weight_decay": 1e-6, "warmup_epochs": 10}
@@ -463,4 +463,12 @@ DISTILLATION = {
         short_arguments={"queue_size": 4096, "hidden_dim": 512},
     ),
     "ssld": MethodRecipe(method=distillation.SSLD, paper=SSLD),
+}
+# The second step of recipes.semi_supervised. Its rate of 0.005 grows with the root of the batch.
+FINE_TUNING = {
+    "finetuned_classifier": MethodRecipe(
+        method=classifiers.Classifier,
+        paper={"optimizer": "lars", "learning_rate": 0.08, "weight_decay": 0.0, "warmup_epochs": 0},
+        short={"learning_rate": 1e-3, "weight_decay": 0.0},
+    ),
 }

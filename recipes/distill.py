@@ -15,6 +15,7 @@ import kerassl
 from recipes import build, command_line, train
 from recipes.devices import devices
 from recipes.evaluate import load_encoder
+from recipes.export import load_run
 from recipes.methods import DISTILLATION
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
@@ -30,6 +31,7 @@ def run(
     backbone: str = "resnet18",
     width: int | None = None,
     backbone_args: dict | None = None,
+    init: str | None = None,
     method_args: dict | None = None,
     views: str = "default",
     image_size: int | None = None,
@@ -61,17 +63,21 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        teacher: the workdir of a finished run, its encoder.keras or classifier.keras, or the .keras file of a
-            classifier that takes the images as the student's views normalise them; for meal_v2 several such,
-            separated by commas, of classifiers.
+        teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
+            takes the images as the student's views normalise them. For distilled_classifier and meal_v2 the
+            workdirs or such files of classifiers, several separated by commas.
         method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles), kd
-            (its logits; for a classifier) or meal_v2 (the mean of several classifiers).
+            (its logits; for a classifier), distilled_classifier and meal_v2 (the mean of several
+            classifiers) or further_pretraining (the class token of a mae on from the same start).
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
         backbone: the student: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
             ViT's tokens.
         backbone_args: further arguments of the backbone.
+        init: where the student's weights come from: the workdir of a finished run, or its encoder.keras, of
+            the same backbone; the table's random encoder is then that one. Random if not given. Where a
+            method goes on with a whole model, a classifier or a mae, it takes all of the run's.
         method_args: further arguments of the method, such as {"temperature": 1.0} of ssld.
         views: a recipe of kerassl.views with one view; default: random crop, and flip but for digits.
         image_size: side in pixels to which images are resized; as they come if not given.
@@ -137,6 +143,7 @@ def run(
         "backbone": backbone,
         "width": width,
         "backbone_args": backbone_args or {},
+        "init": init,
         "method_args": method_args,
         "views": views,
         "epochs": epochs,
@@ -157,6 +164,8 @@ def run(
         keras.utils.set_random_seed(seed)
         knowing = load_teachers(method, teacher)
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
+        if init is not None:
+            student = start_of(method, student, pathlib.Path(init))
         model = make_method(method, list(knowing.values()), student, views, dataset, info, method_args, seed)
         model.compile(
             make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
@@ -219,16 +228,16 @@ def load_teachers(method: str, paths: str) -> dict[str, keras.Model]:
     """The networks in workdirs or files separated by commas, by the names of their rows in the table.
 
     Raises:
-        ValueError: for several where the method takes one, or a file that is not there.
+        ValueError: for several where the method takes one, or what is not there.
     """
-    found, several = {}, paths.split(",")
-    if len(several) > 1 and not learns_from_classifiers(method):
+    several = [pathlib.Path(path) for path in paths.split(",")]
+    by_logits = learns_from_classifiers(method)
+    if len(several) > 1 and not by_logits:
         raise ValueError(f"--teacher={paths} names {len(several)} teachers, but {method} learns from one.")
-    for number, path in enumerate(map(pathlib.Path, several), start=1):
-        if learns_from_classifiers(method) and path.is_dir():
-            path = path / "classifier.keras"
-        found["teacher" if len(several) == 1 else f"teacher {number}"] = load_encoder(path)
-    return found
+    names = ["teacher"] if len(several) == 1 else [f"teacher {i}" for i in range(1, len(several) + 1)]
+    # Of a run, logits are those of the model itself.
+    load = [load_run if by_logits and path.is_dir() else load_encoder for path in several]
+    return {name: find(path) for name, find, path in zip(names, load, several, strict=True)}
 
 
 def learns_from_classifiers(method: str) -> bool:
@@ -236,32 +245,54 @@ def learns_from_classifiers(method: str) -> bool:
     return issubclass(DISTILLATION[method].method, kerassl.distillation.DistilledClassifier)
 
 
-def takes_raw_images(model: keras.Model) -> bool:
-    """Whether a model was exported by kerassl, and resizes and normalises by itself."""
-    return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
-
-
-def classifier_teacher(model: keras.Model, name: str) -> kerassl.distillation.FrozenTeacher:
-    """A classifier as a teacher: of an exported one the logits, and its own preprocessing.
+def start_of(method: str, student: keras.Model, path: pathlib.Path) -> keras.Model:
+    """The student as a finished run left it: the encoder's weights, or all of it if a method takes that.
 
     Raises:
-        ValueError: for an exported encoder, which has no classes.
+        ValueError: for an encoder of another architecture.
     """
-    if not takes_raw_images(model):
-        return kerassl.distillation.FrozenTeacher(model, name=name)
-    preprocess = next(x for x in model.layers if isinstance(x, kerassl.views.Preprocess))
-    if not isinstance(model.layers[-1], keras.layers.Softmax):
-        raise ValueError("The teacher is an encoder without classes; pass a run of a classifier.")
-    network = keras.Model(preprocess.output, model.layers[-1].input)
-    return kerassl.distillation.FrozenTeacher(network, preprocess, name)
+    whole = kerassl.classifiers.Classifier if learns_from_classifiers(method) else None
+    if method == "further_pretraining":
+        whole = kerassl.methods.MAE
+    if whole and path.is_dir():
+        run = load_run(path)
+        if isinstance(run, whole):
+            return run
+    start_from(student, path)
+    return student
+
+
+def start_from(student: keras.Model, path: pathlib.Path) -> None:
+    """Gives a network the weights of an exported encoder.
+
+    Raises:
+        ValueError: for one of another architecture.
+    """
+    exported = load_encoder(path)
+    encoder = next(layer for layer in exported.layers if isinstance(layer, keras.Model))
+    if [w.shape for w in encoder.weights] != [w.shape for w in student.weights]:
+        raise ValueError(
+            f"--init={path} holds a {encoder.name} of {encoder.count_params()} weights, which are not those "
+            f"of the student, a {student.name} of {student.count_params()}: repeat its --backbone, --width "
+            "and --backbone_args."
+        )
+    student.set_weights(encoder.get_weights())
+
+
+def takes_raw_images(model: keras.Model) -> bool:
+    """Whether a model is an exported encoder or a `kerassl` one, which resize and normalise by themselves."""
+    return isinstance(model, kerassl.SSLModel) or is_exported(model)
+
+
+def is_exported(model: keras.Model) -> bool:
+    """Whether a model is an exported encoder."""
+    return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
 
 
 def make_method(method, teachers, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
     """A method with loaded teachers: the preprocessing of exported ones is their own, others have none."""
-    parts, teacher = {}, teachers[0]
-    if learns_from_classifiers(method):
-        teacher = [classifier_teacher(model, f"teacher{i}") for i, model in enumerate(teachers)]
-    elif takes_raw_images(teacher):
+    parts, teacher = {}, teachers if learns_from_classifiers(method) else teachers[0]
+    if not isinstance(teacher, list) and is_exported(teacher):
         parts["teacher_preprocess"] = next(
             x for x in teacher.layers if isinstance(x, kerassl.views.Preprocess)
         )
@@ -269,6 +300,9 @@ def make_method(method, teachers, student, views, dataset, info, method_args, se
             parts["standardize"] = True
         teacher = next(x for x in teacher.layers if isinstance(x, keras.Model))
     view = build.weak_view(views, dataset, info)
+    grid = getattr(getattr(student, "encoder", student), "grid", None)
+    if method == "further_pretraining" and isinstance(view, kerassl.views.View) and grid:
+        view = kerassl.views.MaskedView(view, grid[0] * grid[1])
     try:
         return DISTILLATION[method].method(
             teacher, student, view, info.num_classes, seed=seed, **{**parts, **method_args}

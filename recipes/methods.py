@@ -30,6 +30,7 @@ methods that take those of another:
 - MAE: arXiv 2111.06377 appendix A.1
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
+- Further pre-training: arXiv 2210.02871, seanie12/self-distillation
 - MEAL V2: szq0214/MEAL-V2, whose 0.01 is for batches of 512
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 
@@ -450,6 +451,12 @@ METHODS = {
 # Distillation has a launcher of its own, recipes.distill.
 DISTILLATION = {
     "distilled_classifier": MethodRecipe(method=distillation.DistilledClassifier, paper=SIMCLR),
+    "further_pretraining": MethodRecipe(
+        method=distillation.FurtherPretraining,
+        # Of the official batch of 64, the rate is 1.5e-4.
+        paper={"optimizer": "adamw", "learning_rate": 6e-4, "weight_decay": 0.01, "warmup_epochs": 10},
+        short={"learning_rate": 1.5e-3, "weight_decay": 0.01},
+    ),
     "kd": MethodRecipe(method=distillation.Distill, paper=SSLD, arguments={"loss": "kd"}),
     "meal_v2": MethodRecipe(
         method=distillation.MEALV2,

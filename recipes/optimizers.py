@@ -90,8 +90,8 @@ def make_optimizer(
     """The optimizer with a linear warm-up and a cosine decay to 0.
 
     Args:
-        method: a method's name; gradients of DINO, MSN and their kin are clipped, and MAE's second moment is
-            short.
+        method: a method's name; gradients of DINO, MSN and their kin are clipped, and the second
+            moment of MAE and of further pre-training is short.
         optimizer: "adamw", "lars" or "sgd".
         learning_rate: at the end of the warm-up.
         weight_decay: at the first step.
@@ -113,5 +113,5 @@ def make_optimizer(
         return kerassl.optimizers.SGD(rate, weight_decay=weight_decay, **options)
     if final_weight_decay != weight_decay:
         weight_decay = kerassl.schedules.Cosine(weight_decay, final_weight_decay, total)
-    beta_2 = 0.95 if method == "mae" else 0.999
+    beta_2 = 0.95 if method in ("further_pretraining", "mae") else 0.999
     return kerassl.optimizers.AdamW(rate, weight_decay=weight_decay, beta_2=beta_2, **options)

@@ -21,6 +21,7 @@ import numpy as np
 import kerassl
 from recipes import build, command_line, pretrain, scores, train
 from recipes.devices import devices
+from recipes.export import load_run
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import make_optimizer, optimizer_settings
 from recipes.workdir import Workdir
@@ -186,7 +187,7 @@ def run(
     view = build.weak_view(weak_views, dataset, info)
     with devices(precision=precision):
         # What a step trains is part of the model before it, which is measured first.
-        pretrained, rows = trained_model(place.path / "pretrain"), {}
+        pretrained, rows = load_run(place.path / "pretrain"), {}
         features = [kerassl.embed(pretrained, part)[0] for part in (few, test)]
         rows["1 pretrained, linear"] = kerassl.evaluation.linear_probe(
             features[0], few.labels, features[1], test.labels
@@ -309,13 +310,7 @@ def train_step(
         if train.train_in(place, model, data, test, epochs=epochs, **options) is None:
             return None
     # From the file in any case, so that a run that was interrupted here is like one that was not.
-    return trained_model(place.path)
-
-
-def trained_model(folder: pathlib.Path) -> kerassl.SSLModel:
-    """The model in the newest checkpoint of a finished step."""
-    file = kerassl.callbacks.Checkpoint(folder / "checkpoints").latest()
-    return keras.models.load_model(file, compile=False)
+    return load_run(place.path)
 
 
 def accuracy(model: kerassl.classifiers.Classifier, test: kerassl.data.ImageDataset) -> float:

@@ -11,6 +11,7 @@ from kerassl.losses.dense_info_nce import dense_info_nce, match_cells
 from kerassl.losses.dino import dino, dino_teacher_probs
 from kerassl.losses.direct_clr import direct_clr
 from kerassl.losses.emp_ssl import emp_ssl, total_coding_rate
+from kerassl.losses.feature_distance import feature_distance
 from kerassl.losses.feature_redundancy import feature_redundancy
 from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
@@ -71,6 +72,7 @@ __all__ = [
     "direct_clr",
     "emp_ssl",
     "epps_pulley",
+    "feature_distance",
     "feature_redundancy",
     "frossl",
     "groco",

@@ -615,6 +615,10 @@ def kd_reference(student, teacher, temperature=4.0):
     return np.mean(each)
 
 
+def feature_distance_reference(student, teacher):
+    return np.mean([sum((a - b) ** 2 for a, b in zip(s, t)) for s, t in zip(student, teacher)])  # noqa: B905
+
+
 def soft_cross_entropy_reference(student, *teachers, temperature=2.0):
     each = []
     for i, row in enumerate(student):
@@ -908,6 +912,7 @@ CASES = {
         for weighting in ("uniform", "probability", "entropy")
     },
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
+    "feature_distance": Case(losses.feature_distance, feature_distance_reference, embeddings, (0,)),
     "soft_cross_entropy": Case(
         lambda student, *teachers, **kwargs: losses.soft_cross_entropy(student, teachers, 2.0, **kwargs),
         soft_cross_entropy_reference,

@@ -81,6 +81,15 @@ def test_a_discriminator_that_knows_nothing_loses_log_2():
         losses.meal_v2_discriminator(np.zeros((2, 3)), np.zeros((2, 3)))
 
 
+def test_the_distance_of_features_is_a_sum_over_them():
+    s, t = rng(0).normal(size=(2, 5, 4))
+    value = float(losses.feature_distance(s, t))
+    assert value == pytest.approx(np.square(s - t).sum() / 5, rel=1e-5)
+    twice = float(losses.feature_distance(np.concatenate([s, s], 1), np.concatenate([t, t], 1)))
+    assert twice == pytest.approx(2 * value, rel=1e-5)
+    assert float(losses.feature_distance(t, t)) == 0.0
+
+
 def huber(x):
     return 0.5 * x**2 if abs(x) < 1 else abs(x) - 0.5
 

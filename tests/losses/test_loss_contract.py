@@ -32,7 +32,7 @@ def test_value_and_gradient_are_those_of_the_float64_loop(name, batch, seed):
     "name",
     [
         "negative_cosine", "byol", "tico", "dino", "msn", "weighted_ensemble_entropy", "ibot", "ssld", "kd",
-        "ressl", "soft_cross_entropy",
+        "ressl", "soft_cross_entropy", "feature_distance",
     ],
 )  # fmt: skip
 def test_no_gradient_reaches_the_target(name):

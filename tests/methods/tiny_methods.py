@@ -148,6 +148,9 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("msn_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "projection_dim": 8, "momentum": 0.9}
         return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
+    if name == "FurtherPretraining":
+        teacher, student = (make("MAE", weights_seed=weights_seed + seed) for seed in (1, 0))
+        return kerassl.distillation.FurtherPretraining(teacher, student, **{**common, **kwargs})
     if name == "MAE":
         small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
         return kerassl.methods.MAE(tiny_vit(), **{**common, **small, **kwargs})
@@ -298,7 +301,7 @@ def ready_views(name, n=8, seed=0):
     def view(size=16):
         return rng.normal(size=(n, size, size, 3)).astype("float32")
 
-    if name == "MAE":
+    if name in ("MAE", "FurtherPretraining"):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name in ("DINO", "MSN", "PMSN", "Mugs"):
         return view(), view(), view(8), view(8)

@@ -225,31 +225,6 @@ def test_other_ways_to_distil_take_a_step(whole, tmp_path, method):
 
 
 @once
-def test_several_classifiers_teach_one(tmp_path):
-    small = {**TINY, "epochs": 1, "width": 4, "backbone": "resnet18", "backbone_args": None, "knn_every": 1}
-    for number, width in enumerate((3, 4)):
-        encoder = kerassl.backbones.ResNet((8, 8, 1), (1,), width=width, stem="small")
-        view = kerassl.views.digits(8).view1
-        teacher = kerassl.classifiers.Classifier(encoder, view, num_classes=10)
-        teacher.export_classifier(tmp_path / f"{number}" / "classifier", format="keras")
-    names = f"{tmp_path}/0,{tmp_path}/1"
-    rows = distill.run(workdir=str(tmp_path / "run"), teacher=names, method="meal_v2", **small)
-    assert list(rows)[2:] == ["teacher 1", "teacher 2", "trained encoder"]
-    line = read_metrics(tmp_path / "run" / "metrics.jsonl")[0]
-    assert {"soft_cross_entropy", "discriminator", "accuracy"} <= line.keys()
-    model = keras.models.load_model(newest(tmp_path / "run"))
-    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype="uint8")
-    exported = keras.models.load_model(tmp_path / "0" / "classifier.keras")
-    said = model.teachers[0].network(model.teachers[0].preprocess(images))
-    expected = exported.predict(images, verbose=0)
-    np.testing.assert_allclose(keras.ops.softmax(said), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="names 2 teachers, but seed learns from one"):
-        distill.run(workdir=str(tmp_path / "x"), teacher=names, method="seed", **small)
-    with pytest.raises(ValueError, match="There is no .*classifier.keras"):
-        distill.run(workdir=str(tmp_path / "x"), teacher=str(tmp_path), method="meal_v2", **small)
-
-
-@once
 @pytest.mark.parametrize("method", ["supcon", "dino", "mae"])
 def test_other_methods_take_a_step(tmp_path, method):
     tiny = {**TINY, "epochs": 1, "limit_train": 50, "knn_every": 1}

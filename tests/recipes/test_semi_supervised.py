@@ -8,6 +8,7 @@ import pytest
 
 import kerassl
 from recipes import semi_supervised
+from recipes.export import load_run
 from recipes.workdir import read_metrics
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
@@ -34,7 +35,7 @@ def whole(tmp_path_factory):
 
 
 def weights(workdir, step):
-    return semi_supervised.trained_model(workdir / step).get_weights()
+    return load_run(workdir / step).get_weights()
 
 
 def test_three_steps_and_their_table(whole, capsys):
@@ -43,15 +44,15 @@ def test_three_steps_and_their_table(whole, capsys):
     assert all(0 < row["accuracy"] < 1 for row in rows.values())
     _, test, _ = kerassl.data.load("digits", limit_test=64)
     for step, row in (("finetune", "2 fine-tuned"), ("distill", "3 distilled")):
-        model = semi_supervised.trained_model(workdir / step)
+        model = load_run(workdir / step)
         hits = model.classify(test.images).argmax(axis=1) == test.labels
         assert rows[row]["accuracy"] == pytest.approx(hits.mean())
         lines = read_metrics(workdir / step / "metrics.jsonl")
         assert [line["epoch"] for line in lines] == [1, 2] and "accuracy" in lines[0]
     # The classifier's encoder goes up to the first layer of the head; the student starts as the classifier.
-    pretrained = semi_supervised.trained_model(workdir / "pretrain")
+    pretrained = load_run(workdir / "pretrain")
     assert type(pretrained) is kerassl.methods.SimCLRv2
-    finetuned, distilled = (semi_supervised.trained_model(workdir / step) for step in ("finetune", "distill"))
+    finetuned, distilled = (load_run(workdir / step) for step in ("finetune", "distill"))
     assert len(finetuned.encoder.weights) == len(pretrained.encoder.weights) + 5
     for mine, its in zip(distilled.teachers[0].weights, finetuned.logits_network().weights, strict=True):
         np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(v) for v in (mine, its)))
@@ -77,11 +78,11 @@ def test_stopped_in_each_step_it_ends_the_same(whole, tmp_path):
 
 def test_a_student_of_another_shape_and_some_labels(whole, tmp_path):
     workdir, _ = whole
-    teacher = semi_supervised.trained_model(workdir / "finetune")
+    teacher = load_run(workdir / "finetune")
     options = {**TINY, "student_backbone": "resnet18", "student_width": 3, "epochs": 1, "finetune_epochs": 1}
     options |= {"distill_args": {"temperature": 2.0, "distillation_weight": 0.5}, "distill_epochs": 1}
     rows = semi_supervised.run(workdir=str(tmp_path), **options)
-    student = semi_supervised.trained_model(tmp_path / "distill")
+    student = load_run(tmp_path / "distill")
     assert student.feature_dim == 24 and teacher.feature_dim == 32 and student.temperature == 2.0
     (line,) = read_metrics(tmp_path / "distill" / "metrics.jsonl")
     assert {"soft_cross_entropy", "cross_entropy"} <= line.keys() and 0 <= rows["3 distilled"][

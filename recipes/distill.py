@@ -68,7 +68,8 @@ def run(
             workdirs or such files of classifiers, several separated by commas.
         method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles), kd
             (its logits; for a classifier), distilled_classifier and meal_v2 (the mean of several
-            classifiers) or further_pretraining (the class token of a mae on from the same start).
+            classifiers), further_pretraining (the class token of a mae on from the same start) or unfused
+            (the clusters of the teacher's features).
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
         backbone: the student: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
@@ -133,6 +134,8 @@ def run(
     recipe = DISTILLATION[method]
     short = recipe.short_arguments if epochs * steps < SHORT_RUN else {}
     method_args = {**recipe.arguments, **short, **(method_args or {})}
+    if recipe.method.takes_positions:
+        method_args = {"num_images": train_data.num_examples, **method_args}
     if width is None and backbone.startswith("resnet"):
         width = build.default_width(info.image_shape[0])
     config = {

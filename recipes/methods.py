@@ -31,6 +31,7 @@ methods that take those of another:
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
 - Further pre-training: arXiv 2210.02871, seanie12/self-distillation
+- UNFUSED: Sreyan88/LAPE, whose 0.03 is for batches of 64
 - MEAL V2: szq0214/MEAL-V2, whose 0.01 is for batches of 512
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 
@@ -470,6 +471,10 @@ DISTILLATION = {
         short_arguments={"queue_size": 4096, "hidden_dim": 512},
     ),
     "ssld": MethodRecipe(method=distillation.SSLD, paper=SSLD),
+    "unfused": MethodRecipe(
+        method=distillation.UNFUSED,
+        paper={"optimizer": "sgd", "learning_rate": 0.12, "weight_decay": 1e-4, "warmup_epochs": 0},
+    ),
 }
 # The second step of recipes.semi_supervised. Its rate of 0.005 grows with the root of the batch.
 FINE_TUNING = {

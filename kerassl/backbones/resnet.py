@@ -93,6 +93,14 @@ class ResNet(keras.Model):
             "name": name,
         }
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the last layers of the stages, which give their feature maps."""
+        last = "relu3" if self._config["bottleneck"] else "relu2"
+        return tuple(
+            f"stage{i}_block{depth}_{last}" for i, depth in enumerate(self._config["depths"], start=1)
+        )
+
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {**self._config, "trainable": self.trainable}

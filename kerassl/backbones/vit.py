@@ -173,15 +173,19 @@ class ViT(keras.Model):
         Returns:
             Tokens (batch, num_prefix_tokens + n, hidden_dim), the class token first.
         """
+        tokens = self.with_class_token(patch_tokens)
+        for block in self.blocks:
+            tokens = block(tokens, training=training)
+        return self.final_norm(tokens)
+
+    def with_class_token(self, patch_tokens: KerasTensor) -> KerasTensor:
+        """Returns tokens (batch, num_prefix_tokens + n, hidden_dim), the class token first, as they enter."""
         cls_token = ops.convert_to_tensor(self.cls_token)
         if self.positions == "learned":
             cls_token = cls_token + ops.convert_to_tensor(self.position_embedding)[:1]
         cls_token = ops.cast(cls_token[None], patch_tokens.dtype)
         cls_tokens = ops.broadcast_to(cls_token, (ops.shape(patch_tokens)[0], 1, self.hidden_dim))
-        tokens = ops.concatenate([cls_tokens, patch_tokens], axis=1)
-        for block in self.blocks:
-            tokens = block(tokens, training=training)
-        return self.final_norm(tokens)
+        return ops.concatenate([cls_tokens, patch_tokens], axis=1)
 
     def pool_tokens(self, tokens: KerasTensor) -> KerasTensor:
         """Returns the features (batch, hidden_dim) of encoded tokens: class token or mean of the patches."""
@@ -196,6 +200,12 @@ class ViT(keras.Model):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Returns (batch, hidden_dim)."""
         return (input_shape[0], self.hidden_dim)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the blocks that end the quarters of the depth."""
+        ends = sorted({max(1, round(self.depth * quarter / 4)) for quarter in range(1, 5)})
+        return tuple(self.blocks[end - 1].name for end in ends)
 
     @property
     def input_shape(self) -> tuple:

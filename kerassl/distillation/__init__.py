@@ -8,12 +8,14 @@ from kerassl.distillation.meal_v2 import MEALV2
 from kerassl.distillation.rkd import RKD
 from kerassl.distillation.seed import SEED
 from kerassl.distillation.ssld import SSLD
+from kerassl.distillation.unfused import UNFUSED
 
 __all__ = [
     "MEALV2",
     "RKD",
     "SEED",
     "SSLD",
+    "UNFUSED",
     "Distill",
     "DistilledClassifier",
     "FrozenTeacher",

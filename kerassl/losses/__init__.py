@@ -45,6 +45,7 @@ from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
 from kerassl.losses.swav import swav
 from kerassl.losses.tico import tico, tico_covariance
+from kerassl.losses.unfused import unfused
 from kerassl.losses.vibcreg import off_diagonal_correlation, vibcreg
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
 from kerassl.losses.vicregl import matched_cells, vicregl_local
@@ -118,6 +119,7 @@ __all__ = [
     "tico",
     "tico_covariance",
     "total_coding_rate",
+    "unfused",
     "variance_hinge",
     "vibcreg",
     "vicreg",

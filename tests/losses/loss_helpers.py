@@ -615,6 +615,19 @@ def kd_reference(student, teacher, temperature=4.0):
     return np.mean(each)
 
 
+def unfused_reference(logits, *branches_and_labels, weights=(0.7, 0.3, 0.003)):
+    *branches, labels = branches_and_labels
+    total = 0.0
+    for i, label in enumerate(labels.astype(int)):
+        z, p = logits[i], softmax(logits[i])
+        total -= np.log(p[label])
+        for branch in branches:
+            q = softmax(branch[i])
+            total += weights[0] * -np.log(q[label]) + weights[1] * np.sum(p * np.log(p / q))
+            total += weights[2] * np.sum((unit(branch[i]) - unit(z)) ** 2)
+    return total / len(labels)
+
+
 def feature_distance_reference(student, teacher):
     return np.mean([sum((a - b) ** 2 for a, b in zip(s, t)) for s, t in zip(student, teacher)])  # noqa: B905
 
@@ -912,6 +925,12 @@ CASES = {
         for weighting in ("uniform", "probability", "entropy")
     },
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
+    "unfused": Case(
+        lambda z, first, second, labels, **kwargs: losses.unfused(z, (first, second), labels, **kwargs),
+        unfused_reference,
+        lambda rng, batch: [*rng.normal(size=(3, batch, 4)), (np.arange(batch) % 4).astype("float64")],
+        (0, 1, 2),
+    ),
     "feature_distance": Case(losses.feature_distance, feature_distance_reference, embeddings, (0,)),
     "soft_cross_entropy": Case(
         lambda student, *teachers, **kwargs: losses.soft_cross_entropy(student, teachers, 2.0, **kwargs),

@@ -90,6 +90,27 @@ def test_the_distance_of_features_is_a_sum_over_them():
     assert float(losses.feature_distance(t, t)) == 0.0
 
 
+def test_unfused_branches_that_say_the_same_cost_a_share_of_the_cross_entropy():
+    z, labels = rng(0).normal(size=(5, 4)), np.array([0, 3, -1, 1, 2])
+    hard = float(losses.cross_entropy(z, labels))
+    assert float(losses.unfused(z, (z, z, z), labels)) == pytest.approx((1 + 0.7 * 3) * hard, rel=1e-5)
+    assert float(losses.unfused(z, (), labels)) == pytest.approx(hard, rel=1e-5)
+    other = rng(1).normal(size=(5, 4))
+    each = np.asarray(losses.unfused(z, (other,), labels, reduction="none"))
+    assert each[2] == 0 and np.asarray(losses.unfused(z, (other,), np.full(5, -1))) == 0
+    mean = float(losses.unfused(z, (other,), labels))
+    assert mean == pytest.approx(each.sum() / 4, rel=1e-5)
+    # The last layer is drawn to its branches, too: nothing is detached.
+    wide, branch = z.astype("float32"), other.astype("float32")
+
+    def agreement(a, b):
+        return losses.unfused(a, (b,), labels, branch_weight=0.0) - losses.cross_entropy(a, labels)
+
+    _, (last, middle) = value_and_grad(agreement, wide, branch)
+    assert np.abs(last[labels >= 0]).max() > 1e-3 and np.abs(middle[labels >= 0]).max() > 1e-3
+    assert not last[2].any() and not middle[2].any()
+
+
 def huber(x):
     return 0.5 * x**2 if abs(x) < 1 else abs(x) - 0.5
 

@@ -66,6 +66,7 @@ METHODS = (
     "Mugs",
     "Classifier",
     "MEALV2",
+    "UNFUSED",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -148,6 +149,10 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("msn_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "projection_dim": 8, "momentum": 0.9}
         return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
+    if name == "UNFUSED":
+        teacher, student = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8), tiny_encoder(3)
+        small = {"num_images": 24, "num_clusters": 5, "layers": (student.layers[3].name,), "whitened_dim": 6}
+        return kerassl.distillation.UNFUSED(teacher, student, **{**common, **small, **kwargs})
     if name == "FurtherPretraining":
         teacher, student = (make("MAE", weights_seed=weights_seed + seed) for seed in (1, 0))
         return kerassl.distillation.FurtherPretraining(teacher, student, **{**common, **kwargs})
@@ -318,6 +323,8 @@ def ready_views(name, n=8, seed=0):
         return view(), view(), *boxes
     if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier", "DistilledClassifier", "MEALV2"):
         return (view(),)
+    if name == "UNFUSED":
+        return view(), np.arange(n, dtype="int32")
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")
     if name == "FastSiam":

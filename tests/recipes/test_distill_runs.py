@@ -75,6 +75,17 @@ def test_further_pretraining_restarts_from_a_run_of_mae(tmp_path):
     assert {"masked_mse", "feature_distance"} <= read_metrics(tmp_path / "run" / "metrics.jsonl")[0].keys()
 
 
+def test_unfused_clusters_the_images_of_the_run(tmp_path):
+    encoder = kerassl.backbones.ResNet((8, 8, 1), (1,), width=4, stem="small")
+    teacher = kerassl.methods.SimCLR(encoder, views="digits")
+    path = teacher.export_encoder(tmp_path / "encoder", format="keras")
+    distill.run(workdir=str(tmp_path / "run"), teacher=str(path), method="unfused", **RESNET)
+    model = load_run(tmp_path / "run")
+    clusters = keras.ops.convert_to_numpy(model.clusters)
+    assert clusters.shape == (101,) and (clusters[:100] >= 0).all() and len(model.branches) == 3
+    np.testing.assert_array_equal(model.teacher.network.get_weights()[0], encoder.get_weights()[0])
+
+
 def test_a_student_starts_as_the_encoder_of_a_run(tmp_path):
     student = kerassl.backbones.ResNet((8, 8, 1), (1,), width=3, stem="small")
     model = classifier_run(tmp_path / "start", 3)

@@ -82,6 +82,42 @@ def _means(rows: np.ndarray, centres: np.ndarray, spherical: bool, chunk_size: i
     return np.where(counts[:, None] > 0, means, centres).astype("float32")
 
 
+def pca_whitening(rows: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """What turns rows into as many uncorrelated columns of variance one, those of their largest variance.
+
+    `(rows - mean) @ matrix` has them, as before the k-means of DeepCluster (arXiv 1807.05520). A direction of
+    next to no variance is left small rather than blown up.
+
+    Args:
+        rows: `(n, width)`.
+        dim: columns to keep, at most `width`.
+
+    Returns:
+        float32 mean `(width,)` and matrix `(width, dim)`.
+
+    Raises:
+        ValueError: for more columns than there are.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.clustering import pca_whitening
+        >>> rows = np.random.default_rng(0).normal(size=(500, 3)) * [5.0, 1.0, 0.1]
+        >>> mean, matrix = pca_whitening(rows, 2)
+        >>> print(np.abs(np.cov((rows - mean) @ matrix, rowvar=False, bias=True)).round(3))
+        [[1. 0.]
+         [0. 1.]]
+    """
+    rows = np.asarray(rows, "float64")
+    if not 1 <= dim <= rows.shape[1]:
+        raise ValueError(f"{dim} columns cannot be made of {rows.shape[1]}.")
+    mean = rows.mean(axis=0)
+    variances, directions = np.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+    # From the largest down.
+    variances, directions = variances[::-1][:dim], directions[:, ::-1][:, :dim]
+    floor = max(1e-6 * variances[0], 1e-12)
+    return mean.astype("float32"), (directions / np.sqrt(np.maximum(variances, floor))).astype("float32")
+
+
 def cluster_densities(
     distances: np.ndarray,
     clusters: np.ndarray,

@@ -659,16 +659,36 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             images = images if self.views is None else self.views.preprocess(images)
             return ops.cast(head(self.encode(encoder, images, training=False), training=False), "float32")
 
+        return self.map_images(project, data, verbose, batch_size)
+
+    def map_images(
+        self,
+        function: Callable[[KerasTensor], KerasTensor],
+        data: object,
+        verbose: str | int = 0,
+        batch_size: int = 256,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a function gives of every image of a data set; outside of the step.
+
+        Args:
+            function: from raw images to `(batch, dim)`.
+            data: as in `project`.
+            verbose: 0 for no progress bar.
+            batch_size: images at a time of an `ImageDataset`.
+
+        Returns:
+            `(n, dim)` of all images and the int32 `(n,)` positions of these.
+        """
         parts, places = [], []
         bar = keras.utils.Progbar(data_room.num_batches(data), verbose=1 if verbose == "auto" else verbose)
         for images, positions in data_room.batches_with_positions(data, batch_size):
-            parts.append(self.run_here(project, images))
+            parts.append(self.run_here(function, images))
             places.append(positions)
             bar.update(len(parts))
-        projections, positions = np.concatenate(parts), np.concatenate(places)
+        found, positions = np.concatenate(parts), np.concatenate(places)
         if isinstance(data, data_room.ImageDataset):
-            return projections, positions
-        return engine.gather_from_processes(projections), engine.gather_from_processes(positions)
+            return found, positions
+        return engine.gather_from_processes(found), engine.gather_from_processes(positions)
 
     def export_encoder(
         self,

@@ -70,6 +70,19 @@ def default_views(method: str, dataset: str) -> str:
     return "ressl_digits" if method == "ressl" else "digits"
 
 
+def weak_view(views: str, dataset: str, info: kerassl.data.DatasetInfo) -> str | keras.layers.Layer:
+    """The one view of an image for distillation and fine-tuning: digits must not be mirrored.
+
+    Args:
+        views: "default" or the name of a recipe of `kerassl.views`.
+        dataset: name of the data.
+        info: what it holds.
+    """
+    if views == "default" and dataset == "digits":
+        return kerassl.views.digits(info.image_shape[0], info.image_shape[2]).view1
+    return views
+
+
 def default_method_args(method: str, num_updates: int, short_run: bool, num_images: int) -> dict:
     """Arguments of a method that depend on the length of the run or the size of the training set.
 

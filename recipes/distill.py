@@ -18,7 +18,7 @@ from recipes import build, command_line, train
 from recipes.devices import devices
 from recipes.evaluate import load_encoder
 from recipes.export import load_run
-from recipes.methods import DISTILLATION, SELF_DISTILLATION
+from recipes.methods import DISTILLATION, SELF_DISTILLATION, MethodRecipe
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
 from recipes.workdir import Workdir
@@ -66,11 +66,14 @@ def run(
     Args:
         workdir: folder of the run; a run that it already holds is continued.
         teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
-            takes the images as the student's views normalise them. For nkd the workdir of a classifier, or
-            its .keras file.
-        method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles) or kd
-            (its logits; for a classifier); with labels, too, nkd. With labels and without a teacher: uskd,
-            ps_kd, sla, lsskd, and fst and mean_teacher, which also learn from images without labels.
+            takes the images as the student's views normalise them. For nkd, distilled_classifier and meal_v2
+            the workdir or such a file of a classifier; for the last two several separated by commas.
+        method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles), kd
+            (its logits; for a classifier), distilled_classifier and meal_v2 (the mean of several
+            classifiers), further_pretraining (the class token of a mae on from the same start) or unfused
+            (the clusters of the teacher's features); with labels, too, nkd. With labels and without a
+            teacher: uskd, ps_kd, sla, lsskd, and fst and mean_teacher, which also learn from images without
+            labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only, but with those
             methods that learn from them.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
@@ -79,7 +82,8 @@ def run(
             ViT's tokens.
         backbone_args: further arguments of the backbone.
         init: where the student's weights come from: the workdir of a finished run, or its encoder.keras, of
-            the same backbone; the table's random encoder is then that one. Random if not given.
+            the same backbone; the table's random encoder is then that one. Random if not given. Where a
+            method goes on with a whole model, a classifier or a mae, it takes all of the run's.
         method_args: further arguments of the method, such as {"temperature": 1.0} of ssld.
         views: a recipe of kerassl.views with one view (fst and mean_teacher: a strong and a weak one);
             default: random crop, and flip but for digits.
@@ -136,8 +140,9 @@ def run(
     )
     if final_weight_decay is not None:
         settings["final_weight_decay"] = final_weight_decay
-    recipe = {**DISTILLATION, **SELF_DISTILLATION}[method]
-    if issubclass(recipe.method, kerassl.classifiers.Classifier) and info.num_classes is None:
+    recipe = recipe_of(method)
+    reads_labels = issubclass(recipe.method, kerassl.classifiers.Classifier)
+    if reads_labels and not learns_from_classifiers(method) and info.num_classes is None:
         raise ValueError(f"--method={method} learns from labels, and {dataset} has none.")
     short = recipe.short_arguments if epochs * steps < SHORT_RUN else {}
     method_args = {**recipe.arguments, **short, **(method_args or {})}
@@ -172,11 +177,11 @@ def run(
     with devices(strategy, precision, num_devices, model_shards) as device_count:
         kerassl.data.check_divides(batch_size, device_count, chunk_size or 1)
         keras.utils.set_random_seed(seed)
-        knowing = load_teacher(method, teacher)
+        knowing = load_teachers(method, teacher)
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         if init is not None:
-            start_from(student, pathlib.Path(init))
-        model = make_method(method, knowing, student, views, dataset, info, method_args, seed)
+            student = start_of(method, student, pathlib.Path(init))
+        model = make_method(method, list(knowing.values()), student, views, dataset, info, method_args, seed)
         model.compile(
             make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
         )
@@ -197,7 +202,7 @@ def run(
             save_every_steps=save_every_steps,
             keep_checkpoints=keep_checkpoints,
             saved_model=saved_model,
-            references={"teacher": knowing} if knowing is not None and takes_raw_images(knowing) else {},
+            references={name: each for name, each in knowing.items() if takes_raw_images(each)},
             verbose=verbose,
         )
 
@@ -234,13 +239,49 @@ def with_unlabelled(train, names: str | None, info, limit: int | None) -> kerass
     )
 
 
-def load_teacher(method: str, path: str | None) -> keras.Model | None:
-    """The teacher of a method, if it has one: an exported encoder, or a classifier."""
-    if path is None:
-        return None
-    place = pathlib.Path(path)
-    # Of a workdir NKD needs the classifier.
-    return load_run(place) if method == "nkd" and place.is_dir() else load_encoder(place)
+def load_teachers(method: str, paths: str | None) -> dict[str, keras.Model]:
+    """The networks in workdirs or files separated by commas, by the names of their rows in the table.
+
+    Raises:
+        ValueError: for several where the method takes one, or what is not there.
+    """
+    if paths is None:
+        return {}
+    several = [pathlib.Path(path) for path in paths.split(",")]
+    by_logits = learns_from_classifiers(method) or method == "nkd"
+    if len(several) > 1 and not learns_from_classifiers(method):
+        raise ValueError(f"--teacher={paths} names {len(several)} teachers, but {method} learns from one.")
+    names = ["teacher"] if len(several) == 1 else [f"teacher {i}" for i in range(1, len(several) + 1)]
+    # Of a run, logits are those of the model itself.
+    load = [load_run if by_logits and path.is_dir() else load_encoder for path in several]
+    return {name: find(path) for name, find, path in zip(names, load, several, strict=True)}
+
+
+def recipe_of(method: str) -> MethodRecipe:
+    """What is known of a method with or without a teacher."""
+    return {**DISTILLATION, **SELF_DISTILLATION}[method]
+
+
+def learns_from_classifiers(method: str) -> bool:
+    """Whether a method takes the logits of any number of classifiers."""
+    return issubclass(recipe_of(method).method, kerassl.distillation.DistilledClassifier)
+
+
+def start_of(method: str, student: keras.Model, path: pathlib.Path) -> keras.Model:
+    """The student as a finished run left it: the encoder's weights, or all of it if a method takes that.
+
+    Raises:
+        ValueError: for an encoder of another architecture.
+    """
+    whole = kerassl.classifiers.Classifier if learns_from_classifiers(method) else None
+    if method == "further_pretraining":
+        whole = kerassl.methods.MAE
+    if whole and path.is_dir():
+        run = load_run(path)
+        if isinstance(run, whole):
+            return run
+    start_from(student, path)
+    return student
 
 
 def start_from(student: keras.Model, path: pathlib.Path) -> None:
@@ -270,24 +311,29 @@ def is_exported(model: keras.Model) -> bool:
     return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
 
 
-def make_method(method, teacher, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
-    """A method with a loaded teacher: an exported encoder's own preprocessing, or none for a classifier."""
-    parts = {}
-    if teacher is not None and is_exported(teacher):
+def make_method(method, teachers, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
+    """A method with loaded teachers: the preprocessing of exported ones is their own, others have none."""
+    parts, networks = {}, [*teachers, student]
+    if learns_from_classifiers(method):
+        networks = [teachers, student]
+    elif teachers and is_exported(teachers[0]):
+        teacher = teachers[0]
         parts["teacher_preprocess"] = next(
             x for x in teacher.layers if isinstance(x, kerassl.views.Preprocess)
         )
         if method == "ssld":
             parts["standardize"] = True
-        teacher = next(x for x in teacher.layers if isinstance(x, keras.Model))
-    if views == "default" and dataset == "digits":
-        views = kerassl.views.digits(info.image_shape[0], info.image_shape[2]).view1
-        if method in ("fst", "mean_teacher"):
-            views = "ressl_digits"
-    networks = (student,) if teacher is None else (teacher, student)
-    recipe = {**DISTILLATION, **SELF_DISTILLATION}[method]
+        networks[0] = next(x for x in teacher.layers if isinstance(x, keras.Model))
+    view = build.weak_view(views, dataset, info)
+    if method in ("fst", "mean_teacher") and views == "default":
+        view = "ressl_digits" if dataset == "digits" else views
+    grid = getattr(getattr(student, "encoder", student), "grid", None)
+    if method == "further_pretraining" and isinstance(view, kerassl.views.View) and grid:
+        view = kerassl.views.MaskedView(view, grid[0] * grid[1])
     try:
-        return recipe.method(*networks, views, info.num_classes, seed=seed, **{**parts, **method_args})
+        return recipe_of(method).method(
+            *networks, view, info.num_classes, seed=seed, **{**parts, **method_args}
+        )
     except TypeError as error:
         raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error
 

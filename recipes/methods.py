@@ -3,7 +3,7 @@
 The papers' rates are those for a batch of 256 and grow with the batch. Their sources, in parentheses the
 methods that take those of another:
 
-- SimCLR (DCL, SimCLR v2): arXiv 2002.05709 section 2.2, google-research/simclr
+- SimCLR (DCL, SimCLR v2 and its distilled classifiers): arXiv 2002.05709 section 2.2, google-research/simclr
 - SupCon: HobbitLong/SupContrast
 - MoCo v2 (MoCHi, DenseCL, PCL; CACR and LOOK, of whose own little is known): arXiv 2003.04297,
   facebookresearch/moco
@@ -31,6 +31,9 @@ methods that take those of another:
 - MAE: arXiv 2111.06377 appendix A.1
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
+- Further pre-training: arXiv 2210.02871, seanie12/self-distillation
+- UNFUSED: Sreyan88/LAPE, whose 0.03 is for batches of 64
+- MEAL V2: szq0214/MEAL-V2, whose 0.01 is for batches of 512
 - NKD (USKD): yzd-v/cls_KD, `configs/resnet`
 - PS-KD: lgcnsai/PS-KD-Pytorch; SLA: hankook/SLA, both with batches of 128
 - LSSKD: of HSAKD, winycg/HSAKD, with batches of 64
@@ -45,7 +48,7 @@ are smaller, to fit the narrow networks and few images of such runs, and teacher
 
 from dataclasses import dataclass, field
 
-from kerassl import distillation, methods
+from kerassl import classifiers, distillation, methods
 
 SIMCLR = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 SOGCLR = {"optimizer": "lars", "learning_rate": 1.2, "weight_decay": 1e-6, "warmup_epochs": 10}
@@ -463,7 +466,19 @@ METHODS = {
 }
 # Distillation has a launcher of its own, recipes.distill: from a teacher, and below from itself with labels.
 DISTILLATION = {
+    "distilled_classifier": MethodRecipe(method=distillation.DistilledClassifier, paper=SIMCLR),
+    "further_pretraining": MethodRecipe(
+        method=distillation.FurtherPretraining,
+        # Of the official batch of 64, the rate is 1.5e-4.
+        paper={"optimizer": "adamw", "learning_rate": 6e-4, "weight_decay": 0.01, "warmup_epochs": 10},
+        short={"learning_rate": 1.5e-3, "weight_decay": 0.01},
+    ),
     "kd": MethodRecipe(method=distillation.Distill, paper=SSLD, arguments={"loss": "kd"}),
+    "meal_v2": MethodRecipe(
+        method=distillation.MEALV2,
+        paper={"optimizer": "sgd", "learning_rate": 0.005, "weight_decay": 0.0, "warmup_epochs": 0},
+        short={"learning_rate": 2e-3, "weight_decay": 0.0},
+    ),
     "nkd": MethodRecipe(method=distillation.NKD, paper=NKD),
     "rkd": MethodRecipe(method=distillation.RKD, paper=SSLD),
     "seed": MethodRecipe(
@@ -472,6 +487,18 @@ DISTILLATION = {
         short_arguments={"queue_size": 4096, "hidden_dim": 512},
     ),
     "ssld": MethodRecipe(method=distillation.SSLD, paper=SSLD),
+    "unfused": MethodRecipe(
+        method=distillation.UNFUSED,
+        paper={"optimizer": "sgd", "learning_rate": 0.12, "weight_decay": 1e-4, "warmup_epochs": 0},
+    ),
+}
+# The second step of recipes.semi_supervised. Its rate of 0.005 grows with the root of the batch.
+FINE_TUNING = {
+    "finetuned_classifier": MethodRecipe(
+        method=classifiers.Classifier,
+        paper={"optimizer": "lars", "learning_rate": 0.08, "weight_decay": 0.0, "warmup_epochs": 0},
+        short={"learning_rate": 1e-3, "weight_decay": 0.0},
+    ),
 }
 SELF_DISTILLATION = {
     "fst": MethodRecipe(method=distillation.FST, paper=FIXMATCH),

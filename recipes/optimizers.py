@@ -7,7 +7,7 @@ section 3.
 import keras
 
 import kerassl
-from recipes.methods import DISTILLATION, METHODS, SELF_DISTILLATION
+from recipes.methods import DISTILLATION, FINE_TUNING, METHODS, SELF_DISTILLATION
 from recipes.names import OPTIMIZERS, check_name
 
 # Updates below which a run is a short one.
@@ -32,7 +32,7 @@ def optimizer_settings(
     """What is left open by the arguments, filled in.
 
     Args:
-        method: name of a method, or of a way to distil.
+        method: name of a method, or of a way to distil or to fine-tune.
         optimizer: "default", "adamw", "lars" or "sgd".
         epochs: passes over the data.
         steps_per_epoch: batches per pass.
@@ -55,7 +55,7 @@ def optimizer_settings(
     """
     check_name("optimizer", optimizer, OPTIMIZERS)
     short = epochs * steps_per_epoch < SHORT_RUN
-    recipe = {**METHODS, **DISTILLATION, **SELF_DISTILLATION}[method]
+    recipe = {**METHODS, **DISTILLATION, **SELF_DISTILLATION, **FINE_TUNING}[method]
     paper = recipe.paper
     if short and optimizer in ("default", "adamw"):
         base = {"optimizer": "adamw", **recipe.short}
@@ -90,8 +90,8 @@ def make_optimizer(
     """The optimizer with a linear warm-up and a cosine decay to 0.
 
     Args:
-        method: a method's name; gradients of DINO, MSN and their kin are clipped, and MAE's second moment is
-            short.
+        method: a method's name; gradients of DINO, MSN and their kin are clipped, and the second
+            moment of MAE and of further pre-training is short.
         optimizer: "adamw", "lars" or "sgd".
         learning_rate: at the end of the warm-up.
         weight_decay: at the first step.
@@ -113,5 +113,5 @@ def make_optimizer(
         return kerassl.optimizers.SGD(rate, weight_decay=weight_decay, **options)
     if final_weight_decay != weight_decay:
         weight_decay = kerassl.schedules.Cosine(weight_decay, final_weight_decay, total)
-    beta_2 = 0.95 if method == "mae" else 0.999
+    beta_2 = 0.95 if method in ("further_pretraining", "mae") else 0.999
     return kerassl.optimizers.AdamW(rate, weight_decay=weight_decay, beta_2=beta_2, **options)

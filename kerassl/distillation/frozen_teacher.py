@@ -9,6 +9,7 @@ from kerassl.model import SSLModel
 from kerassl.teachers import make_teacher
 
 
+@keras.saving.register_keras_serializable("kerassl")
 class FrozenTeacher(keras.layers.Layer):
     """A copy of a trained network, in eval mode, with the preprocessing that it was trained on.
 
@@ -34,7 +35,7 @@ class FrozenTeacher(keras.layers.Layer):
             is_classifier = isinstance(network, Classifier)
             network = network.logits_network() if is_classifier else network.embedding_encoder
         self.preprocess = preprocess
-        self.network = make_teacher(network)
+        self.network = make_teacher(network, name)
         self.dim = feature_dim(network)
         self.built = True
 
@@ -63,3 +64,8 @@ class FrozenTeacher(keras.layers.Layer):
             "network": keras.saving.serialize_keras_object(self.network),
             "preprocess": keras.saving.serialize_keras_object(self.preprocess),
         }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "FrozenTeacher":
+        """Rebuilds the layer; its network's weights come from the file."""
+        return cls(**{key: keras.saving.deserialize_keras_object(value) for key, value in config.items()})

@@ -11,6 +11,7 @@ from kerassl.losses.dense_info_nce import dense_info_nce, match_cells
 from kerassl.losses.dino import dino, dino_teacher_probs
 from kerassl.losses.direct_clr import direct_clr
 from kerassl.losses.emp_ssl import emp_ssl, total_coding_rate
+from kerassl.losses.feature_distance import feature_distance
 from kerassl.losses.feature_redundancy import feature_redundancy
 from kerassl.losses.frossl import frossl
 from kerassl.losses.groco import groco
@@ -22,6 +23,7 @@ from kerassl.losses.kd import kd
 from kerassl.losses.koleo import koleo
 from kerassl.losses.look import look
 from kerassl.losses.masked_mse import masked_mse
+from kerassl.losses.meal_v2 import meal_v2_discriminator
 from kerassl.losses.mixing_regularizer import mixing_regularizer
 from kerassl.losses.mmcr import mmcr
 from kerassl.losses.msb_reg import centroid_attraction, singular_value_dispersion
@@ -41,11 +43,13 @@ from kerassl.losses.seed import seed
 from kerassl.losses.sigreg import characteristic_function, epps_pulley, sigreg, view_invariance
 from kerassl.losses.sinkhorn import power_law_prior, sinkhorn
 from kerassl.losses.smog import moved_groups, smog
+from kerassl.losses.soft_cross_entropy import soft_cross_entropy
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
 from kerassl.losses.sup_con import sup_con
 from kerassl.losses.swav import swav
 from kerassl.losses.tico import tico, tico_covariance
+from kerassl.losses.unfused import unfused
 from kerassl.losses.uskd import uskd_non_target, uskd_target
 from kerassl.losses.vibcreg import off_diagonal_correlation, vibcreg
 from kerassl.losses.vicreg import off_diagonal_covariance, variance_hinge, vicreg
@@ -74,6 +78,7 @@ __all__ = [
     "direct_clr",
     "emp_ssl",
     "epps_pulley",
+    "feature_distance",
     "feature_redundancy",
     "frossl",
     "groco",
@@ -88,6 +93,7 @@ __all__ = [
     "masked_mse",
     "match_cells",
     "matched_cells",
+    "meal_v2_discriminator",
     "mixing_regularizer",
     "mmcr",
     "moved_groups",
@@ -113,6 +119,7 @@ __all__ = [
     "singular_value_dispersion",
     "sinkhorn",
     "smog",
+    "soft_cross_entropy",
     "sogclr",
     "ssld",
     "sup_con",
@@ -121,6 +128,7 @@ __all__ = [
     "tico",
     "tico_covariance",
     "total_coding_rate",
+    "unfused",
     "uskd_non_target",
     "uskd_target",
     "variance_hinge",

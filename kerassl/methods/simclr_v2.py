@@ -4,7 +4,9 @@
 Official code: google-research/simclr, `tf2/model.py`.
 
 - Everything but the head's depth is SimCLR's (`kerassl/methods/simclr.py`).
-- The paper's third step, distillation on unlabelled images, is not in this class.
+- The second step, fine-tuning, is a `kerassl.classifiers.Classifier` on `encoder_with_head()`; the third,
+  distillation on unlabelled images, `kerassl.distillation.DistilledClassifier`. `recipes.semi_supervised`
+  runs the three.
 """
 
 import keras

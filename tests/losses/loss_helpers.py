@@ -622,6 +622,42 @@ def poa_reference(elastic, intact, temperature=0.1):
     return np.mean(each)
 
 
+def unfused_reference(logits, *branches_and_labels, weights=(0.7, 0.3, 0.003)):
+    *branches, labels = branches_and_labels
+    total = 0.0
+    for i, label in enumerate(labels.astype(int)):
+        z, p = logits[i], softmax(logits[i])
+        total -= np.log(p[label])
+        for branch in branches:
+            q = softmax(branch[i])
+            total += weights[0] * -np.log(q[label]) + weights[1] * np.sum(p * np.log(p / q))
+            total += weights[2] * np.sum((unit(branch[i]) - unit(z)) ** 2)
+    return total / len(labels)
+
+
+def feature_distance_reference(student, teacher):
+    return np.mean([sum((a - b) ** 2 for a, b in zip(s, t)) for s, t in zip(student, teacher)])  # noqa: B905
+
+
+def soft_cross_entropy_reference(student, *teachers, temperature=2.0):
+    each = []
+    for i, row in enumerate(student):
+        target = np.mean([softmax(teacher[i] / temperature) for teacher in teachers], axis=0)
+        each.append(-(temperature**2) * np.sum(target * np.log(softmax(row / temperature))))
+    return np.mean(each)
+
+
+def meal_v2_discriminator_reference(student, teacher):
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    parts = []
+    for s, t in zip(student, teacher, strict=True):
+        parts += [-np.log(sigmoid(s[0])), -np.log(1 - sigmoid(s[1]))]
+        parts += [-np.log(1 - sigmoid(t[0])), -np.log(sigmoid(t[1]))]
+    return np.mean(parts)
+
+
 def ssld_reference(student, teacher):
     each = []
     for a, b in zip(student, teacher, strict=True):
@@ -966,6 +1002,25 @@ CASES = {
         for weighting in ("uniform", "probability", "entropy")
     },
     "masked_mse": Case(losses.masked_mse, masked_mse_reference, patches, (0, 1)),
+    "unfused": Case(
+        lambda z, first, second, labels, **kwargs: losses.unfused(z, (first, second), labels, **kwargs),
+        unfused_reference,
+        lambda rng, batch: [*rng.normal(size=(3, batch, 4)), (np.arange(batch) % 4).astype("float64")],
+        (0, 1, 2),
+    ),
+    "feature_distance": Case(losses.feature_distance, feature_distance_reference, embeddings, (0,)),
+    "soft_cross_entropy": Case(
+        lambda student, *teachers, **kwargs: losses.soft_cross_entropy(student, teachers, 2.0, **kwargs),
+        soft_cross_entropy_reference,
+        lambda rng, batch: rng.normal(size=(3, batch, 4)),
+        (0,),
+    ),
+    "meal_v2_discriminator": Case(
+        losses.meal_v2_discriminator,
+        meal_v2_discriminator_reference,
+        lambda rng, batch: embeddings(rng, batch, dim=2),
+        (0, 1),
+    ),
     "ssld": Case(losses.ssld, ssld_reference, embeddings, (0,)),
     "kd": Case(losses.kd, kd_reference, embeddings, (0,)),
     "poa": Case(losses.poa, poa_reference, embeddings, (0,)),

@@ -40,6 +40,77 @@ def test_kd_gradient_and_its_limit_of_matched_logits():
     np.testing.assert_allclose(gradient, (s - t) / 4, atol=0.02)
 
 
+def test_soft_cross_entropy_closed_forms():
+    s, t, u = rng(0).normal(size=(3, 5, 4))
+
+    def entropy(logits):
+        return np.mean([-(softmax(row) * np.log(softmax(row))).sum() for row in logits])
+
+    # Of equal logits the teacher's entropy is left, of one teacher that and the divergence.
+    value = float(losses.soft_cross_entropy(t + 3, t, 2.0))
+    assert value == pytest.approx(4 * entropy(t / 2), rel=1e-4)
+    value = float(losses.soft_cross_entropy(s, t, 2.0))
+    assert value == pytest.approx(float(losses.kd(s, t, 2.0)) + 4 * entropy(t / 2), rel=1e-4)
+    # Teachers that agree are one; the mean is that of the distributions, not of the logits.
+    one = float(losses.soft_cross_entropy(s, t))
+    assert float(losses.soft_cross_entropy(s, (t, t, t))) == pytest.approx(one, rel=1e-5)
+    both = float(losses.soft_cross_entropy(s, (t, u)))
+    assert both == pytest.approx((one + float(losses.soft_cross_entropy(s, u))) / 2, rel=1e-5)
+    with pytest.raises(ValueError, match="at least one teacher is needed"):
+        losses.soft_cross_entropy(s, ())
+
+
+def test_soft_cross_entropy_gradient_is_zero_for_equal_logits():
+    s, t = rng(0).normal(size=(2, 5, 4)).astype("float32")
+    _, (gradient, _) = value_and_grad(lambda a, b: losses.soft_cross_entropy(a, b, 2.0), t, t)
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+    _, (gradient, _) = value_and_grad(lambda a, b: losses.soft_cross_entropy(a, b, 2.0), s, t)
+    expected = [2 * (softmax(a / 2) - softmax(b / 2)) / 5 for a, b in zip(s, t, strict=True)]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_discriminator_that_knows_nothing_loses_log_2():
+    scores = np.zeros((3, 2))
+    assert float(losses.meal_v2_discriminator(scores, scores)) == pytest.approx(np.log(2), rel=1e-6)
+    student, teacher = np.array([[9.0, -9.0]]), np.array([[-9.0, 9.0]])
+    assert float(losses.meal_v2_discriminator(student, teacher)) < 1e-3
+    # Behind a ReLU it cannot say no: half of log 2 is the least.
+    least = float(losses.meal_v2_discriminator(np.maximum(student, 0), np.maximum(teacher, 0)))
+    assert least == pytest.approx(np.log(2) / 2, rel=1e-3)
+    with pytest.raises(ValueError, match="gives two scores an image; 3 came"):
+        losses.meal_v2_discriminator(np.zeros((2, 3)), np.zeros((2, 3)))
+
+
+def test_the_distance_of_features_is_a_sum_over_them():
+    s, t = rng(0).normal(size=(2, 5, 4))
+    value = float(losses.feature_distance(s, t))
+    assert value == pytest.approx(np.square(s - t).sum() / 5, rel=1e-5)
+    twice = float(losses.feature_distance(np.concatenate([s, s], 1), np.concatenate([t, t], 1)))
+    assert twice == pytest.approx(2 * value, rel=1e-5)
+    assert float(losses.feature_distance(t, t)) == 0.0
+
+
+def test_unfused_branches_that_say_the_same_cost_a_share_of_the_cross_entropy():
+    z, labels = rng(0).normal(size=(5, 4)), np.array([0, 3, -1, 1, 2])
+    hard = float(losses.cross_entropy(z, labels))
+    assert float(losses.unfused(z, (z, z, z), labels)) == pytest.approx((1 + 0.7 * 3) * hard, rel=1e-5)
+    assert float(losses.unfused(z, (), labels)) == pytest.approx(hard, rel=1e-5)
+    other = rng(1).normal(size=(5, 4))
+    each = np.asarray(losses.unfused(z, (other,), labels, reduction="none"))
+    assert each[2] == 0 and np.asarray(losses.unfused(z, (other,), np.full(5, -1))) == 0
+    mean = float(losses.unfused(z, (other,), labels))
+    assert mean == pytest.approx(each.sum() / 4, rel=1e-5)
+    # The last layer is drawn to its branches, too: nothing is detached.
+    wide, branch = z.astype("float32"), other.astype("float32")
+
+    def agreement(a, b):
+        return losses.unfused(a, (b,), labels, branch_weight=0.0) - losses.cross_entropy(a, labels)
+
+    _, (last, middle) = value_and_grad(agreement, wide, branch)
+    assert np.abs(last[labels >= 0]).max() > 1e-3 and np.abs(middle[labels >= 0]).max() > 1e-3
+    assert not last[2].any() and not middle[2].any()
+
+
 def huber(x):
     return 0.5 * x**2 if abs(x) < 1 else abs(x) - 0.5
 

@@ -33,6 +33,7 @@ def test_value_and_gradient_are_those_of_the_float64_loop(name, batch, seed):
     [
         "negative_cosine", "byol", "tico", "dino", "msn", "weighted_ensemble_entropy", "ibot", "ssld", "kd",
         "poa", "ressl", "nkd", "uskd_non_target", "ps_kd", "pseudo_label",
+        "soft_cross_entropy", "feature_distance",
     ],
 )  # fmt: skip
 def test_no_gradient_reaches_the_target(name):

@@ -72,6 +72,8 @@ METHODS = (
     "SLA",
     "LSSKD",
     "FST",
+    "MEALV2",
+    "UNFUSED",
 )
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -128,6 +130,12 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
         small = {"queue_size": 20, "hidden_dim": 16} if name == "SEED" else {}
         return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
+    if name in ("DistilledClassifier", "MEALV2"):
+        teachers = [
+            kerassl.classifiers.Classifier(tiny_encoder(width), num_classes=num_classes or 3)
+            for width in ((6, 5) if name == "MEALV2" else (6,))
+        ]
+        return getattr(kerassl.distillation, name)(teachers, tiny_encoder(3), **{**common, **kwargs})
     if name == "Classifier":
         return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **kwargs})
     if name == "NKD":
@@ -166,6 +174,13 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             common["views"] = kerassl.views.recipe("msn_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "projection_dim": 8, "momentum": 0.9}
         return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
+    if name == "UNFUSED":
+        teacher, student = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8), tiny_encoder(3)
+        small = {"num_images": 24, "num_clusters": 5, "layers": (student.layers[3].name,), "whitened_dim": 6}
+        return kerassl.distillation.UNFUSED(teacher, student, **{**common, **small, **kwargs})
+    if name == "FurtherPretraining":
+        teacher, student = (make("MAE", weights_seed=weights_seed + seed) for seed in (1, 0))
+        return kerassl.distillation.FurtherPretraining(teacher, student, **{**common, **kwargs})
     if name == "MAE":
         small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
         return kerassl.methods.MAE(tiny_vit(), **{**common, **small, **kwargs})
@@ -316,7 +331,7 @@ def ready_views(name, n=8, seed=0):
     def view(size=16):
         return rng.normal(size=(n, size, size, 3)).astype("float32")
 
-    if name == "MAE":
+    if name in ("MAE", "FurtherPretraining"):
         return view(), np.argsort(rng.uniform(size=(n, 16)), axis=1).astype("int32")
     if name in ("DINO", "MSN", "PMSN", "Mugs"):
         return view(), view(), view(8), view(8)
@@ -331,9 +346,12 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier", "NKD", "USKD", "SLA", "LSSKD"):
+    if name in (
+        "SSLD", "RKD", "SEED", "RandomTeacher", "Classifier", "NKD", "USKD", "SLA", "LSSKD",
+        "DistilledClassifier", "MEALV2",
+    ):  # fmt: skip
         return (view(),)
-    if name == "PSKD":
+    if name in ("PSKD", "UNFUSED"):
         return view(), np.arange(n, dtype="int32")
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")

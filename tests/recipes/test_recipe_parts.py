@@ -8,14 +8,14 @@ import pytest
 from absl import flags
 
 import kerassl
-from recipes import build, command_line, distill, evaluate, export, pretrain, scores
+from recipes import build, command_line, distill, evaluate, export, pretrain, scores, semi_supervised
 from recipes.devices import devices
 from recipes.methods import METHODS
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import make_optimizer, optimizer_settings
 from recipes.workdir import Workdir, read_metrics, write_text
 
-RECIPES = (pretrain.run, evaluate.run, distill.run, export.run)
+RECIPES = (pretrain.run, evaluate.run, distill.run, export.run, semi_supervised.run)
 
 
 def parse(run, *arguments):

@@ -1,0 +1,100 @@
+"""Self-distillation for further pre-training: MAE on new images, near to what MAE alone made of its start.
+
+"Self-Distillation for Further Pre-training of Transformers", arXiv 2210.02871, section 3.
+Official code: seanie12/self-distillation, `trainer.py`.
+
+1. A masked autoencoder, pre-trained on other images, is further pre-trained on the images at hand: the
+   teacher.
+2. The student restarts from what the teacher started from, not from the teacher. It minimises MAE's loss
+   (`kerassl/methods/mae.py`) and the squared distance of its class token to the teacher's, of whole images.
+3. The student's encoder is fine-tuned.
+
+- The class token is that after the final norm, whatever the encoder's `pool`.
+- Both of the student's passes are in training mode, as there.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.distillation.frozen_teacher import FrozenTeacher
+from kerassl.losses import feature_distance
+from kerassl.methods import MAE
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class FurtherPretraining(MAE):
+    """Self-distillation for further pre-training (arXiv 2210.02871).
+
+    Args:
+        teacher: the `MAE` that was further pre-trained, or its encoder. It is copied and frozen.
+        student: the `MAE` that the teacher started from, whose encoder, decoder and decoder's settings are
+            gone on with; or an encoder with the token interface of `kerassl.backbones.vit`.
+        views: as in `MAE`.
+        num_classes: number of classes for the online probe; `None` for none.
+        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
+            trained on, if that differs from the student's views; that of an `MAE` need not be given.
+        **kwargs: the other arguments of `MAE`: `mask_ratio`, `normalize_target`, `decoder_dim`,
+            `decoder_depth`, `decoder_heads`, `seed`, `name`.
+
+    Raises:
+        ValueError: for a teacher without tokens or of another width, and as `MAE`.
+
+    Example:
+        >>> import kerassl
+        >>> def masked_autoencoder():
+        ...     encoder = kerassl.backbones.vit((32, 32, 3), patch_size=8, hidden_dim=24, depth=1)
+        ...     return kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_heads=2)
+        >>> model = kerassl.distillation.FurtherPretraining(masked_autoencoder(), masked_autoencoder())
+        >>> model.decoder_depth, [mean.name for mean in model.term_means]
+        (1, ['masked_mse', 'feature_distance'])
+    """
+
+    loss_names = ("masked_mse", "feature_distance")
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        teacher_preprocess: keras.layers.Layer | None = None,
+        **kwargs,
+    ) -> None:
+        start = student if isinstance(student, MAE) else None
+        if start:
+            settings = start.get_config()
+            decoder = {name: value for name, value in settings.items() if name.startswith("decoder_")}
+            kwargs = {**decoder, **kwargs}
+        super().__init__(start.encoder if start else student, views, num_classes, **kwargs)
+        self.teacher = FrozenTeacher(teacher, teacher_preprocess)
+        width = self.encoder.hidden_dim
+        if not hasattr(self.teacher.network, "encode_tokens") or self.teacher.dim != width:
+            raise ValueError(
+                f"The teacher gives features of width {self.teacher.dim}; it must be a ViT whose class token "
+                f"is as wide as the student's, {width}."
+            )
+        if start:
+            self.decoder.set_weights(start.decoder.get_weights())
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """MAE's loss, and the distance of the class tokens of whole images."""
+        terms, _ = super().loss_terms(views, labels, training)
+        images = views[0]
+        tokens = tokens_of(self.encoder, images, training)
+        said = tokens_of(self.teacher.network, self.teacher.as_it_expects(images, self.views), False)
+        terms["feature_distance"] = feature_distance(tokens[:, 0], said[:, 0])
+        return terms, {"features": self.encoder.pool_tokens(tokens)}
+
+    def get_config(self) -> dict:
+        """The constructor's arguments; the teacher's weights are in the weights file."""
+        config, teacher = super().get_config(), self.teacher.get_config()
+        config["student"] = config.pop("encoder")
+        return {**config, "teacher": teacher["network"], "teacher_preprocess": teacher["preprocess"]}
+
+
+def tokens_of(encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:
+    """Tokens `(batch, 1 + num_patches, dim)` of whole images, the class token first."""
+    return encoder.encode_tokens(encoder.embed_patches(images), training=training)

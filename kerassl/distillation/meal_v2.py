@@ -1,0 +1,125 @@
+"""MEAL V2: a student learns the mean of several teachers' distributions, watched by a discriminator.
+
+"MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without Tricks", arXiv 2009.08453,
+equations 1 to 5. Official code: szq0214/MEAL-V2, `loss.py`, `models/discriminator.py`, `train.py`.
+
+- The paper has the student fool the discriminator. Its code, followed by default, adds the discriminator's
+  loss and lets its gradient through to the student: both make the student recognisable.
+- A discriminator ends in a ReLU, as there: its scores are never negative, so its loss is above log(2) / 2.
+- Its hidden layers are an eighth and a sixty-fourth of the classes wide, as there, but no narrower than 8.
+- It has a rate of its own, as there, by the scale of its gradients: exact for SGD, which is the paper's
+  optimizer, and without effect on AdamW and LARS, whose steps do not depend on that scale.
+- The paper trains a student that has been trained before, without weight decay.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.distillation.distilled_classifier import DistilledClassifier
+from kerassl.heads import mlp
+from kerassl.losses import meal_v2_discriminator
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MEALV2(DistilledClassifier):
+    """MEAL V2 (arXiv 2009.08453).
+
+    Train on all images there are, labelled or not: labels serve only the accuracy (-1 for unknown).
+
+    Args:
+        teacher: as in `DistilledClassifier`, of which the softmaxes are averaged; a list of several.
+        student: as in `DistilledClassifier`; a trained `Classifier` in the paper.
+        views: as in `DistilledClassifier`.
+        num_classes: number of classes: the teachers', and so it need not be given.
+        discriminator: "added" for the official code's term, "adversarial" for the paper's game, in which the
+            gradient that reaches the student is reversed, `None` for the cross entropy alone.
+        discriminator_rate: learning rate of the discriminator over the student's, at least 0; the scale of
+            its gradients.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for an unknown discriminator or a negative rate, and as `DistilledClassifier`.
+
+    Example:
+        >>> import kerassl
+        >>> def classifier(width):
+        ...     encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=width)
+        ...     return kerassl.classifiers.Classifier(encoder, num_classes=10)
+        >>> model = kerassl.distillation.MEALV2([classifier(8), classifier(6)], classifier(4))
+        >>> [mean.name for mean in model.term_means]
+        ['soft_cross_entropy', 'discriminator']
+    """
+
+    def __init__(
+        self,
+        teacher: list,
+        student: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        discriminator: str | None = "added",
+        discriminator_rate: float = 0.01,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if discriminator not in ("added", "adversarial", None):
+            raise ValueError(f'discriminator={discriminator!r} must be "added", "adversarial" or None.')
+        if discriminator_rate < 0:
+            raise ValueError(f"discriminator_rate must be at least 0, got {discriminator_rate}.")
+        # Before the terms are named.
+        self.discriminator_kind = discriminator
+        super().__init__(teacher, student, views, num_classes, seed=seed, name=name)
+        self.discriminator_rate = discriminator_rate
+        self.discriminator = self.make_discriminator() if discriminator else None
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The names of the terms."""
+        return ("soft_cross_entropy",) + ("discriminator",) * (self.discriminator_kind is not None)
+
+    def make_discriminator(self) -> keras.Sequential:
+        """Three layers from logits to two scores, each with a ReLU."""
+        hidden_dims = max(self.num_classes // 8, 8), max(self.num_classes // 64, 8)
+        network = mlp(
+            self.num_classes,
+            hidden_dims,
+            2,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name="discriminator",
+        )
+        network.add(keras.layers.Activation("relu"))
+        return network
+
+    def compare(self, logits: KerasTensor, teacher_logits: tuple[KerasTensor, ...]) -> dict:
+        """Cross entropy with the teachers' mean softmax, and what the discriminator makes of the logits."""
+        terms = super().compare(logits, teacher_logits)
+        if self.discriminator is not None:
+            if self.discriminator_kind == "adversarial":
+                # The same value, the opposite gradient.
+                logits = 2 * ops.stop_gradient(logits) - logits
+            scores = self.scores(logits), self.scores(sum(teacher_logits) / len(teacher_logits))
+            terms["discriminator"] = meal_v2_discriminator(*scores)
+        return terms
+
+    def scores(self, logits: KerasTensor) -> KerasTensor:
+        """The discriminator's `(batch, 2)`; the gradients of its weights, and only theirs, are scaled."""
+        weights = [ops.convert_to_tensor(variable) for variable in self.discriminator.trainable_variables]
+        fixed = [ops.stop_gradient(weight) for weight in weights]
+        scaled = [
+            old + self.discriminator_rate * (new - old) for new, old in zip(weights, fixed, strict=True)
+        ]
+        scores, _ = self.discriminator.stateless_call(scaled, [], logits)
+        return ops.cast(scores, "float32")
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        config = super().get_config()
+        del config["temperature"], config["distillation_weight"]
+        return {
+            **config,
+            "discriminator": self.discriminator_kind,
+            "discriminator_rate": self.discriminator_rate,
+        }

@@ -12,12 +12,8 @@ def average_pool(features: KerasTensor) -> KerasTensor:
 
 
 def mean_of_places(features: KerasTensor) -> KerasTensor:
-    """`(batch, dim)` of a feature map `(batch, h, w, dim)` or of tokens `(batch, n, dim)`; or as they are."""
-    return (
-        ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
-        if len(features.shape) > 2
-        else features
-    )
+    """`(batch, dim)` of a feature map `(batch, h, w, dim)` or of tokens `(batch, n, dim)`."""
+    return ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
 
 
 def feature_dim(encoder: keras.Model) -> int:

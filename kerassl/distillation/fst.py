@@ -17,8 +17,8 @@ after the real step the student.
   the weak view.
 - The state of the optimizer is restored with the weights; there it keeps what the virtual steps made of it.
   Batch-norm statistics do not move in virtual steps.
-- Virtual steps are taken on the batch of the step, with views drawn anew; in the wider variant there on
-  batches to come, so that with ready views its students here are all alike.
+- Virtual steps are taken on the batch of the step, with views drawn anew. There the wider variant takes them
+  on batches to come; here, of ready views, its students are all alike.
 - The first step is like all others; there it has no virtual ones.
 - Both views go through batch norm together in the student. The teacher has batch statistics of the weak view,
   and running ones of its own; its weights alone are averaged, as there.

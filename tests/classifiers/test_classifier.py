@@ -36,7 +36,7 @@ def test_unlabelled_images_move_nothing_and_count_nothing():
     model.fit(views, classes, batch_size=8, verbose=0)
     for old, new in zip(before, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(old, numpy(new))
-    classes[:2] = model.features_and_logits(views[0][:2], False)[1].argmax(-1)
+    classes[:2] = numpy(model.features_and_logits(views[0][:2], False)[1]).argmax(-1)
     assert model.evaluate(views, classes, batch_size=8, verbose=0)["accuracy"] == 1.0
 
 

@@ -4,9 +4,9 @@
 
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
 (DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs, PMSN and POA: a small ViT of patch 4; ScatSimCLR: a ScatNet of 4
-orientations and width 16; students of distillation: half the width); batch 256; kNN with k=20, cosine, T=0.1
-(the InstDisc vote). The settings of each method are those of `recipes.methods` for short runs, but for
-`SETTINGS`.
+orientations and width 16; students of distillation: half the width, as has a student alone by --method=simclr
+--width=8); batch 256; kNN with k=20, cosine, T=0.1 (the InstDisc vote). The settings of each method are those
+of `recipes.methods` for short runs, but for `SETTINGS`.
 """
 
 import argparse
@@ -73,26 +73,29 @@ def settings_of(name: str) -> dict:
     }
 
 
-def build(name: str, shape, settings: dict, seed: int, teacher_path: str | None) -> kerassl.SSLModel:
+def build(
+    name: str, shape, settings: dict, seed: int, teacher_path: str | None, width: int | None
+) -> kerassl.SSLModel:
     """The untrained method."""
     keras.utils.set_random_seed(seed)
+    method = RECIPES[name].method
+    remembered = {"num_images": NUM_TRAIN} if method.takes_positions else {}
     if name in DISTILLATION:
         teacher = keras.models.load_model(teacher_path, compile=False)
-        student = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH // 2)
-        method = RECIPES[name].method
-        return method(teacher, student, num_classes=10, seed=seed, **settings["method"])
+        student = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=width or WIDTH // 2)
+        return method(teacher, student, num_classes=10, seed=seed, **remembered, **settings["method"])
     if RECIPES[name].backbone.startswith("vit"):
         encoder = kerassl.backbones.vit(shape, **{**VIT, **settings.get("vit", {})})
     elif RECIPES[name].backbone == "scatnet":
         encoder = kerassl.backbones.scatnet(shape, num_orientations=4, width=16)
     else:
         options = RECIPES[name].resnet_args
-        encoder = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=WIDTH, **options)
-    method = RECIPES[name].method
+        encoder = kerassl.backbones.resnet18(
+            shape, stem="small", stem_stride=2, width=width or WIDTH, **options
+        )
     views = settings.get("views", "default")
     if isinstance(views, dict):
         views = kerassl.views.recipe(image_size=shape[0], **views)
-    remembered = {"num_images": NUM_TRAIN} if method.takes_positions else {}
     return method(encoder, views=views, num_classes=10, seed=seed, **remembered, **settings["method"])
 
 
@@ -137,7 +140,7 @@ def table(path: str) -> str:
     for name, result in sorted(results.items(), key=lambda item: -item[1]["trained_encoder"]["knn_k20_t0.1"]):
         before, after = result["random_encoder"], result["trained_encoder"]
         cells = [
-            RECIPES[name].method.__name__,
+            " ".join([RECIPES[name.split()[0]].method.__name__, *name.split()[1:]]),
             f"{100 * before['knn_k20_t0.1']:.1f}",
             f"{100 * after['knn_k20_t0.1']:.1f}",
             f"{100 * after['linear']:.1f}",
@@ -158,6 +161,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", help="for distillation: the SimCLR model saved by --save")
+    parser.add_argument("--width", type=int, help="of the ResNet, in place of the protocol's")
     parser.add_argument("--save", help="where to save the trained model (.keras)")
     parser.add_argument(
         "--settings", type=json.loads, default={}, help="JSON that overrides the method's settings"
@@ -180,7 +184,9 @@ def main():
     )
     settings, changes = settings_of(arguments.method), arguments.settings
     settings = {**settings, **changes, "method": {**settings["method"], **changes.get("method", {})}}
-    model = build(arguments.method, info.image_shape, settings, arguments.seed, arguments.teacher)
+    model = build(
+        arguments.method, info.image_shape, settings, arguments.seed, arguments.teacher, arguments.width
+    )
     steps = arguments.epochs * len(train)
     schedule = kerassl.schedules.WarmupCosine(settings["learning_rate"], steps, warmup_steps=len(train))
     optimizer = kerassl.optimizers.AdamW(
@@ -211,8 +217,9 @@ def main():
         "seconds_to_first_step": round(clock.first_step, 1),
         "peak_memory_mib": round(results_file.peak_memory_mib()),
     }
+    name = f"{arguments.method} width={arguments.width}" if arguments.width else arguments.method
     if arguments.output:
-        results_file.add(arguments.output, arguments.name or arguments.method, results)
+        results_file.add(arguments.output, arguments.name or name, results)
     print(json.dumps({k: v for k, v in results.items() if k not in ("versions", "settings", "loss")}))
 
 

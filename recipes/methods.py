@@ -31,6 +31,8 @@ methods that take those of another:
 - MSN (PMSN): facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
 - Random teachers: arXiv 2302.12091 section 3, with Adam
+- Classifier: arXiv 1512.03385 section 3.4
+- Prototypical Networks: arXiv 1703.05175 section 3.1, jakesnell/prototypical-networks, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
@@ -39,7 +41,7 @@ are smaller, to fit the narrow networks and few images of such runs, and teacher
 
 from dataclasses import dataclass, field
 
-from kerassl import distillation, methods
+from kerassl import classifiers, distillation, methods
 
 SIMCLR = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 SOGCLR = {"optimizer": "lars", "learning_rate": 1.2, "weight_decay": 1e-6, "warmup_epochs": 10}
@@ -456,4 +458,15 @@ DISTILLATION = {
         short_arguments={"queue_size": 4096, "hidden_dim": 512},
     ),
     "ssld": MethodRecipe(method=distillation.SSLD, paper=SSLD),
+}
+# What learns classes from labels has a launcher of its own, recipes.classify.
+CLASSIFIERS = {
+    "classifier": MethodRecipe(
+        method=classifiers.Classifier,
+        paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+    ),
+    "prototypical_network": MethodRecipe(
+        method=classifiers.PrototypicalNetwork,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+    ),
 }

@@ -7,7 +7,7 @@ section 3.
 import keras
 
 import kerassl
-from recipes.methods import DISTILLATION, METHODS
+from recipes.methods import CLASSIFIERS, DISTILLATION, METHODS
 from recipes.names import OPTIMIZERS, check_name
 
 # Updates below which a run is a short one.
@@ -32,7 +32,7 @@ def optimizer_settings(
     """What is left open by the arguments, filled in.
 
     Args:
-        method: name of a method, or of a way to distil.
+        method: name of a method, of a way to distil, or of a classifier.
         optimizer: "default", "adamw", "lars" or "sgd".
         epochs: passes over the data.
         steps_per_epoch: batches per pass.
@@ -55,7 +55,7 @@ def optimizer_settings(
     """
     check_name("optimizer", optimizer, OPTIMIZERS)
     short = epochs * steps_per_epoch < SHORT_RUN
-    recipe = {**METHODS, **DISTILLATION}[method]
+    recipe = {**METHODS, **DISTILLATION, **CLASSIFIERS}[method]
     paper = recipe.paper
     if short and optimizer in ("default", "adamw"):
         base = {"optimizer": "adamw", **recipe.short}

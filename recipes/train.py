@@ -28,6 +28,7 @@ def train_in(
     keep_checkpoints: int = 3,
     saved_model: bool = True,
     references: Mapping[str, keras.Model] | None = None,
+    start: str = "random encoder",
     verbose: int = 1,
 ) -> dict | None:
     """Trains a compiled, untrained model, or goes on where its workdir stands.
@@ -46,6 +47,7 @@ def train_in(
         keep_checkpoints: newest checkpoints to keep.
         saved_model: whether to write a SavedModel besides `encoder.keras`.
         references: further models from raw images to features, as rows of the table.
+        start: what the table calls the encoder before training.
         verbose: as in `fit`: 0 for no output, 1 for a progress bar, 2 for a line per epoch.
 
     Returns:
@@ -61,7 +63,7 @@ def train_in(
     embed_size = 256 * num_devices
     rows = {
         "raw pixels": scores.score_pixels(bank, held_out),
-        "random encoder": scores.score_model(model, bank, held_out, embed_size),
+        start: scores.score_model(model, bank, held_out, embed_size),
     }
     chief, processes = kerassl.engine.is_chief(), kerassl.engine.process()[1]
     for name, reference in (references or {}).items() if processes == 1 else ():

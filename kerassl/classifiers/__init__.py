@@ -3,5 +3,14 @@
 from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
 from kerassl.classifiers.nearest_mean import ClassMeans, NearestMean
+from kerassl.classifiers.prototype_classifier import PrototypeClassifier
+from kerassl.classifiers.prototypical_network import PrototypicalNetwork
 
-__all__ = ["ClassMeans", "Classifier", "Explanation", "NearestMean"]
+__all__ = [
+    "ClassMeans",
+    "Classifier",
+    "Explanation",
+    "NearestMean",
+    "PrototypeClassifier",
+    "PrototypicalNetwork",
+]

@@ -1,10 +1,12 @@
 """A name to a data set; images in memory in a repeatable order; checks of images and labels."""
 
 from kerassl.data.devices import check_divides, cut_for_devices
+from kerassl.data.episodes import Episodes
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.in_memory import can_hold, hold, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
+from kerassl.data.labelled import labelled_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.positions import batches_with_positions
 from kerassl.data.validation import validate_batch
@@ -12,6 +14,7 @@ from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 
 __all__ = [
     "DatasetInfo",
+    "Episodes",
     "GuidedBatches",
     "ImageDataset",
     "OrderedBatches",
@@ -24,6 +27,7 @@ __all__ = [
     "enter",
     "hold",
     "is_array",
+    "labelled_batches",
     "load",
     "num_batches",
     "split_positions",

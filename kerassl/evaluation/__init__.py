@@ -1,6 +1,7 @@
 """Protocols on frozen features: weighted kNN, linear probe, few-shot, spectrum, report."""
 
 from kerassl.evaluation.embed import embed
+from kerassl.evaluation.episodes import episode_accuracy
 from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
@@ -24,6 +25,7 @@ __all__ = [
     "dead_prototypes",
     "effective_rank",
     "embed",
+    "episode_accuracy",
     "evaluate_features",
     "feature_std",
     "few_shot",

@@ -1,6 +1,7 @@
 """Heads: what stands between an encoder and a loss."""
 
 from kerassl.heads.dino import DINOHead
+from kerassl.heads.distances import PrototypeDistances
 from kerassl.heads.ensemble import EnsembleHead
 from kerassl.heads.iter_norm import IterNorm
 from kerassl.heads.mlp import mlp
@@ -18,6 +19,7 @@ __all__ = [
     "IterNorm",
     "OnlineProbe",
     "PairTemperature",
+    "PrototypeDistances",
     "PrototypeHead",
     "mlp",
     "multi_head_mlp",

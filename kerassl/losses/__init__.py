@@ -31,6 +31,7 @@ from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.proto_nce import proto_nce
+from kerassl.losses.prototypical import class_means, prototypical
 from kerassl.losses.ressl import ressl
 from kerassl.losses.rkd import rkd_angle, rkd_distance
 from kerassl.losses.seed import seed
@@ -57,6 +58,7 @@ __all__ = [
     "cacr",
     "centroid_attraction",
     "characteristic_function",
+    "class_means",
     "contrastive_attraction",
     "contrastive_repulsion",
     "cross_entropy",
@@ -96,6 +98,7 @@ __all__ = [
     "power_law_prior",
     "prior_divergence",
     "proto_nce",
+    "prototypical",
     "ressl",
     "rkd_angle",
     "rkd_distance",

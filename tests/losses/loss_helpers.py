@@ -331,6 +331,14 @@ def cross_entropy_reference(logits, labels, label_smoothing=0.0):
     return np.mean(each)
 
 
+def prototypical_reference(z, labels, prototypes=None):
+    each = []
+    for row, label in zip(z, labels, strict=True):
+        distances = np.array([np.sum((row - c) ** 2) for c in prototypes])
+        each.append(-np.log(softmax(-distances)[int(label)]))
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -635,6 +643,7 @@ DIRECTIONS = np.random.default_rng(7).normal(size=(4, 5)).astype("float32")
 COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float32")
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
 QUEUE_LABELS = np.array([0, 1, 0, -1, 1, 2, 1], "int32")
+PROTOTYPES = np.random.default_rng(10).normal(size=(3, 4)).astype("float32")
 HEADS_QUEUE = np.random.default_rng(9).normal(size=(7, 2, 3)).astype("float32")
 
 
@@ -760,6 +769,12 @@ CASES = {
     "cross_entropy": Case(
         functools.partial(losses.cross_entropy, label_smoothing=0.1),
         functools.partial(cross_entropy_reference, label_smoothing=0.1),
+        labelled_rows,
+        (0,),
+    ),
+    "prototypical": Case(
+        functools.partial(losses.prototypical, prototypes=PROTOTYPES),
+        functools.partial(prototypical_reference, prototypes=PROTOTYPES.astype("float64")),
         labelled_rows,
         (0,),
     ),

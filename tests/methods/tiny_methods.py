@@ -65,7 +65,10 @@ METHODS = (
     "PMSN",
     "Mugs",
     "Classifier",
+    "PrototypicalNetwork",
 )
+# Those of kerassl.classifiers, with what makes them small.
+CLASSIFIERS = {"Classifier": {}, "PrototypicalNetwork": {"shots": 1}}
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
     "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},
@@ -118,8 +121,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
         small = {"queue_size": 20, "hidden_dim": 16} if name == "SEED" else {}
         return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
-    if name == "Classifier":
-        return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **kwargs})
+    if name in CLASSIFIERS:
+        return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **CLASSIFIERS[name], **kwargs})
     if name == "DINO":
         if views == "default":
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
@@ -306,7 +309,7 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", "Classifier"):
+    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", *CLASSIFIERS):
         return (view(),)
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")

@@ -32,6 +32,7 @@ methods that take those of another:
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 - Classifier: arXiv 1512.03385 section 3.4
+- PrototypeDL: arXiv 1710.04806, OscarcarLi/PrototypeDL, with Adam
 - Prototypical Networks: arXiv 1703.05175 section 3.1, jakesnell/prototypical-networks, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -464,6 +465,13 @@ CLASSIFIERS = {
     "classifier": MethodRecipe(
         method=classifiers.Classifier,
         paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+    ),
+    "prototype_dl": MethodRecipe(
+        method=classifiers.PrototypeDL,
+        paper={"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+        # The decoder draws better from a feature map.
+        resnet_args={"pool": None},
+        views="unaugmented",
     ),
     "prototypical_network": MethodRecipe(
         method=classifiers.PrototypicalNetwork,

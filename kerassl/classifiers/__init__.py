@@ -4,6 +4,7 @@ from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
 from kerassl.classifiers.nearest_mean import ClassMeans, NearestMean
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
+from kerassl.classifiers.prototype_dl import PrototypeDL
 from kerassl.classifiers.prototypical_network import PrototypicalNetwork
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "Explanation",
     "NearestMean",
     "PrototypeClassifier",
+    "PrototypeDL",
     "PrototypicalNetwork",
 ]

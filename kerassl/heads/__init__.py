@@ -3,6 +3,7 @@
 from kerassl.heads.dino import DINOHead
 from kerassl.heads.distances import PrototypeDistances
 from kerassl.heads.ensemble import EnsembleHead
+from kerassl.heads.image_decoder import image_decoder
 from kerassl.heads.iter_norm import IterNorm
 from kerassl.heads.mlp import mlp
 from kerassl.heads.multi_head import multi_head_mlp
@@ -21,6 +22,7 @@ __all__ = [
     "PairTemperature",
     "PrototypeDistances",
     "PrototypeHead",
+    "image_decoder",
     "mlp",
     "multi_head_mlp",
     "sinusoidal_positions",

@@ -31,6 +31,7 @@ from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.proto_nce import proto_nce
+from kerassl.losses.prototype_dl import nearest_image, nearest_prototype
 from kerassl.losses.prototypical import class_means, prototypical
 from kerassl.losses.ressl import ressl
 from kerassl.losses.rkd import rkd_angle, rkd_distance
@@ -91,6 +92,8 @@ __all__ = [
     "msn",
     "msn_targets",
     "multi_crop_info_nce",
+    "nearest_image",
+    "nearest_prototype",
     "negative_cosine",
     "nt_xent",
     "off_diagonal_correlation",

@@ -339,6 +339,14 @@ def prototypical_reference(z, labels, prototypes=None):
     return np.mean(each)
 
 
+def nearest_image_reference(distances):
+    return np.mean([min(row[k] for row in distances) for k in range(distances.shape[1])])
+
+
+def nearest_prototype_reference(distances):
+    return np.mean([min(row) for row in distances])
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -659,6 +667,10 @@ def labelled_rows(rng, batch):
     return rng.normal(size=(batch, 4)), (np.arange(batch) // 2 % 2).astype("float64")
 
 
+def squared_distances(rng, batch):
+    return (np.square(rng.normal(size=(batch, 5))),)
+
+
 def maps_and_centers(rng, batch):
     return [0.7 * rng.normal(size=(batch, 5, 3)) for _ in range(2)] + [
         rng.uniform(0, 32, size=(batch, 5, 2)) for _ in range(2)
@@ -778,6 +790,10 @@ CASES = {
         labelled_rows,
         (0,),
     ),
+    "nearest_image": Case(
+        losses.nearest_image, nearest_image_reference, squared_distances, (0,), has_reduction=False
+    ),
+    "nearest_prototype": Case(losses.nearest_prototype, nearest_prototype_reference, squared_distances, (0,)),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False

@@ -57,6 +57,18 @@ def test_class_means_are_those_of_the_labelled_rows():
     assert not np.asarray(means)[1:3].any()
 
 
+def test_both_nearest_terms_vanish_where_latents_and_prototypes_are_the_same():
+    points = RNG.normal(size=(6, 3))
+    own = np.sum((points[:, None] - points[None, [3, 1, 5]]) ** 2, axis=-1)
+    # Each of three prototypes is an image; three images are far from all.
+    assert float(losses.nearest_image(own)) == 0.0
+    assert float(losses.nearest_prototype(own)) > 0.1
+    assert float(losses.nearest_prototype(own[[1, 3, 5, 3]])) == 0.0
+    # One to one, both are the mean of the matched distances.
+    apart = np.where(np.eye(4), [1.0, 2.0, 3.0, 4.0], 9.0)
+    assert float(losses.nearest_image(apart)) == float(losses.nearest_prototype(apart)) == 2.5
+
+
 def test_prototypical_names_what_does_not_fit():
     with pytest.raises(ValueError, match=r"prototypes has shape \(3,\) but must be \(num_classes, dim\)"):
         losses.prototypical(Z, LABELS, np.zeros(3))

@@ -66,9 +66,14 @@ METHODS = (
     "Mugs",
     "Classifier",
     "PrototypicalNetwork",
+    "PrototypeDL",
 )
 # Those of kerassl.classifiers, with what makes them small.
-CLASSIFIERS = {"Classifier": {}, "PrototypicalNetwork": {"shots": 1}}
+CLASSIFIERS = {
+    "Classifier": {},
+    "PrototypicalNetwork": {"shots": 1},
+    "PrototypeDL": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4},
+}
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
     "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},

@@ -32,6 +32,7 @@ methods that take those of another:
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 - Classifier: arXiv 1512.03385 section 3.4
+- ProtoPNet: arXiv 1806.10574, cfchen-duke/ProtoPNet, with Adam and 1e-4 for the encoder, 3e-3 for the rest
 - PrototypeDL: arXiv 1710.04806, OscarcarLi/PrototypeDL, with Adam
 - Prototypical Networks: arXiv 1703.05175 section 3.1, jakesnell/prototypical-networks, with Adam
 
@@ -465,6 +466,12 @@ CLASSIFIERS = {
     "classifier": MethodRecipe(
         method=classifiers.Classifier,
         paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+    ),
+    "proto_pnet": MethodRecipe(
+        method=classifiers.ProtoPNet,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3, "warmup_epochs": 0},
+        short_arguments={"prototypes_per_class": 5, "prototype_dim": 64, "warmup_epochs": 1},
+        resnet_args={"pool": None},
     ),
     "prototype_dl": MethodRecipe(
         method=classifiers.PrototypeDL,

@@ -31,6 +31,7 @@ from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.proto_nce import proto_nce
+from kerassl.losses.proto_pnet import cluster_cost, separation_cost
 from kerassl.losses.prototype_dl import nearest_image, nearest_prototype
 from kerassl.losses.prototypical import class_means, prototypical
 from kerassl.losses.ressl import ressl
@@ -60,6 +61,7 @@ __all__ = [
     "centroid_attraction",
     "characteristic_function",
     "class_means",
+    "cluster_cost",
     "contrastive_attraction",
     "contrastive_repulsion",
     "cross_entropy",
@@ -106,6 +108,7 @@ __all__ = [
     "rkd_angle",
     "rkd_distance",
     "seed",
+    "separation_cost",
     "sigreg",
     "singular_value_dispersion",
     "sinkhorn",

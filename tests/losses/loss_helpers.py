@@ -347,6 +347,14 @@ def nearest_prototype_reference(distances):
     return np.mean([min(row) for row in distances])
 
 
+def class_cost_reference(distances, labels, of_own_class):
+    each = []
+    for row, label in zip(distances, labels, strict=True):
+        pairs = zip(row, PROTOTYPE_CLASSES, strict=True)
+        each.append(min(distance for distance, c in pairs if (c == label) == of_own_class))
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -652,6 +660,7 @@ COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float3
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
 QUEUE_LABELS = np.array([0, 1, 0, -1, 1, 2, 1], "int32")
 PROTOTYPES = np.random.default_rng(10).normal(size=(3, 4)).astype("float32")
+PROTOTYPE_CLASSES = np.array([0, 1, 0, 1, 2])
 HEADS_QUEUE = np.random.default_rng(9).normal(size=(7, 2, 3)).astype("float32")
 
 
@@ -794,6 +803,15 @@ CASES = {
         losses.nearest_image, nearest_image_reference, squared_distances, (0,), has_reduction=False
     ),
     "nearest_prototype": Case(losses.nearest_prototype, nearest_prototype_reference, squared_distances, (0,)),
+    **{
+        name: Case(
+            functools.partial(getattr(losses, name), prototype_classes=PROTOTYPE_CLASSES),
+            functools.partial(class_cost_reference, of_own_class=name == "cluster_cost"),
+            lambda rng, batch: [*squared_distances(rng, batch), labelled_rows(rng, batch)[1]],
+            (0,),
+        )
+        for name in ("cluster_cost", "separation_cost")
+    },
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False

@@ -69,6 +69,22 @@ def test_both_nearest_terms_vanish_where_latents_and_prototypes_are_the_same():
     assert float(losses.nearest_image(apart)) == float(losses.nearest_prototype(apart)) == 2.5
 
 
+def test_costs_of_classes_leave_out_the_unlabelled_and_what_is_masked():
+    distances = np.array([[0.0, 3.0, 5.0, 9.0], [4.0, 3.0, 0.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
+    labels, classes = np.array([0, 1, -1]), np.array([0, 0, 1, 1])
+    # Every image holds a prototype of its class.
+    assert float(losses.cluster_cost(distances, labels, classes)) == 0.0
+    assert float(losses.separation_cost(distances, labels, classes)) == (5 + 3) / 2
+    mask = np.array([False, False, False, True])
+    # Class 0 has none left, so its image costs nothing in the one, and the other has none of another class.
+    assert float(losses.cluster_cost(distances, labels, classes, mask)) == (0 + 2) / 2
+    assert float(losses.separation_cost(distances, labels, classes, mask)) == (9 + 0) / 2
+    each = losses.cluster_cost(distances, labels, classes, mask, reduction="none")
+    assert np.asarray(each).tolist() == [0.0, 2.0, 0.0]
+    # Of similarities: minus the mean largest.
+    assert float(losses.cluster_cost(-distances, labels, classes)) == -(3 + 2) / 2
+
+
 def test_prototypical_names_what_does_not_fit():
     with pytest.raises(ValueError, match=r"prototypes has shape \(3,\) but must be \(num_classes, dim\)"):
         losses.prototypical(Z, LABELS, np.zeros(3))

@@ -67,12 +67,14 @@ METHODS = (
     "Classifier",
     "PrototypicalNetwork",
     "PrototypeDL",
+    "ProtoPNet",
 )
 # Those of kerassl.classifiers, with what makes them small.
 CLASSIFIERS = {
     "Classifier": {},
     "PrototypicalNetwork": {"shots": 1},
     "PrototypeDL": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4},
+    "ProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
 }
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -127,7 +129,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         small = {"queue_size": 20, "hidden_dim": 16} if name == "SEED" else {}
         return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
     if name in CLASSIFIERS:
-        return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **CLASSIFIERS[name], **kwargs})
+        encoder = tiny_encoder(pool=name != "ProtoPNet")
+        return getattr(kerassl.classifiers, name)(encoder, **{**common, **CLASSIFIERS[name], **kwargs})
     if name == "DINO":
         if views == "default":
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)

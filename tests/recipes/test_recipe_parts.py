@@ -245,6 +245,21 @@ def test_the_arguments_of_a_short_run_are_the_classifiers(name):
         classify.make_method(name, encoder, "default", "digits", info, {"tempo": 1}, seed=0)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="nothing of a backend in it, and torch is fast"
+)
+def test_a_pretrained_encoder_gives_its_feature_map_where_that_is_needed(tmp_path):
+    encoder = build.make_encoder("resnet18", (8, 8, 1), 4, {})
+    path = kerassl.methods.SimCLR(encoder, "digits").export_encoder(tmp_path / "encoder", format="keras")
+    pooled = classify.pretrained(path, {})
+    unpooled = classify.pretrained(path, {"pool": None})
+    assert pooled.output_shape == (None, 32) and unpooled.output_shape == (None, 1, 1, 32)
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(
+        unpooled.predict(x, verbose=0).mean(axis=(1, 2)), encoder.predict(x, verbose=0), atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("name", ("look", "supcon"))
 def test_supervised_methods_need_labels(name):
     with pytest.raises(ValueError, match=f"{name} learns from labels, and folder:x has none; simclr does"):

@@ -32,7 +32,8 @@ methods that take those of another:
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 - Classifier: arXiv 1512.03385 section 3.4
-- ProtoPNet: arXiv 1806.10574, cfchen-duke/ProtoPNet, with Adam and 1e-4 for the encoder, 3e-3 for the rest
+- ProtoPNet (ST-ProtoPNet): arXiv 1806.10574, cfchen-duke/ProtoPNet, with Adam, 1e-4 for the encoder and 3e-3
+  for the rest
 - PrototypeDL: arXiv 1710.04806, OscarcarLi/PrototypeDL, with Adam
 - Prototypical Networks: arXiv 1703.05175 section 3.1, jakesnell/prototypical-networks, with Adam
 
@@ -483,5 +484,11 @@ CLASSIFIERS = {
     "prototypical_network": MethodRecipe(
         method=classifiers.PrototypicalNetwork,
         paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+    ),
+    "st_proto_pnet": MethodRecipe(
+        method=classifiers.STProtoPNet,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3, "warmup_epochs": 0},
+        short_arguments={"warmup_epochs": 1, "push_start_epoch": 10},
+        resnet_args={"pool": None},
     ),
 }

@@ -7,6 +7,7 @@ from kerassl.classifiers.proto_pnet import ProtoPNet
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.classifiers.prototype_dl import PrototypeDL
 from kerassl.classifiers.prototypical_network import PrototypicalNetwork
+from kerassl.classifiers.st_proto_pnet import STProtoPNet
 
 __all__ = [
     "ClassMeans",
@@ -17,4 +18,5 @@ __all__ = [
     "PrototypeClassifier",
     "PrototypeDL",
     "PrototypicalNetwork",
+    "STProtoPNet",
 ]

@@ -42,6 +42,11 @@ from kerassl.losses.sinkhorn import power_law_prior, sinkhorn
 from kerassl.losses.smog import moved_groups, smog
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
+from kerassl.losses.st_proto_pnet import (
+    prototype_closeness,
+    prototype_discrimination,
+    prototype_orthogonality,
+)
 from kerassl.losses.sup_con import sup_con
 from kerassl.losses.swav import swav
 from kerassl.losses.tico import tico, tico_covariance
@@ -103,6 +108,9 @@ __all__ = [
     "power_law_prior",
     "prior_divergence",
     "proto_nce",
+    "prototype_closeness",
+    "prototype_discrimination",
+    "prototype_orthogonality",
     "prototypical",
     "ressl",
     "rkd_angle",

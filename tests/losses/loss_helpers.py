@@ -355,6 +355,20 @@ def class_cost_reference(distances, labels, of_own_class):
     return np.mean(each)
 
 
+def orthogonality_reference(prototypes):
+    total = 0.0
+    for of_class in prototypes:
+        for i, j in np.ndindex(len(of_class), len(of_class)):
+            total += abs(unit(of_class[i]) @ unit(of_class[j]) - (i == j))
+    return total
+
+
+def between_classes_reference(prototypes, extreme):
+    pairs = [(a, b) for a, b in np.ndindex(len(prototypes), len(prototypes)) if a != b]
+    each = [extreme(unit(p) @ unit(q) for p in prototypes[a] for q in prototypes[b]) for a, b in pairs]
+    return np.mean(each) if each else 0.0
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -680,6 +694,10 @@ def squared_distances(rng, batch):
     return (np.square(rng.normal(size=(batch, 5))),)
 
 
+def class_prototypes(rng, batch):
+    return (rng.normal(size=(batch, 2, 4)),)
+
+
 def maps_and_centers(rng, batch):
     return [0.7 * rng.normal(size=(batch, 5, 3)) for _ in range(2)] + [
         rng.uniform(0, 32, size=(batch, 5, 2)) for _ in range(2)
@@ -812,6 +830,27 @@ CASES = {
         )
         for name in ("cluster_cost", "separation_cost")
     },
+    "prototype_orthogonality": Case(
+        losses.prototype_orthogonality,
+        orthogonality_reference,
+        class_prototypes,
+        (0,),
+        has_reduction=False,
+    ),
+    "prototype_discrimination": Case(
+        losses.prototype_discrimination,
+        functools.partial(between_classes_reference, extreme=max),
+        class_prototypes,
+        (0,),
+        has_reduction=False,
+    ),
+    "prototype_closeness": Case(
+        losses.prototype_closeness,
+        lambda prototypes: -between_classes_reference(prototypes, min),
+        class_prototypes,
+        (0,),
+        has_reduction=False,
+    ),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False

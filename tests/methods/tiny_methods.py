@@ -68,6 +68,7 @@ METHODS = (
     "PrototypicalNetwork",
     "PrototypeDL",
     "ProtoPNet",
+    "STProtoPNet",
 )
 # Those of kerassl.classifiers, with what makes them small.
 CLASSIFIERS = {
@@ -75,6 +76,7 @@ CLASSIFIERS = {
     "PrototypicalNetwork": {"shots": 1},
     "PrototypeDL": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4},
     "ProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
+    "STProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
 }
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
@@ -129,7 +131,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         small = {"queue_size": 20, "hidden_dim": 16} if name == "SEED" else {}
         return getattr(kerassl.distillation, name)(teacher, tiny_encoder(3), **{**common, **small, **kwargs})
     if name in CLASSIFIERS:
-        encoder = tiny_encoder(pool=name != "ProtoPNet")
+        encoder = tiny_encoder(pool=not name.endswith("ProtoPNet"))
         return getattr(kerassl.classifiers, name)(encoder, **{**common, **CLASSIFIERS[name], **kwargs})
     if name == "DINO":
         if views == "default":

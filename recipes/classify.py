@@ -62,7 +62,8 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: classifier, proto_pnet, prototype_dl, prototypical_network or st_proto_pnet.
+        method: classifier, prob_psenn, proto_pnet, prototype_dl, prototypical_network or
+            st_proto_pnet.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, with labels.
         encoder: what to start from: the workdir of a finished run or its encoder.keras; random weights if not
             given.

@@ -34,7 +34,7 @@ methods that take those of another:
 - Classifier: arXiv 1512.03385 section 3.4
 - ProtoPNet (ST-ProtoPNet): arXiv 1806.10574, cfchen-duke/ProtoPNet, with Adam, 1e-4 for the encoder and 3e-3
   for the rest
-- PrototypeDL: arXiv 1710.04806, OscarcarLi/PrototypeDL, with Adam
+- PrototypeDL (Prob-PSENN): arXiv 1710.04806, OscarcarLi/PrototypeDL, with Adam
 - Prototypical Networks: arXiv 1703.05175 section 3.1, jakesnell/prototypical-networks, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
@@ -467,6 +467,12 @@ CLASSIFIERS = {
     "classifier": MethodRecipe(
         method=classifiers.Classifier,
         paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+    ),
+    "prob_psenn": MethodRecipe(
+        method=classifiers.ProbPSENN,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+        resnet_args={"pool": None},
+        views="unaugmented",
     ),
     "proto_pnet": MethodRecipe(
         method=classifiers.ProtoPNet,

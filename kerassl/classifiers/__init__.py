@@ -3,6 +3,7 @@
 from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
 from kerassl.classifiers.nearest_mean import ClassMeans, NearestMean
+from kerassl.classifiers.prob_psenn import ProbPSENN
 from kerassl.classifiers.proto_pnet import ProtoPNet
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.classifiers.prototype_dl import PrototypeDL
@@ -14,6 +15,7 @@ __all__ = [
     "Classifier",
     "Explanation",
     "NearestMean",
+    "ProbPSENN",
     "ProtoPNet",
     "PrototypeClassifier",
     "PrototypeDL",

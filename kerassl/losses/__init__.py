@@ -30,6 +30,7 @@ from kerassl.losses.multi_crop_info_nce import multi_crop_info_nce
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
 from kerassl.losses.prior_divergence import prior_divergence
+from kerassl.losses.prob_psenn import prototype_nll
 from kerassl.losses.proto_nce import proto_nce
 from kerassl.losses.proto_pnet import cluster_cost, separation_cost
 from kerassl.losses.prototype_dl import nearest_image, nearest_prototype
@@ -110,6 +111,7 @@ __all__ = [
     "proto_nce",
     "prototype_closeness",
     "prototype_discrimination",
+    "prototype_nll",
     "prototype_orthogonality",
     "prototypical",
     "ressl",

@@ -369,6 +369,15 @@ def between_classes_reference(prototypes, extreme):
     return np.mean(each) if each else 0.0
 
 
+def prototype_nll_reference(z, labels):
+    each = []
+    for row, label in zip(z, labels, strict=True):
+        mean, std = PROTOTYPES[int(label)], np.exp(0.2 * PROTOTYPES[int(label)])
+        density = np.prod(np.exp(-(((row - mean) / std) ** 2) / 2) / (std * np.sqrt(2 * np.pi)))
+        each.append(np.clip(-np.log(density), -1, 1e4))
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -850,6 +859,12 @@ CASES = {
         class_prototypes,
         (0,),
         has_reduction=False,
+    ),
+    "prototype_nll": Case(
+        functools.partial(losses.prototype_nll, means=PROTOTYPES, log_stds=0.2 * PROTOTYPES),
+        prototype_nll_reference,
+        labelled_rows,
+        (0,),
     ),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
     "barlow_twins": Case(

@@ -85,6 +85,16 @@ def test_costs_of_classes_leave_out_the_unlabelled_and_what_is_masked():
     assert float(losses.cluster_cost(-distances, labels, classes)) == -(3 + 2) / 2
 
 
+def test_prototype_nll_is_cut_where_it_is_likely_or_unlikely_enough():
+    means, log_stds = np.zeros((2, 3)), np.array([[-5.0] * 3, [0.0] * 3])
+    labels = np.array([0, 1, 1, -1])
+    z = np.array([[0.0] * 3, [0.0] * 3, [1e5] * 3, [1.0] * 3], "float32")
+    each = losses.prototype_nll(z, labels, means, log_stds, reduction="none")
+    assert np.asarray(each) == pytest.approx([-1.0, 1.5 * np.log(2 * np.pi), 1e4, 0.0])
+    loss, (gradient,) = value_and_grad(lambda x: losses.prototype_nll(x, labels, means, log_stds), z)
+    assert loss == pytest.approx(np.asarray(each)[:3].mean()) and not gradient.any()
+
+
 def test_prototypical_names_what_does_not_fit():
     with pytest.raises(ValueError, match=r"prototypes has shape \(3,\) but must be \(num_classes, dim\)"):
         losses.prototypical(Z, LABELS, np.zeros(3))

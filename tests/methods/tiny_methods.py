@@ -69,12 +69,14 @@ METHODS = (
     "PrototypeDL",
     "ProtoPNet",
     "STProtoPNet",
+    "ProbPSENN",
 )
 # Those of kerassl.classifiers, with what makes them small.
 CLASSIFIERS = {
     "Classifier": {},
     "PrototypicalNetwork": {"shots": 1},
     "PrototypeDL": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4},
+    "ProbPSENN": {"num_draws": 3, "latent_dim": 6, "decoder_width": 4},
     "ProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
     "STProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
 }
@@ -85,6 +87,7 @@ WITHOUT_CHANCE = {
     "MSBReg without chance": {"brownian_weight": 0.0},
     "MSN without chance": {},
     "PMSN without chance": {},
+    "ProbPSENN without chance": {},
     "MixedBarlowTwins without chance": {},
     "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
@@ -119,6 +122,9 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             model.directions = lambda training: keras.ops.convert_to_tensor(drawn, "float32")
         if hasattr(model, "draw_mixing"):
             model.draw_mixing = lambda batch, training: (0.3, keras.ops.flip(keras.ops.arange(batch)))
+        if hasattr(model, "draw_noise"):
+            # The numbers of predictions.
+            model.draw_noise = lambda training: None
         if hasattr(model, "visible_patches"):
             model.visible_patches = lambda anchors, crops, training: keras.ops.tile(
                 keras.ops.arange(13), (anchors, keras.ops.shape(crops)[0], 1)

@@ -62,7 +62,7 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: classifier, prob_psenn, proto_pnet, prototype_dl, prototypical_network or
+        method: classifier, palm, prob_psenn, proto_pnet, prototype_dl, prototypical_network or
             st_proto_pnet.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, with labels.
         encoder: what to start from: the workdir of a finished run or its encoder.keras; random weights if not
@@ -218,7 +218,8 @@ def make_method(method, encoder, views, dataset, info, method_args, seed) -> ker
     elif recipe.views != "default":
         views = recipe.views
     elif dataset == "digits":
-        views = kerassl.views.digits(encoder.input_shape[1], info.image_shape[2]).view1
+        two = kerassl.views.digits(encoder.input_shape[1], info.image_shape[2])
+        views = two if method == "palm" else two.view1
     try:
         return recipe.method(encoder, views, info.num_classes, seed=seed, **method_args)
     except TypeError as error:

@@ -32,6 +32,7 @@ methods that take those of another:
 - SSLD (KD, RKD): PaddlePaddle/PaddleClas; SEED: jacobswan1/SEED
 - Random teachers: arXiv 2302.12091 section 3, with Adam
 - Classifier: arXiv 1512.03385 section 3.4
+- PALM: jeff024/PALM, whose 0.5 is for batches of 512
 - ProtoPNet (ST-ProtoPNet): arXiv 1806.10574, cfchen-duke/ProtoPNet, with Adam, 1e-4 for the encoder and 3e-3
   for the rest
 - PrototypeDL (Prob-PSENN): arXiv 1710.04806, OscarcarLi/PrototypeDL, with Adam
@@ -467,6 +468,11 @@ CLASSIFIERS = {
     "classifier": MethodRecipe(
         method=classifiers.Classifier,
         paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+    ),
+    "palm": MethodRecipe(
+        method=classifiers.PALM,
+        paper={"optimizer": "sgd", "learning_rate": 0.25, "weight_decay": 1e-6, "warmup_epochs": 10},
+        short_arguments={"momentum": 0.99},
     ),
     "prob_psenn": MethodRecipe(
         method=classifiers.ProbPSENN,

@@ -6,6 +6,7 @@ from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
 from kerassl.evaluation.linear import linear_probe
+from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
     assigned_prototypes,
@@ -21,6 +22,7 @@ __all__ = [
     "RankMe",
     "alignment",
     "assigned_prototypes",
+    "auroc",
     "count_assignments",
     "dead_prototypes",
     "effective_rank",
@@ -29,10 +31,12 @@ __all__ = [
     "evaluate_features",
     "feature_std",
     "few_shot",
+    "fpr_at_tpr",
     "knn",
     "knn_accuracy",
     "knn_scores",
     "linear_probe",
+    "mahalanobis",
     "prototype_entropy",
     "rankme",
     "raw_pixels",

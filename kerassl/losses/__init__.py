@@ -29,6 +29,7 @@ from kerassl.losses.msn import msn, msn_targets
 from kerassl.losses.multi_crop_info_nce import multi_crop_info_nce
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.palm import mixture_weights, moved_prototypes, palm
 from kerassl.losses.prior_divergence import prior_divergence
 from kerassl.losses.prob_psenn import prototype_nll
 from kerassl.losses.proto_nce import proto_nce
@@ -95,8 +96,10 @@ __all__ = [
     "match_cells",
     "matched_cells",
     "mixing_regularizer",
+    "mixture_weights",
     "mmcr",
     "moved_groups",
+    "moved_prototypes",
     "msn",
     "msn_targets",
     "multi_crop_info_nce",
@@ -106,6 +109,7 @@ __all__ = [
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
+    "palm",
     "power_law_prior",
     "prior_divergence",
     "proto_nce",

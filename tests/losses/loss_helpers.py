@@ -378,6 +378,14 @@ def prototype_nll_reference(z, labels):
     return np.mean(each)
 
 
+def palm_reference(z, weights):
+    each = []
+    for row, a in zip(z, weights, strict=True):
+        logits = np.array([unit(row) @ unit(p) for p in PROTOTYPES.astype("float64")]) / 0.1
+        each.append(-sum(w * np.log(softmax(logits)[k]) for k, w in enumerate(a)))
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -707,6 +715,11 @@ def class_prototypes(rng, batch):
     return (rng.normal(size=(batch, 2, 4)),)
 
 
+def rows_and_weights(rng, batch):
+    weights = rng.uniform(size=(batch, 3))
+    return rng.normal(size=(batch, 4)), weights / weights.sum(axis=1, keepdims=True)
+
+
 def maps_and_centers(rng, batch):
     return [0.7 * rng.normal(size=(batch, 5, 3)) for _ in range(2)] + [
         rng.uniform(0, 32, size=(batch, 5, 2)) for _ in range(2)
@@ -864,6 +877,14 @@ CASES = {
         functools.partial(losses.prototype_nll, means=PROTOTYPES, log_stds=0.2 * PROTOTYPES),
         prototype_nll_reference,
         labelled_rows,
+        (0,),
+    ),
+    "palm": Case(
+        lambda z, weights, **kwargs: losses.palm(
+            z, weights, PROTOTYPES / np.linalg.norm(PROTOTYPES, axis=1, keepdims=True), **kwargs
+        ),
+        palm_reference,
+        rows_and_weights,
         (0,),
     ),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),

@@ -70,12 +70,14 @@ METHODS = (
     "ProtoPNet",
     "STProtoPNet",
     "ProbPSENN",
+    "PALM",
 )
 # Those of kerassl.classifiers, with what makes them small.
 CLASSIFIERS = {
     "Classifier": {},
     "PrototypicalNetwork": {"shots": 1},
     "PrototypeDL": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4},
+    "PALM": {"prototypes_per_class": 2, "projection_dim": 8, "momentum": 0.9},
     "ProbPSENN": {"num_draws": 3, "latent_dim": 6, "decoder_width": 4},
     "ProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
     "STProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
@@ -325,7 +327,7 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in ("SSLD", "RKD", "SEED", "RandomTeacher", *CLASSIFIERS):
+    if name in ("SSLD", "RKD", "SEED", "RandomTeacher") or name in CLASSIFIERS and name != "PALM":
         return (view(),)
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
         return view(), view(), np.arange(n, dtype="int32")

@@ -24,6 +24,7 @@ from kerassl import evaluation
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.evaluation.features import l2_normalize
 from kerassl.heads import PrototypeHead, mlp
+from kerassl.heads.prototypes import unit
 from kerassl.losses import mixture_weights, moved_prototypes, palm, sinkhorn, sup_con
 from kerassl.losses.palm import nearest_of_class
 
@@ -183,7 +184,7 @@ class PALM(PrototypeClassifier):
 
     def assign(self, z: KerasTensor, prototypes: KerasTensor, labels: KerasTensor) -> KerasTensor:
         """Sinkhorn-Knopp assignments of the labelled rows to the prototypes of all classes."""
-        scores = ops.matmul(unit_rows(z), ops.transpose(prototypes))
+        scores = ops.matmul(unit(z, axis=-1), ops.transpose(prototypes))
         how = self.options["sinkhorn_temperature"], self.options["sinkhorn_iterations"]
         return sinkhorn(scores, *how, mask=labels >= 0)
 
@@ -207,9 +208,3 @@ class PALM(PrototypeClassifier):
     def get_config(self) -> dict:
         """The constructor's arguments."""
         return {**super().get_config(), **self.options}
-
-
-def unit_rows(z: KerasTensor) -> KerasTensor:
-    """Embeddings brought to length one, without gradient; zeros stay zeros."""
-    z = ops.stop_gradient(z)
-    return z / ops.maximum(ops.norm(z, axis=1, keepdims=True), 1e-12)

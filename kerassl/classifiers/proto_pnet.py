@@ -25,8 +25,7 @@ from keras import KerasTensor, layers, ops
 from kerassl import data as data_room
 from kerassl import engine
 from kerassl.classifiers.last_layer import fit_last_layer
-from kerassl.classifiers.prototype_classifier import PrototypeClassifier
-from kerassl.classifiers.prototype_dl import check_weights
+from kerassl.classifiers.prototype_classifier import PrototypeClassifier, check_weights
 from kerassl.feature_maps import average_pool, check_feature_map
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
@@ -332,6 +331,7 @@ class ProtoPNet(PrototypeClassifier):
             ValueError: as `settle`.
         """
         similarities, labels = self.similarities(data, labels)
+        similarities, labels = similarities[labels >= 0], labels[labels >= 0]
         nearest = np.argsort(-similarities, axis=0, kind="stable")[:neighbours]
         right = np.sum(labels[nearest] == self.prototype_classes, axis=0) >= at_least
         before = self.kept

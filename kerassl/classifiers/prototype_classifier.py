@@ -220,3 +220,10 @@ def around(image: np.ndarray, cell: np.ndarray, grid: tuple[int, int]) -> np.nda
         low, high = (at - 0.5) * side / cells, (at + 1.5) * side / cells
         parts.append(slice(max(int(low), 0), max(int(np.ceil(high)), 1)))
     return image[tuple(parts)]
+
+
+def check_weights(options: dict) -> None:
+    """Raises a ValueError for a negative weight of a term."""
+    for name, value in options.items():
+        if name.endswith("_weight") and value < 0:
+            raise ValueError(f"{name} must be at least 0, got {value}.")

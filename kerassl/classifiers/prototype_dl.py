@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.classifiers.prototype_classifier import PrototypeClassifier
+from kerassl.classifiers.prototype_classifier import PrototypeClassifier, check_weights
 from kerassl.feature_maps import average_pool
 from kerassl.heads import PrototypeDistances, image_decoder
 from kerassl.losses import nearest_image, nearest_prototype
@@ -185,10 +185,3 @@ class PrototypeDL(PrototypeClassifier):
     def get_config(self) -> dict:
         """The constructor's arguments."""
         return {**super().get_config(), **self.options}
-
-
-def check_weights(options: dict) -> None:
-    """Raises a ValueError for a negative weight of a term."""
-    for name, value in options.items():
-        if name.endswith("_weight") and value < 0:
-            raise ValueError(f"{name} must be at least 0, got {value}.")

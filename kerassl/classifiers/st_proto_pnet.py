@@ -14,7 +14,7 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from kerassl.classifiers.proto_pnet import ProtoPNet
-from kerassl.classifiers.prototype_dl import check_weights
+from kerassl.classifiers.prototype_classifier import check_weights
 from kerassl.heads import PrototypeHead
 from kerassl.heads.prototypes import unit
 from kerassl.losses import prototype_closeness, prototype_discrimination, prototype_orthogonality

@@ -92,6 +92,6 @@ def _cosines(prototypes: KerasTensor):
 
 
 def _mean_over_pairs(of_classes: KerasTensor):
-    classes = of_classes.shape[0]
-    others = 1.0 - ops.eye(classes, dtype="float32")
-    return ops.sum(of_classes * others) / max(classes * (classes - 1), 1)
+    index = ops.arange(ops.shape(of_classes)[0], dtype="int32")
+    others = ops.cast(index[:, None] != index[None, :], "float32")
+    return ops.sum(of_classes * others) / ops.maximum(ops.sum(others), 1.0)

@@ -40,6 +40,12 @@ methods that take those of another:
 - FST (mean teacher): of FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's own are those of
   segmentation
 - Random teachers: arXiv 2302.12091 section 3, with Adam
+- Classifier: arXiv 1512.03385 section 3.4
+- PALM: jeff024/PALM, whose 0.5 is for batches of 512
+- ProtoPNet (ST-ProtoPNet): arXiv 1806.10574, cfchen-duke/ProtoPNet, with Adam, 1e-4 for the encoder and 3e-3
+  for the rest
+- PrototypeDL (Prob-PSENN): arXiv 1710.04806, OscarcarLi/PrototypeDL, with Adam
+- Prototypical Networks: arXiv 1703.05175 section 3.1, jakesnell/prototypical-networks, with Adam
 
 A short run has fewer than 10,000 updates: LARS and the ViT rates of the papers hardly move a network in
 so few. It takes AdamW, a rate that was tried on small images, and a tenth of it as warm-up; heads and queues
@@ -516,4 +522,45 @@ SELF_DISTILLATION = {
         paper={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 1e-4, "warmup_epochs": 0},
     ),
     "uskd": MethodRecipe(method=distillation.USKD, paper=NKD),
+}
+# What learns classes from labels has a launcher of its own, recipes.classify.
+CLASSIFIERS = {
+    "classifier": MethodRecipe(
+        method=classifiers.Classifier,
+        paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+    ),
+    "palm": MethodRecipe(
+        method=classifiers.PALM,
+        paper={"optimizer": "sgd", "learning_rate": 0.25, "weight_decay": 1e-6, "warmup_epochs": 10},
+        short_arguments={"momentum": 0.99},
+    ),
+    "prob_psenn": MethodRecipe(
+        method=classifiers.ProbPSENN,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+        resnet_args={"pool": None},
+        views="unaugmented",
+    ),
+    "proto_pnet": MethodRecipe(
+        method=classifiers.ProtoPNet,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3, "warmup_epochs": 0},
+        short_arguments={"prototypes_per_class": 5, "prototype_dim": 64, "warmup_epochs": 1},
+        resnet_args={"pool": None},
+    ),
+    "prototype_dl": MethodRecipe(
+        method=classifiers.PrototypeDL,
+        paper={"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+        # The decoder draws better from a feature map.
+        resnet_args={"pool": None},
+        views="unaugmented",
+    ),
+    "prototypical_network": MethodRecipe(
+        method=classifiers.PrototypicalNetwork,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+    ),
+    "st_proto_pnet": MethodRecipe(
+        method=classifiers.STProtoPNet,
+        paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3, "warmup_epochs": 0},
+        short_arguments={"warmup_epochs": 1, "push_start_epoch": 10},
+        resnet_args={"pool": None},
+    ),
 }

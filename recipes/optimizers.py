@@ -7,7 +7,7 @@ section 3.
 import keras
 
 import kerassl
-from recipes.methods import DISTILLATION, FINE_TUNING, METHODS, SELF_DISTILLATION
+from recipes.methods import CLASSIFIERS, DISTILLATION, FINE_TUNING, METHODS, SELF_DISTILLATION
 from recipes.names import OPTIMIZERS, check_name
 
 # Updates below which a run is a short one.
@@ -32,7 +32,7 @@ def optimizer_settings(
     """What is left open by the arguments, filled in.
 
     Args:
-        method: name of a method, or of a way to distil or to fine-tune.
+        method: name of a method, of a way to distil or to fine-tune, or of a classifier.
         optimizer: "default", "adamw", "lars" or "sgd".
         epochs: passes over the data.
         steps_per_epoch: batches per pass.
@@ -55,7 +55,8 @@ def optimizer_settings(
     """
     check_name("optimizer", optimizer, OPTIMIZERS)
     short = epochs * steps_per_epoch < SHORT_RUN
-    recipe = {**METHODS, **DISTILLATION, **SELF_DISTILLATION, **FINE_TUNING}[method]
+    recipes = (METHODS, DISTILLATION, SELF_DISTILLATION, CLASSIFIERS, FINE_TUNING)
+    recipe = next(table[method] for table in recipes if method in table)
     paper = recipe.paper
     if short and optimizer in ("default", "adamw"):
         base = {"optimizer": "adamw", **recipe.short}

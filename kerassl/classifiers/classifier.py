@@ -20,7 +20,8 @@ class Classifier(SSLModel):
     augmented images in training, of images as they are in evaluation.
 
     A subclass names its loss terms in `term_names`, and writes `loss_terms`, whose `aux` has the `"logits"`
-    of the images, and `features_and_logits` where there is more than a linear layer.
+    of the images (and in `"counted"` which images count in the accuracy, if not all labelled ones), and
+    `features_and_logits` where there is more than a linear layer.
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`, trained before or not.
@@ -127,8 +128,11 @@ class Classifier(SSLModel):
         if labels is None:
             return []
         logits = record["aux"]["logits"] if training else record["clean_logits"]
+        counted = record["aux"].get("counted", labels >= 0) if training else labels >= 0
         hits = ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels), "float32")
-        self.accuracy.update_state(hits, sample_weight=ops.cast(labels >= 0, "float32"))
+        # Of all replicas, each of which may have another number of images that count.
+        counted = self.gather(ops.cast(counted, "float32"))
+        self.accuracy.update_state(self.gather(hits), sample_weight=counted)
         return [self.accuracy]
 
     def forward_pass(self, data: tuple, training: bool, virtual: int = 0) -> tuple[KerasTensor, dict]:

@@ -49,11 +49,11 @@ class Explanation:
         Args:
             size: side in pixels of each of the pictures.
         """
-        own = _shown(self.image, size)
+        own = shown(self.image, size)
         columns = [np.concatenate([own, np.full_like(own, 255)])]
         for index, prototype in enumerate(self.prototypes):
             below = own if self.maps is None else _under_map(own, self.maps[index])
-            columns.append(np.concatenate([_shown(prototype, size), below]))
+            columns.append(np.concatenate([shown(prototype, size), below]))
         return np.concatenate(columns, axis=1)
 
     def save(self, path: str | os.PathLike, size: int = 96) -> pathlib.Path:
@@ -67,13 +67,26 @@ class Explanation:
         return path
 
 
-def _shown(image: np.ndarray, size: int) -> np.ndarray:
+def shown(image: np.ndarray, size: int) -> np.ndarray:
     """An image of any channels as uint8 `(size, size, 3)`."""
     image = np.asarray(image, "float32")
     if image.shape[-1] < 3:
         image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
-    rows, columns = (np.arange(size) * side // size for side in image.shape[:2])
-    return np.clip(image[..., :3], 0, 255).round().astype("uint8")[rows][:, columns]
+    return resized(image[..., :3], size)
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """An image in [0, 255] as uint8 `(size, size, channels)`, each pixel the mean of what it covers."""
+
+    def shares(side: int):
+        edges = np.arange(size + 1) * side / size
+        pixels = np.arange(side)
+        covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+        return np.maximum(covered, 0) * size / side
+
+    rows, columns = (shares(side) for side in image.shape[:2])
+    made = np.einsum("ih,jw,hwc->ijc", rows, columns, image, optimize=True)
+    return np.clip(made, 0, 255).round().astype("uint8")
 
 
 def _under_map(image: np.ndarray, map_: np.ndarray) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from kerassl.data.decode import decode_image
 from kerassl.data.devices import check_divides, cut_for_devices
+from kerassl.data.episodes import Episodes
 from kerassl.data.folder import list_images
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.in_memory import can_hold, hold, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
+from kerassl.data.labelled import labelled_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.positions import batches_with_positions
 from kerassl.data.validation import validate_batch
@@ -14,6 +16,7 @@ from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 
 __all__ = [
     "DatasetInfo",
+    "Episodes",
     "GuidedBatches",
     "ImageDataset",
     "OrderedBatches",
@@ -27,6 +30,7 @@ __all__ = [
     "enter",
     "hold",
     "is_array",
+    "labelled_batches",
     "list_images",
     "load",
     "num_batches",

@@ -70,7 +70,7 @@ def cut_for_devices(
         check_divides(x.batch_size, num_devices, chunk_size)
         x = copy.copy(x)
         x.share = share
-        rest = x.num_examples % x.batch_size
+        rest = x.examples_per_epoch % x.batch_size
         if rest % (num_devices * chunk_size) and not x.drop_remainder:
             _note(rest, num_devices, chunk_size)
             x.drop_remainder = True

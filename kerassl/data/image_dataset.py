@@ -32,6 +32,7 @@ class ImageDataset(keras.utils.PyDataset):
         images: the images, in their own order.
         labels: the labels as int32, in the order of `images`, or None.
         num_examples: number of images.
+        examples_per_epoch: images that an epoch shows: all, where a subclass does not choose.
         batch_size: images a batch.
         epoch: the epoch whose order is in use; may be set.
         with_positions: whether batches hold positions, too; may be set.
@@ -77,7 +78,7 @@ class ImageDataset(keras.utils.PyDataset):
             )
         self.images = images
         self.labels = None if labels is None else labels.astype("int32")
-        self.num_examples = len(images)
+        self.num_examples = self.examples_per_epoch = len(images)
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
@@ -89,7 +90,7 @@ class ImageDataset(keras.utils.PyDataset):
         self._cached_order = None
 
     def order(self, epoch: int | None = None) -> np.ndarray:
-        """Returns the `(num_examples,)` indices of an epoch in the order in which they come.
+        """Returns the `(examples_per_epoch,)` indices of an epoch in the order in which they come.
 
         Args:
             epoch: the epoch, by default the current one.
@@ -104,18 +105,18 @@ class ImageDataset(keras.utils.PyDataset):
         return cached[1]
 
     def draw_order(self, rng: np.random.Generator) -> np.ndarray:
-        """Returns the `(num_examples,)` indices of an epoch whose generator is `rng`."""
+        """Returns the `(examples_per_epoch,)` indices of an epoch whose generator is `rng`."""
         return rng.permutation(self.num_examples)
 
     def __len__(self) -> int:
-        full, rest = divmod(self.num_examples, self.batch_size)
+        full, rest = divmod(self.examples_per_epoch, self.batch_size)
         return full + (rest > 0 and not self.drop_remainder)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         """Returns batch `index` of the current epoch: `(images, labels)`, or `(images,)` without labels."""
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of a dataset of {len(self)} batches.")
-        start, stop = index * self.batch_size, min((index + 1) * self.batch_size, self.num_examples)
+        start, stop = index * self.batch_size, min((index + 1) * self.batch_size, self.examples_per_epoch)
         if self.share[1] > 1:
             part = (stop - start) // self.share[1]
             start, stop = start + self.share[0] * part, start + (self.share[0] + 1) * part

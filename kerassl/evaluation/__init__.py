@@ -3,12 +3,14 @@
 from kerassl.evaluation.clusters import ClusterScores, cluster_scores, clustering_agreement
 from kerassl.evaluation.confidence import confidence_interval
 from kerassl.evaluation.embed import embed
+from kerassl.evaluation.episodes import episode_accuracy
 from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
 from kerassl.evaluation.lidar import lidar
 from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
+from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis
 from kerassl.evaluation.power_law import PowerLaw, alpha_req, eigenspectrum
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
@@ -34,6 +36,7 @@ __all__ = [
     "alignment",
     "alpha_req",
     "assigned_prototypes",
+    "auroc",
     "cluster_scores",
     "clustering_agreement",
     "confidence_interval",
@@ -42,15 +45,18 @@ __all__ = [
     "effective_rank",
     "eigenspectrum",
     "embed",
+    "episode_accuracy",
     "essential_sparsity",
     "evaluate_features",
     "feature_std",
     "few_shot",
+    "fpr_at_tpr",
     "knn",
     "knn_accuracy",
     "knn_scores",
     "lidar",
     "linear_probe",
+    "mahalanobis",
     "naive_bayes_probe",
     "prototype_entropy",
     "rankme",

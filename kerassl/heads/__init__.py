@@ -2,7 +2,9 @@
 
 from kerassl.heads.dino import DINOHead
 from kerassl.heads.dino_heads import DINOHeads
+from kerassl.heads.distances import PrototypeDistances
 from kerassl.heads.ensemble import EnsembleHead
+from kerassl.heads.image_decoder import image_decoder
 from kerassl.heads.iter_norm import IterNorm
 from kerassl.heads.mlp import mlp
 from kerassl.heads.multi_head import multi_head_mlp
@@ -20,7 +22,9 @@ __all__ = [
     "IterNorm",
     "OnlineProbe",
     "PairTemperature",
+    "PrototypeDistances",
     "PrototypeHead",
+    "image_decoder",
     "mlp",
     "multi_head_mlp",
     "sinusoidal_positions",

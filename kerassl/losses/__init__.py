@@ -32,9 +32,14 @@ from kerassl.losses.multi_crop_info_nce import multi_crop_info_nce
 from kerassl.losses.negative_cosine import negative_cosine
 from kerassl.losses.nkd import nkd
 from kerassl.losses.nt_xent import nt_xent
+from kerassl.losses.palm import mixture_weights, moved_prototypes, palm
 from kerassl.losses.poa import poa
 from kerassl.losses.prior_divergence import prior_divergence
+from kerassl.losses.prob_psenn import prototype_nll
 from kerassl.losses.proto_nce import proto_nce
+from kerassl.losses.proto_pnet import cluster_cost, separation_cost
+from kerassl.losses.prototype_dl import nearest_image, nearest_prototype
+from kerassl.losses.prototypical import class_means, prototypical
 from kerassl.losses.ps_kd import ps_kd
 from kerassl.losses.pseudo_label import pseudo_label
 from kerassl.losses.ressl import ressl
@@ -46,6 +51,11 @@ from kerassl.losses.smog import moved_groups, smog
 from kerassl.losses.soft_cross_entropy import soft_cross_entropy
 from kerassl.losses.sogclr import log_mean_similarities, sogclr, temperature_gradients
 from kerassl.losses.ssld import ssld
+from kerassl.losses.st_proto_pnet import (
+    prototype_closeness,
+    prototype_discrimination,
+    prototype_orthogonality,
+)
 from kerassl.losses.sup_con import sup_con
 from kerassl.losses.swav import swav
 from kerassl.losses.tico import tico, tico_covariance
@@ -66,6 +76,8 @@ __all__ = [
     "cacr",
     "centroid_attraction",
     "characteristic_function",
+    "class_means",
+    "cluster_cost",
     "contrastive_attraction",
     "contrastive_repulsion",
     "cross_entropy",
@@ -95,26 +107,37 @@ __all__ = [
     "matched_cells",
     "meal_v2_discriminator",
     "mixing_regularizer",
+    "mixture_weights",
     "mmcr",
     "moved_groups",
+    "moved_prototypes",
     "msn",
     "msn_targets",
     "multi_crop_info_nce",
+    "nearest_image",
+    "nearest_prototype",
     "negative_cosine",
     "nkd",
     "nt_xent",
     "off_diagonal_correlation",
     "off_diagonal_covariance",
+    "palm",
     "poa",
     "power_law_prior",
     "prior_divergence",
     "proto_nce",
+    "prototype_closeness",
+    "prototype_discrimination",
+    "prototype_nll",
+    "prototype_orthogonality",
+    "prototypical",
     "ps_kd",
     "pseudo_label",
     "ressl",
     "rkd_angle",
     "rkd_distance",
     "seed",
+    "separation_cost",
     "sigreg",
     "singular_value_dispersion",
     "sinkhorn",

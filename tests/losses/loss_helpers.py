@@ -331,6 +331,61 @@ def cross_entropy_reference(logits, labels, label_smoothing=0.0):
     return np.mean(each)
 
 
+def prototypical_reference(z, labels, prototypes=None):
+    each = []
+    for row, label in zip(z, labels, strict=True):
+        distances = np.array([np.sum((row - c) ** 2) for c in prototypes])
+        each.append(-np.log(softmax(-distances)[int(label)]))
+    return np.mean(each)
+
+
+def nearest_image_reference(distances):
+    return np.mean([min(row[k] for row in distances) for k in range(distances.shape[1])])
+
+
+def nearest_prototype_reference(distances):
+    return np.mean([min(row) for row in distances])
+
+
+def class_cost_reference(distances, labels, of_own_class):
+    each = []
+    for row, label in zip(distances, labels, strict=True):
+        pairs = zip(row, PROTOTYPE_CLASSES, strict=True)
+        each.append(min(distance for distance, c in pairs if (c == label) == of_own_class))
+    return np.mean(each)
+
+
+def orthogonality_reference(prototypes):
+    total = 0.0
+    for of_class in prototypes:
+        for i, j in np.ndindex(len(of_class), len(of_class)):
+            total += abs(unit(of_class[i]) @ unit(of_class[j]) - (i == j))
+    return total
+
+
+def between_classes_reference(prototypes, extreme):
+    pairs = [(a, b) for a, b in np.ndindex(len(prototypes), len(prototypes)) if a != b]
+    each = [extreme(unit(p) @ unit(q) for p in prototypes[a] for q in prototypes[b]) for a, b in pairs]
+    return np.mean(each) if each else 0.0
+
+
+def prototype_nll_reference(z, labels):
+    each = []
+    for row, label in zip(z, labels, strict=True):
+        mean, std = PROTOTYPES[int(label)], np.exp(0.2 * PROTOTYPES[int(label)])
+        density = np.prod(np.exp(-(((row - mean) / std) ** 2) / 2) / (std * np.sqrt(2 * np.pi)))
+        each.append(np.clip(-np.log(density), -1, 1e4))
+    return np.mean(each)
+
+
+def palm_reference(z, weights):
+    each = []
+    for row, a in zip(z, weights, strict=True):
+        logits = np.array([unit(row) @ unit(p) for p in PROTOTYPES.astype("float64")]) / 0.1
+        each.append(-sum(w * np.log(softmax(logits)[k]) for k, w in enumerate(a)))
+    return np.mean(each)
+
+
 def sup_con_reference(z, labels, temperature=0.1):
     rows = [unit(r) for r in z]
     each = []
@@ -737,6 +792,8 @@ DIRECTIONS = np.random.default_rng(7).normal(size=(4, 5)).astype("float32")
 COVARIANCE = np.cov(np.random.default_rng(8).normal(size=(4, 9))).astype("float32")
 QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
 QUEUE_LABELS = np.array([0, 1, 0, -1, 1, 2, 1], "int32")
+PROTOTYPES = np.random.default_rng(10).normal(size=(3, 4)).astype("float32")
+PROTOTYPE_CLASSES = np.array([0, 1, 0, 1, 2])
 HEADS_QUEUE = np.random.default_rng(9).normal(size=(7, 2, 3)).astype("float32")
 
 
@@ -761,6 +818,19 @@ def labelled_past(rng, batch):
     past = np.array([softmax(row) for row in past])
     past[0] = 0
     return logits, past, labels
+
+
+def squared_distances(rng, batch):
+    return (np.square(rng.normal(size=(batch, 5))),)
+
+
+def class_prototypes(rng, batch):
+    return (rng.normal(size=(batch, 2, 4)),)
+
+
+def rows_and_weights(rng, batch):
+    weights = rng.uniform(size=(batch, 3))
+    return rng.normal(size=(batch, 4)), weights / weights.sum(axis=1, keepdims=True)
 
 
 def maps_and_centers(rng, batch):
@@ -874,6 +944,60 @@ CASES = {
         functools.partial(losses.cross_entropy, label_smoothing=0.1),
         functools.partial(cross_entropy_reference, label_smoothing=0.1),
         labelled_rows,
+        (0,),
+    ),
+    "prototypical": Case(
+        functools.partial(losses.prototypical, prototypes=PROTOTYPES),
+        functools.partial(prototypical_reference, prototypes=PROTOTYPES.astype("float64")),
+        labelled_rows,
+        (0,),
+    ),
+    "nearest_image": Case(
+        losses.nearest_image, nearest_image_reference, squared_distances, (0,), has_reduction=False
+    ),
+    "nearest_prototype": Case(losses.nearest_prototype, nearest_prototype_reference, squared_distances, (0,)),
+    **{
+        name: Case(
+            functools.partial(getattr(losses, name), prototype_classes=PROTOTYPE_CLASSES),
+            functools.partial(class_cost_reference, of_own_class=name == "cluster_cost"),
+            lambda rng, batch: [*squared_distances(rng, batch), labelled_rows(rng, batch)[1]],
+            (0,),
+        )
+        for name in ("cluster_cost", "separation_cost")
+    },
+    "prototype_orthogonality": Case(
+        losses.prototype_orthogonality,
+        orthogonality_reference,
+        class_prototypes,
+        (0,),
+        has_reduction=False,
+    ),
+    "prototype_discrimination": Case(
+        losses.prototype_discrimination,
+        functools.partial(between_classes_reference, extreme=max),
+        class_prototypes,
+        (0,),
+        has_reduction=False,
+    ),
+    "prototype_closeness": Case(
+        losses.prototype_closeness,
+        lambda prototypes: -between_classes_reference(prototypes, min),
+        class_prototypes,
+        (0,),
+        has_reduction=False,
+    ),
+    "prototype_nll": Case(
+        functools.partial(losses.prototype_nll, means=PROTOTYPES, log_stds=0.2 * PROTOTYPES),
+        prototype_nll_reference,
+        labelled_rows,
+        (0,),
+    ),
+    "palm": Case(
+        lambda z, weights, **kwargs: losses.palm(
+            z, weights, PROTOTYPES / np.linalg.norm(PROTOTYPES, axis=1, keepdims=True), **kwargs
+        ),
+        palm_reference,
+        rows_and_weights,
         (0,),
     ),
     "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),

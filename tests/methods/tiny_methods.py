@@ -74,7 +74,23 @@ METHODS = (
     "FST",
     "MEALV2",
     "UNFUSED",
+    "PrototypicalNetwork",
+    "PrototypeDL",
+    "ProtoPNet",
+    "STProtoPNet",
+    "ProbPSENN",
+    "PALM",
 )
+# Those of kerassl.classifiers, with what makes them small.
+CLASSIFIERS = {
+    "Classifier": {},
+    "PrototypicalNetwork": {"shots": 1},
+    "PrototypeDL": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4},
+    "PALM": {"prototypes_per_class": 2, "projection_dim": 8, "momentum": 0.9},
+    "ProbPSENN": {"num_draws": 3, "latent_dim": 6, "decoder_width": 4},
+    "ProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
+    "STProtoPNet": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
+}
 # Settings under which a method draws no numbers, since each backend has its own; tests take them as methods.
 WITHOUT_CHANCE = {
     "MoCHi without chance": {"num_hardest": 1, "num_query_mixed": 0},
@@ -83,6 +99,7 @@ WITHOUT_CHANCE = {
     "MSN without chance": {},
     "PMSN without chance": {},
     "POA without chance": {},
+    "ProbPSENN without chance": {},
     "MixedBarlowTwins without chance": {},
     "ScatSimCLR without chance": {"dropout": 0.0},
     "VISReg without chance": {},
@@ -119,6 +136,9 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             model.draw_mixing = lambda batch, training: (0.3, keras.ops.flip(keras.ops.arange(batch)))
         if hasattr(model, "elastic_network"):
             model.elastic_network = lambda training: (8, keras.ops.convert_to_tensor([1.0, 0.0]))
+        if hasattr(model, "draw_noise"):
+            # The numbers of predictions.
+            model.draw_noise = lambda training: None
         if hasattr(model, "visible_patches"):
             model.visible_patches = lambda anchors, crops, training: keras.ops.tile(
                 keras.ops.arange(13), (anchors, keras.ops.shape(crops)[0], 1)
@@ -136,8 +156,6 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             for width in ((6, 5) if name == "MEALV2" else (6,))
         ]
         return getattr(kerassl.distillation, name)(teachers, tiny_encoder(3), **{**common, **kwargs})
-    if name == "Classifier":
-        return getattr(kerassl.classifiers, name)(tiny_encoder(), **{**common, **kwargs})
     if name == "NKD":
         teacher = kerassl.classifiers.Classifier(tiny_encoder(6), num_classes=num_classes)
         return kerassl.distillation.NKD(teacher, tiny_encoder(3), **{**common, "temperature": 2.0, **kwargs})
@@ -151,6 +169,9 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "FST": {"look_ahead": 2},
         }[name]
         return getattr(kerassl.distillation, name)(encoder, **{**common, **small, **kwargs})
+    if name in CLASSIFIERS:
+        encoder = tiny_encoder(pool=not name.endswith("ProtoPNet"))
+        return getattr(kerassl.classifiers, name)(encoder, **{**common, **CLASSIFIERS[name], **kwargs})
     if name == "DINO":
         if views == "default":
             common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
@@ -346,10 +367,11 @@ def ready_views(name, n=8, seed=0):
         boxes = rng.uniform([0, 0, 8, 8, 0], [8, 8, 16, 16, 2], size=(2, n, 5)).astype("float32")
         boxes[..., 4] = boxes[..., 4] > 1
         return view(), view(), *boxes
-    if name in (
-        "SSLD", "RKD", "SEED", "RandomTeacher", "Classifier", "NKD", "USKD", "SLA", "LSSKD",
-        "DistilledClassifier", "MEALV2",
-    ):  # fmt: skip
+    one_view = (
+        "SSLD", "RKD", "SEED", "RandomTeacher", "NKD", "USKD", "SLA", "LSSKD", "DistilledClassifier",
+        "MEALV2",
+    )  # fmt: skip
+    if name in one_view or name in CLASSIFIERS and name != "PALM":
         return (view(),)
     if name in ("PSKD", "UNFUSED"):
         return view(), np.arange(n, dtype="int32")

@@ -8,14 +8,33 @@ import pytest
 from absl import flags
 
 import kerassl
-from recipes import build, command_line, distill, evaluate, export, pretrain, scores, semi_supervised
+from recipes import (
+    build,
+    classify,
+    command_line,
+    distill,
+    embed,
+    evaluate,
+    export,
+    pretrain,
+    scores,
+    semi_supervised,
+)
 from recipes.devices import devices
-from recipes.methods import METHODS
+from recipes.methods import CLASSIFIERS, METHODS
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import make_optimizer, optimizer_settings
 from recipes.workdir import Workdir, read_metrics, write_text
 
-RECIPES = (pretrain.run, evaluate.run, distill.run, export.run, semi_supervised.run)
+RECIPES = (
+    pretrain.run,
+    evaluate.run,
+    distill.run,
+    classify.run,
+    export.run,
+    embed.run,
+    semi_supervised.run,
+)
 
 
 def parse(run, *arguments):
@@ -219,6 +238,45 @@ def test_the_arguments_of_a_short_run_are_the_methods(name):
     model = build.make_method(name, encoder, "default", "digits", 10, arguments, seed=0)
     for argument, value in arguments.items():
         assert model.get_config()[argument] == value
+
+
+def test_every_classifier_has_a_recipe_and_a_name_in_the_help():
+    made = [getattr(kerassl.classifiers, name) for name in kerassl.classifiers.__all__]
+    made = {x for x in made if issubclass(x, kerassl.SSLModel)} - {kerassl.classifiers.PrototypeClassifier}
+    assert {recipe.method for recipe in CLASSIFIERS.values()} == made
+    assert list(CLASSIFIERS) == sorted(CLASSIFIERS)
+    for name in CLASSIFIERS:
+        assert name in command_line.argument_help(classify.run)["method"]
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="nothing of a backend in it, and torch is fast"
+)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_arguments_of_a_short_run_are_the_classifiers(name):
+    recipe, info = CLASSIFIERS[name], kerassl.data.load("digits", limit_train=60)[2]
+    encoder = build.make_encoder("resnet18", (8, 8, 1), 4, recipe.resnet_args)
+    arguments = {**recipe.arguments, **recipe.short_arguments}
+    model = classify.make_method(name, encoder, "default", "digits", info, arguments, seed=0)
+    for argument, value in arguments.items():
+        assert model.get_config()[argument] == value
+    with pytest.raises(ValueError, match=f"--method_args=.* do not fit {name}"):
+        classify.make_method(name, encoder, "default", "digits", info, {"tempo": 1}, seed=0)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="nothing of a backend in it, and torch is fast"
+)
+def test_a_pretrained_encoder_gives_its_feature_map_where_that_is_needed(tmp_path):
+    encoder = build.make_encoder("resnet18", (8, 8, 1), 4, {})
+    path = kerassl.methods.SimCLR(encoder, "digits").export_encoder(tmp_path / "encoder", format="keras")
+    pooled = classify.pretrained(path, {})
+    unpooled = classify.pretrained(path, {"pool": None})
+    assert pooled.output_shape == (None, 32) and unpooled.output_shape == (None, 1, 1, 32)
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(
+        unpooled.predict(x, verbose=0).mean(axis=(1, 2)), encoder.predict(x, verbose=0), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ("look", "supcon"))

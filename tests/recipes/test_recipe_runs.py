@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import kerassl
-from recipes import distill, evaluate, export, pretrain, train
+from recipes import classify, distill, evaluate, export, pretrain, train
 from recipes.workdir import Journal, Workdir, read_metrics
 
 # A launcher does the same on every backend: each runs one whole, one of them all the rest.
@@ -271,6 +271,24 @@ def test_other_methods_take_a_step(tmp_path, method):
     tiny = {**TINY, "epochs": 1, "limit_train": 50, "knn_every": 1}
     rows = pretrain.run(workdir=str(tmp_path), method=method, **tiny)
     assert np.isfinite(rows["trained encoder"]["RankMe"])
+
+
+@once
+def test_a_classifier_starts_from_an_encoder_and_is_drawn(whole, tmp_path, capsys):
+    small = {**TINY, "epochs": 1, "knn_every": 1}
+    rows = classify.run(
+        workdir=str(tmp_path / "run"), method="prototypical_network", encoder=str(whole[0]), **small
+    )
+    for name, value in whole[1]["trained encoder"].items():
+        assert np.allclose(rows["pretrained encoder"][name], value, rtol=1e-3), name
+    assert "explanation.png: taken for class" in capsys.readouterr().out
+    for name in ("prototypes.png", "explanation.png"):
+        assert (tmp_path / "run" / name).read_bytes()[:4] == b"\x89PNG"
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["encoder"] == str(whole[0]) and config["about"]["num_classes"] == 10
+    np.savez(tmp_path / "bare.npz", images=np.zeros((20, 8, 8, 1), "uint8"))
+    with pytest.raises(ValueError, match="classifier learns from labels, and npz:.* has none"):
+        classify.run(workdir=str(tmp_path / "none"), dataset=f"npz:{tmp_path / 'bare.npz'}", epochs=1)
 
 
 @once

@@ -1,0 +1,96 @@
+"""Out-of-distribution detection by PALM: CIFAR-10 against handwritten digits, six prototypes a class and one.
+
+    python -m benchmarks.palm_ood --data=cifar10_jpeg.npz --output=palm_ood.json
+
+Data, network, batch and length are those of `benchmarks.cpu_protocol`. The outliers are scikit-learn's 1,797
+digits, resized to 32 pixels, in gray. The score is the Mahalanobis distance of features of length one from
+the training images; AUROC and FPR95 are of the last epoch, one seed, held-out images as inliers.
+"""
+
+import argparse
+import json
+import time
+
+import keras
+import numpy as np
+
+import kerassl
+from benchmarks import results_file
+from benchmarks.cpu_protocol import BATCH_SIZE, EPOCHS, NUM_TEST, NUM_TRAIN, WIDTH
+from recipes.methods import CLASSIFIERS
+
+
+def digits(image_shape: tuple) -> np.ndarray:
+    """All digits, of the size and channels of the inliers."""
+    parts = kerassl.data.load("digits", image_size=image_shape[:2])[:2]
+    images = np.concatenate([part.images for part in parts])
+    return np.repeat(images, image_shape[2], axis=-1)
+
+
+def detect(train, test, info, outliers: np.ndarray, epochs: int, seed: int, arguments: dict) -> dict:
+    """Trains PALM and says what it finds."""
+    keras.utils.set_random_seed(seed)
+    encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", stem_stride=2, width=WIDTH)
+    model = kerassl.classifiers.PALM(encoder, num_classes=info.num_classes, seed=seed, **arguments)
+    steps = epochs * len(train)
+    short = CLASSIFIERS["palm"].short
+    rate = kerassl.schedules.WarmupCosine(short["learning_rate"], steps, warmup_steps=steps // 10)
+    model.compile(kerassl.optimizers.AdamW(rate, weight_decay=short["weight_decay"]))
+    began = time.perf_counter()
+    history = model.fit(train, epochs=epochs, verbose=2).history
+    seconds = time.perf_counter() - began
+    inside, outside = (model.outlier_scores(train, x) for x in (test.images, outliers))
+    predicted = model.classify(test.images).argmax(axis=1)
+    return {
+        "auroc": round(kerassl.evaluation.auroc(inside, outside), 4),
+        "fpr95": round(kerassl.evaluation.fpr_at_tpr(inside, outside), 4),
+        "accuracy": round(float(np.mean(predicted == test.labels)), 4),
+        "seconds": round(seconds, 1),
+        "loss": [round(value, 4) for value in history["loss"]],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="path of cifar10_jpeg.npz")
+    parser.add_argument("--prototypes", type=int, nargs="+", default=[6, 1], help="a class, one run each")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit_train", type=int, default=NUM_TRAIN)
+    parser.add_argument("--limit_test", type=int, default=NUM_TEST)
+    parser.add_argument("--output", help="JSON file to which the results are added")
+    given = parser.parse_args()
+
+    train, test, info = kerassl.data.load(
+        f"npz:{given.data}",
+        batch_size=BATCH_SIZE,
+        limit_train=given.limit_train,
+        limit_test=given.limit_test,
+        seed=given.seed,
+    )
+    outliers = digits(info.image_shape)
+    for number in given.prototypes:
+        recipe = CLASSIFIERS["palm"]
+        arguments = {**recipe.arguments, **recipe.short_arguments, "prototypes_per_class": number}
+        found = detect(train, test, info, outliers, given.epochs, given.seed, arguments)
+        settings = {
+            "inliers": "CIFAR-10",
+            "outliers": "digits",
+            "train_images": train.num_examples,
+            "test_images": test.num_examples,
+            "outlier_images": len(outliers),
+            "batch_size": BATCH_SIZE,
+            "epochs": given.epochs,
+            "seed": given.seed,
+            "optimizer": "AdamW",
+            **recipe.short,
+            **arguments,
+        }
+        print(json.dumps({"prototypes_per_class": number, **found}))
+        if given.output:
+            results = {**results_file.describe_run(), "settings": settings, **found}
+            results_file.add(given.output, f"{number} prototypes a class", results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,344 @@
+"""ProtoPNet: an image is what its patches look like: each prototype is a patch of a training image.
+
+"This Looks Like That: Deep Learning for Interpretable Image Recognition", arXiv 1806.10574, section 2.
+Official code: cfchen-duke/ProtoPNet, `model.py`, `train_and_test.py`, `push.py`, `prune.py`.
+
+1. The cells of the encoder's feature map pass two 1 x 1 convolutions and become patches in the latent space,
+   in which the prototypes of the classes lie. `fit` moves all but the last layer, and for `warmup_epochs` not
+   the encoder either.
+2. Push: each prototype becomes the nearest patch of all clean training images of its class.
+3. The last layer is fitted to the similarities of all clean training images, with few connections to other
+   classes.
+
+- 2 and 3 come before epochs `push_start_epoch`, `push_start_epoch + push_every` and so on, and when `fit`
+  ends; they are a function of weights and data, so a resumed run repeats them.
+- 3 is solved as the convex problem that it is, each time from the first weights; there 20 passes of Adam.
+- One learning rate serves all; there the encoder's is a thirtieth of the others'.
+- A prototype's picture is its cell in the source image with half a cell more on each side; there the box of
+  the 5 % most similar pixels. A pruned prototype stays among the weights without a connection.
+"""
+
+import keras
+import numpy as np
+from keras import KerasTensor, layers, ops
+
+from kerassl import data as data_room
+from kerassl import engine
+from kerassl.classifiers.last_layer import fit_last_layer
+from kerassl.classifiers.prototype_classifier import PrototypeClassifier, check_weights
+from kerassl.feature_maps import average_pool, check_feature_map
+from kerassl.heads import PrototypeDistances
+from kerassl.losses import cluster_cost, separation_cost
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class ProtoPNet(PrototypeClassifier):
+    """ProtoPNet (arXiv 1806.10574).
+
+    Args:
+        encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`.
+        views: as in `Classifier`; pushes need raw images, so with `None` there are none but by `push`.
+        num_classes: number of classes. Images of label -1 are left out.
+        prototypes_per_class: prototypes of each class.
+        prototype_dim: width of a prototype.
+        cluster_weight: of the distance to the nearest prototype of the own class.
+        separation_weight: of the distance to the nearest prototype of another class, which is to grow.
+        l1_weight: of the last layer's weights between a prototype and other classes.
+        warmup_epochs: epochs at the start in which the encoder gets no gradient.
+        push_start_epoch: the first epoch before which prototypes are pushed, counted from 0.
+        push_every: epochs between two pushes.
+        last_layer_iterations: of the last layer's fit after each push.
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for an encoder without a feature map, fewer prototypes than one, a negative weight or
+            number of epochs, and as `Classifier`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4, pool=None)
+        >>> model = kerassl.classifiers.ProtoPNet(encoder, num_classes=10, prototypes_per_class=2)
+        >>> tuple(model.prototypes[0].prototypes.shape)
+        (128, 20)
+    """
+
+    term_names = ("cross_entropy", "cluster", "separation")
+    tells_places = True
+    # Each branch has convolutions, prototypes and a last layer of its own.
+    branches = ("prototypes",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        prototypes_per_class: int = 10,
+        prototype_dim: int = 128,
+        cluster_weight: float = 0.8,
+        separation_weight: float = 0.08,
+        l1_weight: float = 1e-4,
+        warmup_epochs: float = 5,
+        push_start_epoch: int = 10,
+        push_every: int = 10,
+        last_layer_iterations: int = 100,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        # Before the parts are made, which are as large as this says.
+        self.options = {
+            "prototypes_per_class": prototypes_per_class,
+            "prototype_dim": prototype_dim,
+            "cluster_weight": cluster_weight,
+            "separation_weight": separation_weight,
+            "l1_weight": l1_weight,
+            "warmup_epochs": warmup_epochs,
+            "push_start_epoch": push_start_epoch,
+            "push_every": push_every,
+            "last_layer_iterations": last_layer_iterations,
+        }
+        check_feature_map(encoder, type(self).__name__)
+        check_weights(self.options)
+        if min(prototypes_per_class, prototype_dim, push_every) < 1:
+            raise ValueError(
+                "prototypes_per_class, prototype_dim and push_every must be at least 1; got "
+                f"{prototypes_per_class}, {prototype_dim} and {push_every}."
+            )
+        if min(warmup_epochs, push_start_epoch, last_layer_iterations) < 0:
+            raise ValueError(
+                "warmup_epochs, push_start_epoch and last_layer_iterations must be at least 0; got "
+                f"{warmup_epochs}, {push_start_epoch} and {last_layer_iterations}."
+            )
+        super().__init__(encoder, views, num_classes, seed=seed, name=name)
+        self.add_ons = [self.make_add_on(f"{branch}_add_on") for branch in self.branches]
+        self.prototypes = [self.make_prototypes(branch) for branch in self.branches]
+        self.in_use = self.add_weight(
+            name="in_use", shape=(len(self.prototype_classes),), initializer="ones", trainable=False
+        )
+        self.keep_pictures()
+
+    @property
+    def num_prototypes(self) -> int:
+        """Prototypes of a branch."""
+        return self.num_classes * self.options["prototypes_per_class"]
+
+    @property
+    def prototype_classes(self) -> np.ndarray:
+        """One class after the other, in each branch."""
+        of_branch = np.repeat(np.arange(self.num_classes), self.options["prototypes_per_class"])
+        return np.tile(of_branch, len(self.branches))
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Which prototypes have not been pruned."""
+        return ops.convert_to_numpy(self.in_use) > 0
+
+    def make_add_on(self, name: str) -> keras.Sequential:
+        """From the cells of the feature map to patches in the latent space, in [0, 1]."""
+        width = self.options["prototype_dim"]
+
+        def convolution(activation: str):
+            return layers.Conv2D(width, 1, activation=activation, data_format="channels_last")
+
+        with keras.name_scope(name):
+            parts = [keras.Input(self.encoder.output_shape[1:]), convolution("relu"), convolution("sigmoid")]
+            return keras.Sequential(parts, name=name)
+
+    def make_prototypes(self, name: str) -> keras.layers.Layer:
+        """What compares patches with the prototypes of a branch."""
+        return PrototypeDistances(self.options["prototype_dim"], self.num_prototypes, name=name)
+
+    def make_classifier(self) -> list[keras.layers.Dense]:
+        """The last layer of each branch: 1 from a prototype to its class, -0.5 to the others at first."""
+        made = []
+        for branch in self.branches:
+            layer = layers.Dense(
+                self.num_classes, use_bias=False, trainable=False, dtype="float32", name=f"{branch}_last"
+            )
+            layer.build((None, self.num_prototypes))
+            layer.kernel.assign(self.first_weights)
+            made.append(layer)
+        return made
+
+    @property
+    def own_class(self) -> np.ndarray:
+        """Which weights of a last layer join a prototype with its class: `(num_prototypes, num_classes)`."""
+        return self.prototype_classes[: self.num_prototypes, None] == np.arange(self.num_classes)
+
+    @property
+    def first_weights(self) -> np.ndarray:
+        """The weights of a last layer before it is fitted."""
+        return np.where(self.own_class, 1.0, -0.5).astype("float32")
+
+    def latents(self, branch: int, encoded: KerasTensor) -> KerasTensor:
+        """The patches of a feature map in a branch, `(batch, rows, columns, prototype_dim)`."""
+        return self.add_ons[branch](encoded)
+
+    def patch_distances(self, branch: int, encoded: KerasTensor) -> KerasTensor:
+        """What is small where a patch is like a prototype, `(batch, rows, columns, num_prototypes)`."""
+        return self.prototypes[branch](self.latents(branch, encoded))
+
+    def similarity(self, distances: KerasTensor) -> KerasTensor:
+        """`log((d + 1) / (d + 1e-4))` of squared distances: 9.21 at 0, falling to 0."""
+        return ops.log((distances + 1.0) / (distances + 1e-4))
+
+    def similarity_maps(self, images: KerasTensor) -> KerasTensor:
+        """The similarities of all patches to the prototypes of all branches."""
+        encoded = self.encode_unpooled(self.encoder, images, False)
+        maps = [self.similarity(self.patch_distances(i, encoded)) for i in range(len(self.branches))]
+        return ops.concatenate(maps, axis=-1)
+
+    def features_and_distances(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, list]:
+        """Features, and for each branch the distances of the nearest patch, `(batch, num_prototypes)`."""
+        encoded = self.encode_unpooled(self.encoder, images, training)
+        features = average_pool(encoded)
+        if training and self.options["warmup_epochs"]:
+            warming_up = self.step < self.options["warmup_epochs"] * self.steps_per_epoch
+            encoded = ops.where(warming_up, ops.stop_gradient(encoded), encoded)
+        return features, [
+            ops.min(self.patch_distances(i, encoded), axis=(1, 2)) for i in range(len(self.branches))
+        ]
+
+    def branch_logits(self, distances: list[KerasTensor]) -> list[KerasTensor]:
+        """The logits of each branch: the last layer of the similarities, of which none counts below 0."""
+        pairs = zip(self.classifier, distances, strict=True)
+        return [last(ops.relu(self.similarity(nearest))) for last, nearest in pairs]
+
+    def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
+        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalised images."""
+        features, distances = self.features_and_distances(images, training)
+        return features, sum(self.branch_logits(distances))
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """Cross entropy, and the costs of distances to own and other prototypes."""
+        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        features, distances = self.features_and_distances(view, training)
+        logits = self.branch_logits(distances)
+        terms = {"cross_entropy": sum(self.cross_entropy(of_branch, labels) for of_branch in logits)}
+        labels = self.gather(self.needed(labels))
+        terms |= self.prototype_costs([self.gather(nearest) for nearest in distances], labels)
+        return terms, {"features": features, "logits": sum(logits)}
+
+    def prototype_costs(self, distances: list[KerasTensor], labels: KerasTensor) -> dict:
+        """The terms beside the cross entropy, from the distances and labels of the global batch."""
+        pair = self.cluster_and_separation(0, distances[0], labels)
+        cluster, separation = self.options["cluster_weight"], self.options["separation_weight"]
+        return {"cluster": cluster * pair[0], "separation": -separation * pair[1]}
+
+    def cluster_and_separation(
+        self, branch: int, distances: KerasTensor, labels: KerasTensor
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """The mean distances to the nearest prototype of a branch in the own class, and in others."""
+        part = slice(branch * self.num_prototypes, (branch + 1) * self.num_prototypes)
+        mask = ops.convert_to_tensor(self.in_use)[part] > 0
+        arguments = distances, labels, self.prototype_classes[part], mask
+        return cluster_cost(*arguments), separation_cost(*arguments)
+
+    def start_epoch(self, data: object, verbose: str | int) -> None:
+        """Pushes the prototypes, if it is time."""
+        since = self.epochs_done - self.options["push_start_epoch"]
+        if self.views is not None and since >= 0 and since % self.options["push_every"] == 0:
+            self.push(data)
+
+    def settle(self, data: object, labels: np.ndarray | None = None) -> None:
+        """Pushes the prototypes, so that each is a patch of a training image."""
+        self.push(data, labels)
+
+    def push(self, data: object, labels: np.ndarray | None = None) -> None:
+        """Makes each prototype the nearest patch of its class, keeps its picture, and fits the last layer.
+
+        Args:
+            data: as in `settle`.
+            labels: as in `settle`.
+
+        Raises:
+            ValueError: as `settle`.
+        """
+        found, images, cells, grid = self.nearest_places(data, labels)
+        found = np.isfinite(found)
+        for branch, head in enumerate(self.prototypes):
+            part = slice(branch * self.num_prototypes, (branch + 1) * self.num_prototypes)
+            patches = self.patches_at(branch, images[part], cells[part])
+            before = ops.convert_to_numpy(head.prototypes)
+            head.prototypes.assign(np.where(found[part], patches.T, before))
+        self.show(images, cells, grid)
+        self.fit_last_layers(*self.similarities(data, labels))
+
+    def patches_at(
+        self, branch: int, images: np.ndarray, cells: np.ndarray, batch_size: int = 256
+    ) -> np.ndarray:
+        """The patch at a cell of each raw image, `(n, prototype_dim)`."""
+
+        def latents(batch: KerasTensor):
+            encoded = self.encode_unpooled(self.encoder, self.prepared(batch), False)
+            return ops.cast(self.latents(branch, encoded), "float32")
+
+        parts = []
+        for start in range(0, len(images), batch_size):
+            rows, columns = cells[start : start + batch_size].T
+            maps = self.run_here(latents, images[start : start + batch_size])
+            parts.append(maps[np.arange(len(maps)), rows, columns])
+        return np.concatenate(parts)
+
+    def similarities(self, data: object, labels: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The similarities `(n, all prototypes)` of clean images and their labels, of all processes."""
+
+        def largest(batch: KerasTensor):
+            return ops.max(self.similarity_maps(self.prepared(batch)), axis=(1, 2))
+
+        parts = [
+            (self.run_here(largest, images), batch_labels)
+            for images, batch_labels in data_room.labelled_batches(data, labels)
+        ]
+        similarities, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if data_room.is_array(data) or isinstance(data, data_room.ImageDataset):
+            # Every process has read all of them.
+            return similarities, labels
+        return engine.gather_from_processes(similarities), engine.gather_from_processes(labels)
+
+    def fit_last_layers(self, similarities: np.ndarray, labels: np.ndarray) -> None:
+        """Fits the last layer of each branch to what `similarities` gives."""
+        options, kept = self.options, self.kept
+        inputs = np.maximum(similarities, 0) * kept
+        for branch, last in enumerate(self.classifier):
+            part = slice(branch * self.num_prototypes, (branch + 1) * self.num_prototypes)
+            start = self.first_weights * kept[part, None]
+            how = options["l1_weight"], options["last_layer_iterations"]
+            last.kernel.assign(fit_last_layer(inputs[:, part], labels, start, self.own_class, *how))
+
+    def prune(
+        self,
+        data: object,
+        labels: np.ndarray | None = None,
+        neighbours: int = 6,
+        at_least: int = 3,
+    ) -> int:
+        """Takes prototypes out of use that are most like images of other classes, and fits the last layer.
+
+        Args:
+            data: as in `settle`.
+            labels: as in `settle`.
+            neighbours: the images most like a prototype, of which so many are looked at.
+            at_least: how many of them must be of its class.
+
+        Returns:
+            How many prototypes were taken out.
+
+        Raises:
+            ValueError: as `settle`.
+        """
+        similarities, labels = self.similarities(data, labels)
+        similarities, labels = similarities[labels >= 0], labels[labels >= 0]
+        nearest = np.argsort(-similarities, axis=0, kind="stable")[:neighbours]
+        right = np.sum(labels[nearest] == self.prototype_classes, axis=0) >= at_least
+        before = self.kept
+        self.in_use.assign((before & right).astype("float32"))
+        self.fit_last_layers(similarities, labels)
+        return int(before.sum() - self.kept.sum())
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self.options}

@@ -1,0 +1,229 @@
+"""What classifiers with prototypes share: pictures of the prototypes, and reasons for a decision."""
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl import data as data_room
+from kerassl import engine
+from kerassl.classifiers.classifier import Classifier
+from kerassl.classifiers.explanation import Explanation, resized, shown
+
+# Pictures that are kept with the weights have at most this side.
+PICTURE_SIZE = 64
+
+
+class PrototypeClassifier(Classifier):
+    """A `Classifier` that compares images with prototypes, shows these and says what was alike.
+
+    A subclass writes `prototype_classes` and `similarity_maps`. Its prototypes are shown by the training
+    images nearest to them, which `fit` finds when it ends; one that can draw its prototypes by itself
+    overrides `pictures`.
+    """
+
+    # Whether `similarity_maps` tells places in an image apart.
+    tells_places = False
+
+    @property
+    def prototype_classes(self) -> np.ndarray:
+        """The class of each prototype, `(num_prototypes,)` integers."""
+        raise NotImplementedError(f"{type(self).__name__} must define `prototype_classes`.")
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Which prototypes are in use, boolean `(num_prototypes,)`."""
+        return np.ones(len(self.prototype_classes), bool)
+
+    def similarity_maps(self, images: KerasTensor) -> KerasTensor:
+        """How alike normalised images and prototypes are, in eval mode; larger is more alike.
+
+        Returns:
+            Float32 `(batch, rows, columns, num_prototypes)`; one row and one column where places are not told
+            apart. The largest entry of a map is the image's similarity.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `similarity_maps(images)`.")
+
+    def keep_pictures(self) -> None:
+        """Makes room for a picture of each prototype among the weights."""
+        height, width, channels = self.encoder.input_shape[1:]
+        size = min(PICTURE_SIZE, max(height or PICTURE_SIZE, width or PICTURE_SIZE))
+        self.kept_pictures = self.add_weight(
+            name="pictures",
+            shape=(len(self.prototype_classes), size, size, channels),
+            dtype="uint8",
+            initializer="zeros",
+            trainable=False,
+        )
+
+    def fit(self, x: object = None, y: object = None, **kwargs) -> keras.callbacks.History:
+        """Trains as `SSLModel.fit` does, and then `settle`s on the training images.
+
+        That is left to the user where the data holds ready views, can be passed over only once, or does not
+        know its length.
+
+        Args:
+            x: as in `SSLModel.fit`.
+            y: as in `SSLModel.fit`.
+            **kwargs: the other arguments of `SSLModel.fit`.
+
+        Returns:
+            The `keras.callbacks.History`.
+
+        Raises:
+            ValueError: as `SSLModel.fit`, and for data without labels.
+        """
+        history = super().fit(x, y, **kwargs)
+        again = not hasattr(x, "__next__") and data_room.num_batches(x) is not None
+        if self.views is not None and again:
+            if data_room.is_array(x):
+                # Without what was kept for validation.
+                used = int(len(x) * (1 - (kwargs.get("validation_split") or 0)))
+                x, y = x[:used], None if y is None else y[:used]
+            self.settle(x, y)
+        return history
+
+    def settle(self, data: object, labels: np.ndarray | None = None) -> None:
+        """What is done with clean training images once the weights stand: finds the prototypes' pictures.
+
+        Args:
+            data: an array of raw images, an `ImageDataset` or other batches of `(images, labels)`.
+            labels: `(n,)` of an array.
+
+        Raises:
+            ValueError: for data without labels, or that can be read only once.
+        """
+        self.show(*self.nearest_places(data, labels)[1:])
+
+    def show(self, images: np.ndarray, cells: np.ndarray, grid: tuple[int, int]) -> None:
+        """Keeps the surroundings of a cell of an image as the picture of each prototype.
+
+        Args:
+            images: raw `(num_prototypes, height, width, channels)`.
+            cells: `(num_prototypes, 2)` row and column in the grid.
+            grid: rows and columns of the grid that the similarity maps lay over an image.
+        """
+        size = self.kept_pictures.shape[1]
+        pictures = [resized(around(*pair, grid), size) for pair in zip(images, cells, strict=True)]
+        self.kept_pictures.assign(np.stack(pictures))
+
+    def nearest_places(
+        self, data: object, labels: np.ndarray | None = None, batch_size: int = 256
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
+        """The place most like each prototype among all images of its class, over all processes.
+
+        Args:
+            data: as in `settle`.
+            labels: as in `settle`.
+            batch_size: images at a time.
+
+        Returns:
+            The similarities `(num_prototypes,)`, minus infinity where a class has no image; the raw images
+            `(num_prototypes, height, width, channels)`; their cells `(num_prototypes, 2)`; and the grid,
+            `(rows, columns)`.
+        """
+        classes = self.prototype_classes
+        every = np.arange(len(classes))
+        best = np.full(len(classes), -np.inf, "float32")
+        images, cells, grid = None, np.zeros((len(classes), 2), "int64"), (1, 1)
+        for batch, batch_labels in data_room.labelled_batches(data, labels, batch_size):
+            maps = self.run_here(lambda x: self.similarity_maps(self.prepared(x)), batch)
+            grid, count = maps.shape[1:3], maps.shape[1] * maps.shape[2]
+            if images is None:
+                images = np.zeros((len(classes), *batch.shape[1:]), batch.dtype)
+            own = (batch_labels[:, None] == classes)[:, None]
+            places = np.where(own, maps.reshape(len(batch), count, -1), -np.inf).reshape(-1, len(classes))
+            place = places.argmax(axis=0)
+            better = np.flatnonzero(places[place, every] > best)
+            image, cell = np.divmod(place[better], count)
+            best[better] = places[place[better], better]
+            images[better] = batch[image]
+            cells[better] = np.stack(np.divmod(cell, grid[1]), axis=1)
+        if images is None:
+            raise ValueError("There are no images: the data gave no batch.")
+        best, images, cells = (engine.gather_from_processes(x[None]) for x in (best, images, cells))
+        first = best.argmax(axis=0)
+        return best[first, every], images[first, every], cells[first, every], grid
+
+    def pictures(self) -> np.ndarray:
+        """A picture of each prototype, uint8 `(num_prototypes, height, width, channels)`.
+
+        Raises:
+            ValueError: before there are any.
+        """
+        pictures = ops.convert_to_numpy(self.kept_pictures)
+        if not pictures.any():
+            raise ValueError(
+                f"This {type(self).__name__} has no pictures of its prototypes yet: fit raw images, or call "
+                "settle(images, labels)."
+            )
+        return pictures
+
+    def save_pictures(self, path: str | os.PathLike, size: int = 96) -> pathlib.Path:
+        """Writes the prototypes in use as a PNG, those of a class in a row.
+
+        Args:
+            path: where to.
+            size: side in pixels of each picture.
+
+        Raises:
+            ValueError: before there are pictures.
+            ImportError: if Pillow is missing.
+        """
+        path, pictures = pathlib.Path(path), self.pictures()
+        classes = np.where(self.kept, self.prototype_classes, -1)
+        rows = [
+            np.concatenate([shown(picture, size) for picture in pictures[classes == label]], axis=1)
+            for label in np.unique(classes[classes >= 0])
+        ]
+        width = max(row.shape[1] for row in rows)
+        sheet = [np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows]
+        keras.utils.save_img(str(path), np.concatenate(sheet), scale=False)
+        return path
+
+    def explain(self, image: np.ndarray, count: int = 5) -> Explanation:
+        """Why an image is taken for its class: the prototypes most like it, and where.
+
+        Args:
+            image: raw `(height, width, channels)`, in [0, 255].
+            count: prototypes to return, at most.
+
+        Raises:
+            ValueError: before there are pictures.
+        """
+        image, pictures = np.asarray(image), self.pictures()
+        maps = self.run_here(lambda x: self.similarity_maps(self.prepared(x)), image[None])[0]
+        similarities = np.where(self.kept, maps.max(axis=(0, 1)), -np.inf)
+        order = np.argsort(-similarities, kind="stable")[: min(count, int(self.kept.sum()))]
+        return Explanation(
+            image=np.clip(image, 0, 255).round().astype("uint8"),
+            predicted=int(self.classify(image[None])[0].argmax()),
+            classes=self.prototype_classes[order],
+            similarities=similarities[order],
+            prototypes=pictures[order],
+            maps=np.moveaxis(maps[..., order], -1, 0) if self.tells_places else None,
+        )
+
+    def get_config(self) -> dict:
+        """The constructor's arguments; only a plain classifier smooths its labels."""
+        config = super().get_config()
+        del config["label_smoothing"]
+        return config
+
+
+def around(image: np.ndarray, cell: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """A cell of an image under a grid, with half a cell more on each side where there is some."""
+    parts = []
+    for at, cells, side in zip(cell, grid, image.shape[:2], strict=True):
+        low, high = (at - 0.5) * side / cells, (at + 1.5) * side / cells
+        parts.append(slice(max(int(low), 0), max(int(np.ceil(high)), 1)))
+    return image[tuple(parts)]
+
+
+def check_weights(options: dict) -> None:
+    """Raises a ValueError for a negative weight of a term."""
+    for name, value in options.items():
+        if name.endswith("_weight") and value < 0:
+            raise ValueError(f"{name} must be at least 0, got {value}.")

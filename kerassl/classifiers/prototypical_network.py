@@ -1,0 +1,191 @@
+"""Prototypical Networks: an encoder learned so that images lie nearest to the mean of their class.
+
+"Prototypical Networks for Few-shot Learning", arXiv 1703.05175, equations 1 and 2. Official code:
+jakesnell/prototypical-networks, `protonets/models/few_shot.py`.
+
+- A batch is an episode. Of each class in the global batch the first `shots` images, in the order in which
+  they come, are the support, whose mean embedding is the prototype; all others are queries. A class with
+  `shots` images or fewer has a prototype and no query, so a batch must hold more than `shots` of a class for
+  anything to be learned. Any labelled data will do; `kerassl.data.Episodes` draws balanced episodes.
+- Classes are a fixed number here, so that the network is a classifier, too: beside the episodes a mean of
+  each class is kept, a running one while training (over some 1 / (1 - momentum) batches), that of all images
+  once `fit` ends. For classes that training did not see: `NearestMean(model, "none").add(images, labels)`.
+- As there, distances are squared Euclidean, without a temperature; support and queries go through batch norm
+  together, in training mode.
+"""
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl import data as data_room
+from kerassl import engine
+from kerassl.classifiers.prototype_classifier import PrototypeClassifier
+from kerassl.heads import PrototypeDistances
+from kerassl.losses import class_means, prototypical
+from kerassl.losses.prototypical import prototype_logits
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class RunningMeans(PrototypeDistances):
+    """Minus the squared distances of features to the mean of each class, which is moved and not learned.
+
+    Args:
+        input_dim: width of the features.
+        num_prototypes: number of classes.
+        momentum: what a mean keeps of its weight in each update, in [0, 1).
+        **kwargs: as in `PrototypeDistances`.
+    """
+
+    def __init__(self, input_dim: int, num_prototypes: int, momentum: float = 0.9, **kwargs) -> None:
+        super().__init__(input_dim, num_prototypes, **{"initializer": "zeros", **kwargs, "trainable": False})
+        self.momentum = momentum
+        # How much has gone into each mean; none as long as it is 0.
+        self.mass = self.add_weight(
+            name="mass", shape=(num_prototypes,), initializer="zeros", trainable=False
+        )
+
+    def call(self, features: KerasTensor) -> KerasTensor:
+        """Float32 logits `(batch, num_prototypes)`; -1e30 for classes that have not been seen."""
+        return ops.where(ops.cast(self.mass, "float32") > 0, -super().call(features), -1e30)
+
+    def move(self, means: KerasTensor, seen: KerasTensor) -> None:
+        """Adds means `(num_prototypes, input_dim)` of a batch; classes not seen in it stay."""
+        before, prototypes = (ops.convert_to_tensor(v) for v in (self.mass, self.prototypes))
+        mass = ops.where(seen, self.momentum * before + 1.0, before)
+        step = ops.where(seen, 1.0 / ops.maximum(mass, 1.0), 0.0)
+        self.prototypes.assign(prototypes + step * (ops.transpose(means) - prototypes))
+        self.mass.assign(mass)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "momentum": self.momentum}
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class PrototypicalNetwork(PrototypeClassifier):
+    """Prototypical Networks (arXiv 1703.05175).
+
+    In training `accuracy` is that of the queries, in evaluation that of all images by the means kept.
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        views: as in `Classifier`.
+        num_classes: number of classes. Images of label -1 are left out.
+        shots: images of each class in a batch that make its prototype; the others are queries.
+        momentum: of the means kept beside the episodes, in [0, 1).
+        seed: Python integer that keys all randomness of the run.
+        name: name of the model.
+
+    Raises:
+        ValueError: for no shots or a momentum outside of [0, 1), and as `Classifier`.
+
+    Example:
+        >>> import kerassl
+        >>> train, test, info = kerassl.data.load("digits")
+        >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=4)
+        >>> view = kerassl.views.digits(*info.image_shape[1:]).view1
+        >>> model = kerassl.classifiers.PrototypicalNetwork(encoder, view, info.num_classes, shots=5)
+        >>> episodes = kerassl.data.Episodes(train.images, train.labels, ways=5, queries=5, episodes=2)
+        >>> history = model.fit(episodes, verbose=0)
+        >>> model.explain(test.images[0], count=3).prototypes.shape
+        (3, 8, 8, 1)
+    """
+
+    term_names = ("prototypical",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        views: tuple | None = "default",
+        num_classes: int | None = None,
+        *,
+        shots: int = 5,
+        momentum: float = 0.9,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if shots < 1:
+            raise ValueError(f"A prototype needs at least one image; got shots={shots}.")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum={momentum} must be in [0, 1).")
+        # Before the means are made, which take it.
+        self.momentum = momentum
+        super().__init__(encoder, views, num_classes, seed=seed, name=name)
+        self.shots = shots
+        self.keep_pictures()
+
+    def make_classifier(self) -> RunningMeans:
+        """The means kept beside the episodes."""
+        return RunningMeans(self.feature_dim, self.num_classes, self.momentum, name="class_means")
+
+    @property
+    def prototype_classes(self) -> np.ndarray:
+        """One prototype a class."""
+        return np.arange(self.num_classes)
+
+    def similarity_maps(self, images: KerasTensor) -> KerasTensor:
+        """Minus the squared distance to each mean."""
+        return self.features_and_logits(images, False)[1][:, None, None]
+
+    def loss_terms(
+        self, views: tuple | None, labels: KerasTensor | None, training: bool
+    ) -> tuple[dict, dict]:
+        """The loss of the queries in the episode that the global batch is."""
+        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        features = self.encode(self.encoder, view, training)
+        labels = self.gather(self.needed(labels))
+        z = self.gather(ops.cast(features, "float32"))
+        support = first_of_each_class(labels, self.num_classes, self.shots)
+        prototypes, seen = class_means(z, ops.where(support, labels, -1), self.num_classes)
+        queries = ops.where(support, -1, labels)
+        loss = prototypical(z, queries, prototypes, seen)
+        here = ops.shape(features)[0]
+        own = self.first_row(here) + ops.arange(here, dtype="int32")
+        means, in_batch = class_means(ops.stop_gradient(z), labels, self.num_classes)
+        return {"prototypical": loss}, {
+            "features": features,
+            "logits": prototype_logits(features, prototypes, seen),
+            "counted": ops.take(queries, own) >= 0,
+            "means": means,
+            "in_batch": in_batch,
+        }
+
+    def after_update(self, aux: dict) -> None:
+        """Moves the means of the classes that the global batch holds."""
+        self.classifier.move(aux["means"], aux["in_batch"])
+
+    def settle(self, data: object, labels: np.ndarray | None = None) -> None:
+        """Makes each prototype the mean of all images of its class, and finds the image nearest to it.
+
+        Args:
+            data: as in `PrototypeClassifier.settle`.
+            labels: as there.
+        """
+
+        def features(images: KerasTensor):
+            return ops.cast(self.encode(self.encoder, self.prepared(images), training=False), "float32")
+
+        sums, counts = np.zeros((self.num_classes, self.feature_dim)), np.zeros(self.num_classes)
+        for images, batch_labels in data_room.labelled_batches(data, labels):
+            member = batch_labels == np.arange(self.num_classes)[:, None]
+            sums += member @ self.run_here(features, images).astype("float64")
+            counts += member.sum(axis=1)
+        sums, counts = (engine.gather_from_processes(part[None]).sum(axis=0) for part in (sums, counts))
+        seen = counts > 0
+        means = (sums / np.maximum(counts, 1)[:, None]).T.astype("float32")
+        before, mass = (ops.convert_to_numpy(v) for v in (self.classifier.prototypes, self.classifier.mass))
+        self.classifier.prototypes.assign(np.where(seen, means, before))
+        self.classifier.mass.assign(np.where(seen, np.maximum(mass, 1.0), mass))
+        super().settle(data, labels)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "shots": self.shots, "momentum": self.momentum}
+
+
+def first_of_each_class(labels: KerasTensor, num_classes: int, count: int) -> KerasTensor:
+    """Boolean `(batch,)`: whether a labelled row is among the first `count` of its class in the batch."""
+    member = labels[:, None] == ops.arange(num_classes, dtype="int32")
+    place = ops.cumsum(ops.cast(member, "int32"), axis=0)
+    return ops.any(ops.logical_and(member, place <= count), axis=1)

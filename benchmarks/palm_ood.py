@@ -89,7 +89,7 @@ def main():
         print(json.dumps({"prototypes_per_class": number, **found}))
         if given.output:
             results = {**results_file.describe_run(), "settings": settings, **found}
-            results_file.add(given.output, f"{number} prototypes a class", results)
+            results_file.add(given.output, f"prototypes per class: {number}", results)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ class PrototypeClassifier(Classifier):
 
         Args:
             path: where to.
-            size: side in pixels of each picture.
+            size: side in pixels of each picture with its frame, at least 3.
 
         Raises:
             ValueError: before there are pictures.
@@ -174,10 +174,11 @@ class PrototypeClassifier(Classifier):
         """
         path, pictures = pathlib.Path(path), self.pictures()
         classes = np.where(self.kept, self.prototype_classes, -1)
-        rows = [
-            np.concatenate([shown(picture, size) for picture in pictures[classes == label]], axis=1)
-            for label in np.unique(classes[classes >= 0])
-        ]
+        # A white frame of a pixel tells neighbours apart.
+        frame = ((1, 1), (1, 1), (0, 0))
+        tiles = np.stack([np.pad(shown(x, size - 2), frame, constant_values=255) for x in pictures])
+        labels = np.unique(classes[classes >= 0])
+        rows = [np.concatenate(tiles[classes == label], axis=1) for label in labels]
         width = max(row.shape[1] for row in rows)
         sheet = [np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows]
         keras.utils.save_img(str(path), np.concatenate(sheet), scale=False)

@@ -17,7 +17,8 @@ from kerassl.evaluation.figures import (
     new_figure,
     spectrum_figure,
 )
-from kerassl.evaluation.page import Page, thumbnail, tiles
+from kerassl.evaluation.page import Page
+from kerassl.pictures import thumbnail, tiles
 from recipes import scores
 from recipes.curves import metric_names
 from recipes.workdir import read_metrics

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from kerassl.pictures import thumbnail
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -23,6 +25,8 @@ class Explanation:
 
     Example:
         >>> import numpy as np
+
+    from kerassl.pictures import thumbnail
         >>> from kerassl.classifiers import Explanation
         >>> gray = np.full((1, 8, 8, 1), 128, "uint8")
         >>> explanation = Explanation(gray[0], 3, np.array([3]), np.array([0.9], "float32"), gray, None)
@@ -49,11 +53,11 @@ class Explanation:
         Args:
             size: side in pixels of each of the pictures.
         """
-        own = shown(self.image, size)
+        own = thumbnail(self.image, size)
         columns = [np.concatenate([own, np.full_like(own, 255)])]
         for index, prototype in enumerate(self.prototypes):
             below = own if self.maps is None else _under_map(own, self.maps[index])
-            columns.append(np.concatenate([shown(prototype, size), below]))
+            columns.append(np.concatenate([thumbnail(prototype, size), below]))
         return np.concatenate(columns, axis=1)
 
     def save(self, path: str | os.PathLike, size: int = 96) -> pathlib.Path:
@@ -65,28 +69,6 @@ class Explanation:
         path = pathlib.Path(path)
         keras.utils.save_img(str(path), self.picture(size), scale=False)
         return path
-
-
-def shown(image: np.ndarray, size: int) -> np.ndarray:
-    """An image of any channels as uint8 `(size, size, 3)`."""
-    image = np.asarray(image, "float32")
-    if image.shape[-1] < 3:
-        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return resized(image[..., :3], size)
-
-
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """An image in [0, 255] as uint8 `(size, size, channels)`, each pixel the mean of what it covers."""
-
-    def shares(side: int):
-        edges = np.arange(size + 1) * side / size
-        pixels = np.arange(side)
-        covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-        return np.maximum(covered, 0) * size / side
-
-    rows, columns = (shares(side) for side in image.shape[:2])
-    made = np.einsum("ih,jw,hwc->ijc", rows, columns, image, optimize=True)
-    return np.clip(made, 0, 255).round().astype("uint8")
 
 
 def _under_map(image: np.ndarray, map_: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from keras import KerasTensor, ops
 from kerassl import data as data_room
 from kerassl import engine
 from kerassl.classifiers.classifier import Classifier
-from kerassl.classifiers.explanation import Explanation, resized, shown
+from kerassl.classifiers.explanation import Explanation
+from kerassl.pictures import resized, thumbnail
 
 # Pictures that are kept with the weights have at most this side.
 PICTURE_SIZE = 64
@@ -176,7 +177,7 @@ class PrototypeClassifier(Classifier):
         classes = np.where(self.kept, self.prototype_classes, -1)
         # A white frame of a pixel tells neighbours apart.
         frame = ((1, 1), (1, 1), (0, 0))
-        tiles = np.stack([np.pad(shown(x, size - 2), frame, constant_values=255) for x in pictures])
+        tiles = np.stack([np.pad(thumbnail(x, size - 2), frame, constant_values=255) for x in pictures])
         labels = np.unique(classes[classes >= 0])
         rows = [np.concatenate(tiles[classes == label], axis=1) for label in labels]
         width = max(row.shape[1] for row in rows)

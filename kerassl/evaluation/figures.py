@@ -7,8 +7,8 @@ import numpy as np
 
 from kerassl.evaluation.features import check_features, l2_normalize
 from kerassl.evaluation.knn import largest
-from kerassl.evaluation.page import thumbnail, tiles
 from kerassl.evaluation.power_law import eigenspectrum
+from kerassl.pictures import thumbnail, tiles
 
 
 def new_figure(width: float = 7.0, height: float = 3.4) -> Any:

@@ -5,7 +5,7 @@ import html
 import io
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -112,36 +112,3 @@ class Page:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.html(), encoding="utf-8")
         return path
-
-
-def tiles(images: Sequence[np.ndarray], columns: int, size: int = 48, gap: int = 2) -> np.ndarray:
-    """Images side by side, row by row, on white: uint8 `(height, width, 3)`.
-
-    Args:
-        images: `(height, width, channels)` each, uint8 or float in [0, 255]; one or two channels are shown as
-            grey, of more than three the first three.
-        columns: images in a row.
-        size: side in pixels of each.
-        gap: pixels between them.
-
-    Example:
-        >>> import numpy as np
-        >>> from kerassl.evaluation.page import tiles
-        >>> tiles([np.zeros((8, 8, 1))] * 3, columns=2, size=16, gap=1).shape
-        (33, 33, 3)
-    """
-    rows = -(-len(images) // columns)
-    sheet = np.full((rows * (size + gap) - gap, columns * (size + gap) - gap, 3), 255, "uint8")
-    for index, image in enumerate(images):
-        top, left = (index // columns) * (size + gap), (index % columns) * (size + gap)
-        sheet[top : top + size, left : left + size] = thumbnail(image, size)
-    return sheet
-
-
-def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
-    """An image of any channels as uint8 `(size, size, 3)`, by nearest pixels."""
-    image = np.asarray(image, "float32")
-    if image.shape[-1] < 3:
-        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
-    rows, columns = (np.arange(size) * side // size for side in image.shape[:2])
-    return np.clip(image[..., :3], 0, 255).round().astype("uint8")[rows][:, columns]

@@ -2,14 +2,7 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import (
-    check_positive,
-    check_rank,
-    check_reduction,
-    check_same_shape,
-    reduce,
-    to_float32,
-)
+from kerassl.losses.soft_cross_entropy import soft_cross_entropy
 
 
 def poa(
@@ -43,12 +36,6 @@ def poa(
         >>> round(float(poa([[0.0, 0.0]], [[3.0, 5.0]])), 4)
         0.6931
     """
-    elastic, intact = to_float32(elastic_logits), ops.stop_gradient(to_float32(intact_logits))
-    for name, x in (("elastic_logits", elastic), ("intact_logits", intact)):
-        check_rank(name, x, ("batch", "num_prototypes"))
-    check_same_shape("elastic_logits", elastic, "intact_logits", intact)
-    check_positive("temperature", temperature)
-    check_reduction(reduction)
-    temperature = ops.cast(temperature, "float32")
-    log_p = ops.log_softmax(elastic / temperature, axis=-1)
-    return reduce(-ops.sum(ops.softmax(intact / temperature, axis=-1) * log_p, axis=-1), reduction)
+    loss = soft_cross_entropy(elastic_logits, intact_logits, temperature, reduction)
+    # That one multiplies by the square of the temperature, this one does not.
+    return loss / ops.square(ops.cast(temperature, "float32"))

@@ -8,7 +8,10 @@ import pytest
 from tiny_methods import METHODS, images, labels, make
 
 BACKEND = keras.backend.backend()
-FEW = ("SimCLR", "BYOL", "DINO", "MAE", "SwAV", "DeepClusterV2", "GroCo", "MMCR", "PSKD", "POA")
+FEW = (
+    "SimCLR", "BYOL", "DINO", "MAE", "SwAV", "DeepClusterV2", "GroCo", "MMCR", "PSKD", "POA", "ProtoPNet",
+    "FST",
+)  # fmt: skip
 # Eigenvalues, Cholesky factors and triangular systems are calls into the device's own library, on a processor
 # into LAPACK.
 OTHER_CALLS = r'custom_call @(?!lapack_(?:ssyevd|spotrf|strsm))\w+|custom_call_target=(?!"Eigh")\S+'

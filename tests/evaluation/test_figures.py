@@ -10,7 +10,8 @@ from kerassl.evaluation.figures import (
     plane,
     spectrum_figure,
 )
-from kerassl.evaluation.page import Page, tiles
+from kerassl.evaluation.page import Page
+from kerassl.pictures import tiles
 
 
 def test_the_interval_is_wilsons():

@@ -11,8 +11,8 @@ import kerassl
 
 BACKEND = keras.backend.backend()
 # With negatives, a teacher and a centre, tokens, a queue, prototypes and work between epochs: for what takes
-# long to compile. All methods train on every backend in tests/parity, in float32, and XLA compiles
-# all in mixed precision in tests/engine.
+# long to compile. All methods train on every backend in tests/parity, in float32, and on TensorFlow XLA
+# compiles all in mixed precision in tests/engine.
 FEW = ("SimCLR", "DINO", "MAE", "MoCoV2", "DeepClusterV2")
 of_the_base_class = pytest.mark.parametrize("name", ("SimCLR", "DINO"))
 

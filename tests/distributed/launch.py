@@ -53,6 +53,20 @@ def train(folder, backend, strategy, devices, methods, *options):
     return np.load(output)
 
 
+def train_on_one_device(folder, backend, methods, processes=2):
+    """What one device makes of methods, of which each process trains a part, stored in one file."""
+    parts = [folder / f"{backend}_part_{index}.npz" for index in range(processes)]
+    finish(
+        [
+            start([SCRIPT, part, "none", 1, ",".join(methods[index::processes])], backend)
+            for index, part in enumerate(parts)
+        ]
+    )
+    stored = folder / f"{backend}_none_1.npz"
+    np.savez(stored, **{name: values for part in parts for name, values in np.load(part).items()})
+    return np.load(stored)
+
+
 def train_in_two_processes(folder, backend, methods):
     """The arrays that each of two processes stored."""
     outputs = [folder / f"{backend}_process_{index}.npz" for index in range(2)]

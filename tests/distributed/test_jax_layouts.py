@@ -1,13 +1,12 @@
 """JAX: weights that are cut between devices, and two processes, equal one device."""
 
-from comparison import assert_equal, two_processes_equal_one
+from comparison import LAID_OUT, assert_equal, two_processes_equal_one
 from launch import train
 
 
 def test_weights_that_are_cut_equal_whole_ones(one_device, tmp_path):
-    methods = "BYOL", "DINO", "MAE", "MSN"
-    stored = train(tmp_path, "jax", "model_parallel", 4, methods)
-    for method in methods:
+    stored = train(tmp_path, "jax", "model_parallel", 4, LAID_OUT)
+    for method in LAID_OUT:
         assert_equal(stored, one_device("jax"), method)
         assert stored[f"{method}/spread"] == 0.0
     cut = set(stored["DINO/cut"])

@@ -56,7 +56,7 @@ def main():
         for name, model in models.items():
             window = Window(arguments.warmup, arguments.steps)
             model.fit(
-                (views,),
+                views,
                 batch_size=arguments.batch_size,
                 initial_epoch=index,
                 epochs=index + 1,

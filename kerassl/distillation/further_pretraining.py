@@ -49,7 +49,7 @@ class FurtherPretraining(MAE):
         (1, ['masked_mse', 'feature_distance'])
     """
 
-    loss_names = ("masked_mse", "feature_distance")
+    term_names = ("masked_mse", "feature_distance")
 
     def __init__(
         self,

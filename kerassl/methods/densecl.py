@@ -47,7 +47,7 @@ class DenseCL(MoCoV2):
         (4096, 128)
     """
 
-    loss_names = ("info_nce", "dense_info_nce")
+    term_names = ("info_nce", "dense_info_nce")
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ class DINOv2(iBOT):
     """
 
     default_views = ("ibot_cifar", "dinov2")
-    terms = ("dino", "ibot", "koleo")
+    term_names = ("dino", "ibot", "koleo")
 
     def __init__(
         self,

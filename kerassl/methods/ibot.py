@@ -77,7 +77,7 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
     # Masked crops are encoded by `encode_tokens`.
     encodes_in_chunks = False
     default_views = ("ibot_cifar", "ibot")
-    terms = ("dino", "ibot")
+    term_names = ("dino", "ibot")
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
             encoder,
             views=views,
             default_views=self.default_views,
-            terms=self.terms,
+            terms=self.term_names,
             num_classes=num_classes,
             # Of several heads, the first one's usage is shown.
             num_prototypes=int(np.ravel(num_prototypes)[0]),

@@ -49,7 +49,7 @@ class MAE(SSLModel):
 
     # Only the visible patches are encoded, by `encode_tokens`.
     encodes_in_chunks = False
-    loss_names: tuple[str, ...] = ("masked_mse",)
+    term_names: tuple[str, ...] = ("masked_mse",)
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class MAE(SSLModel):
             views=views,
             default_views=("mae", "mae"),
             views_options={"num_patches": num_patches},
-            terms=self.loss_names,
+            terms=self.term_names,
             num_classes=num_classes,
             seed=seed,
             name=name,

@@ -53,7 +53,7 @@ class MoCoV2(SSLModel):
         (4096, 128)
     """
 
-    loss_names = ("info_nce",)
+    term_names = ("info_nce",)
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class MoCoV2(SSLModel):
             encoder,
             views=views,
             default_views=("moco_cifar", "moco_v2"),
-            terms=self.loss_names,
+            terms=self.term_names,
             num_classes=num_classes,
             seed=seed,
             name=name,

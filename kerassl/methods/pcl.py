@@ -61,7 +61,7 @@ class PCL(MoCoV2):
     """
 
     takes_positions = True
-    loss_names = ("info_nce", "proto_nce")
+    term_names = ("info_nce", "proto_nce")
 
     def __init__(
         self,

@@ -62,7 +62,7 @@ class POA(DINOv2):
         (None, 32)
     """
 
-    terms = ("dino", "ibot", "poa", "koleo")
+    term_names = ("dino", "ibot", "poa", "koleo")
 
     def __init__(
         self,

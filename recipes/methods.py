@@ -128,6 +128,9 @@ METHODS = {
         },
     ),
     "amcl": MethodRecipe(method=methods.AMCL, paper=AMCL, short_arguments=SHORT_AMCL),
+    "amcl_barlow_twins": MethodRecipe(
+        method=methods.AMCLBarlowTwins, paper=BYOL, short_arguments={"hidden_dim": 512, "projection_dim": 512}
+    ),
     "amcl_moco": MethodRecipe(
         method=methods.AMCLMoCo,
         paper={**AMCL, "learning_rate": 0.04},

@@ -61,12 +61,13 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: all4one, amcl, amcl_moco, barlow_twins, byol, cacr, dcl, dclw, deepcluster_v2, dense_cl,
-            dino, dinov2, direct_clr, direct_copy, direct_pred, direct_set, emp_ssl, fast_siam, frossl,
-            g_simclr, groco, ibot, isogclr, lejepa, look, mae, mixed_barlow_twins, mmcr, mochi, moco_v2,
-            moco_v3, msb_reg, msn, mugs, nnbyol, nnclr, nnsiam, pcl, pmsn, poa, random_teacher, ressl,
-            scat_simclr, seer, simclr, simclr_v2, simsiam, smog, sogclr, supcon, swav, tico, vibcreg, vicreg,
-            vicregl, visreg or wmse; supcon and look learn from the labels.
+        method: all4one, amcl, amcl_barlow_twins, amcl_moco, barlow_twins, byol, cacr, dcl, dclw,
+            deepcluster_v2, dense_cl, dino, dinov2, direct_clr, direct_copy, direct_pred, direct_set,
+            emp_ssl, fast_siam, frossl, g_simclr, groco, ibot, isogclr, lejepa, look, mae,
+            mixed_barlow_twins, mmcr, mochi, moco_v2, moco_v3, msb_reg, msn, mugs, nnbyol, nnclr, nnsiam,
+            pcl, pmsn, poa, random_teacher, ressl, scat_simclr, seer, simclr, simclr_v2, simsiam, smog,
+            sogclr, supcon, swav, tico, vibcreg, vicreg, vicregl, visreg or wmse; supcon and look learn from
+            the labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
         backbone: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small, vit_base; default: vit_tiny for
             dino, dinov2, ibot, mae, moco_v3, msn, mugs, pmsn and poa, scatnet for scat_simclr, resnet18 for

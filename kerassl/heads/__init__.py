@@ -1,5 +1,6 @@
 """Heads: what stands between an encoder and a loss."""
 
+from kerassl.heads.dimension_temperature import DimensionTemperature
 from kerassl.heads.dino import DINOHead
 from kerassl.heads.dino_heads import DINOHeads
 from kerassl.heads.distances import PrototypeDistances
@@ -17,6 +18,7 @@ from kerassl.heads.transformer import sinusoidal_positions, transformer
 __all__ = [
     "DINOHead",
     "DINOHeads",
+    "DimensionTemperature",
     "EnsembleHead",
     "FixedReweighting",
     "IterNorm",

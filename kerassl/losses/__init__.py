@@ -1,6 +1,6 @@
 """Pure functions of tensors: no state, no layers, no gather across devices. All compute in float32."""
 
-from kerassl.losses.amcl import amcl, amcl_queue
+from kerassl.losses.amcl import amcl, amcl_barlow_twins, amcl_queue
 from kerassl.losses.barlow_twins import barlow_twins
 from kerassl.losses.byol import byol
 from kerassl.losses.cacr import cacr, contrastive_attraction, contrastive_repulsion
@@ -70,6 +70,7 @@ from kerassl.losses.wmse import whiten, wmse
 
 __all__ = [
     "amcl",
+    "amcl_barlow_twins",
     "amcl_queue",
     "barlow_twins",
     "byol",

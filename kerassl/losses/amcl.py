@@ -3,12 +3,14 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses._common import (
+    check_not_negative,
     check_rank,
     check_reduction,
     check_same_shape,
     cosine,
     l2_normalize,
     reduce,
+    standardize,
     to_float32,
 )
 from kerassl.losses._log_sum_exp import EXCLUDED
@@ -142,6 +144,64 @@ def amcl_queue(
     return reduce(ops.sum(per_head, axis=0), reduction)
 
 
+def amcl_barlow_twins(
+    z1: KerasTensor,
+    z2: KerasTensor,
+    temperatures: KerasTensor,
+    redundancy_weight: float | KerasTensor = 0.005,
+    regularization: float = 0.1,
+) -> KerasTensor:
+    """AMCL on Barlow Twins: in every head each cross-correlation is drawn to its aim, by a temperature.
+
+    With the correlation matrix `C` of a head as in `barlow_twins`, the identity `I` and weights `w_lm` of 1
+    on the diagonal and `redundancy_weight` off it, the loss is the sum over heads and entries of `w_lm ((C_lm
+    - I_lm)^2 / t_lm + regularization * (log(t_lm) / 2 + 1 / t_lm))`. A free temperature settles at `2 (1 +
+    (C_lm - I_lm)^2 / regularization)`: entries that stay far from their aim count less. With temperatures of
+    1 it is `barlow_twins`, summed over heads, and a constant. Symmetric in the views where the temperatures
+    are; nothing is detached. For a loss over several devices gather `z1` and `z2` first.
+
+    This is a reading of ours. Equation 2.3 of the paper divides the correlation of the diagonal by its
+    temperature inside of the square, which a temperature equal to the correlation makes zero whatever the
+    views are, and it subtracts the penalties of entries off the diagonal, by which the loss falls without end
+    as a temperature does. Here both kinds of entries have the form that the equation has off the diagonal,
+    with the penalty added, of one dimension since an entry is a number, and weighted as its entry.
+
+    Paper: Wang et al., Adaptive Multi-head Contrastive Learning, arXiv 2310.05615, equation 2.3 (table 2 in
+    the official repository's readme). Official code: LeiWangR/cl, which has nothing of this form.
+
+    Args:
+        z1: `(batch, heads, dim)` embeddings of the first views, neither normalised nor standardised.
+        z2: `(batch, heads, dim)` embeddings of the second views.
+        temperatures: `(heads, dim, dim)` positive, of the first view's dimension l with the second's m.
+        redundancy_weight: lambda, the weight of what is off the diagonal; >= 0.
+        regularization: weight of the penalty on temperatures, beta in the paper; >= 0.
+
+    Returns:
+        A float32 scalar.
+
+    Raises:
+        ValueError: for shapes that do not fit, or a negative weight or regularization.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.losses import amcl_barlow_twins
+        >>> z = np.ones((8, 2, 16))
+        >>> float(amcl_barlow_twins(z, z, np.full((2, 16, 16), 2.0), regularization=0.0))
+        16.0
+    """
+    check_regularization(regularization)
+    check_not_negative("redundancy_weight", redundancy_weight)
+    z1, z2 = _embeddings("z1", z1, "z2", z2)
+    first, second = (standardize(z) for z in (z1, z2))
+    batch = ops.cast(ops.shape(z1)[0], "float32")
+    correlation = ops.matmul(ops.transpose(first, (1, 2, 0)), ops.transpose(second, (1, 0, 2))) / batch
+    temperatures = _checked_temperatures("temperatures", temperatures, correlation)
+    identity = ops.eye(z1.shape[2], dtype="float32")
+    entries = ops.square(correlation - identity) / temperatures + regularization * _penalties(temperatures, 1)
+    weight = ops.cast(redundancy_weight, "float32")
+    return ops.sum((weight + (1.0 - weight) * identity) * entries)
+
+
 def check_regularization(regularization: float) -> None:
     """Raises a ValueError unless `regularization` is a number that is not negative."""
     if not 0 <= regularization < float("inf"):
@@ -167,11 +227,21 @@ def _log_likelihoods(
     name: str, temperatures: KerasTensor, cosines: KerasTensor, dim: int, regularization: float
 ) -> KerasTensor:
     """Of pairs with these cosines, under checked temperatures of the same shape."""
+    temperatures = _checked_temperatures(name, temperatures, cosines)
+    return cosines / temperatures - regularization * _penalties(temperatures, dim)
+
+
+def _checked_temperatures(name: str, temperatures: KerasTensor, pairs: KerasTensor) -> KerasTensor:
+    """In float32, of the shape of the pairs."""
     temperatures = to_float32(temperatures)
-    shape, needed = tuple(temperatures.shape), tuple(cosines.shape)
+    shape, needed = tuple(temperatures.shape), tuple(pairs.shape)
     if len(shape) != len(needed) or any(
         None not in pair and pair[0] != pair[1] for pair in zip(shape, needed, strict=True)
     ):
         raise ValueError(f"{name} has shape {shape} but must be {needed}, one for each pair in each head.")
-    penalties = (dim / 2) * ops.log(temperatures) + 1.0 / temperatures
-    return cosines / temperatures - regularization * penalties
+    return temperatures
+
+
+def _penalties(temperatures: KerasTensor, dim: int) -> KerasTensor:
+    """What temperatures of embeddings of this width cost, least at 2 / dim."""
+    return (dim / 2) * ops.log(temperatures) + 1.0 / temperatures

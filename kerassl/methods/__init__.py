@@ -2,6 +2,7 @@
 
 from kerassl.methods.all4one import All4One
 from kerassl.methods.amcl import AMCL
+from kerassl.methods.amcl_barlow_twins import AMCLBarlowTwins
 from kerassl.methods.amcl_moco import AMCLMoCo
 from kerassl.methods.barlow_twins import BarlowTwins
 from kerassl.methods.byol import BYOL
@@ -56,6 +57,7 @@ from kerassl.methods.wmse import WMSE
 
 __all__ = [
     "AMCL",
+    "AMCLBarlowTwins",
     "AMCLMoCo",
     "All4One",
     "BYOL",

@@ -308,6 +308,20 @@ def amcl_queue_reference(q, k, regularization=0.1):
     return np.mean(each)
 
 
+def amcl_barlow_twins_reference(z1, z2, redundancy_weight=0.005, regularization=0.1):
+    total, (count, num_heads, dim) = 0.0, z1.shape
+    for c in range(num_heads):
+        a, b = ((z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5) for z in (z1[:, c], z2[:, c]))
+        for i in range(dim):
+            for j in range(dim):
+                temperature = DIMENSION_TEMPERATURES[c, i, j]
+                error = sum(a[n, i] * b[n, j] for n in range(count)) / count - (i == j)
+                penalty = regularization * (np.log(temperature) / 2 + 1 / temperature)
+                weight = 1 if i == j else redundancy_weight
+                total += weight * (error**2 / temperature + penalty)
+    return total
+
+
 def look_reference(q, labels, num_neighbors=3, temperature=0.1):
     each = []
     for row, label in zip(q, labels, strict=True):
@@ -794,6 +808,7 @@ QUEUE = np.random.default_rng(9).normal(size=(7, 4)).astype("float32")
 QUEUE_LABELS = np.array([0, 1, 0, -1, 1, 2, 1], "int32")
 PROTOTYPES = np.random.default_rng(10).normal(size=(3, 4)).astype("float32")
 PROTOTYPE_CLASSES = np.array([0, 1, 0, 1, 2])
+DIMENSION_TEMPERATURES = np.random.default_rng(13).uniform(0.5, 3.0, (2, 3, 3)).astype("float32")
 HEADS_QUEUE = np.random.default_rng(9).normal(size=(7, 2, 3)).astype("float32")
 
 
@@ -934,6 +949,13 @@ CASES = {
     ),
     "amcl": Case(amcl_with_temperatures, amcl_reference, heads, (0, 1)),
     "amcl_queue": Case(amcl_queue_with_temperatures, amcl_queue_reference, heads, (0, 1)),
+    "amcl_barlow_twins": Case(
+        functools.partial(losses.amcl_barlow_twins, temperatures=DIMENSION_TEMPERATURES),
+        amcl_barlow_twins_reference,
+        heads,
+        (0, 1),
+        has_reduction=False,
+    ),
     "look": Case(
         functools.partial(losses.look, queue=QUEUE, queue_labels=QUEUE_LABELS, num_neighbors=3),
         look_reference,

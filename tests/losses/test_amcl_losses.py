@@ -8,6 +8,7 @@ from loss_helpers import HEADS_QUEUE, amcl_temperatures, fast, heads, value_and_
 from kerassl import losses
 
 amcl, amcl_queue = fast(losses.amcl), fast(losses.amcl_queue)
+amcl_barlow_twins = fast(losses.amcl_barlow_twins)
 one_head_or_three = pytest.mark.parametrize("num_heads", (1, 3))
 
 
@@ -35,6 +36,27 @@ def test_with_one_temperature_the_queues_is_info_nce_of_each_head(num_heads):
     value = amcl_queue(q, k, queue, alike(0.3, num_heads, 5), alike(0.3, num_heads, 5, 7))
     expected = [losses.info_nce(q[:, c], k[:, c], queue[:, c], 0.3) for c in range(num_heads)]
     assert float(value) == pytest.approx(float(np.sum(expected)), rel=1e-4)
+
+
+@one_head_or_three
+def test_with_temperatures_of_one_it_is_barlow_twins_of_each_head_and_a_constant(num_heads):
+    z1, z2 = views(batch=12, num_heads=num_heads)
+    value = amcl_barlow_twins(z1, z2, alike(1.0, num_heads, 4, 4), redundancy_weight=0.1, regularization=0.3)
+    expected = sum(float(losses.barlow_twins(z1[:, c], z2[:, c], 0.1)) for c in range(num_heads))
+    constant = num_heads * (4 + 0.1 * 12) * 0.3
+    assert float(value) == pytest.approx(expected + constant, rel=1e-5)
+
+
+def test_a_free_temperature_of_an_entry_settles_by_its_error():
+    z1, z2 = views(batch=12, num_heads=1)
+    a, b = ((z[:, 0] - z[:, 0].mean(0)) / np.sqrt(z[:, 0].var(0) + 1e-5) for z in (z1, z2))
+    settled = 2 * (1 + (a.T @ b / 12 - np.eye(4)) ** 2 / 0.1)
+    value, (_, _, to_settled) = value_and_grad(
+        losses.amcl_barlow_twins, z1, z2, settled[None].astype("float32")
+    )
+    np.testing.assert_allclose(to_settled, 0, atol=1e-6)
+    for factor in (0.9, 1.1):
+        assert float(amcl_barlow_twins(z1, z2, (factor * settled[None]).astype("float32"))) > value
 
 
 def test_the_penalty_is_least_at_two_over_the_dimension():
@@ -100,6 +122,10 @@ def test_the_parts_of_a_batch_make_its_loss():
 
 def test_bad_arguments():
     z1, z2 = views()
+    with pytest.raises(ValueError, match=r"temperatures has shape \(2, 3, 3\) but must be \(2, 4, 4\)"):
+        losses.amcl_barlow_twins(z1, z2, alike(1.0, 2, 3, 3))
+    with pytest.raises(ValueError, match="redundancy_weight=-1 must be a finite number"):
+        losses.amcl_barlow_twins(z1, z2, alike(1.0, 2, 4, 4), redundancy_weight=-1)
     with pytest.raises(ValueError, match=r"temperatures has shape \(2, 5, 5\) but must be \(2, 10, 10\)"):
         losses.amcl(z1, z2, alike(1.0, 2, 5, 5))
     with pytest.raises(ValueError, match=r"queue_temperatures has shape \(2, 5\) but must be \(2, 5, 7\)"):

@@ -24,6 +24,24 @@ def test_the_loss_is_that_of_all_heads_with_the_learned_temperatures():
     assert tuple(aux["features"][0].shape) == (8, 16)
 
 
+def test_on_barlow_twins_it_begins_as_that_and_temperatures_of_dimensions_learn():
+    model = make("AMCLBarlowTwins", views=None, redundancy_weight=0.05)
+    views = ready_views("AMCLBarlowTwins")
+    np.testing.assert_allclose(numpy(model.temperature.of_pairs()), np.ones((2, 6, 6)), rtol=1e-6)
+    z = [numpy(model.projector(model.encoder(view, training=True), training=True)) for view in views]
+    terms, _ = model.loss_terms(views, None, training=True)
+    of_heads = sum(float(losses.barlow_twins(z[0][:, c], z[1][:, c], 0.05)) for c in range(2))
+    penalties = 2 * (6 + 0.05 * 30) * model.regularization
+    assert float(terms["amcl"]) == pytest.approx(of_heads + penalties, rel=1e-4)
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(views, batch_size=8, verbose=0)
+    temperatures = numpy(model.temperature.of_pairs())
+    assert (np.abs(temperatures - 1) > 0).all()
+    assert 0.1 < temperatures.min() and temperatures.max() < 10
+    with pytest.raises(ValueError, match="0 < minimum < 1 < maximum; got 0.1 and 0.5"):
+        make("AMCLBarlowTwins", max_temperature=0.5)
+
+
 def test_of_a_queue_keys_are_detached_and_enqueued_and_directions_averaged():
     model = make("AMCLMoCo", views=None)
     view1, view2 = ready_views("AMCLMoCo")

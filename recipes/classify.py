@@ -15,14 +15,13 @@ import keras
 
 import kerassl
 from recipes import build, command_line, train
-from recipes.devices import devices
 from recipes.evaluate import load_encoder
 from recipes.methods import CLASSIFIERS
 from recipes.names import BACKBONES, check_name
-from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
-from recipes.workdir import Workdir
+from recipes.training_flags import TrainingFlags, with_training_flags
 
 
+@with_training_flags
 def run(
     workdir: str,
     method: str = "classifier",
@@ -33,30 +32,8 @@ def run(
     backbone_args: dict | None = None,
     method_args: dict | None = None,
     views: str = "default",
-    image_size: int | None = None,
-    epochs: int = 100,
-    batch_size: int = 256,
-    chunk_size: int | None = None,
-    optimizer: str = "default",
-    learning_rate: float | None = None,
-    weight_decay: float | None = None,
-    final_weight_decay: float | None = None,
-    warmup_epochs: float | None = None,
-    strategy: str = "none",
-    num_devices: int | None = None,
-    model_shards: int = 2,
-    precision: str = "float32",
-    seed: int = 0,
-    data_dir: str | None = None,
-    limit_train: int | None = None,
-    limit_test: int | None = None,
-    knn_every: int | None = None,
-    eval_images: int = 10_000,
-    stop_after: int | None = None,
-    save_every_steps: int | None = None,
-    keep_checkpoints: int = 3,
-    saved_model: bool = True,
-    verbose: int = 1,
+    *,
+    training: TrainingFlags,
 ) -> dict | None:
     """Trains a classifier in a workdir.
 
@@ -73,32 +50,7 @@ def run(
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"shots": 1}.
         views: a recipe of kerassl.views; default: the method's own, for digits one that mirrors nothing.
-        image_size: side in pixels to which images are resized; as they come if not given.
-        epochs: passes over the training images.
-        batch_size: images per step over all devices.
-        chunk_size: images that a device encodes at a time, for batches larger than its memory holds.
-        optimizer: adamw, lars or sgd; default: the paper's, or adamw for runs below 10,000 steps.
-        learning_rate: after the warm-up; if not given, the optimizer's usual one for this batch size.
-        weight_decay: the optimizer's usual one if not given.
-        final_weight_decay: to which adamw's decay goes by a cosine.
-        warmup_epochs: a tenth of the epochs, at most the paper's, if not given.
-        strategy: none, mirrored (TensorFlow), data_parallel or model_parallel (JAX), tpu (TensorFlow, JAX)
-            or multi_worker (several processes); see docs/devices.md.
-        num_devices: devices of this host to use, by default all; a processor counts as so many.
-        model_shards: devices that share one copy of the weights under model_parallel.
-        precision: float32, mixed_bfloat16 or mixed_float16.
-        seed: keys all randomness of the run.
-        data_dir: where TFDS keeps its data.
-        limit_train: use the first so many training images only.
-        limit_test: use the first so many test images only.
-        knn_every: epochs between two kNN accuracies; ten over the run if not given.
-        eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
-        stop_after: epochs after which to stop, to be continued by the same command.
-        save_every_steps: batches between two checkpoints within an epoch; at the ends of epochs only, if
-            not given.
-        keep_checkpoints: newest checkpoints to keep in the workdir.
-        saved_model: write a SavedModel of the encoder besides encoder.keras.
-        verbose: 0 for no progress, 1 for bars, 2 for a line per epoch.
+        training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
     Returns:
         The rows of the printed table, or `None` if the run was stopped before its end.
@@ -108,26 +60,12 @@ def run(
     """
     check_name("method", method, CLASSIFIERS)
     check_name("backbone", backbone, BACKBONES)
-    data = {
-        "image_size": image_size,
-        "limit_train": limit_train,
-        "limit_test": limit_test,
-        "data_dir": data_dir,
-    }
-    drop_remainder = strategy != "none" or chunk_size is not None
-    train_data, test_data, info = kerassl.data.load(
-        dataset, batch_size=batch_size, seed=seed, drop_remainder=drop_remainder, **data
-    )
+    train_data, test_data, info = training.load(dataset)
     if info.num_classes is None:
         raise ValueError(f"{method} learns from labels, and {dataset} has none.")
     steps = kerassl.data.num_batches(train_data)
-    settings = optimizer_settings(
-        method, optimizer, epochs, steps, batch_size, learning_rate, weight_decay, warmup_epochs
-    )
-    if final_weight_decay is not None:
-        settings["final_weight_decay"] = final_weight_decay
     recipe = CLASSIFIERS[method]
-    short = recipe.short_arguments if epochs * steps < SHORT_RUN else {}
+    short = recipe.short_arguments if training.is_short(steps) else {}
     method_args = {**recipe.arguments, **short, **(method_args or {})}
     if backbone.startswith("resnet"):
         width = width or build.default_width(info.image_shape[0])
@@ -141,52 +79,27 @@ def run(
         "backbone_args": backbone_args or {},
         "method_args": method_args,
         "views": views,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "chunk_size": chunk_size,
-        **settings,
-        "strategy": strategy,
-        "num_devices": num_devices,
-        "model_shards": model_shards,
-        "precision": precision,
-        "seed": seed,
-        **data,
-        "eval_images": eval_images,
+        **training.config(method, steps),
         "about": train.about(info, steps),
     }
-    with devices(strategy, precision, num_devices, model_shards) as device_count:
-        kerassl.data.check_divides(batch_size, device_count, chunk_size or 1)
-        keras.utils.set_random_seed(seed)
+    with training.devices() as device_count:
         if encoder is None:
             network = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         else:
             network = pretrained(pathlib.Path(encoder), recipe.resnet_args)
-        model = make_method(method, network, views, dataset, info, method_args, seed)
-        model.compile(
-            make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
-        )
-        place = Workdir(workdir, config)
-        if place.finished:
-            return train.show_finished(place)
-        train.print_settings(config)
-        rows = train.train_in(
-            place,
+        model = make_method(method, network, views, dataset, info, method_args, training.seed)
+        rows = training.train(
+            workdir,
+            config,
             model,
             train_data,
             test_data,
-            epochs=epochs,
-            num_devices=device_count,
-            knn_every=knn_every,
-            eval_images=eval_images,
-            stop_after=stop_after,
-            save_every_steps=save_every_steps,
-            keep_checkpoints=keep_checkpoints,
-            saved_model=saved_model,
+            device_count,
             first="random encoder" if encoder is None else "pretrained encoder",
-            verbose=verbose,
         )
-        if rows is not None and kerassl.engine.is_chief():
-            draw(model, train_data if test_data is None else test_data, place.path)
+        # A run that was finished before has its pictures, and a model here that was not trained.
+        if rows is not None and model.epochs_done and kerassl.engine.is_chief():
+            draw(model, train_data if test_data is None else test_data, pathlib.Path(workdir))
         return rows
 
 

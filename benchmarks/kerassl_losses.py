@@ -108,7 +108,7 @@ def main():
     arguments = parser.parse_args()
     step, run = compile_step(arguments.loss)
     # A small batch first: what the compiler itself takes is not the loss's.
-    run(tensors(arguments.loss, 64))
+    run(tensors(arguments.loss, loss_cases.SMALL_BATCH))
     inputs = tensors(arguments.loss, arguments.batch_size)
     result = {
         "memory_growth_mib": memory.growth_mib(lambda: run(inputs)),

@@ -109,7 +109,7 @@ def main():
 
     # A small batch first: what the compiler itself takes is not the loss's. Then anew, for DINO's centre.
     function = make()
-    inputs = tensors(arguments.loss, 64)
+    inputs = tensors(arguments.loss, loss_cases.SMALL_BATCH)
     run()
     function = make()
     inputs, values = tensors(arguments.loss, arguments.batch_size), []

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+# Of the first call, which is not measured; lightly's whitening wants twice the width.
+SMALL_BATCH = 128
 # Widths are those of lightly's own PyTorch examples; `live` counts the inputs that receive a gradient, `more`
 # are the shapes of what is not of the batch.
 CASES = {

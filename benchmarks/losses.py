@@ -74,11 +74,11 @@ def main():
     if unknown := set(names) - set(loss_cases.CASES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose of {', '.join(loss_cases.CASES)}.")
 
-    load_average = os.getloadavg()[0]
     results = {}
     print(f"batch {arguments.batch_size}, {os.cpu_count()} cores, medians of {arguments.rounds} rounds")
     print(f"{'':18}{'kerassl':>26}{'lightly':>26}{'ratio':>8}{'MiB':>16}   width")
     for name in names:
+        load_average = round(os.getloadavg()[0], 2)
         results[name] = result = compare(name, arguments)
         cells, memory = [], []
         for side in (result["kerassl"], result["lightly"]):
@@ -88,12 +88,15 @@ def main():
         sizes = " / ".join(memory)
         line = f"{name:18}{cells[0]:>26}{cells[1]:>26}{result['ratio']:8.2f}{sizes:>16}   {result['width']}"
         print(line, flush=True)
-    median = statistics.median(result["ratio"] for result in results.values())
-    print(f"median ratio {median:.2f}")
-    if arguments.output:
-        run = {**results_file.describe_run(), "batch_size": arguments.batch_size, "rounds": arguments.rounds}
-        run |= {"load_average_at_start": round(load_average, 2), "median_ratio": round(median, 3)}
-        results_file.write(arguments.output, {**run, **results})
+        if arguments.output:
+            run = {
+                **results_file.describe_run(),
+                "batch_size": arguments.batch_size,
+                "rounds": arguments.rounds,
+            }
+            run["load_average_at_start"] = load_average
+            results_file.add(arguments.output, name, {**run, **result})
+    print(f"median ratio {statistics.median(result['ratio'] for result in results.values()):.2f}")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ import pathlib
 import keras
 
 import kerassl
+from kerassl.optimizers import layerwise_factors
 from recipes import build, command_line, train
 from recipes.devices import devices
 from recipes.evaluate import load_encoder
+from recipes.labels import few_labels, label_share
 from recipes.methods import CLASSIFIERS
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
@@ -32,6 +34,8 @@ def run(
     width: int | None = None,
     backbone_args: dict | None = None,
     method_args: dict | None = None,
+    labels: str = "all",
+    layer_decay: float = 1.0,
     views: str = "default",
     image_size: int | None = None,
     epochs: int = 100,
@@ -72,6 +76,10 @@ def run(
             ViT's tokens.
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"shots": 1}.
+        labels: all, or the share of each class's training labels that is read, such as 1% or 10%, chosen by
+            the seed; one image a class at least. Other training images are not seen.
+        layer_decay: by which the rate falls from block to block of a ViT, from stage to stage of a ResNet;
+            see recipes.fine_tune.
         views: a recipe of kerassl.views; default: the method's own, for digits one that mirrors nothing.
         image_size: side in pixels to which images are resized; as they come if not given.
         epochs: passes over the training images.
@@ -120,6 +128,9 @@ def run(
     )
     if info.num_classes is None:
         raise ValueError(f"{method} learns from labels, and {dataset} has none.")
+    share = label_share(labels)
+    if share < 1:
+        train_data, _ = few_labels(train_data, info, share, batch_size, seed)
     steps = kerassl.data.num_batches(train_data)
     settings = optimizer_settings(
         method, optimizer, epochs, steps, batch_size, learning_rate, weight_decay, warmup_epochs
@@ -140,6 +151,8 @@ def run(
         "width": width,
         "backbone_args": backbone_args or {},
         "method_args": method_args,
+        "labels": labels,
+        "layer_decay": layer_decay,
         "views": views,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -162,8 +175,10 @@ def run(
         else:
             network = pretrained(pathlib.Path(encoder), recipe.resnet_args)
         model = make_method(method, network, views, dataset, info, method_args, seed)
+        factors = layerwise_factors(network, layer_decay) if layer_decay != 1 else None
         model.compile(
-            make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps), chunk_size=chunk_size
+            make_optimizer(method, **settings, epochs=epochs, steps_per_epoch=steps, rate_factors=factors),
+            chunk_size=chunk_size,
         )
         place = Workdir(workdir, config)
         if place.finished:

@@ -63,22 +63,15 @@ def run(
         check_name("protocol", name, kerassl.evaluation.PROTOCOLS)
     paths = [pathlib.Path(path) for path in encoder.split(",")]
     runs = {path: read_run(path) for path in paths if path.is_dir()}
-    if dataset is None and paths[0] in runs:
-        config = runs[paths[0]]
-        dataset = config["dataset"]
-        data_dir, image_size = data_dir or config["data_dir"], image_size or config["image_size"]
-        limit_train = limit_train or config["limit_train"]
-        limit_test = limit_test or config["limit_test"]
-    if dataset is None:
-        raise ValueError("--dataset is needed with a .keras file: digits, folder:DIR, npz:FILE or tfds:NAME.")
-    train, test, info = kerassl.data.load(
+    dataset, settings = data_settings(
+        runs.get(paths[0]),
         dataset,
-        batch_size=batch_size,
         image_size=image_size,
         data_dir=data_dir,
         limit_train=limit_train,
         limit_test=limit_test,
     )
+    train, test, info = kerassl.data.load(dataset, batch_size=batch_size, **settings)
     bank, held_out = scores.sample(train, eval_images), scores.sample(test, eval_images)
     chosen = protocols.split(",")
     rows = {"raw pixels": scores.score_pixels(bank, held_out, chosen)}
@@ -88,7 +81,7 @@ def run(
             model = load_encoder(path)
             if model.input_shape[-1] != info.image_shape[-1]:
                 raise ValueError(
-                    f"{path} takes images of {model.input_shape[-1]} channels, those of {dataset} have "
+                    f"{path} takes images of {model.input_shape[-1]} channels, those of {info.name} have "
                     f"{info.image_shape[-1]}."
                 )
             if len(paths) == 1:
@@ -112,6 +105,27 @@ def names(paths: list[pathlib.Path]) -> list[str]:
         return ["trained encoder"]
     short = [path.stem for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def data_settings(config: dict | None, dataset: str | None, **settings) -> tuple[str, dict]:
+    """What is to be loaded: the named data set, or that of a run with its settings.
+
+    Args:
+        config: the run's settings, or `None` for a file.
+        dataset: the name, or `None`.
+        **settings: image_size, data_dir, limit_train and limit_test; `None` for those of the run.
+
+    Raises:
+        ValueError: without a name and a run.
+    """
+    if dataset is None:
+        if config is None:
+            raise ValueError(
+                "--dataset is needed with a .keras file: digits, folder:DIR, npz:FILE or tfds:NAME."
+            )
+        dataset = config["dataset"]
+        settings = {name: value or config[name] for name, value in settings.items()}
+    return dataset, settings
 
 
 def read_run(workdir: pathlib.Path) -> dict:

@@ -77,7 +77,8 @@ def write(
     page.section(
         "Numbers",
         "Frozen features. Intervals of accuracies are Wilson's 95 % for the choice of held-out images; those "
-        "of few labels are one standard deviation over draws.",
+        "of few labels are one standard deviation over draws, those of episodes 95 % of their mean. "
+        "OOD columns tell the images of another data set from held-out ones by scores of the bank.",
     ).table({name: written(row, shown.num_examples) for name, row in rows.items()}, "encoder")
     curves(page, encoders)
     page.section("Spectrum", "Eigenvalues of the covariance: a steep fall means few directions in use.")

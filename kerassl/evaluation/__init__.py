@@ -12,6 +12,14 @@ from kerassl.evaluation.lidar import lidar
 from kerassl.evaluation.linear import LinearProbe, fit_linear_probe, linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
 from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis, neighbour_distance, ood_detection
+from kerassl.evaluation.patches import (
+    ObjectSimilarity,
+    PromptSegmentation,
+    object_similarity,
+    patch_features,
+    prompt_picture,
+    prompt_segmentation,
+)
 from kerassl.evaluation.power_law import PowerLaw, alpha_req, eigenspectrum
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
@@ -30,8 +38,10 @@ from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, 
 __all__ = [
     "ClusterScores",
     "LinearProbe",
+    "ObjectSimilarity",
     "PROTOCOLS",
     "PowerLaw",
+    "PromptSegmentation",
     "PrototypeUsage",
     "RankMe",
     "SGDProbe",
@@ -67,7 +77,11 @@ __all__ = [
     "naive_bayes_probe",
     "nearest_prototype",
     "neighbour_distance",
+    "object_similarity",
     "ood_detection",
+    "patch_features",
+    "prompt_picture",
+    "prompt_segmentation",
     "prototype_entropy",
     "rankme",
     "raw_pixels",

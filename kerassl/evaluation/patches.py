@@ -92,7 +92,7 @@ def patch_features(model: keras.Model, images: np.ndarray, batch_size: int = 64)
 
 class _PatchFeatures(keras.Model):
     def __init__(self, vit: ViT, preprocess: keras.layers.Layer | None) -> None:
-        super().__init__()
+        super().__init__(name="patch_features")
         self.vit, self.preprocess = vit, preprocess
         self.built = True
 

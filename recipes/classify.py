@@ -14,8 +14,10 @@ import pathlib
 import keras
 
 import kerassl
+from kerassl.optimizers import layerwise_factors
 from recipes import build, command_line, train
 from recipes.evaluate import load_encoder
+from recipes.labels import few_labels, label_share
 from recipes.methods import CLASSIFIERS
 from recipes.names import BACKBONES, check_name
 from recipes.training_flags import TrainingFlags, with_training_flags
@@ -31,6 +33,8 @@ def run(
     width: int | None = None,
     backbone_args: dict | None = None,
     method_args: dict | None = None,
+    labels: str = "all",
+    layer_decay: float = 1.0,
     views: str = "default",
     *,
     training: TrainingFlags,
@@ -49,6 +53,10 @@ def run(
             ViT's tokens.
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"shots": 1}.
+        labels: all, or the share of each class's training labels that is read, such as 1% or 10%, chosen by
+            the seed; one image a class at least. Other training images are not seen.
+        layer_decay: by which the rate falls from block to block of a ViT, from stage to stage of a ResNet;
+            see recipes.fine_tune.
         views: a recipe of kerassl.views; default: the method's own, for digits one that mirrors nothing.
         training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
@@ -63,6 +71,9 @@ def run(
     train_data, test_data, info = training.load(dataset)
     if info.num_classes is None:
         raise ValueError(f"{method} learns from labels, and {dataset} has none.")
+    share = label_share(labels)
+    if share < 1:
+        train_data, _ = few_labels(train_data, info, share, training.batch_size, training.seed)
     steps = kerassl.data.num_batches(train_data)
     recipe = CLASSIFIERS[method]
     short = recipe.short_arguments if training.is_short(steps) else {}
@@ -78,6 +89,8 @@ def run(
         "width": width,
         "backbone_args": backbone_args or {},
         "method_args": method_args,
+        "labels": labels,
+        "layer_decay": layer_decay,
         "views": views,
         **training.config(method, steps),
         "about": train.about(info, steps),
@@ -95,6 +108,7 @@ def run(
             train_data,
             test_data,
             device_count,
+            rate_factors=layerwise_factors(network, layer_decay) if layer_decay != 1 else None,
             first="random encoder" if encoder is None else "pretrained encoder",
         )
         # A run that was finished before has its pictures, and a model here that was not trained.

@@ -3,6 +3,8 @@
     python -m recipes.evaluate --encoder=runs/digits
     python -m recipes.evaluate --encoder=encoder.keras --dataset=folder:photos/
     python -m recipes.evaluate --encoder=runs/byol,runs/swav --dataset=tfds:cifar10 --report=report.html
+    python -m recipes.evaluate --encoder=runs/byol --protocols=linear_1pct,linear_10pct,transductive
+    python -m recipes.evaluate --encoder=runs/byol --ood=tfds:svhn_cropped
 
 Each row is of frozen features: raw pixels, the same architecture with random weights, the encoder; or of
 several encoders, one a row. A run takes as long as embedding the images does.
@@ -33,6 +35,7 @@ def run(
     limit_test: int | None = None,
     eval_images: int = 10_000,
     protocols: str = "few_shot,knn,linear,rankme",
+    ood: str | None = None,
     report: str | None = None,
 ) -> dict:
     """Prints the table of saved encoders, and writes a page of numbers and pictures if asked.
@@ -49,8 +52,10 @@ def run(
         limit_train: use the first so many training images only.
         limit_test: use the first so many test images only.
         eval_images: images of each part that the evaluation looks at, at most.
-        protocols: few_shot, knn, linear, linear_sgd, naive_bayes, clustering, retrieval, rankme and
-            alpha_req, separated by commas.
+        protocols: few_shot, episodes, transductive, knn, linear, linear_sgd, linear_1pct, linear_10pct,
+            naive_bayes, clustering, retrieval, rankme and alpha_req, separated by commas.
+        ood: another data set, as for dataset: how well scores of the training images tell its images from the
+            held-out ones (AUROC, FPR95).
         report: an .html file for the page.
 
     Returns:
@@ -63,47 +68,81 @@ def run(
         check_name("protocol", name, kerassl.evaluation.PROTOCOLS)
     paths = [pathlib.Path(path) for path in encoder.split(",")]
     runs = {path: read_run(path) for path in paths if path.is_dir()}
-    if dataset is None and paths[0] in runs:
-        config = runs[paths[0]]
-        dataset = config["dataset"]
-        data_dir, image_size = data_dir or config["data_dir"], image_size or config["image_size"]
-        limit_train = limit_train or config["limit_train"]
-        limit_test = limit_test or config["limit_test"]
-    if dataset is None:
-        raise ValueError("--dataset is needed with a .keras file: digits, folder:DIR, npz:FILE or tfds:NAME.")
-    train, test, info = kerassl.data.load(
+    dataset, settings = data_settings(
+        runs.get(paths[0]),
         dataset,
-        batch_size=batch_size,
         image_size=image_size,
         data_dir=data_dir,
         limit_train=limit_train,
         limit_test=limit_test,
     )
+    train, test, info = kerassl.data.load(dataset, batch_size=batch_size, **settings)
     bank, held_out = scores.sample(train, eval_images), scores.sample(test, eval_images)
     chosen = protocols.split(",")
-    rows = {"raw pixels": scores.score_pixels(bank, held_out, chosen)}
+    others = None
+    if ood is not None:
+        others = outliers(ood, info, held_out, batch_size, data_dir, limit_test, eval_images)
+    rows = {"raw pixels": scores.score_pixels(bank, held_out, chosen, others)}
     measured = {}
     with devices(precision=precision):
         for name, path in zip(names(paths), paths, strict=True):
             model = load_encoder(path)
             if model.input_shape[-1] != info.image_shape[-1]:
                 raise ValueError(
-                    f"{path} takes images of {model.input_shape[-1]} channels, those of {dataset} have "
+                    f"{path} takes images of {model.input_shape[-1]} channels, those of {info.name} have "
                     f"{info.image_shape[-1]}."
                 )
             if len(paths) == 1:
                 keras.utils.set_random_seed(seed)
                 untrained = model.__class__.from_config(model.get_config())
-                rows["random encoder"] = scores.score_model(untrained, bank, held_out, batch_size, chosen)
+                rows["random encoder"] = scores.score_model(
+                    untrained, bank, held_out, batch_size, chosen, others
+                )
             features, held_features = scores.embed_both(model, bank, held_out, batch_size)
-            rows[name] = scores.score(features, bank, held_features, held_out, chosen)
+            far = None if others is None else kerassl.embed(model, others, batch_size=batch_size)[0]
+            rows[name] = scores.score(features, bank, held_features, held_out, chosen, far)
             shown = features if held_features is None else held_features
             metrics = path / METRICS if path in runs else None
             measured[name] = pages.Measured(model, features, shown, runs.get(path), metrics)
         scores.show(rows, bank, held_out)
+        if others is not None:
+            print(f"OOD: {others.num_examples} images of {ood}.")
         if report:
             print(f"\nWrote {pages.write(report, measured, rows, bank, held_out, info)}.")
     return rows
+
+
+def outliers(
+    name: str,
+    info: kerassl.data.DatasetInfo,
+    held_out: kerassl.data.ImageDataset | None,
+    batch_size: int,
+    data_dir: str | None,
+    limit: int | None,
+    eval_images: int,
+) -> kerassl.data.ImageDataset:
+    """Images of another data set in the size of those that are known: its test part, or all if it has none.
+
+    Raises:
+        ValueError: for an unknown name, images of other channels, or nothing held out to tell them from.
+    """
+    if held_out is None:
+        raise ValueError(f"--ood needs held-out images, but {info.name} has no test part.")
+    train, test, other = kerassl.data.load(
+        name,
+        batch_size=batch_size,
+        image_size=info.image_shape[:2],
+        labels=False,
+        data_dir=data_dir if name.startswith("tfds:") else None,
+        limit_train=limit,
+        limit_test=limit,
+    )
+    if other.image_shape[-1] != info.image_shape[-1]:
+        raise ValueError(
+            f"Images of {name} have {other.image_shape[-1]} channels, those of {info.name} "
+            f"{info.image_shape[-1]}: both must have as many."
+        )
+    return scores.sample(train if test is None else test, eval_images)
 
 
 def names(paths: list[pathlib.Path]) -> list[str]:
@@ -112,6 +151,27 @@ def names(paths: list[pathlib.Path]) -> list[str]:
         return ["trained encoder"]
     short = [path.stem for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def data_settings(config: dict | None, dataset: str | None, **settings) -> tuple[str, dict]:
+    """What is to be loaded: the named data set, or that of a run with its settings.
+
+    Args:
+        config: the run's settings, or `None` for a file.
+        dataset: the name, or `None`.
+        **settings: image_size, data_dir, limit_train and limit_test; `None` for those of the run.
+
+    Raises:
+        ValueError: without a name and a run.
+    """
+    if dataset is None:
+        if config is None:
+            raise ValueError(
+                "--dataset is needed with a .keras file: digits, folder:DIR, npz:FILE or tfds:NAME."
+            )
+        dataset = config["dataset"]
+        settings = {name: value or config[name] for name, value in settings.items()}
+    return dataset, settings
 
 
 def read_run(workdir: pathlib.Path) -> dict:

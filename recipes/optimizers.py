@@ -87,6 +87,7 @@ def make_optimizer(
     warmup_epochs: float,
     epochs: int,
     steps_per_epoch: int,
+    rate_factors: dict[str, float] | None = None,
 ) -> keras.optimizers.Optimizer:
     """The optimizer with a linear warm-up and a cosine decay to 0.
 
@@ -100,12 +101,14 @@ def make_optimizer(
         warmup_epochs: epochs of linear warm-up.
         epochs: passes over the data.
         steps_per_epoch: batches per pass.
+        rate_factors: as of `kerassl.optimizers.layerwise_factors`.
     """
     total = epochs * steps_per_epoch
     warmup = min(round(warmup_epochs * steps_per_epoch), total - 1)
     rate = kerassl.schedules.WarmupCosine(learning_rate, total, warmup_steps=warmup)
     clipped = ("dino", "dinov2", "ibot", "msn", "mugs", "pmsn", "poa")
     options = {"clipnorm": 3.0} if method in clipped else {}
+    options["rate_factors"] = rate_factors
     if optimizer == "lars":
         return kerassl.optimizers.LARS(
             rate, weight_decay=weight_decay, lr_in_momentum=method == "simclr", **options

@@ -18,6 +18,7 @@ from kerassl.evaluation.figures import (
     spectrum_figure,
 )
 from kerassl.evaluation.page import Page
+from kerassl.evaluation.patches import find_vit
 from kerassl.pictures import thumbnail, tiles
 from recipes import scores
 from recipes.curves import metric_names
@@ -77,7 +78,8 @@ def write(
     page.section(
         "Numbers",
         "Frozen features. Intervals of accuracies are Wilson's 95 % for the choice of held-out images; those "
-        "of few labels are one standard deviation over draws.",
+        "of few labels are one standard deviation over draws, those of episodes 95 % of their mean. "
+        "OOD columns tell the images of another data set from held-out ones by scores of the bank.",
     ).table({name: written(row, shown.num_examples) for name, row in rows.items()}, "encoder")
     curves(page, encoders)
     page.section("Spectrum", "Eigenvalues of the covariance: a steep fall means few directions in use.")
@@ -164,17 +166,20 @@ def confusion(
 
 def attention(page: Page, encoders: Mapping[str, Measured], images: np.ndarray, count: int = 6) -> None:
     """Where the class tokens of vision transformers look."""
-    found = {}
+    vits = {}
     for name, one in encoders.items():
-        for layer in one.model.layers:
-            if isinstance(layer, kerassl.backbones.ViT):
-                found[name] = one.model, layer
-    if not found:
+        if any(isinstance(layer, kerassl.backbones.ViT) for layer in one.model.layers):
+            vits[name] = one.model
+    if not vits:
         return
-    page.section("Attention", "Of the class token in the last block: each image, then one map for each head.")
+    page.section(
+        "Attention",
+        "Of the class token in the last block: each image, then one map for each head. Below, images with "
+        "their middle patch marked, and how similar the other patches are to it.",
+    )
     chosen = images[np.random.default_rng(0).permutation(len(images))[:count]]
-    for name, (model, vit) in found.items():
-        preprocess = next(x for x in model.layers if isinstance(x, kerassl.views.Preprocess))
+    for name, model in vits.items():
+        vit, preprocess = find_vit(model)
         maps = kerassl.backbones.attention_maps(vit, preprocess(chosen))
         maps = keras.ops.convert_to_numpy(maps)
         pictures = []
@@ -182,6 +187,9 @@ def attention(page: Page, encoders: Mapping[str, Measured], images: np.ndarray, 
             light = heads / np.maximum(heads.max((1, 2), keepdims=True), 1e-12)
             pictures += [thumbnail(image, 64), *(thumbnail(255 * m[..., None], 64) for m in light)]
         page.picture(tiles(pictures, 1 + maps.shape[1], size=64), name)
+        patches = kerassl.evaluation.patch_features(model, chosen)
+        middle = [(patches.shape[1] // 2, patches.shape[2] // 2)] * len(chosen)
+        page.picture(kerassl.evaluation.prompt_picture(chosen, patches, middle), f"{name}, patches")
 
 
 def environment() -> dict[str, str]:

@@ -59,6 +59,7 @@ def score(
     test_features: np.ndarray | None,
     test,  # noqa: ANN001
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    ood_features: np.ndarray | None = None,
 ) -> dict:
     """The row of an encoder.
 
@@ -68,12 +69,16 @@ def score(
         test_features: `(test, dim)` of the held-out images, or `None`.
         test: the held-out part, or `None`.
         protocols: as of `kerassl.evaluation.evaluate_features`.
+        ood_features: `(number, dim)` of images of another data set, which need a held-out part.
 
     Returns:
-        {protocol: result} as of `kerassl.evaluation.evaluate_features`; RankMe alone without labels.
+        {protocol: result} as of `kerassl.evaluation.evaluate_features`; RankMe and OOD alone without labels.
     """
     if not labelled(bank, test):
-        return {"RankMe": kerassl.evaluation.rankme(features if test_features is None else test_features)}
+        row = {"RankMe": kerassl.evaluation.rankme(features if test_features is None else test_features)}
+        if ood_features is not None:
+            row |= kerassl.evaluation.ood_detection(features, test_features, ood_features)
+        return row
     rarest = min(
         np.bincount(bank.labels[bank.labels >= 0], minlength=1)[np.unique(bank.labels[bank.labels >= 0])]
     )
@@ -86,6 +91,7 @@ def score(
         shots=shots,
         k=neighbours(bank),
         protocols=protocols,
+        ood_features=ood_features,
     )
 
 
@@ -93,10 +99,12 @@ def score_pixels(
     bank: kerassl.data.ImageDataset,
     test: kerassl.data.ImageDataset | None,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    ood: kerassl.data.ImageDataset | None = None,
 ) -> dict:
     """The row of no encoder at all."""
     features, test_features = kerassl.evaluation.raw_pixels(bank.images, (test or bank).images)
-    return score(features, bank, test_features, test, protocols)
+    outliers = None if ood is None else kerassl.evaluation.raw_pixels(bank.images, ood.images)[1]
+    return score(features, bank, test_features, test, protocols, outliers)
 
 
 def score_model(
@@ -105,10 +113,12 @@ def score_model(
     test,  # noqa: ANN001
     size: int,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    ood=None,  # noqa: ANN001
 ) -> dict:
     """The row of a model from raw images to features, `size` images at a time."""
     features, test_features = embed_both(model, bank, test, size)
-    return score(features, bank, test_features, test, protocols)
+    outliers = None if ood is None else kerassl.embed(model, ood, batch_size=size)[0]
+    return score(features, bank, test_features, test, protocols, outliers)
 
 
 def embed_both(model, bank, test, size: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN001

@@ -22,6 +22,7 @@ import kerassl
 from recipes import build, command_line, pretrain, scores, train
 from recipes.devices import devices
 from recipes.export import load_run
+from recipes.labels import few_labels
 from recipes.names import BACKBONES, check_name
 from recipes.optimizers import make_optimizer, optimizer_settings
 from recipes.workdir import Workdir
@@ -238,37 +239,6 @@ def run(
     print(f"\nAccuracy on {test.num_examples} held-out images, learned from {labels}")
     print(kerassl.evaluation.table(rows))
     return rows
-
-
-def few_labels(
-    everything: kerassl.data.ImageDataset,
-    info: kerassl.data.DatasetInfo,
-    fraction: float,
-    batch_size: int,
-    seed: int,
-) -> tuple[kerassl.data.ImageDataset, kerassl.data.ImageDataset]:
-    """The images whose labels are read, and all images, the labels of the others -1.
-
-    Raises:
-        ValueError: for data that is not in memory or has no labels, or a fraction outside of (0, 1].
-    """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"--label_fraction={fraction} must be in (0, 1]; 0.01 and 0.1 are the paper's.")
-    if info.num_classes is None or not isinstance(everything, kerassl.data.ImageDataset):
-        raise ValueError(f"{info.name} must have labels and fit in memory for learning from a few of them.")
-    rng = np.random.default_rng(seed)
-    chosen = []
-    for label in np.unique(everything.labels[everything.labels >= 0]):
-        members = rng.permutation(np.flatnonzero(everything.labels == label))
-        chosen.append(members[: max(1, round(fraction * len(members)))])
-    chosen = np.sort(np.concatenate(chosen))
-    options = {"shuffle": True, "seed": seed, "num_classes": info.num_classes}
-    few = kerassl.data.ImageDataset(
-        everything.images[chosen], everything.labels[chosen], batch_size, **options
-    )
-    labels = np.full(everything.num_examples, -1, "int32")
-    labels[chosen] = everything.labels[chosen]
-    return few, kerassl.data.ImageDataset(everything.images, labels, everything.batch_size, **options)
 
 
 def train_step(

@@ -134,6 +134,8 @@ class TrainingFlags:
         train_data,  # noqa: ANN001
         test_data,  # noqa: ANN001
         num_devices: int,
+        *,
+        rate_factors: dict[str, float] | None = None,
         **options,
     ) -> dict | None:
         """Compiles a model and trains it in a workdir, or shows what a finished run has found.
@@ -145,6 +147,7 @@ class TrainingFlags:
             train_data: of `load`.
             test_data: of `load`.
             num_devices: of `devices`.
+            rate_factors: of the optimizer, as of `kerassl.optimizers.layerwise_factors`.
             **options: further arguments of `recipes.train.train_in`.
 
         Returns:
@@ -152,7 +155,9 @@ class TrainingFlags:
         """
         method, steps = config["method"], kerassl.data.num_batches(train_data)
         settings = self.optimizer_settings(method, steps)
-        optimizer = make_optimizer(method, **settings, epochs=self.epochs, steps_per_epoch=steps)
+        optimizer = make_optimizer(
+            method, **settings, epochs=self.epochs, steps_per_epoch=steps, rate_factors=rate_factors
+        )
         model.compile(optimizer, chunk_size=self.chunk_size)
         place = Workdir(workdir, config)
         if place.finished:

@@ -101,6 +101,12 @@ class ResNet(keras.Model):
             f"stage{i}_block{depth}_{last}" for i, depth in enumerate(self._config["depths"], start=1)
         )
 
+    @property
+    def variables_by_depth(self) -> list[list[keras.Variable]]:
+        """The weights of the stem, then of each stage."""
+        names = ("stem_", *(f"stage{i}_" for i in range(1, len(self._config["depths"]) + 1)))
+        return [[v for x in self.layers if x.name.startswith(name) for v in x.weights] for name in names]
+
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
         return {**self._config, "trainable": self.trainable}

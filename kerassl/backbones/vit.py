@@ -216,6 +216,14 @@ class ViT(keras.Model):
         return tuple(self.blocks[end - 1].name for end in ends)
 
     @property
+    def variables_by_depth(self) -> list[list[keras.Variable]]:
+        """The weights of the embedding, then of each block; the final norm goes with what follows."""
+        embedding = [self.cls_token, *self.patch_embedding.weights]
+        if self.positions == "learned":
+            embedding.append(self.position_embedding)
+        return [embedding, *(block.weights for block in self.blocks)]
+
+    @property
     def input_shape(self) -> tuple:
         """Shape of a batch of images, (None, height, width, channels)."""
         return (None, *self.image_shape)

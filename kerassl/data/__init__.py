@@ -8,6 +8,7 @@ from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.in_memory import can_hold, hold, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
+from kerassl.data.label_subset import label_subset
 from kerassl.data.labelled import labelled_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.positions import batches_with_positions
@@ -30,6 +31,7 @@ __all__ = [
     "enter",
     "hold",
     "is_array",
+    "label_subset",
     "labelled_batches",
     "list_images",
     "load",

@@ -4,13 +4,22 @@ from kerassl.evaluation.clusters import ClusterScores, cluster_scores, clusterin
 from kerassl.evaluation.confidence import confidence_interval
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.episodes import episode_accuracy
+from kerassl.evaluation.few_labels import few_label_probe
 from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
 from kerassl.evaluation.lidar import lidar
-from kerassl.evaluation.linear import linear_probe
+from kerassl.evaluation.linear import LinearProbe, fit_linear_probe, linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
-from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis
+from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis, neighbour_distance, ood_detection
+from kerassl.evaluation.patches import (
+    ObjectSimilarity,
+    PromptSegmentation,
+    object_similarity,
+    patch_features,
+    prompt_picture,
+    prompt_segmentation,
+)
 from kerassl.evaluation.power_law import PowerLaw, alpha_req, eigenspectrum
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
@@ -24,11 +33,15 @@ from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.sgd_probe import SGDProbe, sgd_probe
 from kerassl.evaluation.sparsity import SparsityCurve, essential_sparsity
 from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, rankme
+from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, nearest_prototype
 
 __all__ = [
     "ClusterScores",
+    "LinearProbe",
+    "ObjectSimilarity",
     "PROTOCOLS",
     "PowerLaw",
+    "PromptSegmentation",
     "PrototypeUsage",
     "RankMe",
     "SGDProbe",
@@ -40,6 +53,7 @@ __all__ = [
     "cluster_scores",
     "clustering_agreement",
     "confidence_interval",
+    "constrained_kmeans",
     "count_assignments",
     "dead_prototypes",
     "effective_rank",
@@ -49,15 +63,25 @@ __all__ = [
     "essential_sparsity",
     "evaluate_features",
     "feature_std",
+    "few_label_probe",
     "few_shot",
+    "fit_linear_probe",
     "fpr_at_tpr",
     "knn",
     "knn_accuracy",
     "knn_scores",
+    "laplacian_shot",
     "lidar",
     "linear_probe",
     "mahalanobis",
     "naive_bayes_probe",
+    "nearest_prototype",
+    "neighbour_distance",
+    "object_similarity",
+    "ood_detection",
+    "patch_features",
+    "prompt_picture",
+    "prompt_segmentation",
     "prototype_entropy",
     "rankme",
     "raw_pixels",

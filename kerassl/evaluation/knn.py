@@ -4,7 +4,7 @@ import numpy as np
 
 from kerassl.evaluation.features import check_features, drop_unlabelled, l2_normalize
 
-# Similarities held at a time: 32 Mi float32 numbers are 128 MiB.
+# Numbers held at a time, of the bank and of similarities: 32 Mi in float32 are 128 MiB.
 _CHUNK_ELEMENTS = 2**25
 # Columns of which `largest` takes one maximum.
 _BLOCK = 32
@@ -14,6 +14,46 @@ def chunks(queries: int, bank: int, chunk_size: int | None = None) -> list[slice
     """Slices of the queries whose similarities to a bank are held at a time: below 128 MiB by default."""
     size = chunk_size or max(1, _CHUNK_ELEMENTS // bank)
     return [slice(start, start + size) for start in range(0, queries, size)]
+
+
+def nearest(
+    bank: np.ndarray, queries: np.ndarray, k: int, chunk_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the cosine similarities of the k most similar bank features, in any order, and their rows.
+
+    Bank and similarities are taken in pieces of 128 MiB each, so that beside what is given and returned less
+    than 512 MiB are needed, of a bank of 1.2 million x 2048 as of a small one, if both are float32.
+
+    Args:
+        bank: `(bank, dim)`.
+        queries: `(number, dim)`.
+        k: at most `bank`.
+        chunk_size: queries at a time, by default as many as keep the similarities below 128 MiB.
+
+    Returns:
+        Two `(number, k)` arrays, float32 and integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.knn import nearest
+        >>> cosines, rows = nearest(np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([[0.0, 1.0]]), k=1)
+        >>> cosines.tolist(), rows.tolist()
+        ([[1.0]], [[1]])
+    """
+    number, width = len(queries), max(k, _CHUNK_ELEMENTS // bank.shape[1])
+    cosines, rows = np.empty((number, 0), "float32"), np.empty((number, 0), "int64")
+    for start in range(0, len(bank), width):
+        block = l2_normalize(bank[start : start + width]).T
+        size = min(k, block.shape[1])
+        found, columns = np.empty((number, size), "float32"), np.empty((number, size), "int64")
+        for part in chunks(number, block.shape[1], chunk_size):
+            found[part], columns[part] = largest(l2_normalize(queries[part]) @ block, size)
+        cosines = np.concatenate([cosines, found], axis=1)
+        rows = np.concatenate([rows, start + columns], axis=1)
+        if cosines.shape[1] > k:
+            cosines, best = largest(cosines, k)
+            rows = np.take_along_axis(rows, best, axis=1)
+    return cosines, rows
 
 
 def largest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +104,8 @@ def knn_scores(
     r"""Returns the vote of the k most similar bank features for each class, summing to 1 a row.
 
     Neighbour i of cosine similarity s_i votes for its class with weight exp(s_i / temperature).
-    Similarities are float32 and held for `chunk_size` queries at a time.
+    Similarities are float32. Beside the arrays given and returned less than 512 MiB are needed, of a bank of
+    1.2 million x 2048 as of a small one, if features are float32 and all of the bank are labelled.
 
     Source: InstDisc (arXiv:1805.01978, section 3.4), zhirongw/lemniscate.pytorch `test.py`, with k=200 and
     temperature 0.07; DINO (facebookresearch/dino `eval_knn.py`) finds k=20 mostly best.
@@ -113,19 +154,13 @@ def knn_scores(
             f"bank_labels hold class {last_class}, which num_classes={num_classes} does not have. "
             f"Pass num_classes={last_class + 1} or more."
         )
-    bank = l2_normalize(bank_features).T
-    scores = np.empty((len(features), num_classes), "float32")
-    for part in chunks(len(features), bank.shape[1], chunk_size):
-        similarity = l2_normalize(features[part]) @ bank
-        similarity, nearest = largest(similarity, k)
-        # The common factor exp(-max / temperature) leaves the shares as they are and cannot overflow.
-        weights = np.exp((similarity - similarity.max(1, keepdims=True)) / temperature)
-        rows = np.arange(len(nearest))[:, None]
-        cells = (rows * num_classes + bank_labels[nearest]).ravel()
-        votes = np.bincount(cells, weights.ravel(), minlength=len(nearest) * num_classes)
-        votes = votes.reshape(-1, num_classes)
-        scores[part] = votes / votes.sum(1, keepdims=True)
-    return scores
+    similarity, rows = nearest(bank_features, features, k, chunk_size)
+    # The common factor exp(-max / temperature) leaves the shares as they are and cannot overflow.
+    weights = np.exp((similarity - similarity.max(1, keepdims=True)) / temperature)
+    cells = np.arange(len(rows))[:, None] * num_classes + bank_labels[rows]
+    votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(rows) * num_classes)
+    votes = votes.reshape(-1, num_classes)
+    return (votes / votes.sum(1, keepdims=True)).astype("float32")
 
 
 def knn(

@@ -1,5 +1,8 @@
 """Offline linear probe: logistic regression on frozen features."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from kerassl.evaluation.features import check_probe_data
@@ -41,18 +44,67 @@ def linear_probe(
         >>> linear_probe(features, labels, features, labels)
         1.0
     """
+    train_features, train_labels, test_features, test_labels = check_probe_data(
+        train_features, train_labels, test_features, test_labels
+    )
+    probe = fit_linear_probe(train_features, train_labels, l2, max_iterations)
+    return float(np.mean(probe.predict(test_features) == test_labels))
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Logistic regression on features that are standardised first.
+
+    Attributes:
+        mean: `(dim,)` of the training features.
+        std: `(dim,)`, 1 where a dimension is constant.
+        classifier: scikit-learn's.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    classifier: Any
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """The class `(number,)` of each of the `(number, dim)` features."""
+        return self.classifier.predict((features - self.mean) / self.std)
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """`(number, classes)`, the classes in increasing order, of `(number, dim)` features."""
+        return self.classifier.predict_proba((features - self.mean) / self.std)
+
+
+def fit_linear_probe(
+    features: np.ndarray, labels: np.ndarray, l2: float = 1e-3, max_iterations: int = 1000
+) -> LinearProbe:
+    """Returns the logistic regression whose accuracy `linear_probe` gives.
+
+    Args:
+        features: `(number, dim)`.
+        labels: `(number,)` integer labels; entries of -1 (unlabelled) are left out.
+        l2: weight of the penalty, positive.
+        max_iterations: bound on the L-BFGS iterations.
+
+    Raises:
+        ImportError: scikit-learn is missing.
+        ValueError: fewer than two classes, `l2` <= 0, or features or labels that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation import fit_linear_probe
+        >>> probe = fit_linear_probe(np.array([[0.0], [1.0], [10.0], [11.0]]), np.array([3, 3, 7, 7]))
+        >>> probe.predict(np.array([[2.0], [9.0]])).tolist()
+        [3, 7]
+    """
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise ImportError('linear_probe needs scikit-learn: pip install "kerassl[data]"') from error
     if not l2 > 0:
         raise ValueError(f"l2 must be positive, but {l2} came. Usual values: 1e-4 to 1e-2.")
-    train_features, train_labels, test_features, test_labels = check_probe_data(
-        train_features, train_labels, test_features, test_labels
-    )
-    mean, std = train_features.mean(0, dtype="float64"), train_features.std(0, dtype="float64")
+    features, labels, _, _ = check_probe_data(features, labels, features, labels)
+    mean, std = features.mean(0, dtype="float64"), features.std(0, dtype="float64")
     std[std <= 1e-6 * np.abs(mean)] = 1.0
     std[std == 0] = 1.0
-    probe = LogisticRegression(C=1 / (l2 * len(train_labels)), max_iter=max_iterations)
-    probe.fit((train_features - mean) / std, train_labels)
-    return float(probe.score((test_features - mean) / std, test_labels))
+    classifier = LogisticRegression(C=1 / (l2 * len(labels)), max_iter=max_iterations)
+    return LinearProbe(mean, std, classifier.fit((features - mean) / std, labels))

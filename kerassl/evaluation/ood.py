@@ -1,8 +1,10 @@
-"""Out-of-distribution detection: a distance from training features, and how well it tells others apart."""
+"""Out-of-distribution detection: distances from training features, and how well they tell others apart."""
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, drop_unlabelled
+from kerassl.evaluation.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.evaluation.knn import nearest
+from kerassl.evaluation.linear import fit_linear_probe
 
 
 def mahalanobis(
@@ -34,24 +36,108 @@ def mahalanobis(
         >>> mahalanobis(train, np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])).tolist()
         [0.0, 2.0, 2.0]
     """
-    train, labels = check_features(train_features, train_labels, "train_features")
-    features, _ = check_features(features, None, "features")
-    if train.shape[1] != features.shape[1]:
-        raise ValueError(
-            f"Training features have {train.shape[1]} dimensions but the others {features.shape[1]}. Embed "
-            "both with the same encoder."
-        )
+    train, labels, features = _check(train_features, train_labels, features)
     if labels is None:
         labels = np.zeros(len(train), "int64")
     train, labels = drop_unlabelled(train.astype("float64"), labels)
     classes, own = np.unique(labels, return_inverse=True)
     means = np.stack([train[own == index].mean(0) for index in range(len(classes))])
-    precision = np.linalg.pinv(np.atleast_2d(np.cov((train - means[own]).T, bias=True)), hermitian=True)
-    distances = []
-    for mean in means:
-        centred = features.astype("float64") - mean
-        distances.append(np.einsum("nd,nd->n", centred @ precision, centred))
-    return np.maximum(np.min(distances, axis=0), 0).astype("float32")
+    variances, directions = np.linalg.eigh(np.atleast_2d(np.cov((train - means[own]).T, bias=True)))
+    varies = variances > 1e-12 * variances[-1]
+    whitening = directions[:, varies] / np.sqrt(variances[varies])
+    middle = train.mean(0)
+    white, centres = (features - middle) @ whitening, (means - middle) @ whitening
+    distances = (white**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * white @ centres.T
+    return np.maximum(distances.min(1), 0).astype("float32")
+
+
+def neighbour_distance(train_features: np.ndarray, features: np.ndarray, k: int = 50) -> np.ndarray:
+    """Returns the distance of each feature from its k-th nearest training feature, all of length one.
+
+    Source: Out-of-Distribution Detection with Deep Nearest Neighbors, arXiv 2204.06507, equation 1; k is 50
+    for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet there.
+
+    Args:
+        train_features: `(train, dim)`.
+        features: `(number, dim)`.
+        k: the neighbour, at most `train`.
+
+    Returns:
+        `(number,)` float32 in [0, 2]; larger is less like the training features.
+
+    Raises:
+        ValueError: k out of range, or features that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation import neighbour_distance
+        >>> neighbour_distance(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0], [-3.0, 0.0]]), k=1).tolist()
+        [0.0, 2.0]
+    """
+    train, _, features = _check(train_features, None, features)
+    if not 1 <= k <= len(train):
+        raise ValueError(f"k must be between 1 and the number of training features, {len(train)}; got {k}.")
+    cosines, _ = nearest(train, features, k)
+    return np.sqrt(np.maximum(2 - 2 * cosines.min(1), 0))
+
+
+def ood_detection(
+    train_features: np.ndarray,
+    test_features: np.ndarray,
+    ood_features: np.ndarray,
+    train_labels: np.ndarray | None = None,
+    k: int = 50,
+    l2: float = 1e-3,
+) -> dict[str, float]:
+    """Returns how well scores of the training features tell another data set from test images.
+
+    The scores: `mahalanobis` (of features of length one, of classes where there are labels),
+    `neighbour_distance`, and with labels of two classes the largest probability that a linear probe gives
+    (arXiv 1610.02136), negated. All are fitted on the training features; no threshold is.
+
+    Args:
+        train_features: `(train, dim)`.
+        test_features: `(test, dim)` of the same distribution.
+        ood_features: `(number, dim)` of another.
+        train_labels: `(train,)` integers, -1 for unlabelled; or `None`.
+        k: of `neighbour_distance`; all training features where there are fewer.
+        l2: penalty of the linear probe.
+
+    Returns:
+        `{"OOD Mahalanobis AUROC": number, "OOD Mahalanobis FPR95": number, "OOD kNN k50 AUROC": ...}`, all in
+        [0, 1].
+
+    Raises:
+        ImportError: scikit-learn is missing, for the linear probe.
+        ValueError: features or labels that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation import ood_detection
+        >>> rng = np.random.default_rng(0)
+        >>> train, test = rng.normal(size=(2, 60, 3)) * 0.1 + [1, 0, 0]
+        >>> scores = ood_detection(train, test, -test, k=5)
+        >>> scores["OOD Mahalanobis AUROC"], scores["OOD kNN k5 FPR95"]
+        (1.0, 0.0)
+    """
+    train, labels, test = _check(train_features, train_labels, test_features)
+    _, _, outliers = _check(train_features, None, ood_features)
+    unit = l2_normalize(train)
+    both = np.concatenate([test, outliers])
+    k = min(k, len(train))
+    labelled = labels is not None and len(np.unique(labels[labels >= 0])) > 1
+    scores = {
+        "Mahalanobis": mahalanobis(unit, l2_normalize(both), labels if labelled else None),
+        f"kNN k{k}": neighbour_distance(train, both, k),
+    }
+    if labelled:
+        scores["probability"] = -fit_linear_probe(train, labels, l2).probabilities(both).max(1)
+    results = {}
+    for name, values in scores.items():
+        parts = values[: len(test)], values[len(test) :]
+        results[f"OOD {name} AUROC"] = auroc(*parts)
+        results[f"OOD {name} FPR95"] = fpr_at_tpr(*parts)
+    return results
 
 
 def auroc(inlier_scores: np.ndarray, outlier_scores: np.ndarray) -> float:
@@ -104,6 +190,19 @@ def fpr_at_tpr(inlier_scores: np.ndarray, outlier_scores: np.ndarray, tpr: float
     # The smallest threshold that takes in enough; 0.95 of 100 are 95, whatever floats make of it.
     needed = int(np.ceil(round(tpr * len(inliers), 6)))
     return float(np.mean(outliers <= np.sort(inliers)[needed - 1]))
+
+
+def _check(
+    train_features: np.ndarray, train_labels: np.ndarray | None, features: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    train, labels = check_features(train_features, train_labels, "train_features")
+    features, _ = check_features(features, None, "features")
+    if train.shape[1] != features.shape[1]:
+        raise ValueError(
+            f"Training features have {train.shape[1]} dimensions but the others {features.shape[1]}. Embed "
+            "both with the same encoder."
+        )
+    return train, labels, features
 
 
 def _check_scores(*scores: np.ndarray) -> list[np.ndarray]:

@@ -1,6 +1,6 @@
 """All protocols at once, and a table that sets a trained encoder beside raw pixels and a random one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -8,18 +8,22 @@ import numpy as np
 from kerassl.data import ImageDataset
 from kerassl.evaluation.clusters import cluster_scores
 from kerassl.evaluation.embed import embed
+from kerassl.evaluation.episodes import episode_accuracy
+from kerassl.evaluation.few_labels import few_label_probe
 from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.knn import knn_accuracy
 from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
+from kerassl.evaluation.ood import ood_detection
 from kerassl.evaluation.power_law import alpha_req
 from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.sgd_probe import sgd_probe
 from kerassl.evaluation.spectrum import rankme
+from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, nearest_prototype
 
 PROTOCOLS = (
-    "few_shot", "knn", "linear", "linear_sgd", "naive_bayes", "clustering", "retrieval", "rankme",
-    "alpha_req",
+    "few_shot", "episodes", "transductive", "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
+    "naive_bayes", "clustering", "retrieval", "rankme", "alpha_req",
 )  # fmt: skip
 
 
@@ -59,6 +63,7 @@ def evaluate_features(
     l2: float = 1e-3,
     seed: int = 0,
     protocols: Sequence[str] = ("few_shot", "knn", "linear", "rankme"),
+    ood_features: np.ndarray | None = None,
 ) -> dict[str, float | tuple[float, float]]:
     """Returns the result of each protocol under a name that spells its settings.
 
@@ -73,13 +78,16 @@ def evaluate_features(
         temperature: of the votes, see `knn`.
         num_classes: number of classes, by default the largest training label + 1.
         l2: penalty of `linear_probe`.
-        seed: keys the few-shot draws and the starts of k-means.
-        protocols: of `PROTOCOLS`: "few_shot", "knn", "linear", "linear_sgd", "naive_bayes", "clustering" (of
-            the test features), "retrieval", "rankme", "alpha_req".
+        seed: keys all draws and the starts of k-means.
+        protocols: of `PROTOCOLS`: "few_shot", "episodes" and "transductive" (of the test features, centred by
+            the training features), "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
+            "naive_bayes", "clustering" (of the test features), "retrieval", "rankme", "alpha_req".
+        ood_features: `(number, dim)` of another data set, see `ood_detection`.
 
     Returns:
         By default `{"1-label": (mean, std), "5-label": (mean, std), "kNN k20 t0.1": accuracy,
-        "linear": accuracy, "RankMe": rank}`; accuracies, NMI, ARI and mAP in [0, 1].
+        "linear": accuracy, "RankMe": rank}`; accuracies, NMI, ARI, mAP, AUROC and FPR95 in [0, 1]. Of
+        episodes, such as "5-way 1-shot", it is the mean and the half width of its 95 % confidence interval.
 
     Raises:
         ValueError: for an unknown protocol, or as the protocols.
@@ -98,11 +106,18 @@ def evaluate_features(
             f"{number}-label": result
             for number, result in few_shot(*train, *test, shots, draws, seed).items()
         },
+        "episodes": lambda: _episodes(train_features, *test, shots, seed),
+        "transductive": lambda: {
+            **_episodes(train_features, *test, shots, seed, laplacian_shot, ", Laplacian"),
+            **_episodes(train_features, *test, shots, seed, constrained_kmeans, ", k-means"),
+        },
         "knn": lambda: {
             f"kNN k{k} t{temperature:g}": knn_accuracy(*train, *test, k, temperature, num_classes)
         },
         "linear": lambda: {"linear": linear_probe(*train, *test, l2)},
         "linear_sgd": lambda: {"linear, SGD": sgd_probe(*train, *test, seed=seed).accuracy},
+        "linear_1pct": lambda: {"linear, 1 %": few_label_probe(*train, *test, 0.01, l2=l2, seed=seed)},
+        "linear_10pct": lambda: {"linear, 10 %": few_label_probe(*train, *test, 0.1, l2=l2, seed=seed)},
         "naive_bayes": lambda: {"naive Bayes": naive_bayes_probe(*train, *test)},
         "clustering": lambda: dict(
             zip(("NMI", "ARI", "clusters"), cluster_scores(*test, num_classes, seed=seed), strict=True)
@@ -114,7 +129,39 @@ def evaluate_features(
     unknown = [name for name in protocols if name not in results]
     if unknown:
         raise ValueError(f"There is no protocol {unknown[0]!r}; known: {', '.join(PROTOCOLS)}.")
-    return {name: value for protocol in protocols for name, value in results[protocol]().items()}
+    row = {name: value for protocol in protocols for name, value in results[protocol]().items()}
+    if ood_features is not None:
+        row |= ood_detection(train_features, test_features, ood_features, train_labels, l2=l2)
+    return row
+
+
+def _episodes(
+    bank_features: np.ndarray,
+    features: np.ndarray,
+    labels: np.ndarray,
+    shots: Sequence[int],
+    seed: int,
+    classify: Callable = nearest_prototype,
+    name: str = "",
+) -> dict[str, tuple[float, float]]:
+    """Accuracy over episodes of 5 classes and 15 queries of each, or of as many as there are."""
+    labels = np.asarray(labels)
+    sizes = np.sort(np.unique(labels[labels >= 0], return_counts=True)[1])[::-1]
+    ways, results = min(5, len(sizes)), {}
+    for number in shots:
+        queries = min(15, int(sizes[ways - 1]) - number) if ways else 0
+        settings = f"{ways}-way {number}-shot" + (f" q{queries}" if queries != 15 else "")
+        results[settings + name] = episode_accuracy(
+            features,
+            labels,
+            ways,
+            number,
+            queries,
+            seed=seed,
+            bank_features=bank_features,
+            classify=classify,
+        )
+    return results
 
 
 def report(

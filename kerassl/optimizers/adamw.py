@@ -4,12 +4,13 @@ import keras
 from keras import KerasTensor
 
 from kerassl.optimizers.decay import is_decayed
+from kerassl.optimizers.layer_decay import RateFactors
 
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class AdamW(keras.optimizers.AdamW):
+class AdamW(RateFactors, keras.optimizers.AdamW):
     """AdamW: decoupled decay `w <- w - lr wd w`, then a step of Adam.
 
     Differs from Keras' in two ways: the decay may be a schedule, evaluated at the same step as the
@@ -26,7 +27,8 @@ class AdamW(keras.optimizers.AdamW):
         beta_2: decay of the second moment; 0.95 in MAE.
         epsilon: added to the root of the second moment. PyTorch's default, not Keras' 1e-7.
         decay_bias_and_norm: whether biases and norm parameters are decayed too.
-        **kwargs: further arguments of `keras.optimizers.AdamW`.
+        **kwargs: `rate_factors`, as `layerwise_factors` makes them, and further arguments of
+            `keras.optimizers.AdamW`.
 
     Raises:
         ValueError: for a negative decay.
@@ -40,6 +42,9 @@ class AdamW(keras.optimizers.AdamW):
         >>> print(f"{float(optimizer.weight_decay):.2f}")
         0.04
     """
+
+    # Of the variables that are being decayed.
+    _decay_factor = 1.0
 
     def __init__(
         self,
@@ -67,8 +72,8 @@ class AdamW(keras.optimizers.AdamW):
     def weight_decay(self) -> float | KerasTensor:
         """The decay of this step: a number, or a tensor where a schedule gives it."""
         if isinstance(self._weight_decay, _Schedule):
-            return self._weight_decay(self._iterations)
-        return self._weight_decay
+            return self._weight_decay(self._iterations) * self._decay_factor
+        return self._weight_decay * self._decay_factor
 
     @weight_decay.setter
     def weight_decay(self, value: float | _Schedule) -> None:
@@ -89,11 +94,19 @@ class AdamW(keras.optimizers.AdamW):
     def _use_weight_decay(self, variable: keras.Variable):
         return self._var_key(variable) in self._decayed
 
+    def update_step(
+        self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
+    ) -> None:
+        """Moves one variable by a step of Adam."""
+        super().update_step(gradient, variable, self.own_rate(learning_rate, variable))
+
     def _apply_weight_decay(self, variables: list[keras.Variable]):
-        decayed = [v for v in variables if self._use_weight_decay(v)]
-        # Keras on torch fails on an empty list.
-        if decayed:
-            super()._apply_weight_decay(decayed)
+        # Only variables that are decayed: Keras on torch fails on an empty list.
+        for factor, group in self.by_factor([v for v in variables if self._use_weight_decay(v)]):
+            # The decay is multiplied by the rate, and it makes no difference which of both has the factor.
+            self._decay_factor = factor
+            super()._apply_weight_decay(group)
+        self._decay_factor = 1.0
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""

@@ -4,10 +4,11 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.optimizers.decay import is_decayed
+from kerassl.optimizers.layer_decay import RateFactors
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class LARS(keras.optimizers.Optimizer):
+class LARS(RateFactors):
     """Momentum SGD whose step on each weight matrix is scaled by the norm of the matrix.
 
     For each kernel `g <- g + wd w`; `g <- eta (|w| / |g|) g` (factor 1 where a norm is zero); then
@@ -27,7 +28,8 @@ class LARS(keras.optimizers.Optimizer):
         trust_coefficient: eta.
         lr_in_momentum: SimCLR's TensorFlow form, `v <- m v + lr g`, `w <- w - v`, which differs while the
             rate changes.
-        **kwargs: further arguments of `keras.optimizers.Optimizer`.
+        **kwargs: `rate_factors`, as `layerwise_factors` makes them, and further arguments of
+            `keras.optimizers.Optimizer`.
 
     Raises:
         ValueError: for a momentum, decay or coefficient out of range.
@@ -78,7 +80,7 @@ class LARS(keras.optimizers.Optimizer):
         self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
     ) -> None:
         """Moves one variable."""
-        learning_rate = ops.cast(learning_rate, variable.dtype)
+        learning_rate = self.own_rate(learning_rate, variable)
         gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
         if self._var_key(variable) in self._scaled:
             gradient = gradient + self.coupled_weight_decay * variable

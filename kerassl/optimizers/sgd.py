@@ -4,10 +4,11 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.optimizers.decay import is_decayed
+from kerassl.optimizers.layer_decay import RateFactors
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class SGD(keras.optimizers.Optimizer):
+class SGD(RateFactors):
     """Momentum SGD whose weight decay is the L2 penalty of published recipes.
 
     `g <- g + wd w`; `v <- m v + g`; `w <- w - lr v`, or with Nesterov `w <- w - lr (g + m v)`: PyTorch's
@@ -21,7 +22,8 @@ class SGD(keras.optimizers.Optimizer):
         nesterov: look one momentum step ahead.
         decay_bias_and_norm: whether biases and norm parameters are decayed too, as the recipes of SimSiam
             and MoCo do. Variables given to `exclude_from_weight_decay` never are.
-        **kwargs: further arguments of `keras.optimizers.Optimizer`.
+        **kwargs: `rate_factors`, as `layerwise_factors` makes them, and further arguments of
+            `keras.optimizers.Optimizer`.
 
     Raises:
         ValueError: for a momentum or decay out of range, or Nesterov without momentum.
@@ -74,7 +76,7 @@ class SGD(keras.optimizers.Optimizer):
         self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
     ) -> None:
         """Moves one variable."""
-        learning_rate = ops.cast(learning_rate, variable.dtype)
+        learning_rate = self.own_rate(learning_rate, variable)
         gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
         if self._var_key(variable) in self._decayed:
             gradient = gradient + self.coupled_weight_decay * variable

@@ -16,6 +16,7 @@ from recipes import (
     embed,
     evaluate,
     export,
+    fine_tune,
     pretrain,
     scores,
     semi_supervised,
@@ -34,6 +35,7 @@ RECIPES = (
     export.run,
     embed.run,
     semi_supervised.run,
+    fine_tune.run,
 )
 
 

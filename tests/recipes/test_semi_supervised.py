@@ -9,6 +9,7 @@ import pytest
 import kerassl
 from recipes import semi_supervised
 from recipes.export import load_run
+from recipes.labels import few_labels
 from recipes.workdir import read_metrics
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
@@ -95,17 +96,17 @@ def test_few_labels_are_a_share_of_each_class():
     images = np.arange(70, dtype="uint8").reshape(70, 1, 1, 1)
     data = kerassl.data.ImageDataset(images, labels, batch_size=20)
     info = kerassl.data.DatasetInfo("these", (1, 1, 1), 3, None, 70, 0)
-    few, everything = semi_supervised.few_labels(data, info, 0.1, 4, seed=0)
+    few, everything = few_labels(data, info, 0.1, 4, seed=0)
     assert np.bincount(few.labels).tolist() == [4, 2, 1] and few.batch_size == 4
     np.testing.assert_array_equal(few.labels, labels[few.images.ravel()])
     assert everything.num_examples == 70 and everything.batch_size == 20
     known = everything.labels >= 0
     np.testing.assert_array_equal(np.flatnonzero(known), few.images.ravel())
     np.testing.assert_array_equal(everything.labels[known], labels[known])
-    other, _ = semi_supervised.few_labels(data, info, 0.1, 4, seed=1)
+    other, _ = few_labels(data, info, 0.1, 4, seed=1)
     assert not np.array_equal(other.images, few.images)
-    with pytest.raises(ValueError, match=r"--label_fraction=1.5 must be in \(0, 1\]"):
-        semi_supervised.few_labels(data, info, 1.5, 4, seed=0)
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\], but 1.5 came"):
+        few_labels(data, info, 1.5, 4, seed=0)
     bare = kerassl.data.DatasetInfo("bare", (1, 1, 1), None, None, 70, 0)
     with pytest.raises(ValueError, match="bare must have labels and fit in memory"):
-        semi_supervised.few_labels(data, bare, 0.1, 4, seed=0)
+        few_labels(data, bare, 0.1, 4, seed=0)

@@ -1,0 +1,102 @@
+"""Layer-wise decay of the learning rate: what lies deep in a pretrained encoder moves less."""
+
+from collections.abc import Iterator, Mapping
+
+import keras
+from keras import KerasTensor, ops
+
+
+def layerwise_factors(encoder: keras.Model, decay: float) -> dict[str, float]:
+    """Factors of the learning rate for an encoder that is fine-tuned.
+
+    Of n groups of weights, from the images on, group i (from 0) has the factor `decay ** (n - i)`; what
+    follows, such as the head and the final norm of a ViT, has 1. The groups of a ViT are the embedding with
+    class token and positions, and each block, so that block i of a depth d (from 1) has
+    `decay ** (d + 1 - i)`; those of a ResNet are its stem and each stage.
+
+    Source: BEiT, arXiv 2106.08254, appendix; facebookresearch/mae, `util/lr_decay.py`.
+
+    Args:
+        encoder: a ViT or ResNet of `kerassl.backbones`.
+        decay: in (0, 1]; 0.75 and 0.65 are usual for ViTs of 12 blocks.
+
+    Returns:
+        `{path of a variable: factor}`, the `rate_factors` of the optimizers of kerassl.
+
+    Raises:
+        ValueError: for a decay outside of (0, 1], or an encoder that does not say which of its weights are
+            the deeper ones.
+
+    Example:
+        >>> from kerassl.optimizers import AdamW, layerwise_factors
+        >>> from kerassl.backbones import vit
+        >>> encoder = vit((16, 16, 3), patch_size=8, hidden_dim=16, depth=2, num_heads=2, name="mine")
+        >>> factors = layerwise_factors(encoder, 0.5)
+        >>> factors["mine/cls_token"], factors["mine/block1/qkv/kernel"], factors["mine/block2/qkv/kernel"]
+        (0.125, 0.25, 0.5)
+        >>> optimizer = AdamW(1e-3, rate_factors=factors)
+    """
+    if not 0 < decay <= 1:
+        raise ValueError(f"The layer-wise decay must be in (0, 1], but {decay} came; 0.75 is usual.")
+    groups = getattr(encoder, "variables_by_depth", None)
+    if groups is None:
+        raise ValueError(
+            f"A layer-wise decay needs a ViT or ResNet of kerassl.backbones, whose depth is known; "
+            f"{encoder.name} is a {type(encoder).__name__}. Fine-tune it with a decay of 1."
+        )
+    return {
+        variable.path: float(decay ** (len(groups) - index))
+        for index, group in enumerate(groups)
+        for variable in group
+        if variable.trainable
+    }
+
+
+class RateFactors(keras.optimizers.Optimizer):
+    """What the optimizers of kerassl share: a factor of the learning rate for each variable.
+
+    Args:
+        *args: of the optimizer.
+        rate_factors: `{path of a variable: factor}`, as `layerwise_factors` makes them; 1 for all others.
+            They hold for the decoupled weight decay, too.
+        **kwargs: of the optimizer.
+
+    Raises:
+        ValueError: for a factor below 0; on `build`, if no variable has one of the paths.
+    """
+
+    def __init__(self, *args, rate_factors: Mapping[str, float] | None = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        wrong = {path: factor for path, factor in (rate_factors or {}).items() if not factor >= 0}
+        if wrong:
+            raise ValueError(f"rate_factors must be at least 0, but {wrong} came.")
+        self.rate_factors = dict(rate_factors or {})
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Notes the factor of each variable."""
+        if self.built:
+            return
+        super().build(variables)
+        factors = self.rate_factors
+        if factors and not any(v.path in factors for v in variables):
+            raise ValueError(
+                f"rate_factors name none of the variables that are trained, such as {variables[0].path!r}, "
+                f"but {next(iter(factors))!r} and the like. Make them of the encoder that is trained."
+            )
+        # By key: on TensorFlow, `update_step` receives the backend's variables.
+        self._factors = {self._var_key(v): factors.get(v.path, 1.0) for v in variables}
+
+    def own_rate(self, learning_rate: KerasTensor, variable: keras.Variable) -> KerasTensor:
+        """The learning rate of a variable, in its dtype."""
+        return ops.cast(learning_rate, variable.dtype) * self._factors[self._var_key(variable)]
+
+    def by_factor(self, variables: list[keras.Variable]) -> Iterator[tuple[float, list[keras.Variable]]]:
+        """Each factor with its variables."""
+        groups: dict[float, list] = {}
+        for variable in variables:
+            groups.setdefault(self._factors[self._var_key(variable)], []).append(variable)
+        yield from groups.items()
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "rate_factors": dict(self.rate_factors)}

@@ -192,18 +192,21 @@ class PALM(PrototypeClassifier):
         """Keeps the moved prototypes."""
         self.classifier.prototypes.assign(ops.transpose(aux["moved"]))
 
-    def outlier_scores(self, train: object, images: np.ndarray) -> np.ndarray:
+    def outlier_scores(self, train: object, images: np.ndarray, normalize: bool = True) -> np.ndarray:
         """How unlike raw images are to the training images: `(n,)`, larger is less alike.
 
-        The squared Mahalanobis distance of the features, brought to length one, as in the official code. See
-        `kerassl.evaluation.auroc` and `fpr_at_tpr`.
+        The squared Mahalanobis distance of the features. See `kerassl.evaluation.auroc` and `fpr_at_tpr`.
 
         Args:
             train: the training images, as `kerassl.embed` takes them.
             images: `(n, height, width, channels)` in [0, 255].
+            normalize: whether features are brought to length one first, as in the official code. A network
+                that has learned little may tell strange images by their length alone (docs/classifiers.md).
         """
-        of_train, of_images = (l2_normalize(evaluation.embed(self, x)[0]) for x in (train, images))
-        return evaluation.mahalanobis(of_train, of_images)
+        features = [evaluation.embed(self, x)[0] for x in (train, images)]
+        if normalize:
+            features = [l2_normalize(x) for x in features]
+        return evaluation.mahalanobis(*features)
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

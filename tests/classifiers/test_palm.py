@@ -120,6 +120,10 @@ def test_it_learns_explains_and_tells_others_apart(tmp_path):
     others = rng.integers(0, 256, (20, 16, 16, 3)).astype("uint8")
     inside, outside = (model.outlier_scores(pictures, x) for x in (pictures, others))
     assert evaluation.auroc(inside, outside) > 0.9
+    trained, features = (evaluation.embed(model, x)[0] for x in (pictures, others))
+    as_they_are = model.outlier_scores(pictures, others, normalize=False)
+    np.testing.assert_allclose(as_they_are, evaluation.mahalanobis(trained, features), rtol=1e-4)
+    assert np.abs(as_they_are - outside).max() > 1
     alone = keras.models.load_model(model.export_classifier(tmp_path / "classifier", format="keras"))
     np.testing.assert_allclose(alone.predict(images(5), verbose=0), model.classify(images(5)), atol=1e-5)
 

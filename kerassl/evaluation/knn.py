@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from kerassl.engine import host_product
 from kerassl.evaluation.features import check_features, drop_unlabelled, l2_normalize
 
 # Numbers held at a time, of the bank and of similarities: 32 Mi in float32 are 128 MiB.
 _CHUNK_ELEMENTS = 2**25
+# Of numbers that a row is sorted by, a sixteenth as many, for there are several arrays of them.
+_SORTED_SHARE = 16
 # Columns of which `largest` takes one maximum.
 _BLOCK = 32
 
@@ -21,8 +24,8 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the cosine similarities of the k most similar bank features, in any order, and their rows.
 
-    Bank and similarities are taken in pieces of 128 MiB each, so that beside what is given and returned less
-    than 512 MiB are needed, of a bank of 1.2 million x 2048 as of a small one, if both are float32.
+    Bank and similarities are taken in pieces of 128 MiB, so that beside float32 features less than 512 MiB
+    and 72 bytes for each neighbour of a query are needed, however large the bank is.
 
     Args:
         bank: `(bank, dim)`.
@@ -40,19 +43,29 @@ def nearest(
         >>> cosines.tolist(), rows.tolist()
         ([[1.0]], [[1]])
     """
-    number, width = len(queries), max(k, _CHUNK_ELEMENTS // bank.shape[1])
-    cosines, rows = np.empty((number, 0), "float32"), np.empty((number, 0), "int64")
+    width = max(k, _CHUNK_ELEMENTS // bank.shape[1])
+    cosines, rows = np.empty((len(queries), 0), "float32"), np.empty((len(queries), 0), "int64")
     for start in range(0, len(bank), width):
-        block = l2_normalize(bank[start : start + width]).T
-        size = min(k, block.shape[1])
-        found, columns = np.empty((number, size), "float32"), np.empty((number, size), "int64")
-        for part in chunks(number, block.shape[1], chunk_size):
-            found[part], columns[part] = largest(l2_normalize(queries[part]) @ block, size)
+        found, columns = _nearest_of_piece(bank[start : start + width], queries, k, chunk_size)
         cosines = np.concatenate([cosines, found], axis=1)
         rows = np.concatenate([rows, start + columns], axis=1)
         if cosines.shape[1] > k:
             cosines, best = largest(cosines, k)
             rows = np.take_along_axis(rows, best, axis=1)
+    return cosines, rows
+
+
+def _nearest_of_piece(
+    bank: np.ndarray, queries: np.ndarray, k: int, chunk_size: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    k = min(k, len(bank))
+    cosines, rows = np.empty((len(queries), k), "float32"), np.empty((len(queries), k), "int64")
+    unit = np.empty(bank.shape, "float32")
+    for part in chunks(len(bank), _SORTED_SHARE * bank.shape[1]):
+        unit[part] = l2_normalize(bank[part])
+    product = host_product(unit, len(queries))
+    for part in chunks(len(queries), len(bank), chunk_size):
+        cosines[part], rows[part] = largest(product(l2_normalize(queries[part])), k)
     return cosines, rows
 
 
@@ -77,6 +90,10 @@ def largest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         ([[3.0]], [[0]])
     """
     number, width = rows.shape
+    pieces = -(-number * min(width, k * _BLOCK) * _SORTED_SHARE // _CHUNK_ELEMENTS)
+    if 1 < pieces and 1 < number:
+        found = [largest(piece, k) for piece in np.array_split(rows, min(pieces, number))]
+        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
     blocks = width // _BLOCK
     if blocks < 4 * k:
         columns = np.argpartition(rows, -k, axis=1)[:, -k:]
@@ -104,8 +121,9 @@ def knn_scores(
     r"""Returns the vote of the k most similar bank features for each class, summing to 1 a row.
 
     Neighbour i of cosine similarity s_i votes for its class with weight exp(s_i / temperature).
-    Similarities are float32. Beside the arrays given and returned less than 512 MiB are needed, of a bank of
-    1.2 million x 2048 as of a small one, if features are float32 and all of the bank are labelled.
+    Similarities are float32. Beside the features less than 512 MiB are needed, 72 bytes for each neighbour of
+    a query and 8 for each label, for a bank of 1.2 million x 2048 as for a small one. (Features that are not
+    float32, or a bank with images of label -1, are copied first.)
 
     Source: InstDisc (arXiv:1805.01978, section 3.4), zhirongw/lemniscate.pytorch `test.py`, with k=200 and
     temperature 0.07; DINO (facebookresearch/dino `eval_knn.py`) finds k=20 mostly best.

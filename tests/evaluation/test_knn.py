@@ -1,5 +1,7 @@
 import importlib
+import tracemalloc
 
+import keras
 import numpy as np
 import pytest
 
@@ -94,12 +96,43 @@ def test_half_precision_scale_and_small_temperature():
     assert np.isfinite(knn_scores(0 * bank, labels, queries)).all()
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_answers_are_scikit_learns(seed):
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    bank, labels, queries = problem(seed, bank=2000, queries=300, dim=16, classes=7)
+    bank, queries = (x + np.eye(16, dtype="float32")[0] for x in (bank, queries))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (bank.astype("float64"), queries)]
+
+    def weights(distances):
+        return np.exp((1 - distances**2 / 2) / 0.07)
+
+    theirs = neighbors.KNeighborsClassifier(20, weights=weights, algorithm="brute").fit(unit[0], labels)
+    np.testing.assert_array_equal(knn(bank, labels, queries, 20, 0.07), theirs.predict(unit[1]))
+    scores = knn_scores(bank, labels, queries, 20, 0.07)
+    np.testing.assert_allclose(scores, theirs.predict_proba(unit[1]), atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="NumPy, run on torch")
+@pytest.mark.parametrize(("k", "bank", "dim", "queries"), [(20, 20000, 64, 500), (200, 9000, 256, 2000)])
+def test_memory_is_what_the_docstring_says(monkeypatch, k, bank, dim, queries):
+    """With pieces of a 128th: 4 of them, 72 bytes for each neighbour of a query, 8 for each label."""
+    monkeypatch.setattr(importlib.import_module("kerassl.evaluation.knn"), "_CHUNK_ELEMENTS", 2**18)
+    bank, labels, queries = problem(bank=bank, dim=dim, queries=queries)
+    knn_scores(bank[:500], labels[:500], queries[:5], k)
+    tracemalloc.start()
+    knn_scores(bank, labels, queries, k)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert bank.nbytes > 4 * 2**20, "a copy of the bank would be seen"
+    assert peak < 4 * 2**20 + 72 * k * len(queries) + 8 * len(labels)
+
+
 def test_memory_is_bounded_by_the_chunk(monkeypatch):
     monkeypatch.setattr(importlib.import_module("kerassl.evaluation.knn"), "_CHUNK_ELEMENTS", 10)
     bank, labels, queries = problem()
-    np.testing.assert_allclose(
-        knn_scores(bank, labels, queries), knn_scores(bank, labels, queries, chunk_size=25), atol=1e-6
-    )
+    found = knn_scores(bank, labels, queries)
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, knn_scores(bank, labels, queries, chunk_size=25), atol=1e-6)
 
 
 @pytest.mark.parametrize(

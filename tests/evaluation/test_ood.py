@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerassl.evaluation import auroc, fpr_at_tpr, mahalanobis
+from kerassl.evaluation import auroc, fpr_at_tpr, mahalanobis, neighbour_distance, ood_detection
 
 RNG = np.random.default_rng(0)
 
@@ -29,11 +29,11 @@ def test_scores_at_their_ends():
 def test_mahalanobis_is_the_distance_after_whitening():
     train = (RNG.normal(size=(200, 4)) @ RNG.normal(size=(4, 4)) + 3).astype("float32")
     other = (3 * RNG.normal(size=(7, 4))).astype("float32")
-    values, vectors = np.linalg.eigh(np.cov(train.T, bias=True))
-    white = (other - train.mean(axis=0)) @ vectors / np.sqrt(values)
-    np.testing.assert_allclose(mahalanobis(train, other), np.sum(white**2, axis=1), rtol=1e-3)
+    values, vectors = np.linalg.eigh(np.cov(train.T.astype("float64"), bias=True))
+    white = (other - train.mean(axis=0, dtype="float64")) @ vectors / np.sqrt(values)
+    np.testing.assert_allclose(mahalanobis(train, other), np.sum(white**2, axis=1), rtol=1e-6)
     # The mean over the training features themselves is their dimension, whatever the map.
-    assert mahalanobis(train, train).mean() == pytest.approx(4, rel=1e-3)
+    assert mahalanobis(train, train).mean() == pytest.approx(4, rel=1e-6)
     turned = RNG.normal(size=(4, 4)).astype("float32")
     np.testing.assert_allclose(
         mahalanobis(train @ turned, other @ turned), mahalanobis(train, other), rtol=2e-2
@@ -70,3 +70,42 @@ def test_what_does_not_fit_is_named():
         fpr_at_tpr([np.nan], [1.0])
     with pytest.raises(ValueError, match=r"tpr=0 must be in \(0, 1\]"):
         fpr_at_tpr([1.0], [1.0], tpr=0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_neighbour_distance_is_that_of_scikit_learn(seed):
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    rng = np.random.default_rng(seed)
+    train, other = rng.normal(size=(80, 5)) + 1, 3 * rng.normal(size=(30, 5))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, other)]
+    distances, _ = neighbors.NearestNeighbors(n_neighbors=7).fit(unit[0]).kneighbors(unit[1])
+    np.testing.assert_allclose(neighbour_distance(train, other, k=7), distances[:, -1], atol=1e-5)
+    with pytest.raises(ValueError, match="between 1 and the number of training features, 80; got 81"):
+        neighbour_distance(train, other, k=81)
+
+
+def test_detection_by_each_score():
+    sklearn = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    train, test = (np.eye(3, 4)[labels] + 0.2 * rng.normal(size=(90, 4)) for _ in range(2))
+    outliers = np.eye(4)[3] + 0.3 * rng.normal(size=(40, 4))
+    found = ood_detection(train, test, outliers, labels, k=5)
+    kinds = ("Mahalanobis", "kNN k5", "probability")
+    assert list(found) == [f"OOD {kind} {name}" for kind in kinds for name in ("AUROC", "FPR95")]
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test, outliers)]
+    far = [mahalanobis(unit[0], x, labels) for x in unit[1:]]
+    assert found["OOD Mahalanobis AUROC"] == pytest.approx(auroc(*far), abs=1e-3)
+    near = [neighbour_distance(train, x, 5) for x in (test, outliers)]
+    assert found["OOD kNN k5 FPR95"] == fpr_at_tpr(*near)
+    standard = [(x - train.mean(0)) / train.std(0) for x in (train, test, outliers)]
+    probe = sklearn.LogisticRegression(C=1 / (1e-3 * 90), max_iter=1000).fit(standard[0], labels)
+    sure = [-probe.predict_proba(x).max(1) for x in standard[1:]]
+    assert found["OOD probability AUROC"] == pytest.approx(auroc(*sure), abs=1e-3)
+    # Without labels, or with one class, there is one Gaussian and no probe.
+    one = ood_detection(train, test, outliers)
+    assert one == ood_detection(train, test, outliers, 0 * labels)
+    assert list(one)[2:] == ["OOD kNN k50 AUROC", "OOD kNN k50 FPR95"]
+    assert one["OOD Mahalanobis AUROC"] == pytest.approx(auroc(*(mahalanobis(unit[0], x) for x in unit[1:])))
+    with pytest.raises(ValueError, match="Training features have 4 dimensions but the others 3"):
+        ood_detection(train, test, outliers[:, :3], labels)

@@ -35,10 +35,17 @@ def test_rankme_oracles(function):
 
 
 def test_rankme_equals_the_papers_equation():
-    features = np.random.default_rng(0).normal(size=(30, 8))
-    singular = np.sqrt(np.linalg.eigvalsh(features.T @ features))
-    shares = singular / singular.sum() + 1e-7
-    assert rankme(features) == pytest.approx(np.exp(-sum(p * np.log(p) for p in shares)), rel=1e-5)
+    def equation(singular):
+        return np.exp(-sum(p * np.log(p) for p in singular / np.sum(singular) + 1e-7))
+
+    features = np.random.default_rng(0).normal(size=(30, 8)).astype("float32")
+    singular = np.sqrt(np.linalg.eigvalsh(features.T.astype("float64") @ features.astype("float64")))
+    assert rankme(features) == pytest.approx(equation(singular), rel=1e-6)
+    # Isotropic features of rank r have r, but for what the epsilon of the empty directions adds.
+    for rank in (3, 7, 16):
+        expected = equation(np.arange(16) < rank)
+        assert rankme(with_spectrum([2.0] * rank)) == pytest.approx(expected, rel=1e-6)
+        assert expected == pytest.approx(rank, rel=3e-5)
     assert rankme(np.zeros((4, 3))) == pytest.approx(1.0, abs=1e-4)
 
 

@@ -1,5 +1,6 @@
 """Queries of an episode that are classified together."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -12,6 +13,9 @@ from kerassl.evaluation import (
     nearest_prototype,
 )
 from kerassl.evaluation.transductive import bound_updates, neighbour_graph
+
+# All of it is NumPy.
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
 
 
 def episode(seed, ways=3, shots=2, queries=7, dim=6, spread=0.7):

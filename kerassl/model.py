@@ -101,6 +101,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         self.probe_accuracy = keras.metrics.Mean(name="probe_accuracy")
         self.rankme = evaluation.RankMe(self.feature_dim, name="rankme")
         self.prototype_usage = num_prototypes and evaluation.PrototypeUsage(num_prototypes)
+        self.diagnostics = None
         self.objectives = []
         self.chunk_size = None
         self.built = True
@@ -382,6 +383,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             shown += [self.feature_std, self.effective_rank]
             if not training:
                 self.rankme.update_state(features)
+                if self.diagnostics is not None:
+                    self._diagnose(features, labels, record["aux"].get("features", ()))
         for name, usage in self.prototype_usages.items():
             aux = record["aux"] if name is None else record["aux"][name]
             counts = evaluation.count_assignments(aux["assignments"], usage.num_prototypes)
@@ -399,13 +402,21 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             logs["skipped_updates"] = ops.cast(self.skipped_updates, "float32")
         return logs
 
+    def _diagnose(self, features: KerasTensor, labels: KerasTensor | None, of_views: object) -> None:
+        """Adds a batch to the diagnostics: all replicas' rows, so that each holds the same sums."""
+        views = of_views if isinstance(of_views, (tuple, list)) else ()
+        views = [self.gather(view) for view in views if view.shape[1:] == features.shape[1:]]
+        labels = None if labels is None else self.gather(labels)
+        self.diagnostics.update_state(self.gather(features), views if len(views) > 1 else None, labels)
+
     def own_metrics(self, record: dict, training: bool) -> list:
         """Adds a batch to metrics of the method's own and returns those to show; most have none."""
         return []
 
     def get_metrics_result(self) -> dict:
-        """The running means; RankMe is left to `evaluate`: its eigenvalues are too slow for every step."""
+        """The running means; RankMe and diagnostics are left to `evaluate`: too slow for every step."""
         hidden = {id(self.rankme)}
+        hidden |= {id(m) for m in self.metrics if isinstance(m, evaluation.StreamingDiagnostics)}
         if len(self.term_means) == 1:
             hidden.add(id(self.term_means[0]))
         if self.probe is None:
@@ -418,6 +429,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         *,
         chunk_size: int | None = None,
         nonfinite: str = "raise",
+        diagnostics: bool = False,
         **kwargs,
     ) -> None:
         """Chooses the optimizer; the losses are the method's own.
@@ -432,6 +444,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
                 update whose loss or gradients are not finite is left out, all state as it was but the
                 step counter, and the logs count such updates as `skipped_updates`; this costs a copy of
                 the model's state in each step.
+            diagnostics: whether `evaluate`, also that of `fit(validation_data=)`, says more than RankMe:
+                `alpha_req`, `uniformity`, `alignment` and `lidar` where the method encodes several views of
+                an image, and `tolerance` where it knows `num_classes`; see
+                `kerassl.evaluation.StreamingDiagnostics`.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
@@ -458,6 +474,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             )
         self.chunk_size = chunk_size
         with self.device_scope():
+            if not diagnostics:
+                self.diagnostics = None
+            elif self.diagnostics is None:
+                self.diagnostics = evaluation.StreamingDiagnostics(self.feature_dim, self.num_classes)
             optimizer = AdamW(1e-3) if optimizer is None else keras.optimizers.get(optimizer)
             self.asked_jit_compile = kwargs.pop("jit_compile", "auto")
             optimizer, jit_compile = self.check_compile(
@@ -489,7 +509,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             return config
         # Keras notes what "auto" meant on this machine.
         config["jit_compile"] = self.asked_jit_compile
-        return {**config, "chunk_size": self.chunk_size, "nonfinite": self.nonfinite}
+        own = {"chunk_size": self.chunk_size, "nonfinite": self.nonfinite}
+        return {**config, **own, "diagnostics": self.diagnostics is not None}
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
@@ -600,7 +621,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
 
         Returns:
             `{"loss": ..., "feature_std": ..., "effective_rank": ..., "rankme": ...}`, with
-            `probe_accuracy` where there are a probe and labels, and each term where there are several.
+            `probe_accuracy` where there are a probe and labels, each term where there are several, and what
+            `compile(diagnostics=True)` adds.
         """
         if not self.compiled:
             self.compile()
@@ -609,6 +631,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         )
         logs = super().evaluate(x, y, return_dict=True, **kwargs)
         logs["rankme"] = float(ops.convert_to_numpy(self.rankme.result()))
+        if self.diagnostics is not None:
+            logs |= self.diagnostics.result()
         return logs if return_dict else list(logs.values())
 
     def predict(

@@ -43,7 +43,7 @@ def train_in(
         test: held-out data, or `None`.
         epochs: passes over the data.
         num_devices: devices that share a batch.
-        knn_every: epochs between two kNN accuracies; `None` for ten over the run.
+        knn_every: epochs between two kNN accuracies and diagnostics; `None` for ten over the run.
         eval_images: images of each part that the evaluation looks at, at most.
         stop_after: epochs to train in this call at most.
         save_every_steps: batches between two checkpoints within an epoch; `None` for the ends of epochs.
@@ -77,9 +77,10 @@ def train_in(
         _if_installed(kerassl.views.gallery, bank.images[:8], model.views, picture)
 
     guard = kerassl.callbacks.CollapseGuard()
-    callbacks = [guard, Journal(workdir, stop_after), checkpoint]
+    every = knn_every or max(1, epochs // 10)
+    diagnostics = kerassl.callbacks.Diagnostics(bank, every=every, batch_size=embed_size)
+    callbacks = [diagnostics, guard, Journal(workdir, stop_after), checkpoint]
     if scores.labelled(bank, held_out):
-        every = knn_every or max(1, epochs // 10)
         knn = kerassl.callbacks.KNNAccuracy(
             bank, held_out, k=scores.neighbours(bank), every=every, batch_size=embed_size
         )

@@ -1,7 +1,9 @@
 """Protocols on frozen features: weighted kNN, linear probe, few-shot, spectrum, report."""
 
 from kerassl.evaluation.clusters import ClusterScores, cluster_scores, clustering_agreement
+from kerassl.evaluation.collapse import Collapse, find_collapse
 from kerassl.evaluation.confidence import confidence_interval
+from kerassl.evaluation.diagnostics import DIAGNOSTICS, StreamingDiagnostics, diagnose
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.episodes import episode_accuracy
 from kerassl.evaluation.few_shot import few_shot
@@ -27,12 +29,15 @@ from kerassl.evaluation.spectrum import RankMe, effective_rank, feature_std, ran
 
 __all__ = [
     "ClusterScores",
+    "Collapse",
+    "DIAGNOSTICS",
     "PROTOCOLS",
     "PowerLaw",
     "PrototypeUsage",
     "RankMe",
     "SGDProbe",
     "SparsityCurve",
+    "StreamingDiagnostics",
     "alignment",
     "alpha_req",
     "assigned_prototypes",
@@ -42,6 +47,7 @@ __all__ = [
     "confidence_interval",
     "count_assignments",
     "dead_prototypes",
+    "diagnose",
     "effective_rank",
     "eigenspectrum",
     "embed",
@@ -49,6 +55,7 @@ __all__ = [
     "essential_sparsity",
     "evaluate_features",
     "feature_std",
+    "find_collapse",
     "few_shot",
     "fpr_at_tpr",
     "knn",

@@ -1,5 +1,6 @@
 """`SSLModel`, the one base class of every method: it knows no backend and no method."""
 
+import dataclasses
 import os
 import pathlib
 import warnings
@@ -18,6 +19,7 @@ from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.views.choice import choose_views
 from kerassl.views.multiview import same_size_batches
+from kerassl.views.preprocess import ImageRecord, Preprocess
 
 
 class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
@@ -556,9 +558,14 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         """
         if not self.compiled:
             self.compile()
-        data_room.check_data(
+        images = data_room.check_data(
             x, y, batch_size=batch_size, num_classes=self.num_classes, views=self.views is None
         )
+        if self._preprocess is not None and images is not None:
+            # It travels with what is exported, for evaluations to compare with.
+            self._preprocess.trained_on = ImageRecord.of(
+                images, x.resize if isinstance(x, data_room.ImageDataset) else None
+            )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
         if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):
             x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
@@ -728,20 +735,23 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     def get_config(self) -> dict:
         """The arguments common to all methods, and what is attached; a method adds its own."""
         objectives = [keras.saving.serialize_keras_object(objective) for objective in self.objectives]
-        return {
+        config = {
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "views": keras.saving.serialize_keras_object(self.views),
             "num_classes": self.num_classes,
             "seed": self.seed,
-        } | ({"objectives": objectives} if objectives else {})
+        }
+        if self._preprocess is not None and self._preprocess.trained_on is not None:
+            config["trained_on"] = dataclasses.asdict(self._preprocess.trained_on)
+        return config | ({"objectives": objectives} if objectives else {})
 
     @classmethod
     def from_config(cls, config: dict):
         """Rebuilds a method; its weights come from the file, its teacher is made anew."""
         config = dict(config)
-        objectives = config.pop("objectives", ())
+        objectives, trained_on = config.pop("objectives", ()), config.pop("trained_on", None)
         # What the constructor makes, such as heads, takes the global policy.
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
@@ -750,11 +760,19 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
                 if isinstance(value, dict) and "class_name" in value:
                     config[key] = keras.saving.deserialize_keras_object(value)
             model = cls(**config)
+            if trained_on and model._preprocess is not None:
+                model._preprocess.trained_on = ImageRecord.get(trained_on)
             for objective in objectives:
                 model.attach(keras.saving.deserialize_keras_object(objective))
             return model
         finally:
             keras.config.set_dtype_policy(before)
+
+    @property
+    def _preprocess(self) -> Preprocess | None:
+        """What brings raw images to the encoder, unless the views are a layer that has another such."""
+        preprocess = getattr(self.views, "preprocess", None)
+        return preprocess if isinstance(preprocess, Preprocess) else None
 
     def _rekey_generators(self, rng: engine.StepSeed) -> None:
         """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""

@@ -1,6 +1,8 @@
 """What the launchers that train share: train a model in a workdir, measure it, export its encoder."""
 
+import dataclasses
 import importlib.util
+import json
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping
@@ -10,7 +12,7 @@ import keras
 import kerassl
 from recipes import scores
 from recipes.curves import plot_curves
-from recipes.workdir import Journal, Workdir
+from recipes.workdir import Journal, Workdir, write_text
 
 
 def train_in(
@@ -113,6 +115,10 @@ def train_in(
             if processes == 1:
                 smaller = keras.models.load_model(path, compile=False)
                 rows[f"encoder {name}"] = scores.score_model(smaller, bank, held_out, embed_size)
+    prepared = kerassl.evaluation.preparation(model)
+    if chief and prepared is not None:
+        text = json.dumps(dataclasses.asdict(prepared), indent=2)
+        write_text(workdir.path / "preparation.json", text + "\n")
     if chief:
         workdir.finish(scores.to_json(rows))
     scores.show(rows, bank, held_out)

@@ -14,6 +14,7 @@ from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
 from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis
 from kerassl.evaluation.power_law import PowerLaw, alpha_req, eigenspectrum
+from kerassl.evaluation.preparation import Preparation, PreparationGap, preparation, preparation_gap
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
     assigned_prototypes,
@@ -33,6 +34,8 @@ __all__ = [
     "DIAGNOSTICS",
     "PROTOCOLS",
     "PowerLaw",
+    "Preparation",
+    "PreparationGap",
     "PrototypeUsage",
     "RankMe",
     "SGDProbe",
@@ -65,6 +68,8 @@ __all__ = [
     "linear_probe",
     "mahalanobis",
     "naive_bayes_probe",
+    "preparation",
+    "preparation_gap",
     "prototype_entropy",
     "rankme",
     "raw_pixels",

@@ -6,13 +6,15 @@ import keras
 import numpy as np
 
 from kerassl.data import ImageDataset
+from kerassl.evaluation.preparation import warn_of_preparation
 
 
 def embed(model: keras.Model, data: Any, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the features of every image in eval mode: no view, no weight or statistic moves.
 
     An `ImageDataset` is read in the order of its `images`, whatever its shuffling and epoch. Other data
-    sets are read once, so that features and labels stay in step.
+    sets are read once, so that features and labels stay in step. Images that are not as those of training
+    were are warned about, once for an encoder, with what that makes; see `preparation_gap`.
 
     Args:
         model: an `SSLModel` or any `keras.Model` from images to `(batch, dim)`; a feature map
@@ -47,10 +49,13 @@ def embed(model: keras.Model, data: Any, batch_size: int = 256) -> tuple[np.ndar
             raise ValueError(
                 f"{len(images)} images came with labels of shape {labels.shape}; one each is needed."
             )
+        warn_of_preparation(model, images, labels)
         return _pool(model.predict(images, batch_size=batch_size, verbose=0)), labels
     features, labels = [], []
     for batch in data:
         batch_images, batch_labels = _unpack(batch)
+        if not features:
+            warn_of_preparation(model, batch_images, batch_labels)
         features.append(_pool(model.predict_on_batch(batch_images)))
         if batch_labels is not None:
             labels.append(batch_labels)

@@ -189,7 +189,8 @@ def embedded(
             return str(error)
 
     features, skipped = [], {}
-    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    # An accelerator empties eight decoding cores.
+    with concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
 
         def ask(start: int) -> list:
             return [pool.submit(read, i) for i in range(start, min(start + batch_size, len(images)))]

@@ -1,5 +1,6 @@
 """`SSLModel`, the one base class of every method: it knows no backend and no method."""
 
+import dataclasses
 import os
 import pathlib
 import warnings
@@ -18,6 +19,7 @@ from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.views.choice import choose_views
 from kerassl.views.multiview import same_size_batches
+from kerassl.views.preprocess import ImageRecord, Preprocess
 
 
 class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
@@ -101,6 +103,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         self.probe_accuracy = keras.metrics.Mean(name="probe_accuracy")
         self.rankme = evaluation.RankMe(self.feature_dim, name="rankme")
         self.prototype_usage = num_prototypes and evaluation.PrototypeUsage(num_prototypes)
+        self.diagnostics = None
         self.objectives = []
         self.chunk_size = None
         self.built = True
@@ -382,6 +385,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             shown += [self.feature_std, self.effective_rank]
             if not training:
                 self.rankme.update_state(features)
+                if self.diagnostics is not None:
+                    self._diagnose(features, labels, record["aux"].get("features", ()))
         for name, usage in self.prototype_usages.items():
             aux = record["aux"] if name is None else record["aux"][name]
             counts = evaluation.count_assignments(aux["assignments"], usage.num_prototypes)
@@ -399,13 +404,21 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             logs["skipped_updates"] = ops.cast(self.skipped_updates, "float32")
         return logs
 
+    def _diagnose(self, features: KerasTensor, labels: KerasTensor | None, of_views: object) -> None:
+        """Adds a batch to the diagnostics: all replicas' rows, so that each holds the same sums."""
+        views = of_views if isinstance(of_views, (tuple, list)) else ()
+        views = [self.gather(view) for view in views if view.shape[1:] == features.shape[1:]]
+        labels = None if labels is None else self.gather(labels)
+        self.diagnostics.update_state(self.gather(features), views if len(views) > 1 else None, labels)
+
     def own_metrics(self, record: dict, training: bool) -> list:
         """Adds a batch to metrics of the method's own and returns those to show; most have none."""
         return []
 
     def get_metrics_result(self) -> dict:
-        """The running means; RankMe is left to `evaluate`: its eigenvalues are too slow for every step."""
+        """The running means; RankMe and diagnostics are left to `evaluate`: too slow for every step."""
         hidden = {id(self.rankme)}
+        hidden |= {id(m) for m in self.metrics if isinstance(m, evaluation.StreamingDiagnostics)}
         if len(self.term_means) == 1:
             hidden.add(id(self.term_means[0]))
         if self.probe is None:
@@ -418,6 +431,7 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         *,
         chunk_size: int | None = None,
         nonfinite: str = "raise",
+        diagnostics: bool = False,
         **kwargs,
     ) -> None:
         """Chooses the optimizer; the losses are the method's own.
@@ -432,6 +446,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
                 update whose loss or gradients are not finite is left out, all state as it was but the
                 step counter, and the logs count such updates as `skipped_updates`; this costs a copy of
                 the model's state in each step.
+            diagnostics: whether `evaluate`, also that of `fit(validation_data=)`, says more than RankMe:
+                `alpha_req`, `uniformity`, `alignment` and `lidar` where the method encodes several views of
+                an image, and `tolerance` where it knows `num_classes`; see
+                `kerassl.evaluation.StreamingDiagnostics`.
             **kwargs: `jit_compile`, `steps_per_execution`, `run_eagerly` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
@@ -458,6 +476,10 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             )
         self.chunk_size = chunk_size
         with self.device_scope():
+            if not diagnostics:
+                self.diagnostics = None
+            elif self.diagnostics is None:
+                self.diagnostics = evaluation.StreamingDiagnostics(self.feature_dim, self.num_classes)
             optimizer = AdamW(1e-3) if optimizer is None else keras.optimizers.get(optimizer)
             self.asked_jit_compile = kwargs.pop("jit_compile", "auto")
             optimizer, jit_compile = self.check_compile(
@@ -489,7 +511,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             return config
         # Keras notes what "auto" meant on this machine.
         config["jit_compile"] = self.asked_jit_compile
-        return {**config, "chunk_size": self.chunk_size, "nonfinite": self.nonfinite}
+        own = {"chunk_size": self.chunk_size, "nonfinite": self.nonfinite}
+        return {**config, **own, "diagnostics": self.diagnostics is not None}
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
@@ -535,9 +558,14 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         """
         if not self.compiled:
             self.compile()
-        data_room.check_data(
+        images = data_room.check_data(
             x, y, batch_size=batch_size, num_classes=self.num_classes, views=self.views is None
         )
+        if self._preprocess is not None and images is not None:
+            # It travels with what is exported, for evaluations to compare with.
+            self._preprocess.trained_on = ImageRecord.of(
+                images, x.resize if isinstance(x, data_room.ImageDataset) else None
+            )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
         if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):
             x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
@@ -600,7 +628,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
 
         Returns:
             `{"loss": ..., "feature_std": ..., "effective_rank": ..., "rankme": ...}`, with
-            `probe_accuracy` where there are a probe and labels, and each term where there are several.
+            `probe_accuracy` where there are a probe and labels, each term where there are several, and what
+            `compile(diagnostics=True)` adds.
         """
         if not self.compiled:
             self.compile()
@@ -609,6 +638,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         )
         logs = super().evaluate(x, y, return_dict=True, **kwargs)
         logs["rankme"] = float(ops.convert_to_numpy(self.rankme.result()))
+        if self.diagnostics is not None:
+            logs |= self.diagnostics.result()
         return logs if return_dict else list(logs.values())
 
     def predict(
@@ -704,20 +735,23 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
     def get_config(self) -> dict:
         """The arguments common to all methods, and what is attached; a method adds its own."""
         objectives = [keras.saving.serialize_keras_object(objective) for objective in self.objectives]
-        return {
+        config = {
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "views": keras.saving.serialize_keras_object(self.views),
             "num_classes": self.num_classes,
             "seed": self.seed,
-        } | ({"objectives": objectives} if objectives else {})
+        }
+        if self._preprocess is not None and self._preprocess.trained_on is not None:
+            config["trained_on"] = dataclasses.asdict(self._preprocess.trained_on)
+        return config | ({"objectives": objectives} if objectives else {})
 
     @classmethod
     def from_config(cls, config: dict):
         """Rebuilds a method; its weights come from the file, its teacher is made anew."""
         config = dict(config)
-        objectives = config.pop("objectives", ())
+        objectives, trained_on = config.pop("objectives", ()), config.pop("trained_on", None)
         # What the constructor makes, such as heads, takes the global policy.
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
@@ -726,11 +760,19 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
                 if isinstance(value, dict) and "class_name" in value:
                     config[key] = keras.saving.deserialize_keras_object(value)
             model = cls(**config)
+            if trained_on and model._preprocess is not None:
+                model._preprocess.trained_on = ImageRecord.get(trained_on)
             for objective in objectives:
                 model.attach(keras.saving.deserialize_keras_object(objective))
             return model
         finally:
             keras.config.set_dtype_policy(before)
+
+    @property
+    def _preprocess(self) -> Preprocess | None:
+        """What brings raw images to the encoder, unless the views are a layer that has another such."""
+        preprocess = getattr(self.views, "preprocess", None)
+        return preprocess if isinstance(preprocess, Preprocess) else None
 
     def _rekey_generators(self, rng: engine.StepSeed) -> None:
         """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""

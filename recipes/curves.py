@@ -4,7 +4,10 @@ import pathlib
 
 from recipes.workdir import read_metrics
 
-NAMES = ("loss", "probe_accuracy", "knn", "feature_std", "effective_rank", "learning_rate")
+NAMES = (
+    "loss", "probe_accuracy", "knn", "feature_std", "effective_rank", "rankme", "alpha_req", "uniformity",
+    "learning_rate",
+)  # fmt: skip
 
 
 def metric_names(lines: list[dict]) -> list[str]:

@@ -138,8 +138,8 @@ def find_images(dataset: str, model: keras.Model, image_size: int | None, data_d
     if image_size is not None:
         size = (image_size, image_size)
     else:
-        preprocessing = (layer for layer in model.layers if isinstance(layer, kerassl.views.Preprocess))
-        size = next((layer.size for layer in preprocessing), (height, width))
+        known = kerassl.evaluation.preparation(model)
+        size = (height, width) if known is None else known.images.size if known.images else known.size
     if dataset.startswith("folder:"):
         root = pathlib.Path(dataset.removeprefix("folder:")).expanduser()
         files, labels, class_names = kerassl.data.list_images(root)
@@ -189,7 +189,8 @@ def embedded(
             return str(error)
 
     features, skipped = [], {}
-    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    # An accelerator empties eight decoding cores.
+    with concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
 
         def ask(start: int) -> list:
             return [pool.submit(read, i) for i in range(start, min(start + batch_size, len(images)))]

@@ -16,6 +16,7 @@ import pathlib
 import keras
 
 import kerassl
+from kerassl.evaluation.preparation import warn_of_preparation
 from recipes import command_line, scores
 from recipes import report as pages
 from recipes.devices import devices
@@ -45,7 +46,8 @@ def run(
             separated by commas are compared.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME; for a workdir, by default the (first) run's own.
         batch_size: images per step.
-        image_size: side in pixels to which images are resized; as they come if not given.
+        image_size: side in pixels to which images are resized; if not given, that of the images that the
+            encoders were trained on, or as they come where it is not known or they differ.
         precision: float32, mixed_bfloat16 or mixed_float16; a saved encoder keeps its own.
         seed: keys the random encoder's weights.
         data_dir: where TFDS keeps its data.
@@ -76,6 +78,7 @@ def run(
         limit_train=limit_train,
         limit_test=limit_test,
     )
+    settings["image_size"] = settings["image_size"] or size_of_training(paths)
     train, test, info = kerassl.data.load(dataset, batch_size=batch_size, **settings)
     bank, held_out = scores.sample(train, eval_images), scores.sample(test, eval_images)
     chosen = protocols.split(",")
@@ -92,9 +95,10 @@ def run(
                     f"{path} takes images of {model.input_shape[-1]} channels, those of {info.name} have "
                     f"{info.image_shape[-1]}."
                 )
+            compare_preparation(model, dataset, info.image_shape[:2], settings["data_dir"])
             if len(paths) == 1:
                 keras.utils.set_random_seed(seed)
-                untrained = model.__class__.from_config(model.get_config())
+                untrained = untrained_twin(model)
                 rows["random encoder"] = scores.score_model(
                     untrained, bank, held_out, batch_size, chosen, others
                 )
@@ -186,6 +190,41 @@ def read_run(workdir: pathlib.Path) -> dict:
             f"{workdir} holds no run: there is no config.json. Pretrain with --workdir={workdir}."
         )
     return json.loads(file.read_text())
+
+
+def size_of_training(paths: list[pathlib.Path]) -> tuple[int, int] | None:
+    """The size of the images that encoders were trained on, if it is known of all and the same."""
+    files = [path / "encoder.keras" if path.is_dir() else path for path in paths]
+    known = [kerassl.evaluation.preparation(file) if file.exists() else None for file in files]
+    sizes = {None if one is None or one.images is None else one.images.size for one in known}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def untrained_twin(model: keras.Model) -> keras.Model:
+    """The same architecture with random weights, which have been trained on no images."""
+    twin = model.__class__.from_config(model.get_config())
+    for layer in twin.layers:
+        if isinstance(layer, kerassl.views.Preprocess):
+            layer.trained_on = None
+    return twin
+
+
+def compare_preparation(
+    model: keras.Model, dataset: str, size: tuple[int, int], data_dir: str | None, probe: int = 400
+) -> None:
+    """Warns if an encoder was trained on images of another size than `size`, with what that makes.
+
+    Some of the data set's images are loaded in both sizes.
+    """
+    known = kerassl.evaluation.preparation(model)
+    if known is None or known.images is None or known.images.size == size:
+        return
+    given, as_trained = (
+        kerassl.data.load(dataset, image_size=s, data_dir=data_dir, limit_train=probe, limit_test=probe)[:2]
+        for s in (size, known.images.size)
+    )
+    part = 0 if given[1] is None else 1
+    warn_of_preparation(model, given[part].images, given[part].labels, as_trained[part].images)
 
 
 def load_encoder(path: pathlib.Path) -> keras.Model:

@@ -1,6 +1,8 @@
 """What the launchers that train share: train a model in a workdir, measure it, export its encoder."""
 
+import dataclasses
 import importlib.util
+import json
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping
@@ -10,7 +12,7 @@ import keras
 import kerassl
 from recipes import scores
 from recipes.curves import plot_curves
-from recipes.workdir import Journal, Workdir
+from recipes.workdir import Journal, Workdir, write_text
 
 
 def train_in(
@@ -43,7 +45,7 @@ def train_in(
         test: held-out data, or `None`.
         epochs: passes over the data.
         num_devices: devices that share a batch.
-        knn_every: epochs between two kNN accuracies; `None` for ten over the run.
+        knn_every: epochs between two kNN accuracies and diagnostics; `None` for ten over the run.
         eval_images: images of each part that the evaluation looks at, at most.
         stop_after: epochs to train in this call at most.
         save_every_steps: batches between two checkpoints within an epoch; `None` for the ends of epochs.
@@ -77,9 +79,10 @@ def train_in(
         _if_installed(kerassl.views.gallery, bank.images[:8], model.views, picture)
 
     guard = kerassl.callbacks.CollapseGuard()
-    callbacks = [guard, Journal(workdir, stop_after), checkpoint]
+    every = knn_every or max(1, epochs // 10)
+    diagnostics = kerassl.callbacks.Diagnostics(bank, every=every, batch_size=embed_size)
+    callbacks = [diagnostics, guard, Journal(workdir, stop_after), checkpoint]
     if scores.labelled(bank, held_out):
-        every = knn_every or max(1, epochs // 10)
         knn = kerassl.callbacks.KNNAccuracy(
             bank, held_out, k=scores.neighbours(bank), every=every, batch_size=embed_size
         )
@@ -112,6 +115,10 @@ def train_in(
             if processes == 1:
                 smaller = keras.models.load_model(path, compile=False)
                 rows[f"encoder {name}"] = scores.score_model(smaller, bank, held_out, embed_size)
+    prepared = kerassl.evaluation.preparation(model)
+    if chief and prepared is not None:
+        text = json.dumps(dataclasses.asdict(prepared), indent=2)
+        write_text(workdir.path / "preparation.json", text + "\n")
     if chief:
         workdir.finish(scores.to_json(rows))
     scores.show(rows, bank, held_out)

@@ -39,7 +39,8 @@ class TrainingFlags:
         data_dir: where TFDS keeps its data.
         limit_train: use the first so many training images of each data set only.
         limit_test: use the first so many test images only.
-        knn_every: epochs between two kNN accuracies; ten over the run if not given.
+        knn_every: epochs between two kNN accuracies and diagnostics without labels; ten over the run if not
+            given.
         eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
         stop_after: epochs after which to stop, to be continued by the same command.
         save_every_steps: batches between two checkpoints within an epoch; at the ends of epochs only, if

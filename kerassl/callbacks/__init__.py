@@ -2,6 +2,7 @@
 
 from kerassl.callbacks.checkpoint import Checkpoint
 from kerassl.callbacks.collapse import CollapseGuard
+from kerassl.callbacks.diagnostics import Diagnostics
 from kerassl.callbacks.epoch_start import EpochStart
 from kerassl.callbacks.knn import KNNAccuracy
 from kerassl.callbacks.low_frequency import LowFrequencyCurriculum
@@ -10,6 +11,7 @@ from kerassl.callbacks.nonfinite import NonfiniteGuard
 __all__ = [
     "Checkpoint",
     "CollapseGuard",
+    "Diagnostics",
     "EpochStart",
     "KNNAccuracy",
     "LowFrequencyCurriculum",

@@ -4,6 +4,8 @@ import math
 
 import keras
 
+from kerassl.callbacks.advice import what_to_try
+
 
 class CollapseGuard(keras.callbacks.Callback):
     """Stops training with a plain sentence when the embedding has collapsed.
@@ -52,9 +54,8 @@ class CollapseGuard(keras.callbacks.Callback):
         problem = self.diagnose(logs or {})
         self.bad_epochs = self.bad_epochs + 1 if problem else 0
         if problem and self.bad_epochs >= self.patience:
-            self.reason = (
-                f"Training stopped after epoch {epoch + 1}: {problem}. Try a lower learning rate, a longer "
-                "warm-up, a larger batch, or float32; see docs/collapse.md."
-            )
+            kind = "dimensional" if "lie on a line" in problem else "complete"
+            advice = what_to_try(kind, self.model)
+            self.reason = f"Training stopped after epoch {epoch + 1}: {problem}. {advice}"
             print(f"\n{self.reason}")
             self.model.stop_training = True

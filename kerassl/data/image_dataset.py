@@ -36,6 +36,7 @@ class ImageDataset(keras.utils.PyDataset):
         batch_size: images a batch.
         epoch: the epoch whose order is in use; may be set.
         with_positions: whether batches hold positions, too; may be set.
+        resize: how `kerassl.data.load` brought the images to their size, in words, or `None`.
         share: `(index, count)`: of the `count` equal parts of each batch, the one that this process gives.
 
     Raises:
@@ -86,6 +87,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.epoch = epoch
         self.with_positions = with_positions
         self.share = (0, 1)
+        self.resize = None
         self._passing = False
         self._cached_order = None
 

@@ -41,7 +41,7 @@ def check_data(
     batch_size: int | None = None,
     num_classes: int | None = None,
     views: bool = False,
-) -> None:
+) -> KerasTensor | None:
     """Raises `ValueError` for data that cannot be trained on.
 
     Arrays are checked whole. Of a dataset that can be asked for a batch without being used up, the
@@ -53,6 +53,9 @@ def check_data(
         batch_size: images a batch where `x` is an array.
         num_classes: labels must be below it; `None` for any.
         views: whether `x` holds ready views, `((view1, view2, ...), labels)`.
+
+    Returns:
+        The images (first views) that were looked at, or `None`.
 
     Raises:
         ValueError: for an empty dataset, a wrong rank, NaN pixels, labels out of range, or a batch of
@@ -77,7 +80,7 @@ def check_data(
     elif num_batches(x) == 0:
         raise ValueError("The dataset is empty: it has 0 batches. At least one image is needed.")
     else:
-        return
+        return None
     images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
     images, positions = split_positions(images)
     if positions is not None and tuple(positions.shape) != (images.shape[0],):
@@ -103,6 +106,7 @@ def check_data(
         first = images
     if min(first.shape[0], size or first.shape[0]) == 1:
         raise ValueError("The batches hold one image; at least two are needed. Raise batch_size.")
+    return first
 
 
 def check_views(views: tuple | None, labels: KerasTensor | None) -> None:

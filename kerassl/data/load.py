@@ -12,6 +12,8 @@ from kerassl.data.npz import load_npz
 from kerassl.data.split import Arrays
 from kerassl.data.tensorflow_datasets import TFDSSource
 
+# What `resize_and_crop` does, and TFDS images get.
+RESIZE = "shorter side, centre crop, antialiased bilinear"
 _NAMES = ("digits", "folder:", "npz:", "tfds:")
 
 
@@ -123,6 +125,8 @@ def load(
     train, test, info = _from_arrays(
         arrays, name, size, batch_size, seed, labels, limit_train, limit_test, shuffle
     )
+    if size is not None or kind == "folder":
+        train.resize = RESIZE
     train.drop_remainder = drop_remainder and train.num_examples > batch_size
     return train, test, info
 

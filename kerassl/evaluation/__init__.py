@@ -1,7 +1,9 @@
 """Protocols on frozen features: weighted kNN, linear probe, few-shot, spectrum, report."""
 
 from kerassl.evaluation.clusters import ClusterScores, cluster_scores, clustering_agreement
+from kerassl.evaluation.collapse import Collapse, find_collapse
 from kerassl.evaluation.confidence import confidence_interval
+from kerassl.evaluation.diagnostics import DIAGNOSTICS, StreamingDiagnostics, diagnose
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.episodes import episode_accuracy
 from kerassl.evaluation.few_labels import few_label_probe
@@ -21,6 +23,7 @@ from kerassl.evaluation.patches import (
     prompt_segmentation,
 )
 from kerassl.evaluation.power_law import PowerLaw, alpha_req, eigenspectrum
+from kerassl.evaluation.preparation import Preparation, PreparationGap, preparation, preparation_gap
 from kerassl.evaluation.prototypes import (
     PrototypeUsage,
     assigned_prototypes,
@@ -37,15 +40,20 @@ from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, 
 
 __all__ = [
     "ClusterScores",
+    "Collapse",
+    "DIAGNOSTICS",
     "LinearProbe",
     "ObjectSimilarity",
     "PROTOCOLS",
     "PowerLaw",
+    "Preparation",
+    "PreparationGap",
     "PromptSegmentation",
     "PrototypeUsage",
     "RankMe",
     "SGDProbe",
     "SparsityCurve",
+    "StreamingDiagnostics",
     "alignment",
     "alpha_req",
     "assigned_prototypes",
@@ -56,6 +64,7 @@ __all__ = [
     "constrained_kmeans",
     "count_assignments",
     "dead_prototypes",
+    "diagnose",
     "effective_rank",
     "eigenspectrum",
     "embed",
@@ -65,6 +74,7 @@ __all__ = [
     "feature_std",
     "few_label_probe",
     "few_shot",
+    "find_collapse",
     "fit_linear_probe",
     "fpr_at_tpr",
     "knn",
@@ -80,6 +90,8 @@ __all__ = [
     "object_similarity",
     "ood_detection",
     "patch_features",
+    "preparation",
+    "preparation_gap",
     "prompt_picture",
     "prompt_segmentation",
     "prototype_entropy",

@@ -1,18 +1,23 @@
 """Frozen features of a data set, in its own order."""
 
+import concurrent.futures
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerassl.data import ImageDataset
+from kerassl.evaluation.preparation import warn_of_preparation
 
 
 def embed(model: keras.Model, data: Any, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the features of every image in eval mode: no view, no weight or statistic moves.
 
     An `ImageDataset` is read in the order of its `images`, whatever its shuffling and epoch. Other data
-    sets are read once, so that features and labels stay in step.
+    sets are read once, so that features and labels stay in step, and a batch is read while the one before it
+    is computed. Images that are not as those of training
+    were are warned about, once for an encoder, with what that makes; see `preparation_gap`.
 
     Args:
         model: an `SSLModel` or any `keras.Model` from images to `(batch, dim)`; a feature map
@@ -47,16 +52,35 @@ def embed(model: keras.Model, data: Any, batch_size: int = 256) -> tuple[np.ndar
             raise ValueError(
                 f"{len(images)} images came with labels of shape {labels.shape}; one each is needed."
             )
+        warn_of_preparation(model, images, labels)
         return _pool(model.predict(images, batch_size=batch_size, verbose=0)), labels
     features, labels = [], []
-    for batch in data:
+    for batch in one_ahead(data):
         batch_images, batch_labels = _unpack(batch)
+        if not features:
+            warn_of_preparation(model, batch_images, batch_labels)
         features.append(_pool(model.predict_on_batch(batch_images)))
         if batch_labels is not None:
             labels.append(batch_labels)
     if not features:
         raise ValueError("There are no images to embed: the data set gave no batch.")
     return np.concatenate(features), np.concatenate(labels) if labels else None
+
+
+def one_ahead(items: Iterable) -> Iterator:
+    """The items of an iterable in their order, each read by a second thread while the one before it is used.
+
+    Example:
+        >>> from kerassl.evaluation.embed import one_ahead
+        >>> list(one_ahead(range(3)))
+        [0, 1, 2]
+    """
+    iterator, end = iter(items), object()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, iterator, end)
+        while (item := following.result()) is not end:
+            following = pool.submit(next, iterator, end)
+            yield item
 
 
 def _unpack(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:

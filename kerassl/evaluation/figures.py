@@ -10,6 +10,12 @@ from kerassl.evaluation.knn import largest
 from kerassl.evaluation.power_law import eigenspectrum
 from kerassl.pictures import thumbnail, tiles
 
+UMAP_NEIGHBOURS = 15
+FRAME = (200, 30, 30)
+# Told apart without colours, too.
+LINES = ("-", "--", ":", "-.")
+MARKERS = "os^vDP*X<>"
+
 
 def new_figure(width: float = 7.0, height: float = 3.4) -> Any:
     """An empty matplotlib figure, in inches.
@@ -42,13 +48,14 @@ def spectrum_figure(features: Mapping[str, np.ndarray]) -> Any:
     """
     figure = new_figure()
     axes = figure.add_subplot()
-    for name, values in features.items():
+    for index, (name, values) in enumerate(features.items()):
         shares = eigenspectrum(values)
         shares = shares[shares > 1e-12]
-        axes.loglog(np.arange(1, len(shares) + 1), shares, label=name, linewidth=1.5)
+        line = LINES[index % len(LINES)]
+        axes.loglog(np.arange(1, len(shares) + 1), shares, line, label=name, linewidth=1.5)
     axes.set_xlabel("rank")
     axes.set_ylabel("share of the variance")
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)
     axes.legend()
     return figure
 
@@ -59,7 +66,7 @@ def map_figure(
     labels: np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
     method: str = "pca",
-    thumbnails: int = 60,
+    thumbnails: int = 40,
     seed: int = 0,
 ) -> Any:
     """Features in the plane, coloured by class, some of them as thumbnails.
@@ -69,7 +76,7 @@ def map_figure(
         images: `(number, height, width, channels)` of the same rows.
         labels: `(number,)` integers, -1 for none.
         class_names: names of the classes.
-        method: "pca", or "umap" (`pip install umap-learn`).
+        method: "pca", or "umap" (`pip install "kerassl[umap]"`), which needs a few more images than 15.
         thumbnails: images shown, chosen at random.
         seed: chooses them, and starts UMAP.
 
@@ -91,7 +98,7 @@ def map_figure(
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     places = plane(features, method, seed)
-    figure = new_figure(7.0, 6.0)
+    figure = new_figure(5.0, 4.8)
     axes = figure.add_subplot()
     labels = np.full(len(places), -1) if labels is None else np.asarray(labels)
     classes = np.unique(labels)
@@ -99,22 +106,27 @@ def map_figure(
         members = places[labels == label]
         name = None if label < 0 else (class_names[label] if class_names else str(label))
         color = "0.7" if label < 0 else f"C{index % 10}"
-        axes.scatter(*members.T, s=6, color=color, alpha=0.6, linewidths=0, label=name, rasterized=True)
+        marker = "." if label < 0 else MARKERS[index % len(MARKERS)]
+        axes.scatter(*members.T, s=22, marker=marker, color=color, alpha=0.75, linewidths=0, label=name)
     rng = np.random.default_rng(seed)
     for index in rng.permutation(len(places))[:thumbnails]:
         picture = OffsetImage(thumbnail(images[index], 32), zoom=0.5)
-        axes.add_artist(AnnotationBbox(picture, places[index], frameon=False, pad=0))
+        frame = {"edgecolor": "white", "linewidth": 1.5}
+        axes.add_artist(AnnotationBbox(picture, places[index], pad=0, bboxprops=frame))
     axes.set_xticks([])
     axes.set_yticks([])
     if 1 < len(classes) <= 20:
-        figure.legend(loc="outside right upper", markerscale=2, frameon=False)
+        figure.legend(loc="outside lower center", ncols=min(len(classes), 5), markerscale=1.5, frameon=False)
     return figure
 
 
 def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
     """Places `(number, 2)` of L2-normalised features, by PCA or UMAP.
 
-    The sign of a principal component is such that its largest entry is positive.
+    The sign of a principal component is such that its largest entry is positive. UMAP has its usual 15
+    neighbours, by cosine, and the seed's random numbers, which makes it run on one core.
+
+    Source: McInnes et al., UMAP, arXiv 1802.03426.
 
     Raises:
         ValueError: for an unknown method, or features that do not fit.
@@ -131,8 +143,12 @@ def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarra
         try:
             from umap import UMAP
         except ImportError as error:
-            raise ImportError("A UMAP needs umap-learn: pip install umap-learn") from error
-        return UMAP(metric="cosine", random_state=seed).fit_transform(unit)
+            raise ImportError('A UMAP needs umap-learn: pip install "kerassl[umap]"') from error
+        if len(unit) <= UMAP_NEIGHBOURS:
+            raise ValueError(f"A UMAP needs more than {UMAP_NEIGHBOURS} images; {len(unit)} came.")
+        # One job, as the seed asks for anyway, and without a word of it.
+        reducer = UMAP(UMAP_NEIGHBOURS, metric="cosine", random_state=seed, n_jobs=1)
+        return reducer.fit_transform(unit)
     if method != "pca":
         raise ValueError(f'method must be "pca" or "umap", not {method!r}.')
     centred = unit.astype("float64") - unit.mean(0, dtype="float64")
@@ -154,6 +170,8 @@ def neighbours_picture(
     queries: int = 8,
     size: int = 48,
     seed: int = 0,
+    bank_labels: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> np.ndarray:
     """Some images, each followed by its nearest neighbours in a bank: uint8 `(height, width, 3)`.
 
@@ -166,6 +184,8 @@ def neighbours_picture(
         queries: images shown, chosen at random.
         size: side of each in pixels.
         seed: chooses the images.
+        bank_labels: `(bank,)` integers; neighbours of another class than the image get a frame.
+        labels: `(number,)` integers; -1 for unlabelled.
 
     Example:
         >>> import numpy as np
@@ -182,10 +202,23 @@ def neighbours_picture(
     sheets = []
     for query, row in zip(chosen, nearest, strict=True):
         own = thumbnail(images[query], size)
-        others = tiles([bank_images[i] for i in row], len(row), size)
+        others = [thumbnail(bank_images[i], size) for i in row]
+        if bank_labels is not None and labels is not None and labels[query] >= 0:
+            wrong = [0 <= bank_labels[i] != labels[query] for i in row]
+            others = [framed(one) if w else one for one, w in zip(others, wrong, strict=True)]
+        others = tiles(others, len(row), size)
         sheets.append(np.concatenate([own, np.full((size, 6, 3), 255, "uint8"), others], axis=1))
         sheets.append(np.full((2, sheets[0].shape[1], 3), 255, "uint8"))
     return np.concatenate(sheets[:-1])
+
+
+def framed(picture: np.ndarray) -> np.ndarray:
+    """A uint8 picture `(size, size, 3)` in a red frame."""
+    width = max(len(picture) // 12, 1)
+    made = np.empty_like(picture)
+    made[:] = FRAME
+    made[width:-width, width:-width] = picture[width:-width, width:-width]
+    return made
 
 
 def confusion_figure(
@@ -213,7 +246,7 @@ def confusion_figure(
     counts = np.zeros((size, size))
     np.add.at(counts, (labels[known], predicted[known]), 1)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = min(9.0, 2.5 + 0.45 * size)
+    side = min(9.0, 2.2 + 0.28 * size)
     figure = new_figure(side, side)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -226,7 +259,7 @@ def confusion_figure(
             if shares[row, column] >= 0.5:
                 color = "white" if shares[row, column] > 50 else "black"
                 text = f"{shares[row, column]:.0f}"
-                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
+                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true class, percent of it")
     return figure

@@ -46,9 +46,29 @@ def lidar(features: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8) -> f
     means = features.mean(1)
     between = means - means.mean(0)
     within = (features - means[:, None]).reshape(-1, dim)
-    between = between.T @ between / (images - 1)
-    within = within.T @ within / (images * (views - 1)) + delta * np.eye(dim)
-    values, vectors = np.linalg.eigh(within)
+    return lidar_of_scatters(
+        between.T @ between / (images - 1), within.T @ within / (images * (views - 1)), delta, epsilon
+    )
+
+
+def lidar_of_scatters(
+    between: np.ndarray, within: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8
+) -> float:
+    """Returns LiDAR of the covariance of images' means and that of their views about these.
+
+    Args:
+        between: `(dim, dim)`.
+        within: `(dim, dim)`, without `delta`.
+        delta: as in `lidar`.
+        epsilon: as in `lidar`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.lidar import lidar_of_scatters
+        >>> round(lidar_of_scatters(np.eye(3), np.eye(3)), 3)
+        3.0
+    """
+    values, vectors = np.linalg.eigh(within + delta * np.eye(len(within)))
     root = vectors * values**-0.5
     eigenvalues = np.maximum(np.linalg.eigvalsh(root.T @ between @ root), 0.0)
     if eigenvalues.max() <= epsilon:

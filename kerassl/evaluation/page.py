@@ -18,12 +18,21 @@ p.note { color: #57606a; margin: .25rem 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; }
 th, td { border-bottom: 1px solid #d8dee4; } td { overflow-wrap: break-word; } tbody th { font-weight: 500; }
-figure { margin: .5rem 0 1.5rem; break-inside: avoid; } figcaption { color: #57606a; font-size: .9rem; }
+td { white-space: pre-line; }
+figure { margin: .5rem 0 1.5rem; } .pair { display: flex; gap: 4%; }
+.pair figure { width: 48%; } figcaption { color: #57606a; font-size: .9rem; }
 img, svg { max-width: 100%; height: auto; } img.pixels { image-rendering: pixelated; }
-nav a { margin-right: 1rem; }
+nav a { margin-right: 1rem; color: #0550ae; }
+@media (max-width: 40rem) {
+  .pair { display: block; } .pair figure { width: 100%; } table { display: block; overflow-x: auto; }
+}
+@page { margin: 15mm; }
 @media print {
-  body { max-width: none; margin: 0; } nav { display: none; }
-  h2 { break-after: avoid; } tr { break-inside: avoid; }
+  body { max-width: none; margin: 0; padding: 0; font-size: 10.5pt; color: #000; } nav { display: none; }
+  h2, p.note { break-after: avoid; } figure, .pair, tr { break-inside: avoid; }
+  thead { display: table-header-group; }
+  p.note, figcaption { color: #333; } th, td { border-color: #999; }
+  img, svg { max-height: 235mm; }
 }
 """
 
@@ -46,10 +55,13 @@ class Page:
         self.title, self.note = title, note
         self.sections: list[str] = []
         self.parts: list[str] = []
+        # Whether the last part is half of a pair.
+        self.waiting = False
 
     def section(self, title: str, note: str = "") -> "Page":
         """Begins a section, with a line below its heading."""
         self.sections.append(title)
+        self.waiting = False
         self.parts.append(f'<h2 id="s{len(self.sections)}">{html.escape(title)}</h2>')
         if note:
             self.parts.append(f'<p class="note">{html.escape(note)}</p>')
@@ -58,6 +70,7 @@ class Page:
     def table(self, rows: Mapping[str, Mapping[str, Any]], first: str = "") -> "Page":
         """A table of `{row: {column: cell}}`; a row may lack columns. `first` heads the rows' names."""
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        self.waiting = False
         head = "".join(f"<th>{html.escape(str(name))}</th>" for name in (first, *columns))
         body = "".join(
             f"<tr><th>{html.escape(str(name))}</th>"
@@ -68,8 +81,8 @@ class Page:
         self.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
         return self
 
-    def figure(self, figure: Any, caption: str) -> "Page":
-        """A matplotlib figure, as a drawing whose text can be read and searched."""
+    def figure(self, figure: Any, caption: str, half: bool = False) -> "Page":
+        """A matplotlib figure, as a drawing whose text can be read and searched; two halves stand abreast."""
         import matplotlib
 
         stream = io.StringIO()
@@ -77,20 +90,26 @@ class Page:
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{len(self.parts)}"}):
             figure.savefig(stream, format="svg", metadata={"Date": None})
         drawing = stream.getvalue()
-        return self._figure(drawing[drawing.index("<svg") :], caption)
+        return self._figure(drawing[drawing.index("<svg") :], caption, half)
 
-    def picture(self, pixels: np.ndarray, caption: str) -> "Page":
-        """A uint8 picture `(height, width, 3)`."""
+    def picture(self, pixels: np.ndarray, caption: str, half: bool = False) -> "Page":
+        """A uint8 picture `(height, width, 3)`; two halves stand abreast."""
         from PIL import Image
 
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, format="PNG")
         data = base64.b64encode(stream.getvalue()).decode()
         alt = html.escape(caption, quote=True)
-        return self._figure(f'<img class="pixels" alt="{alt}" src="data:image/png;base64,{data}">', caption)
+        image = f'<img class="pixels" alt="{alt}" src="data:image/png;base64,{data}">'
+        return self._figure(image, caption, half)
 
-    def _figure(self, content: str, caption: str) -> "Page":
-        self.parts.append(f"<figure>{content}<figcaption>{html.escape(caption)}</figcaption></figure>")
+    def _figure(self, content: str, caption: str, half: bool) -> "Page":
+        made = f"<figure>{content}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        if half and self.waiting:
+            self.parts[-1] = self.parts[-1].removesuffix("</div>") + made + "</div>"
+        else:
+            self.parts.append(f'<div class="pair">{made}</div>' if half else made)
+        self.waiting = half and not self.waiting
         return self
 
     def html(self) -> str:

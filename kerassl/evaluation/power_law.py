@@ -68,8 +68,30 @@ def alpha_req(features: np.ndarray, first: int | None = None, last: int | None =
         >>> print(f"{alpha_req(features, first=1).alpha:.4f}")
         1.3000
     """
-    eigenvalues = eigenspectrum(features)
-    usable = int(np.sum(eigenvalues > 1e-10 * eigenvalues[0])) if eigenvalues[0] > 0 else 0
+    return fit_power_law(eigenspectrum(features), first, last)
+
+
+def fit_power_law(
+    eigenvalues: np.ndarray, first: int | None = None, last: int | None = None, floor: float = 1e-10
+) -> PowerLaw:
+    """Returns the power law that eigenvalues follow, as `alpha_req` does of features.
+
+    Args:
+        eigenvalues: `(dim,)`, the largest first.
+        first: as in `alpha_req`.
+        last: as in `alpha_req`.
+        floor: share of the largest below which an eigenvalue counts as zero.
+
+    Raises:
+        ValueError: for ranks that do not hold three eigenvalues above zero.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.power_law import fit_power_law
+        >>> print(f"{fit_power_law(np.arange(1, 9) ** -1.3).alpha:.4f}")
+        1.3000
+    """
+    usable = int(np.sum(eigenvalues > floor * eigenvalues[0])) if eigenvalues[0] > 0 else 0
     first = min(5, max(usable // 10, 1)) if first is None else first
     last = min(500, usable) if last is None else last
     if not 1 <= first <= last - 2 or last > usable:

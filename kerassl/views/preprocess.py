@@ -1,5 +1,7 @@
 """Normalisation constants and the deterministic preprocessing of evaluation and export."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
@@ -10,6 +12,9 @@ from kerassl.views.resample import from_scanlines, interpolation_matrix, resampl
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 DIGITS_MEAN, DIGITS_STD = (0.305,), (0.376,)
+
+# What the values of images say of their scale.
+BYTES, UNIT, NORMALIZED = "0 to 255", "0 to 1", "normalised"
 
 Statistic = float | tuple[float, ...] | None
 
@@ -82,6 +87,45 @@ class Normalize(keras.layers.Layer):
         return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
+@dataclasses.dataclass(frozen=True)
+class ImageRecord:
+    """What images were before a network's own preprocessing.
+
+    Attributes:
+        size: (height, width) in pixels.
+        channels: their number.
+        values: "0 to 255", "0 to 1", or "normalised" where some are negative.
+        resize: how they were brought to their size, in words; `None` if they came so or it is not known.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    values: str
+    resize: str | None = None
+
+    @classmethod
+    def get(cls, record: "ImageRecord | dict | None") -> "ImageRecord | None":
+        """The record itself, or that of a dict of its attributes."""
+        return cls(**{**record, "size": tuple(record["size"])}) if isinstance(record, dict) else record
+
+    @classmethod
+    def of(cls, images: np.ndarray, resize: str | None = None) -> "ImageRecord":
+        """The record of some `(number, height, width, channels)` images.
+
+        Example:
+            >>> import numpy as np
+            >>> from kerassl.views.preprocess import ImageRecord
+            >>> ImageRecord.of(np.full((1, 8, 6, 3), 0.5)).values
+            '0 to 1'
+        """
+        _, height, width, channels = images.shape
+        values = BYTES
+        if not keras.backend.is_int_dtype(keras.backend.standardize_dtype(images.dtype)):
+            sample = ops.convert_to_numpy(images[:256])
+            values = NORMALIZED if sample.min() < 0 else UNIT if 0 < sample.max() <= 1 else BYTES
+        return cls((int(height), int(width)), int(channels), values, resize)
+
+
 @keras.saving.register_keras_serializable("kerassl")
 class Preprocess(keras.layers.Layer):
     """Resizes and normalises raw images as evaluation needs them: no randomness.
@@ -93,6 +137,8 @@ class Preprocess(keras.layers.Layer):
         size: output height and width in pixels, an integer or a pair.
         mean: a number or one per channel, for images in [0, 1]; see `Normalize`.
         std: the same.
+        trained_on: an `ImageRecord`, or a dict of its attributes, of the images of training; `fit` notes it,
+            and it is saved and exported with the layer.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
@@ -103,11 +149,19 @@ class Preprocess(keras.layers.Layer):
     """
 
     def __init__(
-        self, size: int | tuple[int, int], mean: Statistic = None, std: Statistic = None, **kwargs
+        self,
+        size: int | tuple[int, int],
+        mean: Statistic = None,
+        std: Statistic = None,
+        trained_on: ImageRecord | dict | None = None,
+        **kwargs,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.size = check_size(size)
         self.normalize = Normalize(mean, std)
+        self.trained_on = ImageRecord.get(trained_on)
+        # Images unlike those of training of which an evaluation has warned already.
+        self.warned_of = ()
         self.built = True
 
     def call(self, images: KerasTensor, seed: keras.random.SeedGenerator | None = None) -> KerasTensor:
@@ -129,4 +183,5 @@ class Preprocess(keras.layers.Layer):
     def get_config(self) -> dict:
         """Returns the constructor arguments."""
         normalization = {"mean": self.normalize.mean, "std": self.normalize.std}
-        return {**super().get_config(), "size": self.size, **normalization}
+        record = {} if self.trained_on is None else {"trained_on": dataclasses.asdict(self.trained_on)}
+        return {**super().get_config(), "size": self.size, **normalization, **record}

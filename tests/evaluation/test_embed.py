@@ -1,3 +1,5 @@
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -65,6 +67,36 @@ def test_tf_data_is_read_once_so_that_labels_stay_aligned():
     features, labels = embed(pixels(), data)
     np.testing.assert_array_equal(features, images().reshape(10, -1)[labels])
     assert sorted(labels) == list(range(10))
+
+
+def test_a_batch_is_read_while_the_one_before_it_is_computed():
+    model, read, waited = pixels(), [threading.Event() for _ in range(4)], []
+    predict = model.predict_on_batch
+
+    def slowly(batch):
+        # Comes to an end only if the next batch has been read meanwhile.
+        step = len(waited)
+        waited.append(step == 3 or read[step + 1].wait(timeout=20))
+        return predict(batch)
+
+    def batches():
+        for step in range(4):
+            read[step].set()
+            yield images()[2 * step : 2 * step + 2], np.arange(2 * step, 2 * step + 2)
+
+    model.predict_on_batch = slowly
+    features, labels = embed(model, batches())
+    assert waited == [True] * 4 and labels.tolist() == list(range(8))
+    np.testing.assert_array_equal(features, images()[:8].reshape(8, -1))
+
+
+def test_what_goes_wrong_in_reading_comes_out():
+    def batches():
+        yield images()[:2]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        embed(pixels(), batches())
 
 
 def test_eval_mode_and_pooled_maps():

@@ -1,8 +1,12 @@
+import sys
+
+import keras
 import numpy as np
 import pytest
 
 from kerassl.evaluation import confidence_interval
 from kerassl.evaluation.figures import (
+    FRAME,
     confusion_figure,
     map_figure,
     neighbours_picture,
@@ -39,6 +43,31 @@ def test_the_plane_keeps_the_widest_directions_whatever_the_rotation():
     assert plane(rng.normal(size=(4, 1))).shape == (4, 2)
     with pytest.raises(ValueError, match='method must be "pca" or "umap"'):
         plane(features, "tsne")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="no backend in it")
+def test_a_umap_keeps_groups_together(monkeypatch):
+    # Nothing is compiled, which takes longer than 24 images do, and what needs TensorFlow is left out.
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    monkeypatch.setitem(sys.modules, "umap.parametric_umap", None)
+    rng = np.random.default_rng(0)
+    groups = np.arange(24) % 2
+    features = np.eye(6)[groups] + 0.05 * rng.normal(size=(24, 6))
+    places = plane(features, "umap")
+    near = np.linalg.norm(places[:, None] - places, axis=-1) + 1e9 * np.eye(24)
+    assert (groups[near.argmin(1)] == groups).all()
+    with pytest.raises(ValueError, match="needs more than 15 images; 9 came"):
+        plane(features[:9], "umap")
+
+
+def test_neighbours_of_another_class_are_framed():
+    images = [np.full((24, 24, 3), 200, "uint8")] * 3
+    bank, query = np.array([[1.0, 0.0], [1.0, 0.2], [1.0, 0.5]]), np.array([[1.0, 0.0]])
+    arguments = {"count": 3, "size": 24, "bank_labels": np.array([1, 0, -1]), "labels": np.array([1])}
+    picture = neighbours_picture(bank, images, query, images[:1], **arguments)
+    corners = [picture[0, 30 + 26 * i].tolist() for i in range(3)]
+    assert corners == [[200] * 3, list(FRAME), [200] * 3]
+    assert picture[12, 30 + 26 + 12].tolist() == [200] * 3
 
 
 def test_neighbours_stand_in_order_of_similarity():

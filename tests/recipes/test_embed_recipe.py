@@ -1,3 +1,5 @@
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -67,6 +69,31 @@ def test_a_folder_comes_in_the_order_of_paths_and_lists_what_it_skips(encoder, p
         np.array(table.column("features").to_pylist()), expected(encoder, photos), atol=1e-5
     )
     assert b"b/cut.png" in table.schema.metadata[b"skipped"]
+
+
+def test_the_order_is_that_of_the_paths_whichever_is_read_first(encoder, photos, tmp_path, monkeypatch):
+    decode = kerassl.data.decode_image
+
+    def slow_at_first(file, name, *rest):
+        time.sleep(0.1 if name in ORDER[:2] else 0.0)
+        return decode(file, name, *rest)
+
+    monkeypatch.setattr(kerassl.data, "decode_image", slow_at_first)
+    # With one image a batch, some batches hold nothing but a file that cannot be read.
+    for size in (1, 8):
+        out = tmp_path / f"{size}.npz"
+        embed.run(str(encoder), f"folder:{photos}", str(out), batch_size=size, verbose=0)
+        with np.load(out) as result:
+            assert result["paths"].tolist() == ORDER and len(result["skipped"]) == 2
+            np.testing.assert_allclose(result["features"], expected(encoder, photos), atol=1e-5)
+
+
+def test_a_folder_of_broken_files_is_refused(encoder, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"no image")
+    with pytest.raises(ValueError, match="None of 2 images could be read; the first: .*1.jpg"):
+        embed.run(str(encoder), f"folder:{tmp_path}/photos", str(tmp_path / "f.npz"), verbose=0)
 
 
 def test_an_interrupted_command_goes_on_and_gives_the_same(encoder, photos, tmp_path, capsys, monkeypatch):

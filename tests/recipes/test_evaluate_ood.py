@@ -41,7 +41,7 @@ def test_noise_is_told_from_digits_by_scores_of_the_bank(encoder, noise, tmp_pat
     assert rows["raw pixels"]["OOD kNN k50 AUROC"] == 1 and rows["raw pixels"]["OOD kNN k50 FPR95"] == 0
     assert rows["trained encoder"]["OOD Mahalanobis AUROC"] > 0.9
     text = page.read_text()
-    assert "OOD Mahalanobis AUROC" in text and "OOD columns tell the images of another data set" in text
+    assert "OOD Mahalanobis AUROC" in text and "another data set told by its distance from the bank" in text
 
 
 def test_shares_of_the_labels_and_episodes_are_in_the_table(encoder):

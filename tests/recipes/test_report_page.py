@@ -1,22 +1,45 @@
 import html.parser
+import importlib.machinery
 import json
+import re
 import shutil
 import subprocess
+import sys
+import types
 
 import keras
 import numpy as np
 import pytest
 
 import kerassl
-from recipes import evaluate
+from kerassl.evaluation.page import Page
+from recipes import evaluate, report
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run on TensorFlow")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 
 
+class FirstTwo:
+    """In place of UMAP, which compiles for longer than all else here takes."""
+
+    def __init__(self, *args, **kwargs):
+        assert kwargs == {"metric": "cosine", "random_state": 0, "n_jobs": 1}
+
+    def fit_transform(self, features):
+        return features[:, :2]
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A report of a workdir with a ViT and of a ResNet's file, and its rows."""
+    umap = types.ModuleType("umap")
+    umap.__spec__, umap.UMAP = importlib.machinery.ModuleSpec("umap", None), FirstTwo
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "umap", umap)
+        yield make_page(tmp_path_factory)
+
+
+def make_page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     vit = kerassl.backbones.vit((8, 8, 1), patch_size=4, hidden_dim=12, depth=1, num_heads=3)
     workdir = folder / "my <run>"
@@ -67,20 +90,44 @@ def test_it_holds_all_sections_and_fetches_nothing(page):
     links.feed(text)
     assert links.headings == [
         "Numbers", "Curves", "Spectrum", "Map", "Nearest neighbours", "Confusion", "Attention", "Settings",
-        "Environment",
+        "Preparation", "Environment",
     ]  # fmt: skip
     assert all(address.startswith(("#", "data:")) for address in links.addresses)
     assert "my &lt;run&gt;" in text and "<run>" not in text
-    accuracy = f"{100 * rows['resnet']['kNN k20 t0.1']:.1f} % ("
+    accuracy = f"{100 * rows['resnet']['kNN k20 t0.1']:.1f}\u00a0%\n("
     assert accuracy in text
     assert "simclr" in text and "alpha-ReQ" in text
+    assert all(
+        f"{name}, {method}<" in text for name in ("my &lt;run&gt;", "resnet") for method in ("PCA", "UMAP")
+    )
+    assert "weighted votes of k nearest bank images" in text and "resized to 8 x 8" in text
+
+
+def test_settings_that_differ_stand_apart(page, tmp_path):
+    model = kerassl.methods.SimCLR(kerassl.backbones.ResNet((8, 8, 1), depths=(1,), width=4, stem="small"))
+    configs = {"a": {"method": "simclr", "seed": 0, "method_args": {}}, "b": {"method": "byol", "seed": 0}}
+    configs["b"]["method_args"] = {"momentum": 0.9}
+    made = Page("runs")
+    report.settings(made, {n: report.Measured(model, None, None, config) for n, config in configs.items()})
+    assert made.sections == ["Settings that differ", "Settings of all runs", "Preparation"]
+    assert "<tr><th>method</th><td>simclr</td><td>byol</td></tr>" in made.parts[1]
+    assert "<td>-</td><td>momentum=0.9</td>" in made.parts[1] and "seed" not in made.parts[1]
+    assert "<tr><th>seed</th><td>0</td></tr>" in made.parts[3]
+
+
+# Says what reaches beyond the right margin.
+CLIPPED = """<script>
+for (const e of document.querySelectorAll("table, img, svg"))
+  if (e.getBoundingClientRect().right > document.documentElement.clientWidth)
+    console.error("clipped: " + e.outerHTML.slice(0, 80));
+</script>"""
 
 
 def show(page, folder):
     """What a browser without a network says of a page, which it prints to a file."""
     command = [
         BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--enable-logging=stderr", "--window-size=794,1123", "--host-resolver-rules=MAP * ~NOTFOUND",
         f"--user-data-dir={folder}/profile", f"--print-to-pdf={folder}/page.pdf", page.as_uri(),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stderr
@@ -88,9 +135,12 @@ def show(page, folder):
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
 def test_a_browser_without_a_network_shows_it_without_errors(page, tmp_path):
-    assert "CONSOLE" not in show(page[0], tmp_path)
+    checked = tmp_path / "checked.html"
+    checked.write_text(page[0].read_text() + CLIPPED)
+    assert "CONSOLE" not in show(checked, tmp_path)
     pdf = (tmp_path / "page.pdf").read_bytes()
     assert pdf.startswith(b"%PDF") and len(pdf) > 50_000
+    assert 4 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 12
     (tmp_path / "other.html").write_text("<script>console.error(1)</script>")
     assert "CONSOLE" in show(tmp_path / "other.html", tmp_path)
 

@@ -1,0 +1,78 @@
+"""What to try when an embedding has collapsed, by the kind of collapse and the family of the method."""
+
+import keras
+
+ADVICE = {
+    "complete": {
+        "any": "a lower learning rate, a longer warm-up, a larger batch, or float32",
+        # SimSiam, arXiv 2011.10566, section 4; BYOL, arXiv 2006.07733, section 5.
+        "predictor": "a momentum nearer to 1, batch norm in encoder and heads, a predictor whose learning "
+        "rate does not fall",
+        # DINO, arXiv 2104.14294, section 5.3: without centring one output wins, without sharpening none.
+        "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more centring at "
+        "a loss of 0, prototypes frozen for longer",
+        "contrastive": "a higher temperature",
+        "redundancy": "a larger weight of the variance term, or a smaller one of the covariance",
+    },
+    "dimensional": {
+        # Jing et al., arXiv 2110.09348, section 4: views that vary more than the images do.
+        "any": "weaker views, a projection head (or a wider one), less weight decay",
+        # Hua et al., arXiv 2105.00470: standardising leaves correlation, decorrelating does not.
+        "predictor": "a decorrelating norm (kerassl.heads.IterNorm), or VICReg or Barlow Twins, whose losses "
+        "forbid it",
+        "prototypes": "more prototypes, and assignments that are balanced more strictly",
+        # Wang and Liu, arXiv 2012.09740: the lower, the more uniform.
+        "contrastive": "a lower temperature, more negatives",
+        "redundancy": "a larger weight of the covariance (redundancy) term, a larger batch",
+    },
+    "cluster": {
+        "any": "stronger crops and weaker colour views, a lower learning rate, fewer epochs",
+        # Swapped assignments: arXiv 2006.09882, section 3.
+        "prototypes": "more prototypes, a smaller Sinkhorn epsilon, a queue, prototypes frozen for longer",
+        "contrastive": "a higher temperature; with labels in the loss this is what it asks for",
+        "predictor": "a momentum nearer to 1",
+        "redundancy": "a larger weight of the variance term",
+    },
+}
+
+
+def family(model: keras.Model) -> str:
+    """The family of a method, by what it has: prototypes, a predictor or teacher, a temperature, or none.
+
+    Returns:
+        "prototypes", "predictor", "contrastive", "redundancy", or "any" for what is no method with heads.
+
+    Example:
+        >>> import kerassl
+        >>> from kerassl.callbacks.advice import family
+        >>> encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")
+        >>> family(kerassl.methods.SimCLR(encoder, projection_dim=8))
+        'contrastive'
+    """
+    if getattr(model, "prototype_usages", None):
+        return "prototypes"
+    if hasattr(model, "predictor") and not hasattr(model, "temperature"):
+        return "predictor"
+    if hasattr(model, "temperature"):
+        return "contrastive"
+    return "redundancy" if hasattr(model, "projector") else "any"
+
+
+def what_to_try(kind: str, model: keras.Model) -> str:
+    """A sentence of what helps against a kind of collapse.
+
+    Args:
+        kind: "complete", "dimensional" or "cluster".
+        model: the method that is trained.
+
+    Example:
+        >>> import kerassl
+        >>> from kerassl.callbacks.advice import what_to_try
+        >>> encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")
+        >>> what_to_try("dimensional", kerassl.methods.SimCLR(encoder, projection_dim=8))[:40]
+        'Try a lower temperature, more negatives;'
+    """
+    advice = ADVICE[kind]
+    own = advice.get(family(model)) if family(model) != "any" else None
+    first = f"{own}; or " if own else ""
+    return f"Try {first}{advice['any']}; see docs/collapse.md."

@@ -1,0 +1,220 @@
+"""How an encoder's images were prepared for training, and what another preparation costs."""
+
+import dataclasses
+import json
+import os
+import warnings
+import zipfile
+
+import keras
+import numpy as np
+
+from kerassl.data.decode import resize_and_crop_all
+from kerassl.evaluation.features import l2_normalize
+from kerassl.evaluation.knn import knn_accuracy
+from kerassl.views.preprocess import BYTES, NORMALIZED, UNIT, ImageRecord, Preprocess, statistics
+
+PROBE_IMAGES = 400
+NEIGHBOURS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """What happened to images on their way into an encoder.
+
+    Attributes:
+        images: what the images of training were before the encoder's own preprocessing, if `fit` noted it.
+        size: (height, width) in pixels to which the encoder resizes, antialiased bilinear.
+        mean: that it subtracts, of images in [0, 1]; `None` is ImageNet's for 3 channels and 0.5 otherwise.
+        std: by which it divides; `None` is ImageNet's for 3 channels and 0.25 otherwise.
+    """
+
+    images: ImageRecord | None
+    size: tuple[int, int]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+
+def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
+    """Returns how an encoder's images were prepared for training, `None` where it has no preprocessing.
+
+    Args:
+        encoder: an `SSLModel`, a `keras.Model` that kerassl exported, or the path of its `.keras` file.
+
+    Example:
+        >>> import numpy as np, kerassl
+        >>> from kerassl.evaluation import preparation
+        >>> encoder = kerassl.backbones.ResNet((16, 16, 1), depths=(1,), width=4, stem="small")
+        >>> model = kerassl.methods.SimCLR(encoder, projection_dim=8)
+        >>> _ = model.fit(np.zeros((4, 24, 24, 1), "uint8"), verbose=0)
+        >>> found = preparation(model)
+        >>> found.images.size, found.images.values, found.size
+        ((24, 24), '0 to 255', (16, 16))
+    """
+    layer = preprocessing(encoder) if isinstance(encoder, keras.Model) else _read_layer(encoder)
+    if layer is None:
+        return None
+    return Preparation(layer.trained_on, layer.size, layer.normalize.mean, layer.normalize.std)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparationGap:
+    """What it makes to features that images are not as those of training were.
+
+    Attributes:
+        differences: each in words.
+        images: how many were looked at.
+        cosine: mean cosine of an image's features under both preparations, less the mean feature.
+        knn: accuracy of 5 nearest neighbours among them with the images as they come; `None` without labels.
+        knn_as_trained: the same with the images as those of training were.
+    """
+
+    differences: tuple[str, ...]
+    images: int
+    cosine: float
+    knn: float | None = None
+    knn_as_trained: float | None = None
+
+    def __str__(self) -> str:
+        measured = [f"the cosine of the features under both preparations is {self.cosine:.2f}"]
+        if self.knn is not None:
+            come, trained = (f"{100 * share:.1f} %" for share in (self.knn, self.knn_as_trained))
+            measured.append(
+                f"the accuracy of {NEIGHBOURS} nearest neighbours {come} as the images come, {trained} as in "
+                "training"
+            )
+        return f"{'; '.join(self.differences)}. On {self.images} images, {' and '.join(measured)}."
+
+
+def preparation_gap(
+    encoder: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    as_trained: np.ndarray | None = None,
+    batch_size: int = 256,
+) -> PreparationGap | None:
+    """Compares images with those that an encoder was trained on, and measures what a difference makes.
+
+    Some of the images are embedded as they come, and once more scaled and resized as those of training were.
+    What cannot be seen in pixels, such as the order of channels or a crop of the right size, is not found.
+
+    Source: Corley et al., Revisiting pre-trained remote sensing model benchmarks: resizing and normalization
+    matters, arXiv 2305.13456.
+
+    Args:
+        encoder: as in `preparation`, but no path.
+        images: `(number, height, width, channels)`.
+        labels: `(number,)` integers, -1 for unlabelled, or `None`.
+        as_trained: the same images prepared as in training; by default made from `images`, which shows less
+            than there is where these have lost pixels already.
+        batch_size: images at a time.
+
+    Returns:
+        The gap, or `None` where nothing differs or it is not known what the encoder was trained on.
+
+    Example:
+        >>> import numpy as np, kerassl
+        >>> from kerassl.evaluation import preparation_gap
+        >>> encoder = kerassl.backbones.ResNet((16, 16, 1), depths=(1,), width=4, stem="small")
+        >>> model = kerassl.methods.SimCLR(encoder, projection_dim=8)
+        >>> images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1)).astype("uint8")
+        >>> _ = model.fit(images, verbose=0)
+        >>> preparation_gap(model, images)
+        >>> preparation_gap(model, images / 255).differences
+        ('the values are 0 to 1, those of training were 0 to 255',)
+    """
+    known = preparation(encoder)
+    if known is None or known.images is None:
+        return None
+    here, there = ImageRecord.of(images), known.images
+    differences = []
+    if here.values != there.values:
+        differences.append(f"the values are {here.values}, those of training were {there.values}")
+    if here.size != there.size:
+        sizes = [f"{height} x {width}" for height, width in (here.size, there.size)]
+        differences.append(f"the images are {sizes[0]} pixels, those of training were {sizes[1]}")
+    if not differences:
+        return None
+    chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:PROBE_IMAGES])
+    given = np.asarray(images)[chosen]
+    if as_trained is None:
+        as_trained = resize_and_crop_all(rescaled(given, here.values, known), there.size)
+        if min(here.size) < min(there.size):
+            differences.append("smaller images have lost what the numbers here cannot show")
+    else:
+        as_trained = np.asarray(as_trained)[chosen]
+    features, others = (_embed(encoder, part, batch_size) for part in (given, as_trained))
+    centred = l2_normalize(features - features.mean(0)), l2_normalize(others - others.mean(0))
+    cosine = float(np.mean(np.sum(centred[0] * centred[1], axis=1)))
+    accuracies = (None, None)
+    if labels is not None:
+        labels = np.asarray(labels)[chosen]
+        accuracies = _half_knn(features, labels), _half_knn(others, labels)
+    return PreparationGap(tuple(differences), len(given), cosine, *accuracies)
+
+
+def rescaled(images: np.ndarray, values: str, known: Preparation) -> np.ndarray:
+    """Images on the scale of training; normalised ones are taken to be so by the encoder's numbers."""
+    images = images.astype("float32")
+    if values == NORMALIZED:
+        mean, std = map(keras.ops.convert_to_numpy, statistics(known.mean, known.std, images.shape[-1]))
+        images, values = images * std + mean, UNIT
+    factor = {(UNIT, BYTES): 255.0, (BYTES, UNIT): 1 / 255}.get((values, known.images.values), 1.0)
+    return images * np.float32(factor)
+
+
+def warn_of_preparation(
+    encoder: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    as_trained: np.ndarray | None = None,
+) -> None:
+    """Warns, once for a loaded encoder and a difference, if images are not as those of training were.
+
+    Args:
+        encoder: as in `preparation_gap`.
+        images: as there.
+        labels: as there.
+        as_trained: as there.
+    """
+    layer = preprocessing(encoder)
+    if layer is None or layer.trained_on is None:
+        return
+    here = ImageRecord.of(images)
+    difference = (here.size, here.values)
+    if difference == (layer.trained_on.size, layer.trained_on.values) or difference in layer.warned_of:
+        return
+    layer.warned_of = (*layer.warned_of, difference)
+    gap = preparation_gap(encoder, images, labels, as_trained)
+    if gap is not None:
+        warnings.warn(f"Evaluation prepares images otherwise than training did: {gap}", stacklevel=3)
+
+
+def preprocessing(encoder: keras.Model) -> Preprocess | None:
+    """The layer that prepares the images of an `SSLModel` or an exported encoder, or `None`."""
+    layers = [getattr(getattr(encoder, "views", None), "preprocess", None), *encoder.layers]
+    return next((layer for layer in layers if isinstance(layer, Preprocess)), None)
+
+
+def _read_layer(path: str | os.PathLike) -> Preprocess | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    for layer in config.get("config", {}).get("layers", ()):
+        if layer.get("registered_name") == keras.saving.get_registered_name(Preprocess):
+            return keras.saving.deserialize_keras_object(layer)
+    return None
+
+
+def _embed(encoder: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    features = np.asarray(encoder.predict(images, batch_size=batch_size, verbose=0), "float32")
+    return features.mean((1, 2)) if features.ndim == 4 else features
+
+
+def _half_knn(features: np.ndarray, labels: np.ndarray) -> float | None:
+    """Accuracy of nearest neighbours of the odd labelled images among the even ones."""
+    features, labels = features[labels >= 0], labels[labels >= 0]
+    if len(labels) < 4 * NEIGHBOURS:
+        return None
+    return float(knn_accuracy(features[::2], labels[::2], features[1::2], labels[1::2], NEIGHBOURS))

@@ -1,0 +1,30 @@
+"""The way out: an encoder with its preprocessing, in any format, in 8 bits if wanted, with its model card."""
+
+from kerassl.export.card import model_card
+from kerassl.export.encoder import (
+    export_classifier,
+    export_encoder,
+    exportable_encoder,
+    resized,
+    with_preprocessing,
+)
+from kerassl.export.formats import FORMATS, read, without_suffix, write_network
+from kerassl.export.parts import inner_encoder, preprocessing
+from kerassl.export.quantization import describe_int8, quantized
+
+__all__ = [
+    "FORMATS",
+    "describe_int8",
+    "export_classifier",
+    "export_encoder",
+    "exportable_encoder",
+    "inner_encoder",
+    "model_card",
+    "preprocessing",
+    "quantized",
+    "read",
+    "resized",
+    "with_preprocessing",
+    "without_suffix",
+    "write_network",
+]

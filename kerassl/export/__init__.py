@@ -1,6 +1,6 @@
 """The way out: an encoder with its preprocessing, in any format, in 8 bits if wanted, with its model card."""
 
-from kerassl.export.card import model_card
+from kerassl.export.card import markdown_table, model_card
 from kerassl.export.encoder import (
     export_classifier,
     export_encoder,
@@ -10,15 +10,17 @@ from kerassl.export.encoder import (
 )
 from kerassl.export.formats import FORMATS, read, without_suffix, write_network
 from kerassl.export.parts import inner_encoder, preprocessing
-from kerassl.export.quantization import describe_int8, quantized
+from kerassl.export.quantization import check_int8, describe_int8, quantized
 
 __all__ = [
     "FORMATS",
+    "check_int8",
     "describe_int8",
     "export_classifier",
     "export_encoder",
     "exportable_encoder",
     "inner_encoder",
+    "markdown_table",
     "model_card",
     "preprocessing",
     "quantized",

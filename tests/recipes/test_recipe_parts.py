@@ -351,7 +351,7 @@ def test_evaluate_and_export_say_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="There is no .*e.keras. Check the path"):
         evaluate.run(encoder=str(tmp_path / "e.keras"), dataset="digits")
     with pytest.raises(ValueError, match="Unknown format 'onx'.*Did you mean 'onnx'"):
-        export.run(workdir=str(tmp_path), format="onx")
+        export.run(encoder=str(tmp_path), formats="saved_model,onx")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="has no checkpoint yet"):
-        export.run(workdir=str(tmp_path))
+        export.run(encoder=str(tmp_path))

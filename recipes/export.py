@@ -2,6 +2,7 @@
 
     python -m recipes.export --encoder=runs/digits --formats=onnx,litert
     python -m recipes.export --encoder=runs/digits --formats=saved_model,onnx,litert --int8
+    python -m recipes.export --encoder=timm/model.safetensors --formats=keras,onnx
 
 Each file is read again by its own runtime, and the table says how far its features are from the encoder's. Of
 a run that is not finished its newest checkpoint is written.
@@ -39,7 +40,8 @@ def run(
     """Exports an encoder and prints a table of the files.
 
     Args:
-        encoder: the workdir of a run, or a .keras file from raw images to features.
+        encoder: the workdir of a run, a .keras file from raw images to features, or a .safetensors file with
+            timm's config.json beside it.
         formats: saved_model, onnx, keras, litert, openvino and torch, separated by commas.
         output: what to write, without suffix; exported in the workdir, or beside the file, if not given.
         image_size: side in pixels of the images that will come; any if not given.
@@ -103,6 +105,10 @@ def run(
 
 def load_network(place: pathlib.Path) -> keras.Model:
     """The encoder of a run, or in a file, from raw images to features."""
+    if place.suffix == ".safetensors":
+        encoder = kerassl.backbones.load_timm(place)
+        preprocess = kerassl.views.Preprocess(**kerassl.backbones.timm_statistics(place))
+        return kerassl.export.with_preprocessing(encoder, preprocess)
     if place.is_dir() and not (place / "encoder.keras").exists():
         return kerassl.export.exportable_encoder(load_run(place))
     return load_encoder(place)

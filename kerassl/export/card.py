@@ -1,6 +1,5 @@
 """The model card of an exported network: what it is, what goes in, how it was trained, how to load it."""
 
-import inspect
 import pathlib
 from collections.abc import Mapping
 
@@ -64,8 +63,9 @@ def model_card(
 def plain_settings(model: keras.Model) -> dict[str, object]:
     """A model's class, what it is, and those of its constructor's arguments that are numbers and names."""
     config = {k: v for k, v in model.get_config().items() if k not in ("name", "dtype", "trainable")}
-    name, paper = type(model).__name__, inspect.getdoc(type(model)).splitlines()[0].rstrip(".")
-    return {"method": paper if paper.startswith(name) else f"{name}: {paper}"} | {
+    name, paper = type(model).__name__, (type(model).__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    method = paper if paper.startswith(name) else f"{name}: {paper}".removesuffix(": ")
+    return {"method": method} | {
         name: value for name, value in config.items() if value is not None and _is_plain(value)
     }
 

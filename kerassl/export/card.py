@@ -31,7 +31,8 @@ def model_card(
         settings: {name: value}, the method and all that it was trained with; left out where empty.
         numbers: {row: {column: number or (mean, deviation)}}, what was measured, under its protocols' names.
         protocol: how that was measured.
-        checks: {format: {column: cell}}, what was found of the files: sizes, differences.
+        checks: {format: {column: cell}}, what was found of the files: sizes, differences; a row of another
+            name is shown as it is.
         int8: what is in 8 bits and what it costs.
         gives: "features" or "probabilities".
 
@@ -45,7 +46,10 @@ def model_card(
     base = next(iter(files.values()))
     parts = [f"# {base.stem if base.suffix else base.name}", _what_it_is(network, settings, gives)]
     parts += ["## Images", _images(network)]
-    about = {path.name: {"format": name, **(checks or {}).get(name, {})} for name, path in files.items()}
+    about = {
+        files[name].name if name in files else name: {"format": name if name in files else "-", **row}
+        for name, row in (checks or dict.fromkeys(files, {})).items()
+    }
     parts += ["## Files", markdown_table(about)]
     if int8:
         parts.append(int8)

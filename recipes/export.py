@@ -154,7 +154,7 @@ def check(name, path, sample, expected, parts, batch_size: int) -> dict[str, str
     except ImportError as error:
         return {"largest difference": f"not read: {error}"}
     difference = np.abs(features(sample) - expected).max()
-    found = {"largest difference": f"{difference:.1e}", "of": f"{np.abs(expected).max():.2g}"}
+    found = {"largest difference": f"{difference:.1e}", "largest feature": f"{np.abs(expected).max():.2g}"}
     return found | (knn(features, name, parts, batch_size) if parts else {})
 
 

@@ -170,8 +170,10 @@ def test_sizes_that_do_not_fit_are_refused():
     flat = keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(images)), name="flat")
     with pytest.raises(ValueError, match="flat does not take images of 16x16 pixels, .* 8x8: resize to that"):
         with_preprocessing(flat, kerassl.views.Preprocess(16))
-    with pytest.raises(ValueError, match="flat does not resize images itself: it takes those of 8x8 pixels"):
+    with pytest.raises(ValueError, match="flat has no preprocessing: it takes images of its own size only"):
         resized(flat, resize_to=16)
+    with pytest.raises(ValueError, match="resize_to=16: .* has no Preprocess layer"):
+        exportable_encoder(kerassl.methods.SimCLR(flat, views=None), resize_to=16)
 
 
 # In 8 bits.

@@ -114,8 +114,7 @@ def exportable_encoder(
     With `encoder` its features take the place of the embedding; sizes as in `export_encoder`.
     """
     preprocess = model.views and model.views.preprocess
-    if preprocess is not None and resize_to is not None:
-        preprocess = _preprocess_to(preprocess, resize_to)
+    preprocess = _preprocess_to(preprocess, resize_to, model)
     return with_preprocessing(encoder or model.embedding_encoder, preprocess, image_size)
 
 
@@ -185,18 +184,19 @@ def resized(network: keras.Model, image_size: Size = None, resize_to: Size = Non
     """
     preprocess = preprocessing(network)
     if preprocess is None:
-        raise ValueError(
-            f"{network.name} does not resize images itself: it takes those of "
-            f"{'x'.join(str(n or 'any') for n in network.input_shape[1:3])} pixels."
-        )
-    if resize_to is not None:
-        preprocess = _preprocess_to(preprocess, resize_to)
+        raise ValueError(f"{network.name} has no preprocessing: it takes images of its own size only.")
+    preprocess = _preprocess_to(preprocess, resize_to, network)
     return with_preprocessing(inner_encoder(network), preprocess, image_size)
 
 
-def _preprocess_to(preprocess: Preprocess, size: Size) -> Preprocess:
-    normalize = preprocess.normalize
-    return Preprocess(size, normalize.mean, normalize.std)
+def _preprocess_to(
+    preprocess: keras.layers.Layer | None, size: Size, model: keras.Model
+) -> keras.layers.Layer | None:
+    if size is None:
+        return preprocess
+    if not isinstance(preprocess, Preprocess):
+        raise ValueError(f"resize_to={size}: {model.name} has no Preprocess layer that could resize to it.")
+    return Preprocess(size, preprocess.normalize.mean, preprocess.normalize.std)
 
 
 def raw_input(

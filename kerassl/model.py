@@ -726,11 +726,12 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
         path: str | os.PathLike,
         format: str = "tf_saved_model",
         image_size: int | tuple[int, int] | None = None,
+        resize_to: int | tuple[int, int] | None = None,
     ) -> pathlib.Path:
         """Writes the encoder for use elsewhere; see `kerassl.export.export_encoder`."""
         from kerassl.export import export_encoder
 
-        return export_encoder(self, path, format=format, image_size=image_size)
+        return export_encoder(self, path, format=format, image_size=image_size, resize_to=resize_to)
 
     def get_config(self) -> dict:
         """The arguments common to all methods, and what is attached; a method adds its own."""

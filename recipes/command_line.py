@@ -47,6 +47,9 @@ def launch(run: Callable) -> None:
     def main(argv: list[str]) -> None:
         if len(argv) > 1:
             sys.exit(f"error: {argv[1]!r} is not a flag; write --name=value.")
+        if logging.get_verbosity() == logging.INFO:
+            # What TensorFlow and its converters tell of their insides by default.
+            logging.set_verbosity(logging.WARNING)
         try:
             run(**arguments(run, flags.FLAGS))
         except (ValueError, ImportError, OSError, FloatingPointError) as error:

@@ -17,7 +17,6 @@ BACKBONES = {
 OPTIMIZERS = ("default", "adamw", "lars", "sgd")
 STRATEGIES = tuple(kerassl.engine.STRATEGIES)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-FORMATS = kerassl.export.FORMATS
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import keras
 
 import kerassl
 from recipes import scores
+from recipes.cards import run_facts
 from recipes.curves import plot_curves
 from recipes.workdir import Journal, Workdir, write_text
 
@@ -104,22 +105,26 @@ def train_in(
         rows["trained encoder"]["classifier"] = scores.accuracy(model, held_out, embed_size)
     with tempfile.TemporaryDirectory() as elsewhere:
         folder = workdir.path if chief else pathlib.Path(elsewhere)
-        model.export_encoder(folder / "encoder", format="keras")
+        formats = ["keras"]
+        if saved_model and importlib.util.find_spec("tensorflow"):
+            formats.append("tf_saved_model")
+        encoder = kerassl.export.exportable_encoder(model)
+        files = dict(kerassl.export.write_network(encoder, folder / "encoder", formats))
         if classifies:
             model.export_classifier(folder / "classifier", format="keras")
-        if saved_model and importlib.util.find_spec("tensorflow"):
-            model.export_encoder(folder / "encoder", format="tf_saved_model")
         for name, network in model.further_encoders.items():
             path = folder / f"encoder_{name}"
             path = kerassl.export.export_encoder(model, path, "keras", encoder=network)
             if processes == 1:
                 smaller = keras.models.load_model(path, compile=False)
                 rows[f"encoder {name}"] = scores.score_model(smaller, bank, held_out, embed_size)
-    prepared = kerassl.evaluation.preparation(model)
-    if chief and prepared is not None:
-        text = json.dumps(dataclasses.asdict(prepared), indent=2)
-        write_text(workdir.path / "preparation.json", text + "\n")
     if chief:
+        card = kerassl.export.model_card(encoder, files, **run_facts(workdir.config, rows))
+        write_text(workdir.path / "encoder.md", card)
+        prepared = kerassl.evaluation.preparation(model)
+        if prepared is not None:
+            text = json.dumps(dataclasses.asdict(prepared), indent=2)
+            write_text(workdir.path / "preparation.json", text + "\n")
         workdir.finish(scores.to_json(rows))
     scores.show(rows, bank, held_out)
     print(f"\nIn {workdir.path}: {', '.join(sorted(file.name for file in workdir.path.iterdir()))}")

@@ -34,7 +34,7 @@ class Workdir:
     """
 
     def __init__(self, path: str | pathlib.Path, config: dict) -> None:
-        self.path = pathlib.Path(path)
+        self.path, self.config = pathlib.Path(path), config
         if not kerassl.engine.is_chief():
             return
         file = self.path / "config.json"

@@ -9,6 +9,7 @@ from kerassl.backbones.positions import resize_positions, sincos_positions
 from kerassl.backbones.resnet import ResNet, resnet18, resnet34, resnet50
 from kerassl.backbones.scatnet import scatnet
 from kerassl.backbones.scattering import Scattering
+from kerassl.backbones.timm_weights import load_timm, timm_statistics
 from kerassl.backbones.transformer import DropPath, TransformerBlock
 from kerassl.backbones.vit import ViT, vit
 
@@ -24,6 +25,7 @@ __all__ = [
     "attention_maps",
     "encode_elastic",
     "kept_blocks",
+    "load_timm",
     "patch_grid",
     "patchify",
     "resize_positions",
@@ -34,6 +36,7 @@ __all__ = [
     "sincos_positions",
     "sub_vit",
     "take_patches",
+    "timm_statistics",
     "unpatchify",
     "vit",
 ]

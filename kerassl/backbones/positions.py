@@ -49,17 +49,21 @@ def sincos_positions(
     return np.concatenate([encode(column), encode(row)], axis=1).astype("float32")
 
 
-def resize_positions(positions: KerasTensor, grid: tuple[int, int], new_grid: tuple[int, int]) -> KerasTensor:
+def resize_positions(
+    positions: KerasTensor, grid: tuple[int, int], new_grid: tuple[int, int], antialias: bool = False
+) -> KerasTensor:
     """Resizes learned patch positions to another grid by bicubic interpolation.
 
-    The cubic kernel has a = -0.75, pixel centres are at half-integers and borders are repeated, as in
-    `torch.nn.functional.interpolate(mode="bicubic", align_corners=False)`, which DINO uses. It is two
-    products with constant matrices, so that it compiles everywhere and lets gradients pass.
+    Pixel centres are at half-integers, as in `torch.nn.functional.interpolate(mode="bicubic")`. DINO uses
+    it as it is: the cubic kernel has a = -0.75, and borders are repeated. timm sets `antialias=True`:
+    a = -0.5, a kernel as wide as the reduction, and weights that are cut off at the border and sum to
+    one. It is two products with constant matrices, so that it compiles everywhere and lets gradients pass.
 
     Args:
         positions: tensor (rows * columns, dim), row by row.
         grid: (rows, columns) of `positions`.
         new_grid: (rows, columns) wanted.
+        antialias: as timm does, not as DINO does.
 
     Returns:
         Tensor (new rows * new columns, dim); `positions` itself when the grids agree.
@@ -74,8 +78,9 @@ def resize_positions(positions: KerasTensor, grid: tuple[int, int], new_grid: tu
         return positions
     dim = positions.shape[-1]
     dtype = positions.dtype
-    resize_rows = ops.cast(_bicubic_matrix(grid[0], new_grid[0]), dtype)
-    resize_columns = ops.cast(_bicubic_matrix(grid[1], new_grid[1]), dtype)
+    matrix = _antialiased_matrix if antialias else _bicubic_matrix
+    resize_rows = ops.cast(matrix(grid[0], new_grid[0]), dtype)
+    resize_columns = ops.cast(matrix(grid[1], new_grid[1]), dtype)
     table = ops.matmul(resize_rows, ops.reshape(positions, (grid[0], grid[1] * dim)))
     table = ops.matmul(resize_columns, ops.reshape(table, (new_grid[0], grid[1], dim)))
     return ops.reshape(table, (new_grid[0] * new_grid[1], dim))
@@ -84,11 +89,21 @@ def resize_positions(positions: KerasTensor, grid: tuple[int, int], new_grid: tu
 def _bicubic_matrix(size: int, new_size: int) -> np.ndarray:
     centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5
     taps = np.floor(centres).astype(int)[:, None] + np.arange(-1, 3)
-    distance = np.abs(centres[:, None] - taps)
-    a = -0.75
-    near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
-    far = a * (distance**3 - 5 * distance**2 + 8 * distance - 4)
-    weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+    weights = _cubic(centres[:, None] - taps, -0.75)
     matrix = np.zeros((new_size, size))
     np.add.at(matrix, (np.arange(new_size)[:, None], np.clip(taps, 0, size - 1)), weights)
     return matrix.astype("float32")
+
+
+def _antialiased_matrix(size: int, new_size: int) -> np.ndarray:
+    scale = size / new_size
+    centres = (np.arange(new_size) + 0.5) * scale - 0.5
+    weights = _cubic((centres[:, None] - np.arange(size)) / max(scale, 1.0), -0.5)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
+
+
+def _cubic(offsets: np.ndarray, a: float) -> np.ndarray:
+    distance = np.abs(offsets)
+    near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+    far = a * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))

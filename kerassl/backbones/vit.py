@@ -247,7 +247,18 @@ class ViT(keras.Model):
             "pool": self.pool,
             "positions": self.positions,
             "drop_path": self.drop_path,
+            **({"quantization": mode} if (mode := self.patch_embedding.quantization_mode) else {}),
         }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "ViT":
+        """Returns a ViT of the same shape with fresh weights, in 8 bits where the other is quantised."""
+        config = dict(config)
+        mode = config.pop("quantization", None)
+        model = super().from_config(config, custom_objects)
+        if mode:
+            model.quantize(mode, filters=lambda layer: type(layer) is layers.Dense)
+        return model
 
 
 def vit(

@@ -261,6 +261,7 @@ class POA(DINOv2):
         path: str | os.PathLike,
         format: str = "tf_saved_model",
         image_size: int | tuple[int, int] | None = None,
+        resize_to: int | tuple[int, int] | None = None,
         *,
         width: int | None = None,
         depth: int | None = None,
@@ -271,6 +272,7 @@ class POA(DINOv2):
             path: as there.
             format: as there.
             image_size: as there.
+            resize_to: as there.
             width: channels of the encoder that is written; all if not given.
             depth: its blocks; all if not given.
         """
@@ -279,4 +281,4 @@ class POA(DINOv2):
         encoder = None
         if width is not None or depth is not None:
             encoder = self.sub_encoder(width or self.encoder.hidden_dim, depth or self.encoder.depth)
-        return export_encoder(self, path, format=format, image_size=image_size, encoder=encoder)
+        return export_encoder(self, path, format, image_size, encoder, resize_to)

@@ -174,6 +174,28 @@ def test_adapted_encoder_trains():
     assert np.isfinite(after).all() and np.any(after != before)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="the same on every backend, and quickest on torch"
+)
+def test_a_keras_hub_backbone_learns_in_a_method_and_leaves_in_8_bits(tmp_path):
+    import kerassl
+
+    model = kerassl.methods.SimCLR(adapt(_hub_vit()), projection_dim=4)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 40, 36, 3)).astype("uint8")
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(pixels, batch_size=4, verbose=0)
+    network = kerassl.export.exportable_encoder(model)
+    expected = model.predict(pixels, verbose=0)
+    np.testing.assert_allclose(network.predict(pixels, verbose=0), expected, atol=1e-5)
+    small = kerassl.export.quantized(network)
+    small.save(tmp_path / "small.keras")
+    features = keras.saving.load_model(tmp_path / "small.keras").predict(pixels, verbose=0)
+    np.testing.assert_allclose(features, small.predict(pixels, verbose=0), atol=1e-5)
+    assert 0 < np.abs(features - expected).max() < 0.1 * np.abs(expected).max()
+    with pytest.raises(ValueError, match="does not take images of 24x24 pixels, for it was made for 32x32"):
+        kerassl.export.resized(network, resize_to=24)
+
+
 def test_a_rescaling_backbone_is_refused():
     with pytest.raises(ValueError, match="rescales its input itself .* include_rescaling=False"):
         adapt(_cv_resnet(include_rescaling=True))

@@ -345,6 +345,29 @@ def test_unlabelled_images_are_added_with_label_minus_one():
     assert distill.with_unlabelled(train, None, info, None) is train
 
 
+def test_export_takes_weights_of_timm(tmp_path, capsys):
+    from safetensors.numpy import save_file
+
+    def norm(name):
+        parts = ("weight", "bias", "running_mean", "running_var")
+        return {f"{name}.{part}": np.ones(8, "float32") for part in parts}
+
+    state = {"conv1.weight": np.ones((8, 3, 3, 3), "float32"), **norm("bn1")}
+    for number in (1, 2):
+        state |= {f"layer1.0.conv{number}.weight": np.ones((8, 8, 3, 3), "float32")}
+        state |= norm(f"layer1.0.bn{number}")
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="does not say by which mean and std"):
+        export.run(encoder=str(tmp_path / "model.safetensors"), formats="keras")
+    told = {"input_size": [3, 16, 16], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    files = export.run(encoder=str(tmp_path / "model.safetensors"), formats="keras", image_size=20)
+    encoder = keras.models.load_model(files["keras"])
+    assert files == {"keras": tmp_path / "model.keras"} and encoder.input_shape == (None, 20, 20, 3)
+    assert "less the mean (0.5, 0.5, 0.5)" in (tmp_path / "model.md").read_text(encoding="utf-8")
+    assert "| `keras` | 0." in capsys.readouterr().out
+
+
 def test_evaluate_and_export_say_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         evaluate.run(encoder=str(tmp_path))
@@ -353,7 +376,7 @@ def test_evaluate_and_export_say_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="There is no .*e.keras. Check the path"):
         evaluate.run(encoder=str(tmp_path / "e.keras"), dataset="digits")
     with pytest.raises(ValueError, match="Unknown format 'onx'.*Did you mean 'onnx'"):
-        export.run(workdir=str(tmp_path), format="onx")
+        export.run(encoder=str(tmp_path), formats="saved_model,onx")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="has no checkpoint yet"):
-        export.run(workdir=str(tmp_path))
+        export.run(encoder=str(tmp_path))

@@ -73,6 +73,7 @@ def test_run_fills_its_workdir(whole, capsys):
         "metrics.jsonl",
         "checkpoints",
         "encoder.keras",
+        "encoder.md",
         "result.json",
         "views.png",
         "curves.png",
@@ -205,13 +206,36 @@ def test_distil_and_export(whole, tmp_path):
     config = json.loads((tmp_path / "small" / "config.json").read_text())
     assert config["about"]["num_images"] == 240
 
-    path = export.run(workdir=str(tmp_path / "small"), format="keras", output=str(tmp_path / "student"))
-    exported = keras.models.load_model(path)
-    images = np.random.default_rng(0).integers(0, 256, (3, 11, 9, 1), dtype="uint8")
+    assert "- teacher: " in (tmp_path / "small" / "encoder.md").read_text(encoding="utf-8")
+    output = str(tmp_path / "student")
+    files = export.run(encoder=str(tmp_path / "small"), formats="keras", output=output, image_size=12)
+    assert files == {"keras": tmp_path / "student.keras"}
+    exported = keras.models.load_model(files["keras"])
+    images = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 1), dtype="uint8")
     model = keras.models.load_model(newest(tmp_path / "small"))
     np.testing.assert_allclose(
         exported.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-5
     )
+
+
+@once
+def test_export_states_what_8_bits_cost(whole, tmp_path, capsys):
+    output = str(tmp_path / "small")
+    files = export.run(encoder=str(whole[0]), formats="onnx,keras", int8=True, output=output)
+    assert list(files) == ["onnx", "keras"] and "small.onnx: " in capsys.readouterr().out
+    card = (tmp_path / "small.md").read_text(encoding="utf-8")
+    for fact in (
+        "| `encoder` | - | 0.01 | ",
+        "Keras' int8: 5 Dense in 8 bits",
+        "Change of kNN k20 t0.1, ",
+        "It learned from digits by simclr.",
+        "- backbone: vit_tiny",
+        "bank of 120 training images, 64 held-out images",
+        "| `trained encoder` | ",
+    ):
+        assert fact in card, fact
+    with pytest.raises(ValueError, match="needs --dataset"):
+        export.run(encoder=str(whole[0] / "encoder.keras"), int8=True, output=output)
 
 
 @once

@@ -1,0 +1,32 @@
+"""The way out: an encoder with its preprocessing, in any format, in 8 bits if wanted, with its model card."""
+
+from kerassl.export.card import markdown_table, model_card
+from kerassl.export.encoder import (
+    export_classifier,
+    export_encoder,
+    exportable_encoder,
+    resized,
+    with_preprocessing,
+)
+from kerassl.export.formats import FORMATS, read, without_suffix, write_network
+from kerassl.export.parts import inner_encoder, preprocessing
+from kerassl.export.quantization import check_int8, describe_int8, quantized
+
+__all__ = [
+    "FORMATS",
+    "check_int8",
+    "describe_int8",
+    "export_classifier",
+    "export_encoder",
+    "exportable_encoder",
+    "inner_encoder",
+    "markdown_table",
+    "model_card",
+    "preprocessing",
+    "quantized",
+    "read",
+    "resized",
+    "with_preprocessing",
+    "without_suffix",
+    "write_network",
+]

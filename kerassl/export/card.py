@@ -1,0 +1,143 @@
+"""The model card of an exported network: what it is, what goes in, how it was trained, how to load it."""
+
+import pathlib
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from kerassl.export.formats import FORMATS
+from kerassl.export.parts import inner_encoder, preprocessing
+from kerassl.views.preprocess import statistics
+
+Rows = Mapping[str, Mapping[str, object]]
+
+
+def model_card(
+    network: keras.Model,
+    files: Mapping[str, pathlib.Path],
+    settings: Mapping[str, object] | None = None,
+    numbers: Rows | None = None,
+    protocol: str = "",
+    checks: Rows | None = None,
+    int8: str = "",
+    gives: str = "features",
+) -> str:
+    """Returns the card of a network as Markdown.
+
+    Args:
+        network: what was written, from images to a vector each.
+        files: {format: path}, what was written of it.
+        settings: {name: value}, the method and all that it was trained with; left out where empty.
+        numbers: {row: {column: number or (mean, deviation)}}, what was measured, under its protocols' names.
+        protocol: how that was measured.
+        checks: {format: {column: cell}}, what was found of the files: sizes, differences; a row of another
+            name is shown as it is.
+        int8: what is in 8 bits and what it costs.
+        gives: "features" or "probabilities".
+
+    Example:
+        >>> import keras, pathlib
+        >>> from kerassl.export import model_card
+        >>> network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()], name="encoder")
+        >>> print(model_card(network, {"keras": pathlib.Path("encoder.keras")}).splitlines()[0])
+        # encoder
+    """
+    base = next(iter(files.values()))
+    parts = [f"# {base.stem if base.suffix else base.name}", _what_it_is(network, settings, gives)]
+    parts += ["## Images", _images(network)]
+    about = {
+        files[name].name if name in files else name: {"format": name if name in files else "-", **row}
+        for name, row in (checks or dict.fromkeys(files, {})).items()
+    }
+    parts += ["## Files", markdown_table(about)]
+    if int8:
+        parts.append(int8)
+    for name, path in files.items():
+        form = FORMATS[name]
+        parts.append(f"`{path.name}`:\n\n```python\n{form.load_lines(path.name)}\n{form.call}\n```")
+    if settings:
+        parts += ["## Training", _list(settings)]
+    if numbers:
+        parts += ["## Numbers", protocol, markdown_table(numbers)]
+    parts += ["## Versions", _list(_versions())]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain_settings(model: keras.Model) -> dict[str, object]:
+    """A model's class, what it is, and those of its constructor's arguments that are numbers and names."""
+    config = {k: v for k, v in model.get_config().items() if k not in ("name", "dtype", "trainable")}
+    name, paper = type(model).__name__, (type(model).__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    method = paper if paper.startswith(name) else f"{name}: {paper}".removesuffix(": ")
+    return {"method": method} | {
+        name: value for name, value in config.items() if value is not None and _is_plain(value)
+    }
+
+
+def markdown_table(rows: Rows) -> str:
+    """A table of {row: {column: cell}} in Markdown; a row may lack columns."""
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    lines = [["", *columns], ["---"] * (1 + len(columns))]
+    lines += [[f"`{name}`", *(_cell(row.get(c)) for c in columns)] for name, row in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _what_it_is(network: keras.Model, settings: Mapping[str, object] | None, gives: str) -> str:
+    encoder = inner_encoder(network)
+    config = encoder.get_config() if encoder is not network else {}
+    shape = {k: v for k, v in config.items() if k not in ("name", "dtype", "trainable") and _is_plain(v)}
+    dtype = network.inputs[0].dtype
+    lines = [
+        f"{dtype} images in, {network.output_shape[-1]} float32 {gives} an image out. "
+        f"The encoder is a {type(encoder).__name__} of {network.count_params():,} weights"
+        + (": " + ", ".join(f"{k} {v}" for k, v in shape.items()) if shape else "")
+        + "."
+    ]
+    about = settings or {}
+    if "dataset" in about:
+        lines.append(f"It learned from {about['dataset']} by {about['method']}.")
+    return " ".join(lines)
+
+
+def _images(network: keras.Model) -> str:
+    height, width, channels = network.input_shape[1:]
+    size = f"of {height}x{width} pixels" if height and width else "of any height and width"
+    layer = preprocessing(network)
+    came = f"`images` is {network.inputs[0].dtype} `(batch, height, width, {channels})`, {size}, any batch."
+    if layer is None:
+        return f"{came} Nothing is done to them before the encoder."
+    normalize = layer.normalize
+    mean, std = (
+        ", ".join(f"{float(v):g}" for v in np.ravel(keras.ops.convert_to_numpy(part)))
+        for part in statistics(normalize.mean, normalize.std, channels)
+    )
+    return (
+        f"{came} Raw pixels from 0 to 255: what follows is inside the file.\n\n"
+        f"- resized to {layer.size[0]}x{layer.size[1]} pixels, whatever the aspect ratio "
+        "(bilinear, antialiased)\n"
+        f"- divided by 255, less the mean ({mean}), divided by the standard deviation ({std})"
+    )
+
+
+def _versions() -> dict[str, str]:
+    import kerassl
+
+    return {"kerassl": kerassl.__version__, "keras": keras.__version__, "backend": keras.backend.backend()}
+
+
+def _list(values: Mapping[str, object]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) <= 8 and all(isinstance(v, int | float | str) for v in value)
+    return isinstance(value, bool | int | float | str)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return f"{value[0]:.3f} ± {value[1]:.3f}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

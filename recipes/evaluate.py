@@ -70,6 +70,8 @@ def run(
         check_name("protocol", name, kerassl.evaluation.PROTOCOLS)
     paths = [pathlib.Path(path) for path in encoder.split(",")]
     runs = {path: read_run(path) for path in paths if path.is_dir()}
+    for path in paths:
+        encoder_file(path)
     dataset, settings = data_settings(
         runs.get(paths[0]),
         dataset,
@@ -194,8 +196,7 @@ def read_run(workdir: pathlib.Path) -> dict:
 
 def size_of_training(paths: list[pathlib.Path]) -> tuple[int, int] | None:
     """The size of the images that encoders were trained on, if it is known of all and the same."""
-    files = [path / "encoder.keras" if path.is_dir() else path for path in paths]
-    known = [kerassl.evaluation.preparation(file) if file.exists() else None for file in files]
+    known = [kerassl.evaluation.preparation(encoder_file(path)) for path in paths]
     sizes = {None if one is None or one.images is None else one.images.size for one in known}
     return sizes.pop() if len(sizes) == 1 else None
 
@@ -233,12 +234,21 @@ def load_encoder(path: pathlib.Path) -> keras.Model:
     Raises:
         ValueError: if there is none.
     """
+    return keras.models.load_model(encoder_file(path), compile=False)
+
+
+def encoder_file(path: pathlib.Path) -> pathlib.Path:
+    """The `.keras` file that a path names, itself or in the workdir of a finished run.
+
+    Raises:
+        ValueError: if there is none.
+    """
     file = path / "encoder.keras" if path.is_dir() else path
     if not file.exists():
         unfinished = path.is_dir() and (path / "config.json").exists()
         hint = "The run is not finished: repeat its command." if unfinished else "Check the path."
         raise ValueError(f"There is no {file}. {hint}")
-    return keras.models.load_model(file, compile=False)
+    return file
 
 
 if __name__ == "__main__":

@@ -148,5 +148,5 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

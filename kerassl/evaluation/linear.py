@@ -18,9 +18,10 @@ def linear_probe(
 ) -> float:
     """Returns the test accuracy of multinomial logistic regression on standardised frozen features.
 
-    Minimises mean cross-entropy + l2 / 2 * ||W||^2 with L-BFGS from zero: convex and without a random
-    draw, so the number is the same at every call. Features are standardised by the mean and standard
-    deviation of the training features. Unlike published ImageNet probes it sees no augmentation.
+    Minimises mean cross-entropy + l2 / 2 * ||W||^2 with L-BFGS from zero: convex and without a random draw,
+    so the number is the same at every call. Features are standardised by the mean and standard deviation of
+    the training features. Unlike published ImageNet probes it sees no augmentation. Of two classes W is one
+    vector, as scikit-learn has it, which is as if `l2` were twice as large.
 
     Args:
         train_features: `(train, dim)`.

@@ -371,10 +371,11 @@ def test_export_takes_weights_of_timm(tmp_path, capsys):
 def test_evaluate_and_export_say_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         evaluate.run(encoder=str(tmp_path))
+    with pytest.raises(ValueError, match="There is no .*e.keras. Check the path"):
+        evaluate.run(encoder=str(tmp_path / "e.keras"))
+    (tmp_path / "e.keras").touch()
     with pytest.raises(ValueError, match="--dataset is needed"):
         evaluate.run(encoder=str(tmp_path / "e.keras"))
-    with pytest.raises(ValueError, match="There is no .*e.keras. Check the path"):
-        evaluate.run(encoder=str(tmp_path / "e.keras"), dataset="digits")
     with pytest.raises(ValueError, match="Unknown format 'onx'.*Did you mean 'onnx'"):
         export.run(encoder=str(tmp_path), formats="saved_model,onx")
     (tmp_path / "config.json").write_text("{}")

@@ -20,7 +20,7 @@ def run_facts(config: Mapping, rows: Mapping[str, dict] | None) -> dict:
     settings |= {
         f"trained with {name}": about[name] for name in ("kerassl", "keras", "backend") if name in about
     }
-    if not rows:
+    if not rows or "eval_images" not in config:
         return {"settings": settings}
     counts = [min(config["eval_images"], about.get(name) or 0) for name in ("num_train", "num_test")]
     protocol = f"Frozen features, bank of {counts[0]:,} training images"

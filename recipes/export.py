@@ -65,16 +65,18 @@ def run(
         check_name("format", name, FORMATS)
     config = read_run(place) if place.is_dir() else {}
     network = load_network(place)
-    if "torch" in names and image_size is None:
+    size = image_size
+    if "torch" in names and size is None:
         # It keeps the size that it is traced with.
-        image_size = image_size_of(network)[0]
-    if image_size is not None or resize_to is not None:
-        network = kerassl.export.resized(network, image_size, resize_to)
+        size = kerassl.export.image_size(network)
+    if size is not None or resize_to is not None:
+        network = kerassl.export.resized(network, size, resize_to)
     parts = None
     if int8:
         kerassl.export.check_int8(network, names)
-        parts = labelled_parts(dataset, data_dir, image_size, config, eval_images)
-    base = pathlib.Path(output or (place / "exported" if place.is_dir() else place.with_suffix("")))
+        parts = labelled_parts(dataset, data_dir, size, config, eval_images)
+    base = place / "exported" if place.is_dir() else place.with_suffix("")
+    base = kerassl.export.without_suffix(output or base)
     if base.with_suffix(".keras") == place:
         base = base.with_name(f"{base.name}_exported")
 
@@ -128,7 +130,11 @@ def load_run(workdir: pathlib.Path) -> kerassl.SSLModel:
 
 
 def labelled_parts(
-    dataset: str | None, data_dir: str | None, image_size: int | None, config: dict, limit: int
+    dataset: str | None,
+    data_dir: str | None,
+    size: int | tuple[int, int] | None,
+    config: dict,
+    limit: int,
 ) -> tuple[kerassl.data.ImageDataset, kerassl.data.ImageDataset]:
     """A bank and held-out images with labels, by which the loss of 8 bits is measured."""
     settings = {name: config.get(name) for name in ("data_dir", "limit_train", "limit_test")}
@@ -137,10 +143,9 @@ def labelled_parts(
     dataset = dataset or config.get("dataset")
     if dataset is None:
         raise ValueError("--int8 states what it costs in kNN accuracy, and needs --dataset for it.")
-    settings["image_size"] = image_size or config.get("image_size")
-    train, test, _ = kerassl.data.load(
-        dataset, **{**settings, "data_dir": data_dir or settings.get("data_dir")}
-    )
+    settings["image_size"] = size or config.get("image_size")
+    settings["data_dir"] = data_dir or settings.get("data_dir")
+    train, test, _ = kerassl.data.load(dataset, **settings)
     bank, held_out = scores.sample(train, limit), scores.sample(test, limit)
     if not scores.labelled(bank, held_out):
         raise ValueError(f"--int8 needs labels and held-out images for kNN; {dataset} lacks them.")
@@ -164,9 +169,8 @@ def knn(features: Callable, name: str, parts, batch_size: int) -> dict[str, floa
     embedded = []
     bar = keras.utils.Progbar(bank.num_examples + held_out.num_examples, unit_name=f"image, kNN of {name}")
     for part in parts:
-        batches = range(0, part.num_examples, batch_size)
         found = []
-        for start in batches:
+        for start in range(0, part.num_examples, batch_size):
             found.append(np.asarray(features(part.images[start : start + batch_size])))
             bar.add(len(found[-1]))
         embedded.append(np.concatenate(found))
@@ -189,16 +193,9 @@ def int8_note(network: keras.Model, checks: dict) -> str:
     return " ".join(lines)
 
 
-def image_size_of(network: keras.Model) -> tuple[int, int]:
-    """Height and width of the images that a network takes; where any, those of its encoder."""
-    if None not in network.input_shape[1:3]:
-        return network.input_shape[1:3]
-    return kerassl.export.preprocessing(network).size
-
-
 def random_images(network: keras.Model) -> np.ndarray:
     """Four images such as a network takes."""
-    shape = (4, *image_size_of(network), network.input_shape[-1])
+    shape = (4, *kerassl.export.image_size(network), network.input_shape[-1])
     images = np.random.default_rng(0).integers(0, 256, shape).astype("uint8")
     return images if network.inputs[0].dtype == "uint8" else (images / 127.5 - 1).astype("float32")
 

@@ -9,7 +9,7 @@ from kerassl.export.encoder import (
     with_preprocessing,
 )
 from kerassl.export.formats import FORMATS, read, without_suffix, write_network
-from kerassl.export.parts import inner_encoder, preprocessing
+from kerassl.export.parts import image_size, inner_encoder, preprocessing
 from kerassl.export.quantization import check_int8, describe_int8, quantized
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "export_classifier",
     "export_encoder",
     "exportable_encoder",
+    "image_size",
     "inner_encoder",
     "markdown_table",
     "model_card",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import keras
 import numpy as np
 
-from kerassl.export.parts import preprocessing
+from kerassl.export.parts import image_size
 from kerassl.export.quantization import check_int8, quantized
 
 
@@ -25,7 +25,7 @@ class Format:
         backend: the backend of the process that writes it; `None` for any.
         packages: what has to be installed to write it.
         extra: the extra of kerassl that has what writes and reads it.
-        load: Python that loads the file `PATH` by the format's own runtime, without kerassl.
+        load: Python that loads the file `PATH` by the format's own runtime.
         call: Python that then makes `features` of `images`, an array `(batch, height, width, channels)`.
     """
 
@@ -215,10 +215,7 @@ def _write_one(network: keras.Model, target: str, name: str, int8: bool) -> None
         except ImportError as error:
             hint = f'pip install "kerassl[{FORMATS[name].extra}]"'
             raise ImportError(f"The {name} export needs {package}: {hint}") from error
-    height, width, channels = network.input_shape[1:]
-    preprocess = preprocessing(network)
-    own_size = preprocess.size if preprocess is not None else (32, 32)
-    shape = (2, height or own_size[0], width or own_size[1], channels)
+    shape = (2, *image_size(network), network.input_shape[-1])
     dtype = network.inputs[0].dtype
     # Keras exports a model by the way it was last called, and a loaded one never was.
     network(np.zeros(shape, dtype))

@@ -384,7 +384,8 @@ class SSLModel(engine.NonfiniteUpdates, engine.Step, keras.Model):
             self.effective_rank.update_state(evaluation.effective_rank(features), sample_weight=batch)
             shown += [self.feature_std, self.effective_rank]
             if not training:
-                self.rankme.update_state(features)
+                # All replicas' rows: it does not change with their number.
+                self.rankme.update_state(self.gather(features))
                 if self.diagnostics is not None:
                     self._diagnose(features, labels, record["aux"].get("features", ()))
         for name, usage in self.prototype_usages.items():

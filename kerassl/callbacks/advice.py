@@ -12,7 +12,7 @@ ADVICE = {
         "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more centring at "
         "a loss of 0, prototypes frozen for longer",
         "contrastive": "a higher temperature",
-        "redundancy": "a larger weight of the variance term, or a smaller one of the covariance",
+        "redundancy": "a larger weight of the term that spreads the embeddings (variance, regularizer)",
     },
     "dimensional": {
         # Jing et al., arXiv 2110.09348, section 4: views that vary more than the images do.
@@ -31,16 +31,23 @@ ADVICE = {
         "prototypes": "more prototypes, a smaller Sinkhorn epsilon, a queue, prototypes frozen for longer",
         "contrastive": "a higher temperature; with labels in the loss this is what it asks for",
         "predictor": "a momentum nearer to 1",
-        "redundancy": "a larger weight of the variance term",
+        "redundancy": "a larger weight of the term that spreads the embeddings",
     },
 }
 
 
+# Loss terms that keep embeddings apart, or their dimensions, without negatives.
+REDUNDANCY = {
+    "barlow_twins", "covariance", "emp_ssl", "frossl", "mmcr", "sigreg", "tico", "visreg", "wmse",
+}  # fmt: skip
+
+
 def family(model: keras.Model) -> str:
-    """The family of a method, by what it has: prototypes, a predictor or teacher, a temperature, or none.
+    """The family of a method, by what it has: prototypes, a predictor, such a loss term, or a temperature.
 
     Returns:
-        "prototypes", "predictor", "contrastive", "redundancy", or "any" for what is no method with heads.
+        "prototypes", "predictor", "contrastive", "redundancy", or "any" for others, such as what learns from
+        a trained teacher or from labels.
 
     Example:
         >>> import kerassl
@@ -51,11 +58,13 @@ def family(model: keras.Model) -> str:
     """
     if getattr(model, "prototype_usages", None):
         return "prototypes"
-    if hasattr(model, "predictor") and not hasattr(model, "temperature"):
-        return "predictor"
+    if any(hasattr(model, name) for name in ("teacher", "teachers", "classifier")):
+        return "any"
+    if REDUNDANCY & {mean.name for mean in getattr(model, "term_means", ())}:
+        return "redundancy"
     if hasattr(model, "temperature"):
         return "contrastive"
-    return "redundancy" if hasattr(model, "projector") else "any"
+    return "predictor" if hasattr(model, "predictor") else "any"
 
 
 def what_to_try(kind: str, model: keras.Model) -> str:

@@ -92,12 +92,13 @@ class StreamingDiagnostics(keras.metrics.Metric):
     """Diagnostics of all features since the last reset, from sums over batches.
 
     `update_state` belongs in a compiled step; `result` takes eigenvalues in NumPy and is to be called once
-    an epoch. It holds three float32 matrices `(dim, dim)`. What `compile(diagnostics=True)` adds to
+    an epoch. All results are ratios of sums, so that replicas that have each seen all rows give what one
+    device gives. It holds three float32 matrices `(dim, dim)`. It is what `compile(diagnostics=True)` adds to
     `evaluate`.
 
     * `alpha_req`: as the function, of eigenvalues above 1e-6 of the largest, which float32 sums resolve;
-    * `uniformity`: from the pairs within each batch, which estimates that over all pairs, and is it for one
-      batch;
+    * `uniformity`: of the pairs of two images within each batch, as in equation 2 of arXiv 2005.10242;
+      the function takes all pairs, and each image with itself;
     * `alignment` and `lidar`, where views come; `tolerance`, where labels come and `num_classes` is known.
 
     Args:
@@ -112,7 +113,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
         >>> metric = StreamingDiagnostics(dim=2)
         >>> metric.update_state(np.array([[1.0, 0.0], [-2.0, 0.0]]))
         >>> round(metric.result()["uniformity"], 4)
-        -0.6928
+        -8.0
     """
 
     def __init__(self, dim: int, num_classes: int | None = None, name: str = "diagnostics", **kwargs) -> None:
@@ -181,15 +182,12 @@ class StreamingDiagnostics(keras.metrics.Metric):
 
     def result(self) -> dict[str, float]:
         """The diagnostics by name, those alone of which something has come; none without a batch."""
-        count = float(_numpy(self.count))
-        if not count:
+        if not float(_numpy(self.count)):
             return {}
         found = {"alpha_req": _alpha(lambda: fit_power_law(self.spectrum(), floor=_EIGENVALUE_FLOOR))}
         pairs = float(_numpy(self.pairs))
         if pairs:
-            others = float(_numpy(self.potential)) / pairs
-            # The function counts each feature with itself, too.
-            found["uniformity"] = float(np.log(((count - 1) * others + 1) / count))
+            found["uniformity"] = float(np.log(float(_numpy(self.potential)) / pairs))
         images = float(_numpy(self.images))
         if images > 1:
             between = _covariance(images, _numpy(self.means), _numpy(self.between)) * images / (images - 1)

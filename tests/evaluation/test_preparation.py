@@ -9,6 +9,7 @@ from kerassl.data.decode import resize_and_crop_all
 from kerassl.evaluation import embed, knn_accuracy, preparation, preparation_gap
 from kerassl.views.preprocess import ImageRecord
 
+pytestmark = pytest.mark.skipif(keras.backend.backend() == "jax", reason="no backend in it")
 SIZE = 16
 
 

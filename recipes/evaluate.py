@@ -55,7 +55,8 @@ def run(
         limit_test: use the first so many test images only.
         eval_images: images of each part that the evaluation looks at, at most.
         protocols: few_shot, episodes, transductive, knn, linear, linear_sgd, linear_1pct, linear_10pct,
-            naive_bayes, clustering, retrieval, rankme and alpha_req, separated by commas.
+            naive_bayes, clustering, retrieval, rankme and alpha_req, separated by commas; a percentage is of
+            the labels of eval_images.
         ood: another data set, as for dataset: how well scores of the training images tell its images from the
             held-out ones (AUROC, FPR95).
         report: an .html file for the page.

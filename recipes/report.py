@@ -293,11 +293,9 @@ def confusion(
 
 def attention(page: Page, encoders: Mapping[str, Measured], images: np.ndarray, count: int = 6) -> None:
     """Where the class tokens of vision transformers look."""
-    vits = {}
-    for name, one in encoders.items():
-        if any(isinstance(layer, kerassl.backbones.ViT) for layer in one.model.layers):
-            vits[name] = one.model
-    if not vits:
+    found = {name: (one.model, *find_vit(one.model)) for name, one in encoders.items()}
+    found = {name: parts for name, parts in found.items() if parts[1] is not None}
+    if not found:
         return
     page.section(
         "Attention",
@@ -305,9 +303,9 @@ def attention(page: Page, encoders: Mapping[str, Measured], images: np.ndarray, 
         "their middle patch marked, and how similar the other patches are to it.",
     )
     chosen = images[np.random.default_rng(0).permutation(len(images))[:count]]
-    for name, model in vits.items():
-        vit, preprocess = find_vit(model)
-        maps = kerassl.backbones.attention_maps(vit, preprocess(chosen))
+    for name, (model, vit, preprocess) in found.items():
+        prepared = chosen if preprocess is None else preprocess(chosen)
+        maps = kerassl.backbones.attention_maps(vit, prepared)
         maps = keras.ops.convert_to_numpy(maps)
         pictures = []
         for image, heads in zip(chosen, maps, strict=True):

@@ -121,9 +121,9 @@ def knn_scores(
     r"""Returns the vote of the k most similar bank features for each class, summing to 1 a row.
 
     Neighbour i of cosine similarity s_i votes for its class with weight exp(s_i / temperature).
-    Similarities are float32. Beside the features less than 512 MiB are needed, 72 bytes for each neighbour of
-    a query and 8 for each label, for a bank of 1.2 million x 2048 as for a small one. (Features that are not
-    float32, or a bank with images of label -1, are copied first.)
+    Similarities are float32. Beside the features and the votes less than 512 MiB are needed, 72 bytes for
+    each neighbour of a query and 8 for each label, for a bank of 1.2 million x 2048 as for a small one.
+    (Features that are not float32, or a bank with images of label -1, are copied first.)
 
     Source: InstDisc (arXiv:1805.01978, section 3.4), zhirongw/lemniscate.pytorch `test.py`, with k=200 and
     temperature 0.07; DINO (facebookresearch/dino `eval_knn.py`) finds k=20 mostly best.
@@ -173,12 +173,15 @@ def knn_scores(
             f"Pass num_classes={last_class + 1} or more."
         )
     similarity, rows = nearest(bank_features, features, k, chunk_size)
-    # The common factor exp(-max / temperature) leaves the shares as they are and cannot overflow.
-    weights = np.exp((similarity - similarity.max(1, keepdims=True)) / temperature)
-    cells = np.arange(len(rows))[:, None] * num_classes + bank_labels[rows]
-    votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(rows) * num_classes)
-    votes = votes.reshape(-1, num_classes)
-    return (votes / votes.sum(1, keepdims=True)).astype("float32")
+    scores = np.empty((len(features), num_classes), "float32")
+    for part in chunks(len(features), _SORTED_SHARE * max(num_classes, k)):
+        # The common factor exp(-max / temperature) leaves the shares as they are and cannot overflow.
+        weights = np.exp((similarity[part] - similarity[part].max(1, keepdims=True)) / temperature)
+        cells = np.arange(len(weights))[:, None] * num_classes + bank_labels[rows[part]]
+        votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(weights) * num_classes)
+        votes = votes.reshape(-1, num_classes)
+        scores[part] = votes / votes.sum(1, keepdims=True)
+    return scores
 
 
 def knn(

@@ -45,24 +45,18 @@ class ObjectSimilarity(NamedTuple):
     overlap: float
 
 
-def find_vit(model: keras.Model) -> tuple[ViT, keras.layers.Layer | None]:
-    """The ViT in a model, and what raw images pass before it, if anything.
+def find_vit(model: keras.Model) -> tuple[ViT | None, keras.layers.Layer | None]:
+    """The ViT in a model, and what raw images pass before it; `None` for each that there is not.
 
     Args:
         model: a `ViT`, an `SSLModel` with one as its encoder, or an exported encoder.
-
-    Raises:
-        ValueError: if there is none.
     """
     encoder = getattr(model, "embedding_encoder", model)
     if isinstance(encoder, ViT):
         views = getattr(model, "views", None)
         return encoder, None if views is None else views.preprocess
     layers = getattr(model, "layers", ())
-    vit = next((layer for layer in layers if isinstance(layer, ViT)), None)
-    if vit is None:
-        raise ValueError(f"A ViT of kerassl.backbones is needed, but {model.name} has none.")
-    return vit, next((layer for layer in layers if isinstance(layer, Preprocess)), None)
+    return tuple(next((x for x in layers if isinstance(x, kind)), None) for kind in (ViT, Preprocess))
 
 
 def patch_features(model: keras.Model, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
@@ -87,7 +81,10 @@ def patch_features(model: keras.Model, images: np.ndarray, batch_size: int = 64)
         >>> patch_features(encoder, np.zeros((2, 16, 16, 3), "float32")).shape
         (2, 4, 4, 16)
     """
-    return _PatchFeatures(*find_vit(model)).predict(np.asarray(images), batch_size=batch_size, verbose=0)
+    vit, preprocess = find_vit(model)
+    if vit is None:
+        raise ValueError(f"A ViT of kerassl.backbones is needed, but {model.name} has none.")
+    return _PatchFeatures(vit, preprocess).predict(np.asarray(images), batch_size=batch_size, verbose=0)
 
 
 class _PatchFeatures(keras.Model):

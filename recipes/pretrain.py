@@ -9,7 +9,8 @@ one label per class it then gets 0.764 of the held-out digits right (0.759, 0.77
 
 The same command again continues an interrupted run from its last checkpoint, to the same weights, bit for
 bit; SIGTERM saves one and exits with status 0. The workdir receives config.json, metrics.jsonl,
-checkpoints/, result.json, views.png, curves.png, tensorboard/, encoder.keras and encoder/ (SavedModel).
+checkpoints/, result.json, views.png, curves.png, tensorboard/, preparation.json (what the images were),
+encoder.keras and encoder/ (SavedModel).
 """
 
 import keras

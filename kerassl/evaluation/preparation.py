@@ -202,6 +202,8 @@ def _read_layer(path: str | os.PathLike) -> Preprocess | None:
     if not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            return None
         config = json.loads(archive.read("config.json"))
     for layer in config.get("config", {}).get("layers", ()):
         if layer.get("registered_name") == keras.saving.get_registered_name(Preprocess):

@@ -26,7 +26,7 @@ ADVICE = {
         "redundancy": "a larger weight of the covariance (redundancy) term, a larger batch",
     },
     "cluster": {
-        "any": "stronger crops and weaker colour views, a lower learning rate, fewer epochs",
+        "any": "weaker views, a lower learning rate, fewer epochs",
         # Swapped assignments: arXiv 2006.09882, section 3.
         "prototypes": "more prototypes, a smaller Sinkhorn epsilon, a queue, prototypes frozen for longer",
         "contrastive": "a higher temperature; with labels in the loss this is what it asks for",

@@ -10,16 +10,17 @@ from kerassl.evaluation.power_law import eigenspectrum
 # 1 for features that spread over the sphere. A healthy run stays far above, one that collapses falls through
 # any such number (SimSiam, arXiv 2011.10566, figure 2).
 MIN_STD = 0.01
-# Of a share of the directions that the images could fill. Trained and random networks fill nearly all of
-# them; dimensional collapse leaves many at zero (Jing et al., arXiv 2110.09348, figure 2).
+# Of the directions that the images could fill. Trained and random networks fill 94 % of them and more on the
+# digits; dimensional collapse leaves many at zero (Jing et al., arXiv 2110.09348, figure 2).
 MIN_RANK_SHARE = 0.5
-# A direction counts if its standard deviation is a thousandth of the widest one's: above the rounding of
-# half precision, below a spectrum that decays as fast as 1 / rank^2 over 1000 directions.
+# A direction counts if its standard deviation is a thousandth of the widest one's: far above the rounding of
+# float32, below a spectrum that decays as fast as 1 / rank^2 over 1000 directions.
 EIGENVALUE_FLOOR = 1e-6
 # Distances to the nearest image outside of an image's group and to the farthest inside: groups ten times
-# narrower than the gaps between them hold little besides the group. Encoders that learn have below 2.
+# narrower than the gaps between them hold little besides the group. Pixels, random encoders and encoders
+# trained with and without labels have 1.05 on the digits.
 MAX_GROUP_GAP = 10.0
-# Images are no group, as two copies of one are none.
+# Fewer neighbours are no group: an image may have copies, or stand among frames of a video.
 _SMALLEST_GROUP = 5
 
 
@@ -67,8 +68,10 @@ def find_collapse(features: np.ndarray) -> Collapse:
     * dimensional: less than half of the directions that the images could fill have a standard deviation of a
       thousandth of the widest one's.
 
-    Source: for the kinds, Jing et al., arXiv 2110.09348, section 1, and Sansone et al., arXiv 2410.04959,
-    section 3; the thresholds are this library's, chosen far from what trained and random networks have.
+    Features that were computed in half precision hide the last one: their rounding fills all directions.
+
+    Source: for the kinds, Jing et al., arXiv 2110.09348, and Sansone et al., arXiv 2410.04959; the thresholds
+    are this library's, chosen far from what trained and random networks have.
 
     Args:
         features: `(number, dim)`, a few hundred to a few thousand.

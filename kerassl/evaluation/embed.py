@@ -16,8 +16,8 @@ def embed(model: keras.Model, data: Any, batch_size: int = 256) -> tuple[np.ndar
 
     An `ImageDataset` is read in the order of its `images`, whatever its shuffling and epoch. Other data
     sets are read once, so that features and labels stay in step, and a batch is read while the one before it
-    is computed. Images that are not as those of training
-    were are warned about, once for an encoder, with what that makes; see `preparation_gap`.
+    is computed. A warning says, once for an encoder, if images are not as those of training were, and what
+    that makes; see `preparation_gap`.
 
     Args:
         model: an `SSLModel` or any `keras.Model` from images to `(batch, dim)`; a feature map

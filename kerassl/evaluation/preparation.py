@@ -178,13 +178,15 @@ def warn_of_preparation(
         as_trained: as there.
     """
     layer = preprocessing(encoder)
-    if layer is None or layer.trained_on is None:
+    if layer is None or layer.trained_on is None or images.ndim != 4:
         return
     here = ImageRecord.of(images)
     difference = (here.size, here.values)
     if difference == (layer.trained_on.size, layer.trained_on.values) or difference in layer.warned_of:
         return
     layer.warned_of = (*layer.warned_of, difference)
+    if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "ui"):
+        labels = None
     gap = preparation_gap(encoder, images, labels, as_trained)
     if gap is not None:
         warnings.warn(f"Evaluation prepares images otherwise than training did: {gap}", stacklevel=3)
@@ -200,6 +202,8 @@ def _read_layer(path: str | os.PathLike) -> Preprocess | None:
     if not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            return None
         config = json.loads(archive.read("config.json"))
     for layer in config.get("config", {}).get("layers", ()):
         if layer.get("registered_name") == keras.saving.get_registered_name(Preprocess):

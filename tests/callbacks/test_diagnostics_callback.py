@@ -123,7 +123,7 @@ def test_each_family_of_methods_has_advice_of_its_own():
     assert all(
         {"any", "contrastive", "predictor", "prototypes", "redundancy"} == set(a) for a in ADVICE.values()
     )
-    assert what_to_try("cluster", make("MAE")).startswith("Try stronger crops")
+    assert what_to_try("cluster", make("MAE")).startswith("Try weaker views, a lower")
 
 
 def test_any_kind_of_data_is_sampled_in_a_fixed_way():

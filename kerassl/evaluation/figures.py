@@ -141,11 +141,14 @@ def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarra
     unit = l2_normalize(check_features(features, None, "features")[0])
     if method == "umap":
         try:
+            import numba
             from umap import UMAP
         except ImportError as error:
             raise ImportError('A UMAP needs umap-learn: pip install "kerassl[umap]"') from error
         if len(unit) <= UMAP_NEIGHBOURS:
             raise ValueError(f"A UMAP needs more than {UMAP_NEIGHBOURS} images; {len(unit)} came.")
+        # Numba's OpenMP would set the number of threads of torch's, too, and for good.
+        numba.config.THREADING_LAYER = "workqueue"
         # One job, as the seed asks for anyway, and without a word of it.
         reducer = UMAP(UMAP_NEIGHBOURS, metric="cosine", random_state=seed, n_jobs=1)
         return reducer.fit_transform(unit)

@@ -46,14 +46,18 @@ def test_the_plane_keeps_the_widest_directions_whatever_the_rotation():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="no backend in it")
-def test_a_umap_keeps_groups_together(monkeypatch):
+def test_a_umap_keeps_groups_together_and_torchs_threads_as_they_are(monkeypatch):
+    import torch
+
     # Nothing is compiled, which takes longer than 24 images do, and what needs TensorFlow is left out.
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setitem(sys.modules, "umap.parametric_umap", None)
     rng = np.random.default_rng(0)
     groups = np.arange(24) % 2
     features = np.eye(6)[groups] + 0.05 * rng.normal(size=(24, 6))
+    threads = torch.get_num_threads()
     places = plane(features, "umap")
+    assert torch.get_num_threads() == threads
     near = np.linalg.norm(places[:, None] - places, axis=-1) + 1e9 * np.eye(24)
     assert (groups[near.argmin(1)] == groups).all()
     with pytest.raises(ValueError, match="needs more than 15 images; 9 came"):

@@ -127,8 +127,7 @@ def pretrained(path: pathlib.Path, resnet_args: dict) -> keras.Model:
     Raises:
         ValueError: if there is no encoder.
     """
-    exported = load_encoder(path)
-    network = next((x for x in exported.layers if isinstance(x, keras.Model)), exported)
+    network = kerassl.export.inner_encoder(load_encoder(path))
     settings = network.get_config()
     if all(settings.get(name, value) == value for name, value in resnet_args.items()):
         return network

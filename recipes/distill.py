@@ -207,8 +207,7 @@ def start_from(student: keras.Model, path: pathlib.Path) -> None:
     Raises:
         ValueError: for one of another architecture.
     """
-    exported = load_encoder(path)
-    encoder = next(layer for layer in exported.layers if isinstance(layer, keras.Model))
+    encoder = kerassl.export.inner_encoder(load_encoder(path))
     if [w.shape for w in encoder.weights] != [w.shape for w in student.weights]:
         raise ValueError(
             f"--init={path} holds a {encoder.name} of {encoder.count_params()} weights, which are not those "
@@ -225,7 +224,7 @@ def takes_raw_images(model: keras.Model) -> bool:
 
 def is_exported(model: keras.Model) -> bool:
     """Whether a model is an exported encoder."""
-    return any(isinstance(layer, kerassl.views.Preprocess) for layer in model.layers)
+    return not isinstance(model, kerassl.SSLModel) and kerassl.export.preprocessing(model) is not None
 
 
 def make_method(method, teachers, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
@@ -235,12 +234,10 @@ def make_method(method, teachers, student, views, dataset, info, method_args, se
         networks = [teachers, student]
     elif teachers and is_exported(teachers[0]):
         teacher = teachers[0]
-        parts["teacher_preprocess"] = next(
-            x for x in teacher.layers if isinstance(x, kerassl.views.Preprocess)
-        )
+        parts["teacher_preprocess"] = kerassl.export.preprocessing(teacher)
         if method == "ssld":
             parts["standardize"] = True
-        networks[0] = next(x for x in teacher.layers if isinstance(x, keras.Model))
+        networks[0] = kerassl.export.inner_encoder(teacher)
     view = build.weak_view(views, dataset, info)
     if method in ("fst", "mean_teacher") and views == "default":
         view = "ressl_digits" if dataset == "digits" else views

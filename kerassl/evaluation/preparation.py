@@ -12,7 +12,15 @@ import numpy as np
 from kerassl.data.decode import resize_and_crop_all
 from kerassl.evaluation.features import l2_normalize
 from kerassl.evaluation.knn import knn_accuracy
-from kerassl.views.preprocess import BYTES, NORMALIZED, UNIT, ImageRecord, Preprocess, statistics
+from kerassl.views.preprocess import (
+    BYTES,
+    NORMALIZED,
+    UNIT,
+    ImageRecord,
+    Preprocess,
+    preprocessing,
+    statistics,
+)
 
 PROBE_IMAGES = 400
 NEIGHBOURS = 5
@@ -190,12 +198,6 @@ def warn_of_preparation(
     gap = preparation_gap(encoder, images, labels, as_trained)
     if gap is not None:
         warnings.warn(f"Evaluation prepares images otherwise than training did: {gap}", stacklevel=3)
-
-
-def preprocessing(encoder: keras.Model) -> Preprocess | None:
-    """The layer that prepares the images of an `SSLModel` or an exported encoder, or `None`."""
-    layers = [getattr(getattr(encoder, "views", None), "preprocess", None), *encoder.layers]
-    return next((layer for layer in layers if isinstance(layer, Preprocess)), None)
 
 
 def _read_layer(path: str | os.PathLike) -> Preprocess | None:

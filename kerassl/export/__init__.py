@@ -9,8 +9,9 @@ from kerassl.export.encoder import (
     with_preprocessing,
 )
 from kerassl.export.formats import FORMATS, read, without_suffix, write_network
-from kerassl.export.parts import image_size, inner_encoder, preprocessing
+from kerassl.export.parts import image_size, inner_encoder
 from kerassl.export.quantization import check_int8, describe_int8, quantized
+from kerassl.views.preprocess import preprocessing
 
 __all__ = [
     "FORMATS",

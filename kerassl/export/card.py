@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from kerassl.export.formats import FORMATS
-from kerassl.export.parts import inner_encoder, preprocessing
-from kerassl.views.preprocess import statistics
+from kerassl.export.parts import inner_encoder
+from kerassl.views.preprocess import preprocessing, statistics
 
 Rows = Mapping[str, Mapping[str, object]]
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from kerassl.export.card import model_card, plain_settings
 from kerassl.export.formats import without_suffix, write_network
-from kerassl.export.parts import inner_encoder, preprocessing
+from kerassl.export.parts import inner_encoder
 from kerassl.views import Preprocess
+from kerassl.views.preprocess import preprocessing
 
 Size = int | tuple[int, int] | None
 

@@ -1,13 +1,8 @@
-"""The parts of an exported network: its preprocessing, the encoder within it, the images that it takes."""
+"""The parts of an exported network: the encoder within it, and the images that it takes."""
 
 import keras
 
-from kerassl.views import Preprocess
-
-
-def preprocessing(network: keras.Model) -> Preprocess | None:
-    """The layer that resizes and normalises, or `None`."""
-    return next((layer for layer in network.layers if isinstance(layer, Preprocess)), None)
+from kerassl.views.preprocess import preprocessing
 
 
 def inner_encoder(network: keras.Model) -> keras.Model:

@@ -185,3 +185,9 @@ class Preprocess(keras.layers.Layer):
         normalization = {"mean": self.normalize.mean, "std": self.normalize.std}
         record = {} if self.trained_on is None else {"trained_on": dataclasses.asdict(self.trained_on)}
         return {**super().get_config(), "size": self.size, **normalization, **record}
+
+
+def preprocessing(model: keras.Model) -> Preprocess | None:
+    """The layer that prepares the images of an `SSLModel` or of an exported network, or `None`."""
+    layers = [getattr(getattr(model, "views", None), "preprocess", None), *model.layers]
+    return next((layer for layer in layers if isinstance(layer, Preprocess)), None)

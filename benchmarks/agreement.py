@@ -40,6 +40,16 @@ def swav_of_scores(scores1: tf.Tensor, scores2: tf.Tensor) -> tf.Tensor:
     return losses.swav(scores, tf.stack([losses.sinkhorn(view) for view in tf.unstack(scores)]))
 
 
+def vicregl_of_rows(z1: tf.Tensor, z2: tf.Tensor, places1: tf.Tensor, places2: tf.Tensor) -> tf.Tensor:
+    """VICRegL of rows of embeddings, several of which are cells of one image, which is their mean."""
+    maps1, maps2, centers1, centers2 = (
+        tf.reshape(rows, (-1, agreement_cases.TOKENS, rows.shape[1])) for rows in (z1, z2, places1, places2)
+    )
+    # It averages the covariance terms of the two views, which VICReg adds.
+    images = losses.vicreg(*(tf.reduce_mean(cells, axis=1) for cells in (maps1, maps2)), covariance=0.5)
+    return 0.75 * images + 0.25 * losses.vicregl_local(maps1, maps2, centers1, centers2)
+
+
 OURS = {
     "nt_xent": lambda z1, z2: losses.nt_xent(z1, z2, 0.2),
     "dcl": lambda z1, z2: losses.dcl(z1, z2, 0.2),
@@ -53,6 +63,7 @@ OURS = {
     "msn": msn_of_embeddings,
     "negative_cosine": losses.negative_cosine,
     "vicreg": losses.vicreg,
+    "vicregl": vicregl_of_rows,
     "sigreg": lambda z1, z2, directions: losses.sigreg((z1, z2), directions),
     "swav": swav_of_scores,
     "tico": tico_of_first_batch,

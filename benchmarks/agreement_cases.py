@@ -16,6 +16,7 @@ CASES = {
     "msn": 1,
     "negative_cosine": 1,
     "vicreg": 2,
+    "vicregl": 2,
     "sigreg": 2,
     "swav": 2,
     "tico": 1,
@@ -24,9 +25,7 @@ CASES = {
 }
 SIZES = ((8, 16), (64, 128), (256, 32))
 SEEDS = range(3)
-
-
-# Rows of a case that stand for the patches of one image.
+# Rows of a case that stand for the patches or cells of one image.
 TOKENS = 4
 
 
@@ -37,7 +36,10 @@ def token_mask(batch: int) -> np.ndarray:
 
 
 def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
-    """Two batches of embeddings that resemble each other as views do, and what else the loss needs."""
+    """Two batches of embeddings that resemble each other as views do, and what else the loss needs.
+
+    For VICRegL the rows are cells of images, and what else it needs are their places in both views.
+    """
     rng = np.random.default_rng(seed)
     # Whitening asks for more images than dimensions.
     dim = min(dim, batch // 2) if name == "wmse" else dim
@@ -45,4 +47,12 @@ def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
     views = [3 * (shared + rng.normal(size=(batch, dim))) for _ in range(2)]
     shapes = {"info_nce": (4 * batch, dim), "sigreg": (dim, 64), "visreg": (dim, 64), "msn": (32, dim)}
     more = [rng.normal(size=shapes[name])] if name in shapes else []
+    if name == "vicregl":
+        # The peer lists matches by distance, we by place, and statistics are taken along the list: each cell
+        # is nearest to its own, the farther the later it comes, so that both lists are one.
+        apart = np.tile(np.arange(1, TOKENS + 1) / 2, batch // TOKENS)[:, None]
+        noise = views[1] - views[0]
+        views[1] = views[0] + apart * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+        places = np.tile(10.0 * np.arange(TOKENS), batch // TOKENS)[:, None] * np.ones(2)
+        more = [places, places + apart]
     return [array.astype("float32") for array in (*views, *more)]

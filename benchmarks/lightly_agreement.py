@@ -15,8 +15,11 @@ from lightly.loss import lejepa_loss, visreg_loss
 from benchmarks import agreement_cases
 
 
-def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | None = None) -> torch.Tensor:
-    """The loss of lightly that a case compares with; `more` is a queue, directions or prototypes."""
+def value(name: str, z1: torch.Tensor, z2: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """The loss of lightly that a case compares with; others are a queue, directions, prototypes or places."""
+    more = others[0] if others else None
+    if name == "vicregl":
+        return vicregl_of_rows(z1, z2, *others)
     if name in ("sigreg", "visreg"):
         return sum(along_directions(name, z, more) for z in (z1, z2)) / 2
     if name == "nt_xent":
@@ -55,6 +58,15 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, more: torch.Tensor | No
         batch, dim = z1.shape
         return loss.WMSELoss(embedding_dim=dim, w_size=batch)(torch.cat([z1, z2]))
     return loss.NegativeCosineSimilarity()(z1, z2)
+
+
+def vicregl_of_rows(*rows: torch.Tensor) -> torch.Tensor:
+    """VICRegL of rows that are cells of images: embeddings of two views, then places in these."""
+    tokens = agreement_cases.TOKENS
+    *maps, grids1, grids2 = (x.reshape(-1, tokens, 1, x.shape[1]) for x in rows)
+    views = [(cells.mean(dim=(1, 2)), cells) for cells in maps]
+    criterion = loss.VICRegLLoss(num_matches=(tokens, tokens))
+    return criterion(views, (grids1, grids2)).reshape(())
 
 
 def along_directions(name: str, z: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:

@@ -5,15 +5,18 @@
     python -m recipes.evaluate --encoder=runs/byol,runs/swav --dataset=tfds:cifar10 --report=report.html
     python -m recipes.evaluate --encoder=runs/byol --protocols=linear_1pct,linear_10pct,transductive
     python -m recipes.evaluate --encoder=runs/byol --ood=tfds:svhn_cropped
+    python -m recipes.evaluate --encoder=runs/mae --masks=VOC2012/ --protocols=knn,sparsity
 
 Each row is of frozen features: raw pixels, the same architecture with random weights, the encoder; or of
 several encoders, one a row. A run takes as long as embedding the images does.
 """
 
+import dataclasses
 import json
 import pathlib
 
 import keras
+import numpy as np
 
 import kerassl
 from kerassl.evaluation.preparation import warn_of_preparation
@@ -22,6 +25,9 @@ from recipes import report as pages
 from recipes.devices import devices
 from recipes.names import check_name
 from recipes.workdir import METRICS
+
+# Those of the encoder, not of its features alone.
+SPARSITY = "sparsity"
 
 
 def run(
@@ -37,6 +43,7 @@ def run(
     eval_images: int = 10_000,
     protocols: str = "few_shot,knn,linear,rankme",
     ood: str | None = None,
+    masks: str | None = None,
     report: str | None = None,
 ) -> dict:
     """Prints the table of saved encoders, and writes a page of numbers and pictures if asked.
@@ -55,20 +62,24 @@ def run(
         limit_test: use the first so many test images only.
         eval_images: images of each part that the evaluation looks at, at most.
         protocols: few_shot, episodes, transductive, knn, linear, linear_sgd, linear_1pct, linear_10pct,
-            naive_bayes, clustering, retrieval, rankme and alpha_req, separated by commas; a percentage is of
-            the labels of eval_images.
+            naive_bayes, clustering, retrieval, rankme, alpha_req, uniformity, tolerance and sparsity (kNN
+            with ever more weights zero), separated by commas; a percentage is of the labels of eval_images.
         ood: another data set, as for dataset: how well scores of the training images tell its images from the
             held-out ones (AUROC, FPR95).
+        masks: a folder of images/ and masks/, or of PASCAL VOC: how well a ViT's patches find the object that
+            one of them is of, and tell objects apart, without training.
         report: an .html file for the page.
 
     Returns:
         The rows of the printed table.
 
     Raises:
-        ValueError: for a missing file, a missing dataset, or images that do not fit the encoder.
+        ValueError: for a missing file, a missing dataset, images that do not fit the encoder, or a protocol
+            that needs labels or a ViT.
     """
-    for name in protocols.split(","):
-        check_name("protocol", name, kerassl.evaluation.PROTOCOLS)
+    chosen = protocols.split(",")
+    for name in chosen:
+        check_name("protocol", name, (*kerassl.evaluation.PROTOCOLS, SPARSITY))
     paths = [pathlib.Path(path) for path in encoder.split(",")]
     runs = {path: read_run(path) for path in paths if path.is_dir()}
     for path in paths:
@@ -84,11 +95,19 @@ def run(
     settings["image_size"] = settings["image_size"] or size_of_training(paths)
     train, test, info = kerassl.data.load(dataset, batch_size=batch_size, **settings)
     bank, held_out = scores.sample(train, eval_images), scores.sample(test, eval_images)
-    chosen = protocols.split(",")
-    others = None
+    if SPARSITY in chosen and not scores.labelled(bank, held_out):
+        raise ValueError(f"{SPARSITY} is by kNN accuracy: it needs labels and held-out images.")
+    images = Images(bank, held_out)
     if ood is not None:
         others = outliers(ood, info, held_out, batch_size, data_dir, limit_test, eval_images)
-    rows = {"raw pixels": scores.score_pixels(bank, held_out, chosen, others)}
+        images = dataclasses.replace(images, ood=others)
+    if masks is not None:
+        size, channels = info.image_shape[:2], info.image_shape[-1]
+        images = dataclasses.replace(
+            images, masked=kerassl.data.load_masks(masks, size, channels, eval_images)
+        )
+    of_features = [name for name in chosen if name != SPARSITY]
+    rows = {"raw pixels": scores.score_pixels(bank, held_out, of_features, images.ood)}
     measured = {}
     with devices(precision=precision):
         for name, path in zip(names(paths), paths, strict=True):
@@ -102,21 +121,52 @@ def run(
             if len(paths) == 1:
                 keras.utils.set_random_seed(seed)
                 untrained = untrained_twin(model)
-                rows["random encoder"] = scores.score_model(
-                    untrained, bank, held_out, batch_size, chosen, others
-                )
-            features, held_features = scores.embed_both(model, bank, held_out, batch_size)
-            far = None if others is None else kerassl.embed(model, others, batch_size=batch_size)[0]
-            rows[name] = scores.score(features, bank, held_features, held_out, chosen, far)
-            shown = features if held_features is None else held_features
+                rows["random encoder"], _ = measure(untrained, images, batch_size, chosen)
+            rows[name], found = measure(model, images, batch_size, chosen)
             metrics = path / METRICS if path in runs else None
-            measured[name] = pages.Measured(model, features, shown, runs.get(path), metrics)
+            measured[name] = dataclasses.replace(found, config=runs.get(path), metrics=metrics)
         scores.show(rows, bank, held_out)
-        if others is not None:
-            print(f"OOD: {others.num_examples} images of {ood}.")
+        if images.ood is not None:
+            print(f"OOD: {images.ood.num_examples} images of {ood}.")
+        if images.masked is not None:
+            print(f"Prompts and objects: {len(images.masked[0])} images of {masks}.")
         if report:
             print(f"\nWrote {pages.write(report, measured, rows, bank, held_out, info)}.")
     return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What encoders are measured on.
+
+    Attributes:
+        bank: training images.
+        held_out: held-out images, or `None`.
+        ood: images of another data set, or `None`.
+        masked: images with masks of their objects, as of `kerassl.data.load_masks`, or `None`.
+    """
+
+    bank: kerassl.data.ImageDataset
+    held_out: kerassl.data.ImageDataset | None
+    ood: kerassl.data.ImageDataset | None = None
+    masked: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def measure(
+    model: keras.Model, images: Images, batch_size: int, protocols: list[str]
+) -> tuple[dict, pages.Measured]:
+    """The row of an encoder, and what a page shows of it."""
+    bank, held_out = images.bank, images.held_out
+    of_patches = {} if images.masked is None else scores.score_patches(model, *images.masked)
+    features, held_features = scores.embed_both(model, bank, held_out, batch_size)
+    far = None if images.ood is None else kerassl.embed(model, images.ood, batch_size=batch_size)[0]
+    of_features = [name for name in protocols if name != SPARSITY]
+    row = scores.score(features, bank, held_features, held_out, of_features, far) | of_patches
+    curve = None
+    if SPARSITY in protocols:
+        curve = scores.sparsity_curve(model, bank, held_out, batch_size)
+        row["essential sparsity"] = curve.essential
+    return row, pages.Measured(model, features, features if held_features is None else held_features, curve)
 
 
 def outliers(

@@ -21,6 +21,7 @@ from kerassl.evaluation.figures import (
     map_figure,
     neighbours_picture,
     new_figure,
+    sparsity_figure,
     spectrum_figure,
 )
 from kerassl.evaluation.page import Page
@@ -51,6 +52,14 @@ ABOUT = {
     "mAP": "mean average precision of ranking the bank",
     "RankMe": "directions in use, at most the features' width",
     "alpha-ReQ": "decay of the spectrum; near 1 is good",
+    "uniformity": "spread over the sphere; low is even",
+    "tolerance": "how alike images of one class are",
+    "prompt IoU": "an object found from one of its patches, at the best threshold",
+    "prompt threshold": "that threshold of the cosine similarity",
+    "intra-object": "cosine of patches of one object",
+    "inter-object": "cosine of patches of two objects in an image",
+    "object overlap": "of the histograms of both; 0 is best",
+    "essential sparsity": "share of weights that can be zero before kNN loses 1 % of itself",
 }
 # Columns that are shares of right answers on the held-out images.
 ACCURACIES = ("kNN", "linear", "naive Bayes", "accuracy")
@@ -65,6 +74,7 @@ class Measured:
         model: from raw images to features.
         bank: `(bank, dim)` features.
         held_out: `(number, dim)` features, those of the bank where nothing is held out.
+        sparsity: accuracy over the share of weights that are zero, if it was asked for.
         config: settings of its run, if it has one.
         metrics: its `metrics.jsonl`, if it has one.
     """
@@ -72,6 +82,7 @@ class Measured:
     model: keras.Model
     bank: np.ndarray
     held_out: np.ndarray
+    sparsity: kerassl.evaluation.SparsityCurve | None = None
     config: dict | None = None
     metrics: pathlib.Path | None = None
 
@@ -121,6 +132,10 @@ def write(
     page.figure(
         spectrum_figure({name: one.held_out for name, one in encoders.items()}), "Of the held-out images."
     )
+    sparsity = {name: one.sparsity for name, one in encoders.items() if one.sparsity is not None}
+    if sparsity:
+        page.section("Sparsity", "kNN accuracy with the smallest weights zero, without training in between.")
+        page.figure(sparsity_figure(sparsity), "A steep fall means that few weights can be spared.")
     maps(page, encoders, shown, info)
     frames = " Those of another class are framed." if scores.labelled(bank, held_out) else ""
     page.section(

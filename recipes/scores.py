@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import kerassl
+from kerassl.evaluation.report import WITHOUT_LABELS
 
 DEFAULT_PROTOCOLS = ("few_shot", "knn", "linear", "rankme")
 
@@ -72,13 +73,18 @@ def score(
         ood_features: `(number, dim)` of images of another data set, which need a held-out part.
 
     Returns:
-        {protocol: result} as of `kerassl.evaluation.evaluate_features`; RankMe and OOD alone without labels.
+        {protocol: result} as of `kerassl.evaluation.evaluate_features`; without labels of the protocols that
+        need none, RankMe if there is no such.
     """
     if not labelled(bank, test):
-        row = {"RankMe": kerassl.evaluation.rankme(features if test_features is None else test_features)}
-        if ood_features is not None:
-            row |= kerassl.evaluation.ood_detection(features, test_features, ood_features)
-        return row
+        return kerassl.evaluation.evaluate_features(
+            features,
+            None,
+            features if test_features is None else test_features,
+            None,
+            protocols=[name for name in protocols if name in WITHOUT_LABELS] or ["rankme"],
+            ood_features=ood_features,
+        )
     rarest = min(
         np.bincount(bank.labels[bank.labels >= 0], minlength=1)[np.unique(bank.labels[bank.labels >= 0])]
     )
@@ -107,18 +113,38 @@ def score_pixels(
     return score(features, bank, test_features, test, protocols, outliers)
 
 
-def score_model(
-    model,  # noqa: ANN001
-    bank,  # noqa: ANN001
-    test,  # noqa: ANN001
-    size: int,
-    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
-    ood=None,  # noqa: ANN001
-) -> dict:
+def score_model(model, bank, test, size: int) -> dict:  # noqa: ANN001
     """The row of a model from raw images to features, `size` images at a time."""
     features, test_features = embed_both(model, bank, test, size)
-    outliers = None if ood is None else kerassl.embed(model, ood, batch_size=size)[0]
-    return score(features, bank, test_features, test, protocols, outliers)
+    return score(features, bank, test_features, test)
+
+
+def score_patches(model, images: np.ndarray, masks: np.ndarray) -> dict:  # noqa: ANN001
+    """What a ViT's patches know of objects; without comparing objects where no image has two of them."""
+    patches = kerassl.evaluation.patch_features(model, images)
+    found = kerassl.evaluation.prompt_segmentation(patches, masks)
+    row = {"prompt IoU": found.best_iou, "prompt threshold": found.best_threshold}
+    if max(len(np.unique(mask[mask > 0])) for mask in masks) > 1:
+        alike = kerassl.evaluation.object_similarity(patches, masks)
+        row |= {"intra-object": alike.intra, "inter-object": alike.inter, "object overlap": alike.overlap}
+    return row
+
+
+def sparsity_curve(
+    model,  # noqa: ANN001
+    bank: kerassl.data.ImageDataset,
+    test: kerassl.data.ImageDataset,
+    size: int,
+) -> kerassl.evaluation.SparsityCurve:
+    """Accuracy of kNN by an encoder with ever more weights zero, `size` images at a time."""
+
+    def accuracy(pruned) -> float:  # noqa: ANN001
+        features, test_features = embed_both(pruned, bank, test, size)
+        return kerassl.evaluation.knn_accuracy(
+            features, bank.labels, test_features, test.labels, neighbours(bank)
+        )
+
+    return kerassl.evaluation.essential_sparsity(model, accuracy)
 
 
 def embed_both(model, bank, test, size: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN001

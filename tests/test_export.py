@@ -20,6 +20,7 @@ from kerassl.export import (
     with_preprocessing,
     write_network,
 )
+from kerassl.views.preprocess import ImageRecord
 
 BACKEND = keras.backend.backend()
 # Formats that another backend makes are written by one process for all, which takes its time to start.
@@ -108,6 +109,7 @@ def test_export_writes_its_card(tmp_path, monkeypatch):
 
 def test_card_has_what_it_is_told():
     network = vit_network()
+    kerassl.export.preprocessing(network).trained_on = ImageRecord((32, 40), 3, "0 to 255", "cropping")
     card = model_card(
         network,
         {"onnx": pathlib.Path("out/encoder.onnx")},
@@ -127,6 +129,7 @@ def test_card_has_what_it_is_told():
         'InferenceSession("encoder.onnx")',
         "less the mean (0.485, 0.456, 0.406), divided by the standard deviation (0.229, 0.224, 0.225)",
         "- epochs: 3",
+        "came as 32x40 pixels with values 0 to 255, brought to that size by: cropping.",
     ):
         assert fact in card, fact
 

@@ -11,6 +11,7 @@ from kerassl.data.inspect import check_data, is_array, num_batches, split_positi
 from kerassl.data.label_subset import label_subset
 from kerassl.data.labelled import labelled_batches
 from kerassl.data.load import DatasetInfo, load
+from kerassl.data.masks import load_masks
 from kerassl.data.positions import batches_with_positions
 from kerassl.data.validation import validate_batch
 from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
@@ -35,6 +36,7 @@ __all__ = [
     "labelled_batches",
     "list_images",
     "load",
+    "load_masks",
     "num_batches",
     "split_positions",
     "validate_batch",

@@ -149,11 +149,8 @@ def resize_and_crop(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarra
     if (height, width) == tuple(image_size):
         return image
     Image, _ = pillow()
-    scale = max(image_size[0] / height, image_size[1] / width)
-    # The box of the source that the crop covers: one resampling instead of a resize and a crop.
-    box_height, box_width = min(image_size[0] / scale, height), min(image_size[1] / scale, width)
-    top, left = (height - box_height) / 2, (width - box_width) / 2
-    box = (left, top, left + box_width, top + box_height)
+    # One resampling instead of a resize and a crop.
+    box = covered_box((height, width), image_size)
     size = (image_size[1], image_size[0])
     if image.dtype == np.uint8 and image.shape[2] == 3:
         return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box))
@@ -164,6 +161,17 @@ def resize_and_crop(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarra
         for channel in np.moveaxis(image, -1, 0)
     ]
     return np.stack(channels, -1).astype(image.dtype)
+
+
+def covered_box(
+    source_size: tuple[int, int], image_size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Returns (left, top, right, bottom) of what `resize_and_crop` keeps of an image, in its pixels."""
+    height, width = source_size
+    scale = max(image_size[0] / height, image_size[1] / width)
+    box_height, box_width = min(image_size[0] / scale, height), min(image_size[1] / scale, width)
+    top, left = (height - box_height) / 2, (width - box_width) / 2
+    return left, top, left + box_width, top + box_height
 
 
 def resize_and_crop_all(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from kerassl.data.decode import decode_all, is_grey, open_image
 from kerassl.data.split import Arrays, split_arrays
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _DEFAULT_SIZE = (224, 224)
 
 
@@ -128,7 +128,7 @@ def _list_images(
         return sorted(
             path
             for path in folder.glob(pattern)
-            if path.suffix.lower() in _SUFFIXES
+            if path.suffix.lower() in SUFFIXES
             and path.is_file()
             and not any(part.startswith(".") for part in path.relative_to(root).parts)
         )
@@ -139,7 +139,7 @@ def _list_images(
     files = [file for found in classes.values() for file in found] + loose
     if not files:
         raise ValueError(
-            f"There is no image in {str(root)!r}. Needed: files ending in {', '.join(sorted(_SUFFIXES))}, "
+            f"There is no image in {str(root)!r}. Needed: files ending in {', '.join(sorted(SUFFIXES))}, "
             "in it or in one subfolder a class."
         )
     if not classes:

@@ -74,7 +74,7 @@ def diagnose(
             ]
         ).item(),
         "lidar": lambda: lidar(views),
-        "tolerance": lambda: tolerance(features[labels >= 0], labels[labels >= 0]),
+        "tolerance": lambda: tolerance(features, labels),
     }
     return {name: functions[name]() for name in names}
 

@@ -1,4 +1,4 @@
-"""Pictures of features: spectrum, map, neighbours, confusion."""
+"""Pictures of encoders and features: spectrum, sparsity, map, neighbours, confusion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from kerassl.evaluation.features import check_features, l2_normalize
 from kerassl.evaluation.knn import largest
 from kerassl.evaluation.power_law import eigenspectrum
+from kerassl.evaluation.sparsity import SparsityCurve
 from kerassl.pictures import thumbnail, tiles
 
 UMAP_NEIGHBOURS = 15
@@ -55,6 +56,34 @@ def spectrum_figure(features: Mapping[str, np.ndarray]) -> Any:
         axes.loglog(np.arange(1, len(shares) + 1), shares, line, label=name, linewidth=1.5)
     axes.set_xlabel("rank")
     axes.set_ylabel("share of the variance")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def sparsity_figure(curves: Mapping[str, SparsityCurve]) -> Any:
+    """Scores of pruned encoders over the share of their weights that are zero, a line for each encoder.
+
+    Args:
+        curves: `{name: curve}` as of `essential_sparsity`.
+
+    Returns:
+        A matplotlib figure.
+
+    Example:
+        >>> from kerassl.evaluation import SparsityCurve
+        >>> from kerassl.evaluation.figures import sparsity_figure
+        >>> figure = sparsity_figure({"mine": SparsityCurve((0.0, 0.5), (0.9, 0.6), 0.0)})
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [0.9, 0.6]
+    """
+    figure = new_figure()
+    axes = figure.add_subplot()
+    for index, (name, curve) in enumerate(curves.items()):
+        line = LINES[index % len(LINES)]
+        axes.plot(curve.sparsities, curve.scores, line, marker=MARKERS[index % len(MARKERS)], label=name)
+    axes.set_xlabel("share of weights that are zero")
+    axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

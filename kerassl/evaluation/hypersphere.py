@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features
+from kerassl.evaluation.features import check_features, drop_unlabelled
 
 CHUNK = 1024
 
@@ -78,10 +78,10 @@ def tolerance(features: np.ndarray, labels: np.ndarray) -> float:
 
     Args:
         features: `(number, dim)`.
-        labels: `(number,)` integers.
+        labels: `(number,)` integers; entries of -1 are left out.
 
     Raises:
-        ValueError: features or labels of a wrong shape or not finite.
+        ValueError: features or labels of a wrong shape or not finite, or no label.
 
     Example:
         >>> import numpy as np
@@ -89,7 +89,7 @@ def tolerance(features: np.ndarray, labels: np.ndarray) -> float:
         >>> tolerance(np.ones((4, 2)), np.array([0, 0, 1, 1]))
         0.5
     """
-    features, labels = check_features(features, labels, "features")
+    features, labels = drop_unlabelled(*check_features(features, labels, "features"))
     unit = _unit(features)
     total = 0.0
     for label in np.unique(labels):

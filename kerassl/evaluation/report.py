@@ -11,6 +11,7 @@ from kerassl.evaluation.embed import embed
 from kerassl.evaluation.episodes import episode_accuracy
 from kerassl.evaluation.few_labels import few_label_probe
 from kerassl.evaluation.few_shot import few_shot
+from kerassl.evaluation.hypersphere import tolerance, uniformity
 from kerassl.evaluation.knn import knn_accuracy
 from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
@@ -23,8 +24,10 @@ from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, 
 
 PROTOCOLS = (
     "few_shot", "episodes", "transductive", "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
-    "naive_bayes", "clustering", "retrieval", "rankme", "alpha_req",
+    "naive_bayes", "clustering", "retrieval", "rankme", "alpha_req", "uniformity", "tolerance",
 )  # fmt: skip
+# Those of features alone.
+WITHOUT_LABELS = ("rankme", "alpha_req", "uniformity")
 
 
 def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,9 +55,9 @@ def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.nd
 
 def evaluate_features(
     train_features: np.ndarray,
-    train_labels: np.ndarray,
+    train_labels: np.ndarray | None,
     test_features: np.ndarray,
-    test_labels: np.ndarray,
+    test_labels: np.ndarray | None,
     shots: Sequence[int] = (1, 5),
     draws: int = 100,
     k: int = 20,
@@ -69,9 +72,10 @@ def evaluate_features(
 
     Args:
         train_features: `(train, dim)`: the bank of kNN and few-shot, the training set of the linear probe.
-        train_labels: `(train,)` integer labels, -1 for unlabelled.
+        train_labels: `(train,)` integer labels, -1 for unlabelled; `None` will do for the protocols of
+            `WITHOUT_LABELS`: rankme, alpha_req, uniformity.
         test_features: `(test, dim)`, also what RankMe is taken of.
-        test_labels: `(test,)` integer labels, -1 for unlabelled.
+        test_labels: `(test,)` integer labels, -1 for unlabelled; or `None`.
         shots: labelled images a class, see `few_shot`.
         draws: random draws, see `few_shot`.
         k: neighbours, see `knn`.
@@ -81,7 +85,8 @@ def evaluate_features(
         seed: keys all draws and the starts of k-means.
         protocols: of `PROTOCOLS`: "few_shot", "episodes" and "transductive" (of the test features, centred by
             the training features), "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
-            "naive_bayes", "clustering" (of the test features), "retrieval", "rankme", "alpha_req".
+            "naive_bayes", "clustering" (of the test features), "retrieval", "rankme", "alpha_req",
+            "uniformity", "tolerance" (of the labelled test features).
         ood_features: `(number, dim)` of another data set, see `ood_detection`.
 
     Returns:
@@ -125,6 +130,8 @@ def evaluate_features(
         "retrieval": lambda: {"mAP": retrieval_map(*train, *test)},
         "rankme": lambda: {"RankMe": rankme(test_features)},
         "alpha_req": lambda: {"alpha-ReQ": alpha_req(test_features).alpha},
+        "uniformity": lambda: {"uniformity": uniformity(test_features)},
+        "tolerance": lambda: {"tolerance": tolerance(*test)},
     }
     unknown = [name for name in protocols if name not in results]
     if unknown:

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerassl.export.formats import FORMATS
 from kerassl.export.parts import inner_encoder
-from kerassl.views.preprocess import preprocessing, statistics
+from kerassl.views.preprocess import ImageRecord, preprocessing, statistics
 
 Rows = Mapping[str, Mapping[str, object]]
 
@@ -116,6 +116,18 @@ def _images(network: keras.Model) -> str:
         f"- resized to {layer.size[0]}x{layer.size[1]} pixels, whatever the aspect ratio "
         "(bilinear, antialiased)\n"
         f"- divided by 255, less the mean ({mean}), divided by the standard deviation ({std})"
+        f"{_training_images(layer.trained_on)}"
+    )
+
+
+def _training_images(record: ImageRecord | None) -> str:
+    if record is None:
+        return ""
+    before = f", brought to that size by: {record.resize}" if record.resize else ""
+    height, width = record.size
+    return (
+        f"\n\nThe images that it learned from came as {height}x{width} pixels with values {record.values}"
+        f"{before}. Bring others to that form for the accuracy of training."
     )
 
 

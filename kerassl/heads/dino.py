@@ -49,7 +49,7 @@ class DINOHead(keras.Model):
             "bottleneck_dim": bottleneck_dim,
             "use_batch_norm": use_batch_norm,
         }
-        self.num_outputs = num_prototypes
+        self.output_dims = (num_prototypes,)
         self.mlp = mlp(
             input_dim,
             (hidden_dim, hidden_dim),

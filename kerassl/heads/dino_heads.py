@@ -19,7 +19,7 @@ class DINOHeads(keras.Model):
         name: name of the heads.
 
     Attributes:
-        num_outputs: the prototypes of all heads together.
+        output_dims: the prototypes of all heads together, as a shape.
 
     Source: arXiv 2408.01031, section 3; alipay/POA, `poa/layers/mdino_head.py`.
 
@@ -49,7 +49,7 @@ class DINOHeads(keras.Model):
             "bottleneck_dim": bottleneck_dim,
             "use_batch_norm": use_batch_norm,
         }
-        self.num_outputs = sum(num_prototypes)
+        self.output_dims = (sum(num_prototypes),)
         with keras.name_scope(name):
             self.heads = [
                 DINOHead(input_dim, count, hidden_dim, bottleneck_dim, use_batch_norm, name=f"head{i + 1}")
@@ -60,7 +60,7 @@ class DINOHeads(keras.Model):
     def call(
         self, features: KerasTensor, training: bool = False, frozen: KerasTensor | None = None
     ) -> KerasTensor:
-        """Logits `(batch, num_outputs)` of all heads, one head after the other; see `split`.
+        """Logits `(batch, prototypes)` of all heads, one head after the other; see `split`.
 
         Args:
             features: `(batch, input_dim)`.
@@ -70,7 +70,7 @@ class DINOHeads(keras.Model):
         return ops.concatenate([head(features, training=training, frozen=frozen) for head in self.heads], -1)
 
     def split(self, outputs: KerasTensor) -> list[KerasTensor]:
-        """The parts of the heads in a tensor `(..., num_outputs)`."""
+        """The parts of the heads in a tensor `(..., prototypes)`."""
         parts, start = [], 0
         for count in self.config["num_prototypes"]:
             parts.append(outputs[..., start : start + count])

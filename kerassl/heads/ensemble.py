@@ -56,6 +56,7 @@ class EnsembleHead(keras.Model):
             "bottleneck_dim": bottleneck_dim,
             "use_batch_norm": use_batch_norm,
         }
+        self.output_dims = (num_heads, num_prototypes)
         self.projector = multi_head_mlp(
             input_dim,
             (hidden_dim, hidden_dim),

@@ -28,7 +28,7 @@ def byol(p: KerasTensor, z: KerasTensor, reduction: str = "mean") -> KerasTensor
 
     Example:
         >>> from kerassl.losses import byol
-        >>> float(byol([[3.0, 0.0]], [[0.0, 2.0]]))
+        >>> round(float(byol([[3.0, 0.0]], [[0.0, 2.0]])), 4)
         2.0
     """
     p, z = embeddings("p", p, "z", z)

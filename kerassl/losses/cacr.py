@@ -34,7 +34,7 @@ def cacr(
     Example:
         >>> import numpy as np
         >>> from kerassl.losses import cacr
-        >>> float(cacr(np.stack([np.eye(4)] * 2)))
+        >>> round(float(cacr(np.stack([np.eye(4)] * 2))), 4)
         -2.0
     """
     check_positive("attraction_weight", attraction_weight)
@@ -63,7 +63,7 @@ def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0
 
     Example:
         >>> from kerassl.losses import contrastive_attraction
-        >>> float(contrastive_attraction([[[1.0, 0.0]], [[0.0, 2.0]]]))
+        >>> round(float(contrastive_attraction([[[1.0, 0.0]], [[0.0, 2.0]]])), 4)
         2.0
     """
     check_positive("positive_temperature", positive_temperature)
@@ -101,7 +101,7 @@ def contrastive_repulsion(
 
     Example:
         >>> from kerassl.losses import contrastive_repulsion
-        >>> float(contrastive_repulsion([[[1.0, 0.0], [-1.0, 0.0]]] * 2))
+        >>> round(float(contrastive_repulsion([[[1.0, 0.0], [-1.0, 0.0]]] * 2)), 4)
         -4.0
     """
     check_positive("negative_temperature", negative_temperature)

@@ -24,7 +24,7 @@ def feature_distance(student: KerasTensor, teacher: KerasTensor, reduction: str 
 
     Example:
         >>> from kerassl.losses import feature_distance
-        >>> float(feature_distance([[1.0, 2.0]], [[0.0, 0.0]]))
+        >>> round(float(feature_distance([[1.0, 2.0]], [[0.0, 0.0]])), 4)
         5.0
     """
     student, teacher = embeddings("student", student, "teacher", teacher)

@@ -39,7 +39,7 @@ def masked_mse(
         >>> import numpy as np
         >>> from kerassl.losses import masked_mse
         >>> prediction, target = np.zeros((1, 2, 4)), np.stack([[np.full(4, 2.0), np.full(4, 9.0)]])
-        >>> float(masked_mse(prediction, target, mask=[[1, 0]]))
+        >>> round(float(masked_mse(prediction, target, mask=[[1, 0]])), 4)
         4.0
     """
     prediction, target, mask = to_float32(prediction), to_float32(target), to_float32(mask)

@@ -27,7 +27,7 @@ def negative_cosine(p: KerasTensor, z: KerasTensor, reduction: str = "mean") -> 
 
     Example:
         >>> from kerassl.losses import negative_cosine
-        >>> float(negative_cosine([[3.0, 0.0]], [[2.0, 0.0]]))
+        >>> round(float(negative_cosine([[3.0, 0.0]], [[2.0, 0.0]])), 4)
         -1.0
     """
     p, z = embeddings("p", p, "z", z)

@@ -42,7 +42,7 @@ def cluster_cost(
 
     Example:
         >>> from kerassl.losses import cluster_cost
-        >>> float(cluster_cost([[1.0, 5.0, 0.0], [3.0, 2.0, 7.0]], [0, 1], [0, 0, 1]))
+        >>> round(float(cluster_cost([[1.0, 5.0, 0.0], [3.0, 2.0, 7.0]], [0, 1], [0, 0, 1])), 4)
         4.0
     """
     return _nearest(distances, labels, prototype_classes, mask, reduction, True)
@@ -74,7 +74,7 @@ def separation_cost(
 
     Example:
         >>> from kerassl.losses import separation_cost
-        >>> float(separation_cost([[1.0, 5.0, 0.0], [3.0, 2.0, 7.0]], [0, 1], [0, 0, 1]))
+        >>> round(float(separation_cost([[1.0, 5.0, 0.0], [3.0, 2.0, 7.0]], [0, 1], [0, 0, 1])), 4)
         1.0
     """
     return _nearest(distances, labels, prototype_classes, mask, reduction, False)

@@ -25,7 +25,7 @@ def nearest_image(distances: KerasTensor) -> KerasTensor:
 
     Example:
         >>> from kerassl.losses import nearest_image
-        >>> float(nearest_image([[1.0, 5.0], [3.0, 2.0]]))
+        >>> round(float(nearest_image([[1.0, 5.0], [3.0, 2.0]])), 4)
         1.5
     """
     distances = to_float32(distances)
@@ -50,7 +50,7 @@ def nearest_prototype(distances: KerasTensor, reduction: str = "mean") -> KerasT
 
     Example:
         >>> from kerassl.losses import nearest_prototype
-        >>> float(nearest_prototype([[1.0, 5.0], [3.0, 2.0]]))
+        >>> round(float(nearest_prototype([[1.0, 5.0], [3.0, 2.0]])), 4)
         1.5
     """
     distances = to_float32(distances)

@@ -73,7 +73,7 @@ def prototype_closeness(prototypes: KerasTensor) -> KerasTensor:
     Example:
         >>> import numpy as np
         >>> from kerassl.losses import prototype_closeness
-        >>> float(prototype_closeness(np.ones((2, 3, 1))))
+        >>> round(float(prototype_closeness(np.ones((2, 3, 1)))), 4)
         -1.0
     """
     return -_mean_over_pairs(ops.min(_cosines(prototypes), axis=(2, 3)))

@@ -95,7 +95,7 @@ def off_diagonal_covariance(z: KerasTensor) -> KerasTensor:
 
     Example:
         >>> from kerassl.losses import off_diagonal_covariance
-        >>> float(off_diagonal_covariance([[1.0, 1.0], [-1.0, -1.0]]))
+        >>> round(float(off_diagonal_covariance([[1.0, 1.0], [-1.0, -1.0]])), 4)
         4.0
     """
     centred, degrees_of_freedom = _centred(z)

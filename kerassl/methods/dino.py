@@ -14,16 +14,15 @@ Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transf
 import keras
 from keras import KerasTensor, ops
 
-from kerassl import engine, losses, schedules
+from kerassl import losses
 from kerassl.evaluation import assigned_prototypes
-from kerassl.heads import DINOHead, EnsembleHead
+from kerassl.heads import EnsembleHead
 from kerassl.losses.weighted_ensemble import check_ensemble
-from kerassl.model import SSLModel
-from kerassl.teachers import make_teacher, update_teacher
+from kerassl.methods.prototype_teacher import PrototypeTeacher
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class DINO(SSLModel):
+class DINO(PrototypeTeacher):
     """DINO (arXiv 2104.14294).
 
     Args:
@@ -93,67 +92,41 @@ class DINO(SSLModel):
         seed: int = 0,
         name: str | None = None,
     ) -> None:
-        for label, value in (
-            ("student_temperature", student_temperature),
-            ("teacher_temperature", teacher_temperature),
-            ("warmup_teacher_temperature", warmup_teacher_temperature),
-        ):
-            if value <= 0:
-                raise ValueError(f"{label} must be > 0, got {value}.")
-        for label, value in (("momentum", momentum), ("center_momentum", center_momentum)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{label} must lie in [0, 1], got {value}.")
         check_ensemble(num_heads, ensemble_weighting, ensemble_temperature)
         super().__init__(
             encoder,
-            views=views,
+            views,
+            num_classes,
             default_views=("dino_cifar", "dino"),
-            terms=self.term_names,
-            num_classes=num_classes,
-            num_prototypes=num_heads * num_prototypes,
+            shown_prototypes=num_heads * num_prototypes,
+            own_options={
+                "num_heads": num_heads,
+                "ensemble_weighting": ensemble_weighting,
+                "ensemble_temperature": ensemble_temperature,
+                "ensemble_warmup_epochs": ensemble_warmup_epochs,
+            },
+            num_prototypes=num_prototypes,
+            student_temperature=student_temperature,
+            teacher_temperature=teacher_temperature,
+            warmup_teacher_temperature=warmup_teacher_temperature,
+            warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
+            momentum=momentum,
+            center_momentum=center_momentum,
+            freeze_last_layer_epochs=freeze_last_layer_epochs,
+            num_global_crops=num_global_crops,
+            hidden_dim=hidden_dim,
+            bottleneck_dim=bottleneck_dim,
+            use_batch_norm_in_head=use_batch_norm_in_head,
             seed=seed,
             name=name,
         )
-        self.options = {
-            "num_prototypes": num_prototypes,
-            "student_temperature": student_temperature,
-            "teacher_temperature": teacher_temperature,
-            "warmup_teacher_temperature": warmup_teacher_temperature,
-            "warmup_teacher_temperature_epochs": warmup_teacher_temperature_epochs,
-            "momentum": momentum,
-            "center_momentum": center_momentum,
-            "freeze_last_layer_epochs": freeze_last_layer_epochs,
-            "num_global_crops": num_global_crops,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm_in_head": use_batch_norm_in_head,
-            "num_heads": num_heads,
-            "ensemble_weighting": ensemble_weighting,
-            "ensemble_temperature": ensemble_temperature,
-            "ensemble_warmup_epochs": ensemble_warmup_epochs,
-        }
-        self.num_global_crops = num_global_crops
-        head = {
-            "num_prototypes": num_prototypes,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm": use_batch_norm_in_head,
-        }
-        if num_heads == 1:
-            self.head = DINOHead(self.feature_dim, **head)
-        else:
-            self.head = EnsembleHead(self.feature_dim, num_heads=num_heads, **head)
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_head = make_teacher(self.head)
-        center = (num_prototypes,) if num_heads == 1 else (num_heads, num_prototypes)
-        self.center = self.add_weight(
-            name="center", shape=center, initializer="zeros", trainable=False, dtype="float32"
-        )
 
-    @property
-    def embedding_encoder(self) -> keras.Model:
-        """The teacher's encoder."""
-        return self.teacher_encoder
+    def make_head(self, name: str) -> keras.Model:
+        """A head, or the heads of an ensemble."""
+        num_heads = self.options["num_heads"]
+        if num_heads == 1:
+            return super().make_head(name)
+        return EnsembleHead(self.feature_dim, num_heads=num_heads, name=name, **self.head_options())
 
     def loss_terms(
         self, views: tuple | None, labels: KerasTensor | None, training: bool
@@ -165,17 +138,15 @@ class DINO(SSLModel):
                 f"DINO compares crops of one image, so it needs at least two views; got {len(views)}."
             )
         batch = ops.shape(views[0])[0]
-        frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
         features = self.encode_views(self.encoder, views, training)
-        student_logits = self.head(features, training=training, frozen=frozen)
+        student_logits = self.student_logits(self.head, features, training)
         heads = options["num_heads"], options["num_prototypes"]
         student_logits = ops.reshape(student_logits, (len(views), batch, *heads))
 
         global_crops = ops.concatenate(views[: self.num_global_crops])
         teacher_features = self.encode(self.teacher_encoder, global_crops, training)
-        teacher_logits = self.teacher_head(teacher_features, training=training)
-        teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
-        probabilities = losses.dino_teacher_probs(teacher_logits, self.center, self.teacher_temperature())
+        teacher_logits = self.teacher_logits(self.teacher_head, teacher_features, training)
+        probabilities = self.teacher_probabilities(teacher_logits, self.center)
         probabilities = ops.reshape(probabilities, (self.num_global_crops, batch, *heads))
 
         loss = losses.weighted_ensemble(
@@ -192,25 +163,3 @@ class DINO(SSLModel):
             "teacher_logits": teacher_logits,
             "assignments": assigned_prototypes(probabilities[0]),
         }
-
-    def teacher_temperature(self) -> float | KerasTensor:
-        """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
-        start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
-        return self.over_first_epochs(start, end, self.options["warmup_teacher_temperature_epochs"])
-
-    def teacher_momentum(self) -> KerasTensor:
-        """The teacher's momentum at this update: a half cosine up to 1 over the run."""
-        return schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
-
-    def after_update(self, aux: dict) -> None:
-        """Moves the centre and the teacher."""
-        mean = engine.replica_mean(ops.mean(aux["teacher_logits"], axis=0))
-        rate = self.options["center_momentum"]
-        self.center.assign(rate * self.center + (1 - rate) * mean)
-        momentum = self.teacher_momentum()
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_head, self.head, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}

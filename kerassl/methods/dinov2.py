@@ -96,7 +96,7 @@ class DINOv2(iBOT):
     def spread(self, features: tuple) -> KerasTensor:
         """The weighted KoLeo of the features of each global crop, from those of all crops."""
         koleo = 0.0
-        for view in features[: self.options["num_global_crops"]]:
+        for view in features[: self.num_global_crops]:
             # Each replica looks for the neighbours of its own rows in the whole batch.
             candidates, first_row = self.gather_candidates(view)
             candidates = None if candidates is None else candidates[0]

@@ -15,20 +15,21 @@ Official code: bytedance/ibot, `main_ibot.py`, `models/head.py`, `loader.py`.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl import engine, losses, schedules
-from kerassl.heads import DINOHead
-from kerassl.model import SSLModel
+from kerassl import engine, losses
+from kerassl.methods.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.views import MaskedCrops
 from kerassl.views.choice import choose_views
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class iBOT(SSLModel):  # noqa: N801, the paper's name
+class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     """iBOT (arXiv 2111.07832).
 
     Args:
@@ -40,27 +41,18 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
             global crop.
         num_classes: number of classes for the online probe; `None` for none.
         num_prototypes: width K of the head's output.
-        student_temperature: divides the student's logits; > 0.
         teacher_temperature: divides the centred teacher logits; > 0.
-        warmup_teacher_temperature: teacher temperature at the start, rising linearly to
-            `teacher_temperature`.
-        warmup_teacher_temperature_epochs: epochs of that rise.
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
-            run.
-        center_momentum: of the two centres, in [0, 1].
+        warmup_teacher_temperature_epochs: epochs in which it rises from `warmup_teacher_temperature`.
         cls_weight: lambda_1, weight of the loss across crops.
         patch_weight: lambda_2, weight of the loss of hidden patches.
         share_head: whether patches are projected by the head of the images, as in the released runs.
         mask_probability: probability that a global crop is masked.
         mask_ratio: the share of its patches that is hidden then, `(low, high)`; views that bring masks
             bring both.
-        freeze_last_layer_epochs: epochs in which the prototypes do not move.
-        num_global_crops: how many of the views are global ones; the teacher sees only these.
-        hidden_dim: width of the head's hidden layers.
-        bottleneck_dim: width of the embedding that meets the prototypes.
-        use_batch_norm_in_head: whether the head's hidden layers are batch-normalised.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **kwargs: the other arguments of `DINO` but those of ensembles: `student_temperature`,
+            `warmup_teacher_temperature`, `momentum`, `center_momentum` (of both centres),
+            `freeze_last_layer_epochs`, `num_global_crops`, `hidden_dim`, `bottleneck_dim`,
+            `use_batch_norm_in_head`, `seed`, `name`.
 
     Raises:
         ValueError: for an encoder without tokens, a temperature <= 0, a momentum outside [0, 1], a negative
@@ -86,24 +78,15 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         num_classes: int | None = None,
         *,
         num_prototypes: int = 8192,
-        student_temperature: float = 0.1,
         teacher_temperature: float = 0.07,
-        warmup_teacher_temperature: float = 0.04,
         warmup_teacher_temperature_epochs: int = 30,
-        momentum: float = 0.996,
-        center_momentum: float = 0.9,
         cls_weight: float = 1.0,
         patch_weight: float = 1.0,
         share_head: bool = True,
         mask_probability: float = 0.5,
         mask_ratio: tuple[float, float] = (0.1, 0.5),
-        freeze_last_layer_epochs: int = 1,
         num_global_crops: int = 2,
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
-        use_batch_norm_in_head: bool = False,
-        seed: int = 0,
-        name: str | None = None,
+        **kwargs,
     ) -> None:
         method = type(self).__name__
         if not hasattr(encoder, "encode_tokens"):
@@ -111,16 +94,6 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
                 f"{method} hides patches of an image, which {encoder.name!r} cannot do. Use an encoder with "
                 "the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
             )
-        for label, value in (
-            ("student_temperature", student_temperature),
-            ("teacher_temperature", teacher_temperature),
-            ("warmup_teacher_temperature", warmup_teacher_temperature),
-        ):
-            if value <= 0:
-                raise ValueError(f"{label} must be > 0, got {value}.")
-        for label, value in (("momentum", momentum), ("center_momentum", center_momentum)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{label} must lie in [0, 1], got {value}.")
         for label, value in (("cls_weight", cls_weight), ("patch_weight", patch_weight)):
             if value < 0:
                 raise ValueError(f"{label} must be at least 0, got {value}.")
@@ -132,70 +105,30 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
             views = MaskedCrops(views, encoder.grid, num_global_crops, mask_probability, mask_ratio)
         super().__init__(
             encoder,
-            views=views,
+            views,
+            num_classes,
             default_views=self.default_views,
-            terms=self.term_names,
-            num_classes=num_classes,
             # Of several heads, the first one's usage is shown.
-            num_prototypes=int(np.ravel(num_prototypes)[0]),
-            seed=seed,
-            name=name,
+            shown_prototypes=int(np.ravel(num_prototypes)[0]),
+            own_options={
+                "cls_weight": cls_weight,
+                "patch_weight": patch_weight,
+                "share_head": share_head,
+                "mask_probability": mask_probability,
+                "mask_ratio": tuple(mask_ratio),
+            },
+            num_prototypes=num_prototypes,
+            teacher_temperature=teacher_temperature,
+            warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
+            num_global_crops=num_global_crops,
+            **kwargs,
         )
-        self.options = {
-            "num_prototypes": num_prototypes,
-            "student_temperature": student_temperature,
-            "teacher_temperature": teacher_temperature,
-            "warmup_teacher_temperature": warmup_teacher_temperature,
-            "warmup_teacher_temperature_epochs": warmup_teacher_temperature_epochs,
-            "momentum": momentum,
-            "center_momentum": center_momentum,
-            "cls_weight": cls_weight,
-            "patch_weight": patch_weight,
-            "share_head": share_head,
-            "mask_probability": mask_probability,
-            "mask_ratio": tuple(mask_ratio),
-            "freeze_last_layer_epochs": freeze_last_layer_epochs,
-            "num_global_crops": num_global_crops,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm_in_head": use_batch_norm_in_head,
-        }
-
-        self.head = self.make_head("head")
         self.patch_head = self.head if share_head else self.make_head("patch_head")
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_head = make_teacher(self.head)
         self.teacher_patch_head = self.teacher_head if share_head else make_teacher(self.patch_head)
         self.mask_token = self.add_weight(
             name="mask_token", shape=(encoder.hidden_dim,), initializer="zeros", dtype="float32"
         )
-        self.center, self.patch_center = (
-            self.add_weight(
-                name=name,
-                shape=(self.head.num_outputs,),
-                initializer="zeros",
-                trainable=False,
-                dtype="float32",
-            )
-            for name in ("center", "patch_center")
-        )
-
-    def make_head(self, name: str) -> keras.Model:
-        """A projection head with prototypes."""
-        options = self.options
-        return DINOHead(
-            self.encoder.hidden_dim,
-            num_prototypes=options["num_prototypes"],
-            hidden_dim=options["hidden_dim"],
-            bottleneck_dim=options["bottleneck_dim"],
-            use_batch_norm=options["use_batch_norm_in_head"],
-            name=name,
-        )
-
-    @property
-    def embedding_encoder(self) -> keras.Model:
-        """The teacher's encoder."""
-        return self.teacher_encoder
+        self.patch_center = self.make_center("patch_center")
 
     def loss_terms(
         self, views: tuple | None, labels: KerasTensor | None, training: bool
@@ -206,7 +139,7 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         features, tokens = self.student_pass(crops, mask, training)
         tokens, teacher_tokens, mask, counted = self.predicted_patches(tokens, teacher_tokens, mask)
         targets = self.teacher_targets(teacher_features, teacher_tokens, mask, counted, training)
-        logits, patch_logits = self.student_logits(features, tokens, len(crops), training)
+        logits, patch_logits = self.logits_of_crops(features, tokens, len(crops), training)
         return self.compare(logits, patch_logits, mask, targets), {
             **targets,
             "features": ops.split(features, len(crops)),
@@ -218,7 +151,7 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         self, crops: tuple, mask: KerasTensor, training: bool
     ) -> tuple[KerasTensor, KerasTensor]:
         """Features of all crops, one crop after the other, and the patches' tokens of the global crops."""
-        num_global = self.options["num_global_crops"]
+        num_global = self.num_global_crops
         patches = self.encoder.embed_patches(
             ops.concatenate(crops[:num_global]), mask=mask, mask_token=self.mask_token
         )
@@ -231,7 +164,7 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
 
     def teacher_pass(self, crops: tuple, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """The teacher's features and the patches' tokens of the global crops, none hidden."""
-        global_crops = ops.concatenate(crops[: self.options["num_global_crops"]])
+        global_crops = ops.concatenate(crops[: self.num_global_crops])
         patches = self.teacher_encoder.embed_patches(global_crops)
         tokens = self.teacher_encoder.encode_tokens(patches, training=training)
         return self.teacher_encoder.pool_tokens(tokens), tokens[:, self.encoder.num_prefix_tokens :]
@@ -245,10 +178,10 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         training: bool,
     ) -> dict:
         """What the student is to predict of crops and of hidden patches, and what moves the centres."""
-        logits = detached(self.teacher_head(features, training=training))
-        patch_logits = detached(each_token(self.teacher_patch_head, tokens, training=training))
+        logits = self.teacher_logits(self.teacher_head, features, training)
+        patch_logits = each_token(self.teacher_logits, self.teacher_patch_head, tokens, training)
         targets = self.targets(logits, self.center)
-        num_global = self.options["num_global_crops"]
+        num_global = self.num_global_crops
         counted = ops.cast(counted, "float32")
         return {
             "targets": ops.reshape(targets, (num_global, -1, targets.shape[-1])),
@@ -258,14 +191,13 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
             "patch_count": ops.sum(counted),
         }
 
-    def student_logits(
+    def logits_of_crops(
         self, features: KerasTensor, tokens: KerasTensor, num_crops: int, training: bool
     ) -> tuple[KerasTensor, KerasTensor]:
         """Logits `(num_crops, batch, num_prototypes)` of crops, and those of the patches' tokens."""
-        frozen = self.step < self.options["freeze_last_layer_epochs"] * self.steps_per_epoch
-        logits = self.head(features, training=training, frozen=frozen)
-        logits = ops.reshape(logits, (num_crops, -1, logits.shape[-1]))
-        return logits, each_token(self.patch_head, tokens, training=training, frozen=frozen)
+        logits = self.student_logits(self.head, features, training)
+        patch_logits = each_token(self.student_logits, self.patch_head, tokens, training)
+        return ops.reshape(logits, (num_crops, -1, logits.shape[-1])), patch_logits
 
     def compare(
         self, logits: KerasTensor, patch_logits: KerasTensor, mask: KerasTensor, targets: dict
@@ -281,7 +213,7 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
 
     def crops_and_mask(self, views: tuple) -> tuple[tuple, KerasTensor]:
         """The crops, and the masks `(num_global_crops * batch, patches)` of the global ones."""
-        num_global = self.options["num_global_crops"]
+        num_global = self.num_global_crops
         crops, masks = tuple(views[:-num_global]), views[-num_global:]
         if len(crops) < max(2, num_global) or any(len(mask.shape) != 2 for mask in masks):
             raise ValueError(
@@ -299,40 +231,22 @@ class iBOT(SSLModel):  # noqa: N801, the paper's name
         self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
     ) -> KerasTensor:
         """Probabilities that the student is to predict; of patches, `mask` says which are hidden."""
-        return losses.dino_teacher_probs(logits, center, self.teacher_temperature())
-
-    def teacher_temperature(self) -> float | KerasTensor:
-        """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
-        start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
-        return self.over_first_epochs(start, end, self.options["warmup_teacher_temperature_epochs"])
+        return self.teacher_probabilities(logits, center)
 
     def after_update(self, aux: dict) -> None:
         """Moves the centres and the teacher."""
+        super().after_update(aux)
         rate = self.options["center_momentum"]
-        mean = engine.replica_mean(ops.mean(aux["teacher_logits"], axis=0))
-        self.center.assign(rate * self.center + (1 - rate) * mean)
         total, count = engine.replica_mean(aux["patch_logits_sum"]), engine.replica_mean(aux["patch_count"])
         # Where no patch counts, the centre stays.
         mean, rate = total / ops.where(count > 0, count, 1.0), ops.where(count > 0, rate, 1.0)
         self.patch_center.assign(rate * self.patch_center + (1 - rate) * mean)
-        momentum = schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_head, self.head, momentum)
         if not self.options["share_head"]:
-            update_teacher(self.teacher_patch_head, self.patch_head, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}
+            update_teacher(self.teacher_patch_head, self.patch_head, self.teacher_momentum())
 
 
-def detached(logits: KerasTensor) -> KerasTensor:
-    """Logits in float32, without gradient."""
-    return ops.stop_gradient(ops.cast(logits, "float32"))
-
-
-def each_token(head: keras.Model, tokens: KerasTensor, **kwargs) -> KerasTensor:
+def each_token(logits_of: Callable, head: keras.Model, tokens: KerasTensor, training: bool) -> KerasTensor:
     """Logits `(batch, tokens, num_prototypes)` of tokens `(batch, tokens, dim)`, each projected by itself."""
     count, dim = tokens.shape[1:]
-    logits = head(ops.reshape(tokens, (-1, dim)), **kwargs)
+    logits = logits_of(head, ops.reshape(tokens, (-1, dim)), training)
     return ops.reshape(logits, (-1, count, logits.shape[-1]))

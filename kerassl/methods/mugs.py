@@ -22,13 +22,13 @@ from keras import KerasTensor, ops
 from kerassl import losses
 from kerassl.heads import mlp, transformer
 from kerassl.memory import FeatureQueue
-from kerassl.methods.dino import DINO
+from kerassl.methods.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.views.multiview import same_size_batches
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class Mugs(DINO):
+class Mugs(PrototypeTeacher):
     """Mugs (arXiv 2203.14415).
 
     Args:
@@ -45,20 +45,15 @@ class Mugs(DINO):
         memory_size: mean patch tokens among which they are found.
         num_block_heads: attention heads of the block that relates them, a divisor of the encoder's width.
         num_prototypes: as in `DINO`.
-        student_temperature: as in `DINO`.
         teacher_temperature: as in `DINO`.
-        warmup_teacher_temperature: as in `DINO`.
         warmup_teacher_temperature_epochs: as in `DINO`.
-        momentum: as in `DINO`.
-        center_momentum: as in `DINO`.
-        freeze_last_layer_epochs: as in `DINO`.
-        num_global_crops: as in `DINO`.
         hidden_dim: width of the heads' hidden layers.
         prediction_hidden_dim: width of the predictors' hidden layer.
         bottleneck_dim: width of the projections, and of the embedding that meets the prototypes.
-        use_batch_norm_in_head: as in `DINO`; the projectors have batch norm anyway.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **kwargs: the other arguments of `DINO` but those of ensembles: `student_temperature`,
+            `warmup_teacher_temperature`, `momentum`, `center_momentum`,
+            `freeze_last_layer_epochs`, `num_global_crops`, `use_batch_norm_in_head` (the projectors have
+            batch norm anyway), `seed`, `name`.
 
     Raises:
         ValueError: for an encoder without tokens, weights that are negative or all 0, a temperature <= 0,
@@ -91,20 +86,14 @@ class Mugs(DINO):
         memory_size: int = 65536,
         num_block_heads: int = 2,
         num_prototypes: int = 65536,
-        student_temperature: float = 0.1,
         teacher_temperature: float = 0.07,
-        warmup_teacher_temperature: float = 0.04,
         warmup_teacher_temperature_epochs: int = 30,
-        momentum: float = 0.996,
-        center_momentum: float = 0.9,
-        freeze_last_layer_epochs: int = 1,
         num_global_crops: int = 2,
         hidden_dim: int = 2048,
         prediction_hidden_dim: int = 4096,
         bottleneck_dim: int = 256,
-        use_batch_norm_in_head: bool = False,
         seed: int = 0,
-        name: str | None = None,
+        **kwargs,
     ) -> None:
         if not hasattr(encoder, "encode_tokens"):
             raise ValueError(
@@ -128,35 +117,27 @@ class Mugs(DINO):
             encoder,
             views,
             num_classes,
+            default_views=("dino_cifar", "dino"),
+            own_options={
+                "instance_weight": instance_weight,
+                "local_group_weight": local_group_weight,
+                "group_weight": group_weight,
+                "temperature": temperature,
+                "queue_size": queue_size,
+                "num_neighbors": num_neighbors,
+                "memory_size": memory_size,
+                "num_block_heads": num_block_heads,
+                "prediction_hidden_dim": prediction_hidden_dim,
+            },
             num_prototypes=num_prototypes,
-            student_temperature=student_temperature,
             teacher_temperature=teacher_temperature,
-            warmup_teacher_temperature=warmup_teacher_temperature,
             warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
-            momentum=momentum,
-            center_momentum=center_momentum,
-            freeze_last_layer_epochs=freeze_last_layer_epochs,
             num_global_crops=num_global_crops,
             hidden_dim=hidden_dim,
             bottleneck_dim=bottleneck_dim,
-            use_batch_norm_in_head=use_batch_norm_in_head,
             seed=seed,
-            name=name,
+            **kwargs,
         )
-        # It has one head, and so no arguments of ensembles.
-        for option in [key for key in self.options if "ensemble" in key or key == "num_heads"]:
-            del self.options[option]
-        self.options |= {
-            "instance_weight": instance_weight,
-            "local_group_weight": local_group_weight,
-            "group_weight": group_weight,
-            "temperature": temperature,
-            "queue_size": queue_size,
-            "num_neighbors": num_neighbors,
-            "memory_size": memory_size,
-            "num_block_heads": num_block_heads,
-            "prediction_hidden_dim": prediction_hidden_dim,
-        }
 
         def perceptron(input_dim: int, hidden_dims: tuple, batch_norm: bool, name: str):
             return mlp(
@@ -225,12 +206,9 @@ class Mugs(DINO):
             contrasts.append(mean_of_large_and_small(pairs))
             keys.append(ops.stop_gradient(key))
 
-        frozen = self.step < options["freeze_last_layer_epochs"] * self.steps_per_epoch
-        student_logits = by_view(self.head(features, training=training, frozen=frozen), len(views))
-        teacher_logits = self.teacher_head(teacher_features, training=training)
-        teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
-        targets = losses.dino_teacher_probs(teacher_logits, self.center, self.teacher_temperature())
-        targets = by_view(targets, num_global)
+        student_logits = by_view(self.student_logits(self.head, features, training), len(views))
+        teacher_logits = self.teacher_logits(self.teacher_head, teacher_features, training)
+        targets = by_view(self.teacher_probabilities(teacher_logits, self.center), num_global)
         temperature = options["student_temperature"]
         group = large = losses.dino(student_logits[:num_global], targets, temperature)
         if len(views) > num_global:

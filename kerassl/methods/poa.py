@@ -112,15 +112,7 @@ class POA(DINOv2):
 
     def make_head(self, name: str) -> keras.Model:
         """Several heads."""
-        options = self.options
-        return DINOHeads(
-            self.encoder.hidden_dim,
-            num_prototypes=options["num_prototypes"],
-            hidden_dim=options["hidden_dim"],
-            bottleneck_dim=options["bottleneck_dim"],
-            use_batch_norm=options["use_batch_norm_in_head"],
-            name=name,
-        )
+        return DINOHeads(self.feature_dim, name=name, **self.head_options())
 
     def list_networks(self) -> np.ndarray:
         """Int32 `(n, 2)`: width and depth of the sub-networks, small ones several times.
@@ -166,9 +158,9 @@ class POA(DINOv2):
         elastic_tokens, *_ = self.predicted_patches(elastic_tokens, elastic_tokens, mask)
         tokens, teacher_tokens, mask, counted = self.predicted_patches(tokens, teacher_tokens, mask)
         targets = self.teacher_targets(teacher_features, teacher_tokens, mask, counted, training)
-        logits, patch_logits = self.student_logits(features, tokens, len(crops), training)
+        logits, patch_logits = self.logits_of_crops(features, tokens, len(crops), training)
         scale = ops.cast(self.encoder.hidden_dim / ops.cast(width, "float32"), elastic_features.dtype)
-        elastic_logits, elastic_patch_logits = self.student_logits(
+        elastic_logits, elastic_patch_logits = self.logits_of_crops(
             elastic_features * scale, elastic_tokens * scale, len(crops), training
         )
 
@@ -189,7 +181,7 @@ class POA(DINOv2):
         self, crops: tuple, mask: KerasTensor, width: KerasTensor, blocks: KerasTensor, training: bool
     ) -> tuple[KerasTensor, KerasTensor]:
         """As `student_pass`, of a sub-network; channels beyond its width are zero."""
-        num_global = self.options["num_global_crops"]
+        num_global = self.num_global_crops
 
         def encode(images: KerasTensor, **hidden):
             patches = self.encoder.embed_patches(images, **hidden)
@@ -224,7 +216,7 @@ class POA(DINOv2):
 
     def distil(self, elastic_logits: KerasTensor, logits: KerasTensor) -> KerasTensor:
         """What the intact student teaches the elastic one: of global and of local crops, mean over heads."""
-        num_global, temperature = self.options["num_global_crops"], self.options["student_temperature"]
+        num_global, temperature = self.num_global_crops, self.options["student_temperature"]
         total, heads = 0.0, list(zip(self.head.split(elastic_logits), self.head.split(logits), strict=True))
         for part in (slice(num_global), slice(num_global, None))[: 1 + (logits.shape[0] > num_global)]:
             for pair in heads:

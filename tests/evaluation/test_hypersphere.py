@@ -49,6 +49,14 @@ def test_tolerance_of_collapsed_features_is_the_chance_of_sharing_a_class():
     assert tolerance(np.ones((4, 2)), np.array([0, 0, 0, 1])) == pytest.approx(10 / 16)
 
 
+def test_tolerance_leaves_images_without_a_label_out():
+    x, labels = unit(features()), np.arange(50) % 4
+    labels[::5] = -1
+    assert tolerance(x, labels) == pytest.approx(tolerance(x[labels >= 0], labels[labels >= 0]), abs=1e-12)
+    with pytest.raises(ValueError, match="All 50 labels are -1"):
+        tolerance(x, np.full(50, -1))
+
+
 def test_bad_t():
     with pytest.raises(ValueError, match="t must be > 0, got 0"):
         uniformity(features(), t=0)

@@ -24,8 +24,9 @@ CLASSES = 3
 ADDITIVE = (
     "few_shot", "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct", "naive_bayes", "retrieval",
 )  # fmt: skip
+OF_THE_TEST_PART = ("episodes", "transductive", "clustering", "tolerance")
 # Of the test features as a whole, and of no labels.
-WITHOUT_LABELS = ("rankme", "alpha_req")
+WITHOUT_LABELS = ("rankme", "alpha_req", "uniformity")
 
 
 def part(count, seed):
@@ -78,7 +79,7 @@ def test_spectra_do_not_look_at_labels(protocol):
 
 
 def test_every_protocol_is_looked_at():
-    assert {*ADDITIVE, *WITHOUT_LABELS, "episodes", "transductive", "clustering"} == set(PROTOCOLS)
+    assert {*ADDITIVE, *WITHOUT_LABELS, *OF_THE_TEST_PART} == set(PROTOCOLS)
 
 
 def test_foreign_images_do_not_change_the_scores_of_others():

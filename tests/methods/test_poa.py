@@ -22,7 +22,7 @@ def test_intact_weight_of_one_is_dinov2_of_each_head():
     poa = terms_of(model, views)
     each = []
     for head, teacher_head in zip(model.head.heads, model.teacher_head.heads, strict=True):
-        alone = make("DINOv2", views=None, num_prototypes=head.num_outputs)
+        alone = make("DINOv2", views=None, num_prototypes=head.output_dims[0])
         alone.compile()
         for mine, theirs in (
             (alone.encoder, model.encoder),

@@ -27,7 +27,8 @@ def vicregl_local(
 
     Paper: Bardes et al., VICRegL: Self-Supervised Learning of Local Visual Features, arXiv 2210.01571,
     section 3. Official code: facebookresearch/VICRegL, main_vicregl.py, which reports half of this for
-    two views: it divides the last ordered pair of views by the number of pairs.
+    two views: it divides the last ordered pair of views by the number of pairs. lightly takes the statistics
+    of the matches in the order of their distance, and keeps as many by features as by place.
 
     Args:
         maps1: `(batch, cells, dim)` embeddings of the first views' cells, not normalised.

@@ -6,13 +6,13 @@ Value and gradient, compiled by XLA. Prints one line of JSON.
 """
 
 import argparse
-import json
 
 import keras
 import numpy as np
 from keras import ops
 
 from benchmarks import loss_cases, memory, timing
+from benchmarks.workers import answer_rounds
 from kerassl import losses
 
 
@@ -110,15 +110,11 @@ def main():
     # A small batch first: what the compiler itself takes is not the loss's.
     run(tensors(arguments.loss, loss_cases.SMALL_BATCH))
     inputs = tensors(arguments.loss, arguments.batch_size)
-    result = {
-        "memory_growth_mib": memory.growth_mib(lambda: run(inputs)),
-        "seconds": timing.median_seconds(lambda: run(inputs), arguments.seconds),
-        "value": run(inputs),
-    }
+    once = {"memory_growth_mib": memory.growth_mib(lambda: run(inputs)), "value": run(inputs)}
     if keras.backend.backend() == "jax":
         analysis = step.lower(*inputs).compile().memory_analysis()
-        result["xla_temporary_mib"] = analysis.temp_size_in_bytes / 2**20
-    print(json.dumps(result), flush=True)
+        once["xla_temporary_mib"] = analysis.temp_size_in_bytes / 2**20
+    answer_rounds(lambda: {**once, "seconds": timing.median_seconds(lambda: run(inputs), arguments.seconds)})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ one line of JSON.
 """
 
 import argparse
-import json
 import os
 
 import torch
@@ -17,6 +16,7 @@ from lightly import loss
 from lightly.models import utils
 
 from benchmarks import loss_cases, memory, results_file, timing
+from benchmarks.workers import answer_rounds
 
 
 def loss_function(name: str):
@@ -114,13 +114,12 @@ def main():
     function = make()
     inputs, values = tensors(arguments.loss, arguments.batch_size), []
     growth = memory.growth_mib(lambda: values.append(run()))
-    result = {
-        "seconds": timing.median_seconds(run, arguments.seconds),
+    once = {
         "memory_growth_mib": growth,
         "value": values[0],
         "versions": results_file.describe_run()["versions"],
     }
-    print(json.dumps(result), flush=True)
+    answer_rounds(lambda: {**once, "seconds": timing.median_seconds(run, arguments.seconds)})
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
     python -m benchmarks.losses --output=losses.json
 
-Batch 4096 and the widths of lightly's own examples (`benchmarks.loss_cases`). Each measurement is a process
-of its own (`benchmarks.kerassl_losses`, `benchmarks.lightly_losses`); the inputs are equal on both sides, and
-the values must agree. Ours runs under XLA on TensorFlow and on JAX, the peer eagerly and under
-`torch.compile`; the ratio is that of the faster of each pair, medians of interleaved rounds. Memory is how
-far the first call at the full batch raises the process's resident memory, after one at a small batch.
+Batch 4096 and the widths of lightly's own examples (`benchmarks.loss_cases`). Each variant of a loss has a
+process of its own (`benchmarks.kerassl_losses`, `benchmarks.lightly_losses`), and they measure in turns. The
+inputs are equal on both sides, and the values must agree. Ours runs under XLA on TensorFlow and on JAX, the
+peer eagerly and under `torch.compile`; the ratio is that of the faster of each pair, medians of interleaved
+rounds. Memory is how far the first call at the full batch raises the process's resident memory, after one at
+a small batch.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import statistics
 import sys
 
 from benchmarks import loss_cases, results_file
-from benchmarks.workers import measure
+from benchmarks.workers import Worker
 
 OURS = {"TensorFlow XLA": "tensorflow", "JAX": "jax"}
 PEER = {"torch eager": [], "torch.compile": ["--compile"]}
@@ -30,14 +31,24 @@ def same_value(name: str, ours: float, its: float) -> bool:
 def compare(name: str, arguments) -> dict:
     """Interleaved rounds of one loss."""
     length = [f"--loss={name}", f"--batch_size={arguments.batch_size}", f"--seconds={arguments.seconds}"]
-    runs: dict[str, list[dict]] = {variant: [] for variant in (*OURS, *PEER)}
-    for _ in range(arguments.rounds):
-        for variant, backend in OURS.items():
-            command = [sys.executable, "-m", "benchmarks.kerassl_losses", *length]
-            runs[variant].append(measure(command, KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3"))
-        for variant, flags in PEER.items():
-            command = [arguments.peer_python, "-m", "benchmarks.lightly_losses", *length, *flags]
-            runs[variant].append(measure(command))
+    commands = {
+        variant: ([sys.executable, "-m", "benchmarks.kerassl_losses", *length], {"KERAS_BACKEND": backend})
+        for variant, backend in OURS.items()
+    }
+    for variant, flags in PEER.items():
+        commands[variant] = ([arguments.peer_python, "-m", "benchmarks.lightly_losses", *length, *flags], {})
+    workers: dict[str, Worker] = {}
+    runs: dict[str, list[dict]] = {variant: [] for variant in commands}
+    try:
+        for _ in range(arguments.rounds):
+            for variant, (command, environment) in commands.items():
+                # One after the other: none gets ready while another measures.
+                if variant not in workers:
+                    workers[variant] = Worker(command, TF_CPP_MIN_LOG_LEVEL="3", **environment)
+                runs[variant].append(workers[variant].measure())
+    finally:
+        for worker in workers.values():
+            worker.close()
     values = {variant: measured[0]["value"] for variant, measured in runs.items()}
     if not all(same_value(name, values[ours], values[its]) for ours in OURS for its in PEER):
         raise RuntimeError(f"{name}: the sides computed different losses: {values}")

@@ -1,9 +1,12 @@
-"""Runs a measurement in a process that holds nothing else."""
+"""Runs measurements in processes that hold nothing else."""
 
 import json
 import os
 import pathlib
 import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each side uses all cores, whatever the shell says.
@@ -23,3 +26,55 @@ def measure(command: list, **environment: str) -> dict:
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:4])} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+class Worker:
+    """A process that gets ready once and measures whenever it is asked, by `answer_rounds`.
+
+    Args:
+        command: of the process.
+        **environment: added to that of this process.
+    """
+
+    def __init__(self, command: list, **environment: str) -> None:
+        self.command = [str(part) for part in command]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=ROOT,
+            env={**ENVIRONMENT, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+
+    def measure(self) -> dict:
+        """The JSON of the next round; the first waits until the process is ready.
+
+        Raises:
+            RuntimeError: if it fails, with the end of what it said.
+        """
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        self.process.wait()
+        self.errors.seek(0)
+        raise RuntimeError(f"{' '.join(self.command[1:4])} failed:\n{self.errors.read()[-2000:]}")
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.wait()
+        self.errors.close()
+
+
+def answer_rounds(measure: Callable[[], dict]) -> None:
+    """What a worker's process does once it is ready: a measurement for each line that comes in."""
+    for _ in sys.stdin:
+        print(json.dumps(measure()), flush=True)

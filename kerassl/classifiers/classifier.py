@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -154,9 +155,21 @@ class Classifier(SSLModel):
             batch_size: images at a time.
             verbose: 0 for no progress bar.
         """
+        return self._probabilities(
+            lambda batch: self.features_and_logits(batch, False)[1], images, batch_size, verbose
+        )
+
+    def _probabilities(
+        self,
+        logits_of: Callable[[KerasTensor], KerasTensor],
+        images: np.ndarray,
+        batch_size: int,
+        verbose: str | int,
+    ) -> np.ndarray:
+        """As `classify`, by a function from prepared images to logits."""
 
         def probabilities(batch: KerasTensor):
-            return ops.softmax(self.features_and_logits(self.prepared(batch), False)[1])
+            return ops.softmax(logits_of(self.prepared(batch)))
 
         starts = range(0, len(images), batch_size)
         bar = keras.utils.Progbar(len(starts), verbose=1 if verbose == "auto" else verbose)

@@ -22,10 +22,11 @@ after the real step the student.
 - The first step is like all others; there it has no virtual ones.
 - Both views go through batch norm together in the student. The teacher has batch statistics of the weak view,
   and running ones of its own; its weights alone are averaged, as there.
-- As there the student is what is used in the end.
+- As there the student is what is used in the end; `classify_by_teacher` asks the teacher.
 """
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine
@@ -149,8 +150,7 @@ class FST(Classifier):
         features, logits = self.features_and_logits(ops.concatenate([weak, strong]), training)
         features, _ = ops.split(features, 2)
         logits, strong_logits = ops.split(logits, 2)
-        taught = self.encode(self.teacher_encoder, weak, training)
-        taught = ops.cast(self.teacher_classifier(taught), "float32")
+        taught = self.teacher_logits(weak, training)
         each = pseudo_label(self.gather(strong_logits), self.gather(taught), self.threshold, reduction="none")
         # The mean over those without a label.
         unlabelled = labelled_mean(each, ops.where(self.gather(labels) < 0, 0, -1))
@@ -159,6 +159,25 @@ class FST(Classifier):
             "pseudo_label": self.unlabelled_weight * unlabelled,
         }
         return terms, {"features": features, "logits": logits}
+
+    def teacher_logits(self, images: KerasTensor, training: bool) -> KerasTensor:
+        """The teacher's logits `(batch, num_classes)` of normalised images, in float32."""
+        features = self.encode(self.teacher_encoder, images, training)
+        return ops.cast(self.teacher_classifier(features), "float32")
+
+    def classify_by_teacher(
+        self, images: np.ndarray, batch_size: int = 256, verbose: str | int = 0
+    ) -> np.ndarray:
+        """As `classify`, by the teacher, whose weights are a moving average of the student's.
+
+        Args:
+            images: raw images `(n, height, width, channels)` in [0, 255].
+            batch_size: images at a time.
+            verbose: 0 for no progress bar.
+        """
+        return self._probabilities(
+            lambda batch: self.teacher_logits(batch, False), images, batch_size, verbose
+        )
 
     def after_update(self, aux: dict) -> None:
         """The teacher follows the student, but in the deeper variant, which sees to that before the step."""

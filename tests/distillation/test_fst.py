@@ -90,6 +90,16 @@ def test_without_looking_ahead_the_teacher_is_the_mean_of_all_students_so_far():
             np.testing.assert_allclose(value, np.mean(past, axis=0), rtol=1e-4, atol=1e-6)
 
 
+def test_the_teacher_classifies_with_its_own_weights():
+    model = make("FST", views=None)
+    by_student = model.classify(images(5), batch_size=2)
+    np.testing.assert_allclose(model.classify_by_teacher(images(5), batch_size=2), by_student, atol=1e-6)
+    assign_teacher(model, 0.0)
+    even = model.classify_by_teacher(images(5))
+    np.testing.assert_allclose(even, np.full(even.shape, 1 / even.shape[1]), atol=1e-6)
+    np.testing.assert_allclose(model.classify(images(5)), by_student, atol=1e-6)
+
+
 def test_sure_pseudo_labels_teach_the_strong_view_of_unlabelled_images():
     model = make("FST", views=None, unlabelled_weight=2.0)
     strong, weak = ready_views("FST")

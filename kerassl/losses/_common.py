@@ -13,12 +13,12 @@ def to_float32(x: KerasTensor) -> KerasTensor:
     return ops.cast(x, "float32")
 
 
-def l2_normalize(x: KerasTensor) -> KerasTensor:
-    """Divides a float32 `x` by its norms along the last axis; one below 1e-12 gives zero, with zero gradient.
+def l2_normalize(x: KerasTensor, axis: int = -1) -> KerasTensor:
+    """Divides a float32 `x` by its norms along an axis; one below 1e-12 gives zero, with zero gradient.
 
     Dividing by `max(norm, eps)` instead would hand a zero row a gradient of 1 / eps.
     """
-    return x * _inverse_norm(x)[..., None]
+    return x * ops.expand_dims(_inverse_norm(x, axis), axis)
 
 
 def cosine(a: KerasTensor, b: KerasTensor) -> KerasTensor:
@@ -39,8 +39,19 @@ def squared_distances(a: KerasTensor, b: KerasTensor) -> KerasTensor:
     return squares - 2.0 * ops.matmul(a, ops.swapaxes(b, -2, -1))
 
 
-def _inverse_norm(x: KerasTensor):
-    squared = ops.sum(ops.square(x), axis=-1)
+def gram(x: KerasTensor) -> KerasTensor:
+    """`x^T x`, `(..., dim, dim)` of rows `(..., n, dim)`, whose gradient takes one product instead of two.
+
+    The gradients by the left and by the right factor are equal where what comes back is symmetric, as the
+    last line makes it: that by the right one, twice, is the whole.
+    """
+    detached = ops.stop_gradient(x)
+    product = ops.matmul(ops.swapaxes(detached, -2, -1), 2.0 * x - detached)
+    return (product + ops.swapaxes(product, -2, -1)) / 2.0
+
+
+def _inverse_norm(x: KerasTensor, axis: int = -1):
+    squared = ops.sum(ops.square(x), axis=axis)
     nonzero = squared > 1e-24
     return ops.where(nonzero, ops.rsqrt(ops.where(nonzero, squared, 1.0)), 0.0)
 

@@ -6,6 +6,7 @@ from kerassl.losses._common import (
     check_positive,
     check_rank,
     cosine,
+    gram,
     l2_normalize,
     to_float32,
     unit_views,
@@ -83,11 +84,10 @@ def total_coding_rate(z: KerasTensor, distortion: float | KerasTensor = 0.2) -> 
 def _rates(views: KerasTensor, distortion: float | KerasTensor):
     """`(num_views,)` coding rates of unit rows `(num_views, batch, dim)`."""
     batch, dim = views.shape[1:]
-    transposed = ops.transpose(views, (0, 2, 1))
     # Both products give one determinant; take the smaller one.
     few = batch is not None and batch < dim
-    gram = ops.matmul(views, transposed) if few else ops.matmul(transposed, views)
+    products = gram(ops.transpose(views, (0, 2, 1)) if few else views)
     scale = dim / (ops.cast(ops.shape(views)[1], "float32") * ops.cast(distortion, "float32"))
-    factor = ops.cholesky(ops.eye(gram.shape[1], dtype="float32") + scale * gram)
+    factor = ops.cholesky(ops.eye(products.shape[1], dtype="float32") + scale * products)
     # Half the logarithm of the determinant.
     return ops.sum(ops.log(ops.diagonal(factor, axis1=1, axis2=2)), axis=1)

@@ -44,8 +44,8 @@ def feature_redundancy(
     check_same_shape("z1", z1, "targets1", targets1)
     on_diagonal = off_diagonal = 0.0
     for targets, z in ((targets1, z2), (targets2, z1)):
-        rows = ops.transpose(l2_normalize(ops.stop_gradient(targets)))
-        correlation = ops.matmul(l2_normalize(rows), ops.transpose(l2_normalize(ops.transpose(z))))
+        columns = l2_normalize(l2_normalize(ops.stop_gradient(targets)), axis=0)
+        correlation = ops.matmul(ops.transpose(columns), l2_normalize(z, axis=0))
         diagonal = ops.diagonal(correlation)
         dim = z.shape[1]
         on_diagonal += ops.mean(ops.square(diagonal - 1.0)) / 2

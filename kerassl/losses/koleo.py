@@ -55,8 +55,11 @@ def koleo(
     others = z if candidates is None else l2_normalize(rows_as_wide_as(z, "candidates", candidates))
     rows = ops.arange(ops.shape(z)[0], dtype="int32") + ops.cast(first_row, "int32")
     cosines = ops.stop_gradient(ops.matmul(z, ops.transpose(others)))
-    own = ops.equal(rows[:, None], ops.arange(ops.shape(others)[0], dtype="int32"))
-    nearest = ops.cast(ops.argmax(ops.where(own, -2.0, cosines), axis=1), "int32")
+    places = ops.arange(ops.shape(others)[0], dtype="int32")
+    cosines = ops.where(ops.equal(rows[:, None], places), -2.0, cosines)
+    # Two maxima: XLA takes longer for the place of one on a processor.
+    largest = ops.max(cosines, axis=1, keepdims=True)
+    nearest = ops.max(ops.where(cosines >= largest, places, 0), axis=1)
     squared = ops.sum(ops.square(z - ops.take(others, nearest, axis=0)), axis=1)
     apart = squared > _SAME
     distance = ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)

@@ -54,7 +54,10 @@ def tico(
     check_reduction(reduction)
     covariance = _checked_covariance(covariance, z1)
     unit = l2_normalize(z1)
-    contrast = ops.sum(ops.matmul(unit, covariance) * unit, axis=1)
+    # Of a symmetric matrix, so that the gradient, twice the product, needs no second one.
+    covariance = (covariance + ops.transpose(covariance)) / 2.0
+    detached = ops.stop_gradient(unit)
+    contrast = ops.sum(ops.matmul(detached, covariance) * (2.0 * unit - detached), axis=1)
     weight = ops.cast(covariance_weight, "float32")
     return reduce(1.0 - cosine(z1, ops.stop_gradient(z2)) + weight * contrast, reduction)
 

@@ -2,7 +2,14 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import check_not_negative, check_rank, embeddings, l2_normalize, to_float32
+from kerassl.losses._common import (
+    check_not_negative,
+    check_rank,
+    embeddings,
+    gram,
+    l2_normalize,
+    to_float32,
+)
 from kerassl.losses.vicreg import variance_hinge
 
 
@@ -75,6 +82,6 @@ def off_diagonal_correlation(z: KerasTensor) -> KerasTensor:
     """
     z = to_float32(z)
     check_rank("z", z, ("batch", "dim"))
-    columns = l2_normalize(ops.transpose(z - ops.mean(z, axis=0)))
+    columns = l2_normalize(z - ops.mean(z, axis=0), axis=0)
     different = 1.0 - ops.eye(z.shape[1], dtype="float32")
-    return ops.mean(ops.square(ops.matmul(columns, ops.transpose(columns)) * different))
+    return ops.mean(ops.square(gram(columns) * different))

@@ -2,7 +2,7 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import check_not_negative, check_rank, embeddings, to_float32
+from kerassl.losses._common import check_not_negative, check_rank, embeddings, gram, to_float32
 
 
 def vicreg(
@@ -101,7 +101,7 @@ def off_diagonal_covariance(z: KerasTensor) -> KerasTensor:
     centred, degrees_of_freedom = _centred(z)
     if len(centred.shape) == 3:
         centred = ops.transpose(centred, (1, 0, 2))
-    covariance = ops.matmul(ops.swapaxes(centred, -2, -1), centred) / degrees_of_freedom
+    covariance = gram(centred) / degrees_of_freedom
     # A mask: the sum of all squares less that of the variances' squares would lose the digits of c.
     different = 1.0 - ops.eye(centred.shape[-1], dtype="float32")
     return ops.mean(ops.sum(ops.square(covariance * different), axis=(-2, -1))) / centred.shape[-1]

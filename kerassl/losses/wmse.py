@@ -2,7 +2,15 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses._common import check_positive, check_reduction, cosine, reduce, stack_views, to_float32
+from kerassl.losses._common import (
+    check_positive,
+    check_reduction,
+    cosine,
+    gram,
+    reduce,
+    stack_views,
+    to_float32,
+)
 
 
 def wmse(
@@ -96,9 +104,11 @@ def whiten(z: KerasTensor, epsilon: float = 1e-4) -> KerasTensor:
     varies = variance > 1e-24
     # Scaled to variance 1, which changes nothing but the rounding.
     scaled = centred * ops.where(varies, ops.rsqrt(ops.where(varies, variance, 1.0)), 0.0)
-    columns = ops.swapaxes(scaled, -2, -1)
-    correlation = ops.matmul(columns, scaled) / degrees_of_freedom
+    correlation = gram(scaled) / degrees_of_freedom
     # A dimension that does not vary has 0 on the diagonal.
     diagonal = (epsilon + 1.0 - ops.cast(varies, "float32")) * ops.eye(z.shape[-1], dtype="float32")
     factor = ops.cholesky(correlation + diagonal)
-    return ops.swapaxes(ops.solve_triangular(factor, columns, lower=True), -2, -1)
+    # Solved for the identity: JAX on two cores may hang in the gradient where it solves for whole batches.
+    identity = ops.broadcast_to(ops.eye(z.shape[-1], dtype="float32"), ops.shape(factor))
+    inverse = ops.solve_triangular(factor, identity, lower=True)
+    return ops.matmul(scaled, ops.swapaxes(inverse, -2, -1))

@@ -26,6 +26,11 @@ def tico_of_first_batch(z1: tf.Tensor, z2: tf.Tensor) -> tf.Tensor:
     return losses.tico(z1, z2, losses.tico_covariance(z1, tf.zeros((width, width))))
 
 
+def dino_of_crops(z1: tf.Tensor, z2: tf.Tensor, teacher: tf.Tensor, centre: tf.Tensor) -> tf.Tensor:
+    """DINO of two crops' logits."""
+    return losses.dino(tf.stack([z1, z2]), losses.dino_teacher_probs(teacher, centre, 0.04), 0.1)
+
+
 def ibot_of_rows(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     """iBOT of rows of logits, several of which are patches of one image."""
     batch, width = student.shape
@@ -56,6 +61,7 @@ OURS = {
     "dclw": lambda z1, z2: losses.dclw(z1, z2, 0.2, sigma=0.5),
     "info_nce": lambda q, k, queue: losses.info_nce(q, k, queue, 0.2),
     "barlow_twins": losses.barlow_twins,
+    "dino": dino_of_crops,
     "frossl": lambda z1, z2: losses.frossl((z1, z2)),
     "ibot": ibot_of_rows,
     "koleo": lambda z1, z2: losses.koleo(z1) + losses.koleo(z2),

@@ -9,6 +9,7 @@ CASES = {
     "dclw": 2,
     "info_nce": 1,
     "barlow_twins": 2,
+    "dino": 2,
     "frossl": 2,
     "ibot": 1,
     "koleo": 2,
@@ -38,15 +39,24 @@ def token_mask(batch: int) -> np.ndarray:
 def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
     """Two batches of embeddings that resemble each other as views do, and what else the loss needs.
 
-    For VICRegL the rows are cells of images, and what else it needs are their places in both views.
+    For DINO they are the student's logits, and the others the teacher's and their centre; for VICRegL the
+    rows are cells of images, and the others their places in both views.
     """
     rng = np.random.default_rng(seed)
     # Whitening asks for more images than dimensions.
     dim = min(dim, batch // 2) if name == "wmse" else dim
     shared = rng.normal(size=(batch, dim))
     views = [3 * (shared + rng.normal(size=(batch, dim))) for _ in range(2)]
-    shapes = {"info_nce": (4 * batch, dim), "sigreg": (dim, 64), "visreg": (dim, 64), "msn": (32, dim)}
+    shapes = {
+        "info_nce": (4 * batch, dim),
+        "sigreg": (dim, 64),
+        "visreg": (dim, 64),
+        "msn": (32, dim),
+        "dino": (2, batch, dim),
+    }
     more = [rng.normal(size=shapes[name])] if name in shapes else []
+    if name == "dino":
+        more.append(rng.normal(size=dim))
     if name == "vicregl":
         # The peer lists matches by distance, we by place, and statistics are taken along the list: each cell
         # is nearest to its own, the farther the later it comes, so that both lists are one.

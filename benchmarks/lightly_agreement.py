@@ -16,7 +16,7 @@ from benchmarks import agreement_cases
 
 
 def value(name: str, z1: torch.Tensor, z2: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
-    """The loss of lightly that a case compares with; others are a queue, directions, prototypes or places."""
+    """The loss of lightly that a case compares with; others are what else `inputs` makes."""
     more = others[0] if others else None
     if name == "vicregl":
         return vicregl_of_rows(z1, z2, *others)
@@ -34,6 +34,10 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, *others: torch.Tensor) 
         return loss.DCLWLoss(temperature=0.2, sigma=0.5)(z1, z2)
     if name == "barlow_twins":
         return loss.BarlowTwinsLoss(lambda_param=5e-3)(z1, z2)
+    if name == "dino":
+        criterion = loss.DINOLoss(output_dim=z1.shape[1])
+        criterion.center.data = others[1][None, None]
+        return criterion(list(others[0]), [z1, z2])
     if name == "vicreg":
         return loss.VICRegLoss()(z1, z2)
     if name == "frossl":

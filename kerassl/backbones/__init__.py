@@ -4,6 +4,7 @@ from kerassl.backbones.adapters import AdaptedEncoder, adapt
 from kerassl.backbones.attention_maps import attention_maps
 from kerassl.backbones.decoder import TokenDecoder
 from kerassl.backbones.elastic import encode_elastic, kept_blocks, sub_vit
+from kerassl.backbones.hub_weights import load_keras_hub
 from kerassl.backbones.patches import patch_grid, patchify, take_patches, unpatchify
 from kerassl.backbones.positions import resize_positions, sincos_positions
 from kerassl.backbones.resnet import ResNet, resnet18, resnet34, resnet50
@@ -25,6 +26,7 @@ __all__ = [
     "attention_maps",
     "encode_elastic",
     "kept_blocks",
+    "load_keras_hub",
     "load_timm",
     "patch_grid",
     "patchify",

@@ -38,7 +38,7 @@ def load_timm(
     weights: str | os.PathLike | Mapping[str, Any],
     image_size: int | tuple[int, int] | None = None,
     num_heads: int | None = None,
-    pool: str | None = None,
+    pool: str | None = "default",
     name: str | None = None,
 ) -> ResNet | ViT:
     """Returns the ResNet or ViT whose weights timm, torchvision, DINO, DINOv2, MAE or DeiT name alike.
@@ -59,7 +59,7 @@ def load_timm(
         image_size: height and width in pixels. A ViT's positions are interpolated to it as timm does, bicubic
             with antialiasing; by default it is that of the weights. A ResNet takes any (224 by default).
         num_heads: attention heads of a ViT, which no weight tells; by default the usual number of its width.
-        pool: as of `ViT` ("cls" by default) or `ResNet` ("mean" by default).
+        pool: as of `ViT`, by default "cls", or `ResNet`, by default "mean"; `None` for a ResNet's map.
         name: name of the model.
 
     Returns:
@@ -84,9 +84,9 @@ def load_timm(
         weights = _read_safetensors(pathlib.Path(weights))
     state = _State(weights)
     if "patch_embed.proj.weight" in weights:
-        model = _vit(state, image_size, num_heads, pool or "cls", name)
+        model = _vit(state, image_size, num_heads, "cls" if pool == "default" else pool, name)
     elif "conv1.weight" in weights and "layer1.0.conv1.weight" in weights:
-        model = _resnet(state, image_size, pool or "mean", name)
+        model = _resnet(state, image_size, "mean" if pool == "default" else pool, name)
     else:
         raise ValueError(
             "These are not the weights of a ResNet or a ViT by timm's names, conv1.weight and "

@@ -166,7 +166,8 @@ def measure(
     if SPARSITY in protocols:
         curve = scores.sparsity_curve(model, bank, held_out, batch_size)
         row["essential sparsity"] = curve.essential
-    return row, pages.Measured(model, features, features if held_features is None else held_features, curve)
+    held_features = features if held_features is None else held_features
+    return row, pages.Measured(model, features, held_features, sparsity=curve)
 
 
 def outliers(

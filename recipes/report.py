@@ -74,17 +74,17 @@ class Measured:
         model: from raw images to features.
         bank: `(bank, dim)` features.
         held_out: `(number, dim)` features, those of the bank where nothing is held out.
-        sparsity: accuracy over the share of weights that are zero, if it was asked for.
         config: settings of its run, if it has one.
         metrics: its `metrics.jsonl`, if it has one.
+        sparsity: accuracy over the share of weights that are zero, if it was asked for.
     """
 
     model: keras.Model
     bank: np.ndarray
     held_out: np.ndarray
-    sparsity: kerassl.evaluation.SparsityCurve | None = None
     config: dict | None = None
     metrics: pathlib.Path | None = None
+    sparsity: kerassl.evaluation.SparsityCurve | None = None
 
 
 def write(

@@ -26,7 +26,7 @@ from recipes.devices import devices
 from recipes.names import check_name
 from recipes.workdir import METRICS
 
-# Those of the encoder, not of its features alone.
+# A protocol of the encoder, not of its features alone.
 SPARSITY = "sparsity"
 
 
@@ -121,8 +121,10 @@ def run(
             if len(paths) == 1:
                 keras.utils.set_random_seed(seed)
                 untrained = untrained_twin(model)
-                rows["random encoder"], _ = measure(untrained, images, batch_size, chosen)
-            rows[name], found = measure(model, images, batch_size, chosen)
+                rows["random encoder"], _ = measure(
+                    untrained, images, batch_size, of_features, SPARSITY in chosen
+                )
+            rows[name], found = measure(model, images, batch_size, of_features, SPARSITY in chosen)
             metrics = path / METRICS if path in runs else None
             measured[name] = dataclasses.replace(found, config=runs.get(path), metrics=metrics)
         scores.show(rows, bank, held_out)
@@ -153,17 +155,16 @@ class Images:
 
 
 def measure(
-    model: keras.Model, images: Images, batch_size: int, protocols: list[str]
+    model: keras.Model, images: Images, batch_size: int, protocols: list[str], sparsity: bool
 ) -> tuple[dict, pages.Measured]:
     """The row of an encoder, and what a page shows of it."""
     bank, held_out = images.bank, images.held_out
     of_patches = {} if images.masked is None else scores.score_patches(model, *images.masked)
     features, held_features = scores.embed_both(model, bank, held_out, batch_size)
     far = None if images.ood is None else kerassl.embed(model, images.ood, batch_size=batch_size)[0]
-    of_features = [name for name in protocols if name != SPARSITY]
-    row = scores.score(features, bank, held_features, held_out, of_features, far) | of_patches
+    row = scores.score(features, bank, held_features, held_out, protocols, far) | of_patches
     curve = None
-    if SPARSITY in protocols:
+    if sparsity:
         curve = scores.sparsity_curve(model, bank, held_out, batch_size)
         row["essential sparsity"] = curve.essential
     held_features = features if held_features is None else held_features

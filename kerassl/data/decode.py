@@ -111,7 +111,7 @@ def decode_all(
         decoded = pool.map(
             lambda pair: decode_image(*pair, image_size, channels), zip(sources, names, strict=True)
         )
-        for index, pixels in enumerate(_with_progress(decoded, len(sources))):
+        for index, pixels in enumerate(with_progress(decoded, len(sources))):
             if images is None:
                 images = np.empty((len(sources), *pixels.shape), "uint8")
             if pixels.shape != images.shape[1:]:
@@ -123,7 +123,8 @@ def decode_all(
     return images
 
 
-def _with_progress(items: Iterable[np.ndarray], total: int) -> Iterator[np.ndarray]:
+def with_progress(items: Iterable, total: int) -> Iterator:
+    """Yields items, and shows a progress bar once they have taken more than two seconds."""
     begin, bar = time.monotonic(), None
     for done, item in enumerate(items, 1):
         yield item

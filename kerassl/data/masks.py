@@ -4,7 +4,14 @@ import pathlib
 
 import numpy as np
 
-from kerassl.data.decode import covered_box, decode_image, open_image, pillow, resize_and_crop
+from kerassl.data.decode import (
+    covered_box,
+    decode_image,
+    open_image,
+    pillow,
+    resize_and_crop,
+    with_progress,
+)
 from kerassl.data.folder import SUFFIXES
 
 # Ours, and that of PASCAL VOC.
@@ -21,6 +28,8 @@ def load_masks(
     PASCAL VOC's own folders, `JPEGImages` and `SegmentationObject`, will do. A mask has the size of its image
     and an object's number in each pixel, in grey or as a palette's index: 0 for the background, 255 for
     pixels to leave out. In a grey mask of nothing but 0 and 255, 255 is the object.
+
+    A progress bar appears when it takes more than two seconds.
 
     Args:
         directory: the folder.
@@ -60,14 +69,17 @@ def load_masks(
     files = sorted(path for path in mask_root.glob("**/*.png") if path.is_file())[:limit]
     if not files:
         raise ValueError(f"There is no mask in {str(mask_root)!r}: files ending in .png are needed.")
+    sources = {
+        path.relative_to(image_root).with_suffix(""): path
+        for path in image_root.glob("**/*")
+        if path.suffix.lower() in SUFFIXES
+    }
     images, masks = [], []
-    for file in files:
-        stem = image_root / file.relative_to(mask_root).with_suffix("")
-        # Not `with_suffix`: a name may have dots.
-        named = [stem.with_name(stem.name + suffix) for suffix in sorted(SUFFIXES)]
-        source = next((path for path in named if path.exists()), None)
+    for file in with_progress(files, len(files)):
+        name = file.relative_to(mask_root).with_suffix("")
+        source = sources.get(name)
         if source is None:
-            raise ValueError(f"The mask {str(file)!r} has no image {str(stem)!r} with a suffix of images.")
+            raise ValueError(f"The mask {str(file)!r} has no image {str(name)!r} in {str(image_root)!r}.")
         image, mask = decode_image(source, str(source), None, channels), _read_mask(file)
         if image.shape[:2] != mask.shape:
             raise ValueError(

@@ -136,6 +136,9 @@ def evaluate_features(
     unknown = [name for name in protocols if name not in results]
     if unknown:
         raise ValueError(f"There is no protocol {unknown[0]!r}; known: {', '.join(PROTOCOLS)}.")
+    needy = [name for name in protocols if name not in WITHOUT_LABELS]
+    if needy and (train_labels is None or test_labels is None):
+        raise ValueError(f"{needy[0]} needs labels of both parts; without: {', '.join(WITHOUT_LABELS)}.")
     row = {name: value for protocol in protocols for name, value in results[protocol]().items()}
     if ood_features is not None:
         row |= ood_detection(train_features, test_features, ood_features, train_labels, l2=l2)

@@ -108,7 +108,7 @@ def whiten(z: KerasTensor, epsilon: float = 1e-4) -> KerasTensor:
     # A dimension that does not vary has 0 on the diagonal.
     diagonal = (epsilon + 1.0 - ops.cast(varies, "float32")) * ops.eye(z.shape[-1], dtype="float32")
     factor = ops.cholesky(correlation + diagonal)
-    # Solved for the identity: JAX on two cores may hang in the gradient where it solves for whole batches.
+    # Solved for the identity: XLA on two cores may hang in the gradient where it solves for whole batches.
     identity = ops.broadcast_to(ops.eye(z.shape[-1], dtype="float32"), ops.shape(factor))
     inverse = ops.solve_triangular(factor, identity, lower=True)
     return ops.matmul(scaled, ops.swapaxes(inverse, -2, -1))

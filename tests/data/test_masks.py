@@ -68,8 +68,8 @@ def test_what_does_not_fit_is_named(tmp_path):
     save(tmp_path / "masks/cat.png", np.zeros((4, 4)))
     with pytest.raises(ValueError, match="cat.png' has no image"):
         load_masks(tmp_path, (4, 4))
-    save(tmp_path / "images/cat.jpg", np.zeros((4, 5, 3)))
-    with pytest.raises(ValueError, match="cat.jpg' is 4 x 5 pixels, its mask 4 x 4"):
+    save(tmp_path / "images/cat.JPG", np.zeros((4, 5, 3)))
+    with pytest.raises(ValueError, match="cat.JPG' is 4 x 5 pixels, its mask 4 x 4"):
         load_masks(tmp_path, (4, 4))
     save(tmp_path / "masks/cat.png", np.zeros((4, 5, 3)))
     with pytest.raises(ValueError, match="cat.png' has 3 channels; an object's number"):

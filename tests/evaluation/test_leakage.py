@@ -78,6 +78,12 @@ def test_spectra_do_not_look_at_labels(protocol):
     np.testing.assert_array_equal(score(protocol, *BOTH), score(protocol, BOTH[0], shuffled))
 
 
+def test_labels_that_are_missing_are_asked_for():
+    with pytest.raises(ValueError, match="knn needs labels of both parts; without: rankme, alpha_req"):
+        evaluate_features(TRAIN[0], None, *FIRST, protocols=("rankme", "knn"))
+    assert set(evaluate_features(TRAIN[0], None, FIRST[0], None, protocols=("rankme",))) == {"RankMe"}
+
+
 def test_every_protocol_is_looked_at():
     assert {*ADDITIVE, *WITHOUT_LABELS, *OF_THE_TEST_PART} == set(PROTOCOLS)
 

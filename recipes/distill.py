@@ -17,7 +17,7 @@ import kerassl
 from recipes import build, command_line, train
 from recipes.evaluate import load_encoder
 from recipes.export import load_run
-from recipes.methods import DISTILLATION, SELF_DISTILLATION, MethodRecipe
+from recipes.methods import DISTILLATION, SELF_DISTILLATION, recipe_of
 from recipes.names import BACKBONES, check_name
 from recipes.training_flags import TrainingFlags, with_training_flags
 
@@ -172,11 +172,6 @@ def load_teachers(method: str, paths: str | None) -> dict[str, keras.Model]:
     # Of a run, logits are those of the model itself.
     load = [load_run if by_logits and path.is_dir() else load_encoder for path in several]
     return {name: find(path) for name, find, path in zip(names, load, several, strict=True)}
-
-
-def recipe_of(method: str) -> MethodRecipe:
-    """What is known of a method with or without a teacher."""
-    return {**DISTILLATION, **SELF_DISTILLATION}[method]
 
 
 def learns_from_classifiers(method: str) -> bool:

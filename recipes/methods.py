@@ -104,6 +104,8 @@ class MethodRecipe:
         backbone: the kind of network that the method was made for.
         resnet_args: of a ResNet, where the method needs another than the usual one.
         views: name of a recipe of `kerassl.views`, or "default" for the class's own.
+        constant_rate: the part of the method whose learning rate stays at its peak under the paper's
+            optimizer, or `None`.
     """
 
     method: type
@@ -114,6 +116,7 @@ class MethodRecipe:
     backbone: str = "resnet18"
     resnet_args: dict = field(default_factory=dict)
     views: str = "default"
+    constant_rate: str | None = None
 
 
 METHODS = {
@@ -399,6 +402,7 @@ METHODS = {
     "simsiam": MethodRecipe(
         method=methods.SimSiam,
         paper=SIMSIAM,
+        constant_rate="predictor",
         short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
     ),
     "smog": MethodRecipe(
@@ -567,3 +571,9 @@ CLASSIFIERS = {
         resnet_args={"pool": None},
     ),
 }
+
+
+def recipe_of(method: str) -> MethodRecipe:
+    """What is known of a method, a way to distil or to fine-tune, or a classifier."""
+    recipes = (METHODS, DISTILLATION, SELF_DISTILLATION, CLASSIFIERS, FINE_TUNING)
+    return next(table[method] for table in recipes if method in table)

@@ -7,7 +7,7 @@ section 3.
 import keras
 
 import kerassl
-from recipes.methods import CLASSIFIERS, DISTILLATION, FINE_TUNING, METHODS, SELF_DISTILLATION
+from recipes.methods import recipe_of
 from recipes.names import OPTIMIZERS, check_name
 
 # Updates below which a run is a short one.
@@ -55,8 +55,7 @@ def optimizer_settings(
     """
     check_name("optimizer", optimizer, OPTIMIZERS)
     short = epochs * steps_per_epoch < SHORT_RUN
-    recipes = (METHODS, DISTILLATION, SELF_DISTILLATION, CLASSIFIERS, FINE_TUNING)
-    recipe = next(table[method] for table in recipes if method in table)
+    recipe = recipe_of(method)
     paper = recipe.paper
     if short and optimizer in ("default", "adamw"):
         base = {"optimizer": "adamw", **recipe.short}
@@ -88,6 +87,7 @@ def make_optimizer(
     epochs: int,
     steps_per_epoch: int,
     rate_factors: dict[str, float] | None = None,
+    model: kerassl.SSLModel | None = None,
 ) -> keras.optimizers.Optimizer:
     """The optimizer with a linear warm-up and a cosine decay to 0.
 
@@ -102,6 +102,7 @@ def make_optimizer(
         epochs: passes over the data.
         steps_per_epoch: batches per pass.
         rate_factors: as of `kerassl.optimizers.layerwise_factors`.
+        model: whose part that keeps its rate is looked up: the predictor of SimSiam.
     """
     total = epochs * steps_per_epoch
     warmup = min(round(warmup_epochs * steps_per_epoch), total - 1)
@@ -109,6 +110,10 @@ def make_optimizer(
     clipped = ("dino", "dinov2", "ibot", "msn", "mugs", "pmsn", "poa")
     options = {"clipnorm": 3.0} if method in clipped else {}
     options["rate_factors"] = rate_factors
+    recipe = recipe_of(method)
+    if model is not None and recipe.constant_rate and optimizer == recipe.paper["optimizer"]:
+        part = getattr(model, recipe.constant_rate)
+        options["constant_rates"] = {v.path: learning_rate for v in part.trainable_variables}
     if optimizer == "lars":
         return kerassl.optimizers.LARS(
             rate, weight_decay=weight_decay, lr_in_momentum=method == "simclr", **options

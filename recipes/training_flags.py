@@ -157,7 +157,12 @@ class TrainingFlags:
         method, steps = config["method"], kerassl.data.num_batches(train_data)
         settings = self.optimizer_settings(method, steps)
         optimizer = make_optimizer(
-            method, **settings, epochs=self.epochs, steps_per_epoch=steps, rate_factors=rate_factors
+            method,
+            **settings,
+            epochs=self.epochs,
+            steps_per_epoch=steps,
+            rate_factors=rate_factors,
+            model=model,
         )
         model.compile(optimizer, chunk_size=self.chunk_size)
         place = Workdir(workdir, config)

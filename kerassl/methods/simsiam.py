@@ -5,8 +5,8 @@ Official code: facebookresearch/simsiam, `simsiam/builder.py`, `main_simsiam.py`
 
 - Each view goes through batch norm by itself.
 - The projector's last Dense has no bias: the official one is frozen, and batch norm cancels it.
-- The official training keeps the predictor's learning rate constant while the others' falls. Here one
-  schedule serves all.
+- The official training keeps the predictor's learning rate constant while the others' falls: that is the
+  optimizer's `constant_rates`, which the launcher sets under SGD.
 """
 
 import keras

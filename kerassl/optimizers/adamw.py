@@ -4,13 +4,13 @@ import keras
 from keras import KerasTensor
 
 from kerassl.optimizers.decay import is_decayed
-from kerassl.optimizers.layer_decay import RateFactors
+from kerassl.optimizers.own_rates import OwnRates
 
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class AdamW(RateFactors, keras.optimizers.AdamW):
+class AdamW(OwnRates, keras.optimizers.AdamW):
     """AdamW: decoupled decay `w <- w - lr wd w`, then a step of Adam.
 
     Differs from Keras' in two ways: the decay may be a schedule, evaluated at the same step as the
@@ -27,8 +27,8 @@ class AdamW(RateFactors, keras.optimizers.AdamW):
         beta_2: decay of the second moment; 0.95 in MAE.
         epsilon: added to the root of the second moment. PyTorch's default, not Keras' 1e-7.
         decay_bias_and_norm: whether biases and norm parameters are decayed too.
-        **kwargs: `rate_factors`, as `layerwise_factors` makes them, and further arguments of
-            `keras.optimizers.AdamW`.
+        **kwargs: `rate_factors`, as `layerwise_factors` makes them, `constant_rates`, `{path: rate}` of
+            variables that no schedule moves, and further arguments of `keras.optimizers.AdamW`.
 
     Raises:
         ValueError: for a negative decay.

@@ -4,11 +4,11 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.optimizers.decay import is_decayed
-from kerassl.optimizers.layer_decay import RateFactors
+from kerassl.optimizers.own_rates import OwnRates
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class LARS(RateFactors):
+class LARS(OwnRates):
     """Momentum SGD whose step on each weight matrix is scaled by the norm of the matrix.
 
     For each kernel `g <- g + wd w`; `g <- eta (|w| / |g|) g` (factor 1 where a norm is zero); then
@@ -28,8 +28,8 @@ class LARS(RateFactors):
         trust_coefficient: eta.
         lr_in_momentum: SimCLR's TensorFlow form, `v <- m v + lr g`, `w <- w - v`, which differs while the
             rate changes.
-        **kwargs: `rate_factors`, as `layerwise_factors` makes them, and further arguments of
-            `keras.optimizers.Optimizer`.
+        **kwargs: `rate_factors`, as `layerwise_factors` makes them, `constant_rates`, `{path: rate}` of
+            variables that no schedule moves, and further arguments of `keras.optimizers.Optimizer`.
 
     Raises:
         ValueError: for a momentum, decay or coefficient out of range.

@@ -1,9 +1,6 @@
 """Layer-wise decay of the learning rate: what lies deep in a pretrained encoder moves less."""
 
-from collections.abc import Iterator, Mapping
-
 import keras
-from keras import KerasTensor, ops
 
 
 def layerwise_factors(encoder: keras.Model, decay: float) -> dict[str, float]:
@@ -50,53 +47,3 @@ def layerwise_factors(encoder: keras.Model, decay: float) -> dict[str, float]:
         for variable in group
         if variable.trainable
     }
-
-
-class RateFactors(keras.optimizers.Optimizer):
-    """What the optimizers of kerassl share: a factor of the learning rate for each variable.
-
-    Args:
-        *args: of the optimizer.
-        rate_factors: `{path of a variable: factor}`, as `layerwise_factors` makes them; 1 for all others.
-            They hold for the decoupled weight decay, too.
-        **kwargs: of the optimizer.
-
-    Raises:
-        ValueError: for a factor below 0; on `build`, if no variable has one of the paths.
-    """
-
-    def __init__(self, *args, rate_factors: Mapping[str, float] | None = None, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        wrong = {path: factor for path, factor in (rate_factors or {}).items() if not factor >= 0}
-        if wrong:
-            raise ValueError(f"rate_factors must be at least 0, but {wrong} came.")
-        self.rate_factors = dict(rate_factors or {})
-
-    def build(self, variables: list[keras.Variable]) -> None:
-        """Notes the factor of each variable."""
-        if self.built:
-            return
-        super().build(variables)
-        factors = self.rate_factors
-        if factors and not any(v.path in factors for v in variables):
-            raise ValueError(
-                f"rate_factors name none of the variables that are trained, such as {variables[0].path!r}, "
-                f"but {next(iter(factors))!r} and the like. Make them of the encoder that is trained."
-            )
-        # By key: on TensorFlow, `update_step` receives the backend's variables.
-        self._factors = {self._var_key(v): factors.get(v.path, 1.0) for v in variables}
-
-    def own_rate(self, learning_rate: KerasTensor, variable: keras.Variable) -> KerasTensor:
-        """The learning rate of a variable, in its dtype."""
-        return ops.cast(learning_rate, variable.dtype) * self._factors[self._var_key(variable)]
-
-    def by_factor(self, variables: list[keras.Variable]) -> Iterator[tuple[float, list[keras.Variable]]]:
-        """Each factor with its variables."""
-        groups: dict[float, list] = {}
-        for variable in variables:
-            groups.setdefault(self._factors[self._var_key(variable)], []).append(variable)
-        yield from groups.items()
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "rate_factors": dict(self.rate_factors)}

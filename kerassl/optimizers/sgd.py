@@ -4,11 +4,11 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.optimizers.decay import is_decayed
-from kerassl.optimizers.layer_decay import RateFactors
+from kerassl.optimizers.own_rates import OwnRates
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class SGD(RateFactors):
+class SGD(OwnRates):
     """Momentum SGD whose weight decay is the L2 penalty of published recipes.
 
     `g <- g + wd w`; `v <- m v + g`; `w <- w - lr v`, or with Nesterov `w <- w - lr (g + m v)`: PyTorch's
@@ -22,8 +22,8 @@ class SGD(RateFactors):
         nesterov: look one momentum step ahead.
         decay_bias_and_norm: whether biases and norm parameters are decayed too, as the recipes of SimSiam
             and MoCo do. Variables given to `exclude_from_weight_decay` never are.
-        **kwargs: `rate_factors`, as `layerwise_factors` makes them, and further arguments of
-            `keras.optimizers.Optimizer`.
+        **kwargs: `rate_factors`, as `layerwise_factors` makes them, `constant_rates`, `{path: rate}` of
+            variables that no schedule moves, and further arguments of `keras.optimizers.Optimizer`.
 
     Raises:
         ValueError: for a momentum or decay out of range, or Nesterov without momentum.

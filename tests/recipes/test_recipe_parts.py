@@ -218,6 +218,17 @@ def test_optimizer_warms_up_and_decays(name):
         assert float(optimizer._weight_decay(100)) == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize(("name", "constant"), [("sgd", {0.03}), ("adamw", set())])
+def test_simsiams_predictor_has_a_constant_rate_under_the_papers_optimizer(name, constant):
+    encoder = kerassl.backbones.resnet18((8, 8, 1), stem="small", width=4)
+    model = kerassl.methods.SimSiam(encoder, projection_dim=8, prediction_hidden_dim=4)
+    settings = optimizer_settings("simsiam", name, 10, 10, 256, learning_rate=0.03)
+    optimizer = make_optimizer("simsiam", **settings, epochs=10, steps_per_epoch=10, model=model)
+    assert set(optimizer.constant_rates.values()) == constant
+    paths = {v.path for v in model.predictor.trainable_variables}
+    assert set(optimizer.constant_rates) == (paths if constant else set())
+
+
 def test_every_method_has_a_recipe():
     methods = {getattr(kerassl.methods, name) for name in kerassl.methods.__all__}
     assert {recipe.method for recipe in METHODS.values()} == methods

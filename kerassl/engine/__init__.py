@@ -6,7 +6,6 @@ from kerassl.engine.attention import attention
 from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
 from kerassl.engine.fusion import fused
-from kerassl.engine.host import host_product
 from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
 from kerassl.engine.processes import gather_from_processes, is_chief, process, process_share
@@ -40,7 +39,6 @@ __all__ = [
     "fused",
     "gather",
     "gather_from_processes",
-    "host_product",
     "is_chief",
     "is_synchronized",
     "num_replicas",

@@ -3,9 +3,7 @@ VENV ?= .venv
 WORKDIR ?= runs/digits
 BIN := $(abspath $(VENV))/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
-# Most of a test's time is compilation: quick to compile beats quick to run.
-PYTEST := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1 XLA_FLAGS=--xla_backend_optimization_level=0 \
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal --durations=25
 BETWEEN := tests/parity tests/distributed
 ONE_BACKEND := $(BETWEEN:%=--ignore=%)
 SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunks.py tests/engine/test_compiled_step.py \

@@ -5,18 +5,18 @@
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
 (DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs, PMSN and POA: a small ViT of patch 4; ScatSimCLR: a ScatNet of 4
 orientations and width 16; students of distillation: half the width, as has a student alone by --method=simclr
---width=8); batch 256; kNN with k=20, cosine, T=0.1 (the InstDisc vote). The settings of each method are those
-of `recipes.methods` for short runs, but for `SETTINGS`.
+--width=8; the student of further pre-training: an untrained MAE); batch 256; kNN with k=20, cosine, T=0.1
+(InstDisc's vote). The settings of each method are those of `recipes.methods` for short runs, but `SETTINGS`.
 """
 
 import argparse
 import json
-import time
 
 import keras
 
 import kerassl
 from benchmarks import results_file
+from benchmarks.clock import Clock
 from recipes.methods import DISTILLATION, METHODS
 
 NUM_TRAIN, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 10_000, 2_000, 256, 20, 16
@@ -82,7 +82,12 @@ def build(
     remembered = {"num_images": NUM_TRAIN} if method.takes_positions else {}
     if name in DISTILLATION:
         teacher = keras.models.load_model(teacher_path, compile=False)
-        student = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=width or WIDTH // 2)
+        if name == "further_pretraining":
+            student = build("mae", shape, settings_of("mae"), seed, None, None)
+        else:
+            student = kerassl.backbones.resnet18(
+                shape, stem="small", stem_stride=2, width=width or WIDTH // 2
+            )
         return method(teacher, student, num_classes=10, seed=seed, **remembered, **settings["method"])
     if RECIPES[name].backbone.startswith("vit"):
         encoder = kerassl.backbones.vit(shape, **{**VIT, **settings.get("vit", {})})
@@ -109,24 +114,6 @@ def scores(model, train, test) -> dict:
         "linear": round(float(kerassl.evaluation.linear_probe(*arguments)), 4),
         "rankme": round(float(kerassl.evaluation.rankme(test_features)), 2),
     }
-
-
-class Clock(keras.callbacks.Callback):
-    """Seconds to the first step and of each epoch."""
-
-    def on_train_begin(self, logs=None):
-        self.start = time.perf_counter()
-        self.first_step, self.epochs = None, []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch_start = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.first_step is None:
-            self.first_step = time.perf_counter() - self.start
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.epochs.append(time.perf_counter() - self.epoch_start)
 
 
 def table(path: str) -> str:
@@ -160,7 +147,11 @@ def main():
     parser.add_argument("--name", help="under which the results are kept; that of the method by default")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--teacher", help="for distillation: the SimCLR model saved by --save")
+    parser.add_argument(
+        "--teacher",
+        help="for distillation: a model that --save saved, of SimCLR; for further_pretraining of MAE, for "
+        "kd a classifier of benchmarks.labelled_protocol",
+    )
     parser.add_argument("--width", type=int, help="of the ResNet, in place of the protocol's")
     parser.add_argument("--save", help="where to save the trained model (.keras)")
     parser.add_argument(
@@ -205,7 +196,6 @@ def main():
         teacher = {"teacher": scores(keras.models.load_model(arguments.teacher, compile=False), train, test)}
     if arguments.save:
         model.save(arguments.save)
-    epoch_seconds = sorted(clock.epochs)[len(clock.epochs) // 2]
     results = {
         **results_file.describe_run(),
         "settings": {"batch_size": BATCH_SIZE, "epochs": arguments.epochs, "optimizer": "AdamW", **settings},
@@ -213,7 +203,7 @@ def main():
         "trained_encoder": trained,
         **teacher,
         "loss": [round(value, 4) for value in history.history["loss"]],
-        "images_per_second": round(train.num_examples / epoch_seconds, 1),
+        "images_per_second": round(train.num_examples / clock.median_epoch, 1),
         "seconds_to_first_step": round(clock.first_step, 1),
         "peak_memory_mib": round(results_file.peak_memory_mib()),
     }

@@ -6,6 +6,7 @@
 
 First 5,000 training images with their labels, first 2,000 test images; fst and mean_teacher also see the
 5,000 training images that follow, without labels, in half as many epochs: all methods see as many images.
+distilled_classifier and meal_v2 have a teacher, and no labels.
 ResNet-18 of width 16 with the small stem at stride 2, random crop and flip, batch 128, AdamW; fst and
 mean_teacher have a second, stronger view, palm has two of its own, prob_psenn and prototype_dl have the image
 as it is; classifiers by prototypes have the settings for short runs of `recipes.methods`. No setting was
@@ -14,7 +15,6 @@ chosen by these test images.
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 
 import keras
@@ -22,7 +22,8 @@ import numpy as np
 
 import kerassl
 from benchmarks import results_file
-from kerassl.distillation import FST, LSSKD, NKD, PSKD, SLA, USKD
+from benchmarks.clock import Clock
+from kerassl.distillation import FST, LSSKD, MEALV2, NKD, PSKD, SLA, USKD, DistilledClassifier
 from kerassl.views import CIFAR_MEAN, CIFAR_STD, TwoViews, View
 from recipes.methods import CLASSIFIERS
 
@@ -34,9 +35,11 @@ JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "gr
 MEAN_TEACHER = {"max_momentum": 0.99, "threshold": 0.9}
 METHODS = {
     "classifier": (kerassl.classifiers.Classifier, {}),
+    "distilled_classifier": (DistilledClassifier, {}),
     "fst": (FST, MEAN_TEACHER),
     "lsskd": (LSSKD, {}),
     "mean_teacher": (FST, {**MEAN_TEACHER, "look_ahead": 0}),
+    "meal_v2": (MEALV2, {}),
     "nkd": (NKD, {}),
     "ps_kd": (PSKD, {"num_images": NUM_LABELLED}),
     "sla": (SLA, {}),
@@ -51,6 +54,9 @@ METHODS = {
 }
 
 
+TAUGHT = ("distilled_classifier", "meal_v2", "nkd")
+
+
 def build(name: str, shape, settings: dict, seed: int, width: int, teacher: str | None) -> kerassl.SSLModel:
     """The untrained method."""
     keras.utils.set_random_seed(seed)
@@ -62,7 +68,7 @@ def build(name: str, shape, settings: dict, seed: int, width: int, teacher: str 
         view = CLASSIFIERS[name].views
     elif method is FST:
         view = TwoViews(View(shape[0], **WEAK, **JITTER), view)
-    networks = (keras.models.load_model(teacher, compile=False), encoder) if method is NKD else (encoder,)
+    networks = (keras.models.load_model(teacher, compile=False), encoder) if name in TAUGHT else (encoder,)
     return method(*networks, view, num_classes=10, seed=seed, **settings)
 
 
@@ -72,9 +78,9 @@ def run(name: str, train, test, labels, settings: dict, epochs: int, seed: int, 
     steps = epochs * -(-len(train.images) // BATCH_SIZE)
     schedule = kerassl.schedules.WarmupCosine(LEARNING_RATE, steps, warmup_steps=steps // 40)
     model.compile(kerassl.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY))
-    start = time.perf_counter()
-    history = model.fit(train.images, labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=2).history
-    seconds = time.perf_counter() - start
+    clock = Clock()
+    fit = {"batch_size": BATCH_SIZE, "epochs": epochs, "callbacks": [clock], "verbose": 2}
+    history = model.fit(train.images, labels, **fit).history
     if arguments.save:
         model.save(arguments.save)
     accuracies = {"accuracy": accuracy(model.classify, test)}
@@ -84,7 +90,7 @@ def run(name: str, train, test, labels, settings: dict, epochs: int, seed: int, 
         "seed": seed,
         **accuracies,
         "loss": [round(value, 4) for value in history["loss"]],
-        "seconds_per_step": round(seconds / steps, 4),
+        "seconds_per_step": round(clock.median_epoch * epochs / steps, 4),
     }
 
 
@@ -112,7 +118,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the labelled images")
     parser.add_argument("--seeds", default="0", help="separated by commas")
     parser.add_argument("--width", type=int, default=WIDTH, help="of the ResNet")
-    parser.add_argument("--teacher", help="for nkd: a classifier saved by --save")
+    parser.add_argument("--teacher", help="for those that have one: a classifier saved by --save")
     parser.add_argument("--save", help="where to save the trained model (.keras); of the last seed")
     parser.add_argument(
         "--settings", type=json.loads, default={}, help="JSON that overrides the method's settings"
@@ -125,8 +131,8 @@ def main():
         print(table(arguments.table))
         return
     method, settings = METHODS[arguments.method]
-    if (arguments.teacher is None) != (method is not NKD):
-        parser.error("--teacher is needed for nkd, and for no other method.")
+    if (arguments.teacher is None) != (arguments.method not in TAUGHT):
+        parser.error(f"--teacher is needed for {', '.join(TAUGHT)}, and for no other method.")
 
     more = arguments.limit * NUM_UNLABELLED // NUM_LABELLED if method is FST else 0
     train, test, _ = kerassl.data.load(

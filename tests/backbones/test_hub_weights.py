@@ -63,6 +63,20 @@ def test_a_vit_gives_the_same_tokens(kwargs):
     assert load_keras_hub(backbone, image_size=40).grid == (5, 5)
 
 
+@pytest.mark.parametrize("make", (hub_vit, hub_resnet))
+def test_a_preset_in_a_folder_becomes_an_encoder(make, tmp_path):
+    """As a downloaded one: read by keras-hub from its configuration and weights, then converted."""
+    import keras_hub
+
+    backbone = make()
+    backbone.save_to_preset(str(tmp_path))
+    encoder = load_keras_hub(keras_hub.models.Backbone.from_preset(str(tmp_path)))
+    direct = load_keras_hub(backbone)
+    size = encoder.input_shape[1]
+    np.testing.assert_array_equal(_numpy(encoder(images(size))), _numpy(direct(images(size))))
+    assert np.ptp(_numpy(encoder(images(size)))) > 0
+
+
 @pytest.mark.parametrize("block_type", ["basic_block", "bottleneck_block"])
 def test_a_resnet_gives_the_same_map_and_its_mean(block_type):
     backbone = hub_resnet(block_type=block_type)

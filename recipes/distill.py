@@ -146,7 +146,7 @@ def with_unlabelled(train, names: str | None, info, limit: int | None) -> kerass
         return train
     own = np.full(len(train.images), -1, "int32") if train.labels is None else train.labels
     return kerassl.data.ImageDataset(
-        np.concatenate([train.images, *images]),
+        kerassl.data.join_images([train.images, *images]),
         None if info.num_classes is None else np.concatenate([own, *labels]),
         batch_size=train.batch_size,
         drop_remainder=train.drop_remainder,

@@ -10,7 +10,7 @@ from keras import ops
 
 from kerassl import engine, evaluation
 from kerassl.callbacks.advice import what_to_try
-from kerassl.data import ImageDataset
+from kerassl.data import ImageDataset, LazyImages
 from kerassl.evaluation.collapse import Collapse, find_collapse
 from kerassl.evaluation.diagnostics import check_diagnostics
 
@@ -161,7 +161,11 @@ def chosen_images(data: object, limit: int) -> tuple[np.ndarray, np.ndarray | No
     arrays = data if isinstance(data, (tuple, list)) else (data,)
     if hasattr(arrays[0], "shape"):
         chosen = np.sort(np.random.default_rng(0).permutation(len(arrays[0]))[:limit])
-        parts = [None if part is None else np.asarray(part)[chosen] for part in arrays[:2]]
+        # Of files only those that are chosen are read.
+        parts = [
+            part if part is None or isinstance(part, LazyImages) else np.asarray(part) for part in arrays
+        ]
+        parts = [None if part is None else part[chosen] for part in parts[:2]]
         return parts[0], parts[1] if len(parts) > 1 else None
     batches, count = [], 0
     for batch in data:

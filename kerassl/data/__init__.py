@@ -1,4 +1,4 @@
-"""A name to a data set; images in memory in a repeatable order; checks of images and labels."""
+"""A name to a data set; images in a repeatable order; checks of images and labels."""
 
 from kerassl.data.decode import decode_image
 from kerassl.data.devices import check_divides, cut_for_devices
@@ -6,6 +6,7 @@ from kerassl.data.episodes import Episodes
 from kerassl.data.folder import list_images
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image_files import ImageFiles, LazyImages, join_images
 from kerassl.data.in_memory import can_hold, hold, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
 from kerassl.data.label_subset import label_subset
@@ -21,6 +22,8 @@ __all__ = [
     "Episodes",
     "GuidedBatches",
     "ImageDataset",
+    "ImageFiles",
+    "LazyImages",
     "OrderedBatches",
     "batches_with_positions",
     "can_enter",
@@ -32,6 +35,7 @@ __all__ = [
     "enter",
     "hold",
     "is_array",
+    "join_images",
     "label_subset",
     "labelled_batches",
     "list_images",

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from kerassl.data.decode import decode_all, is_grey, open_image
-from kerassl.data.split import Arrays, split_arrays
+from kerassl.data import split
+from kerassl.data.image_files import ImageFiles, readable
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _DEFAULT_SIZE = (224, 224)
@@ -17,8 +17,8 @@ def load_folder(
     test_fraction: float,
     limit_train: int | None,
     limit_test: int | None,
-) -> Arrays:
-    """Returns the images below a folder.
+) -> split.Arrays:
+    """Returns the images below a folder: in memory where they fit, else `ImageFiles`.
 
     * `DIR/CLASS/*.jpg`: one class a subfolder, in sorted order; loose images beside them get label -1;
     * `DIR/*.jpg`: no labels;
@@ -33,7 +33,7 @@ def load_folder(
         limit_test: decode at most the first so many test images.
 
     Raises:
-        ValueError: no such folder, no image in it, or a file that cannot be read.
+        ValueError: no such folder, or no image in it that can be read; of others, a warning says how many.
     """
     root = pathlib.Path(directory).expanduser()
     if not root.is_dir():
@@ -56,27 +56,28 @@ def load_folder(
         test_labels = None if test_labels is None else test_labels[order]
     else:
         files, labels, class_names = _list_images(root)
-        split = split_arrays(np.array(files, object), labels, test_fraction)
-        train_files, train_labels = list(split.train_images), split.train_labels
-        test_files = [] if split.test_images is None else list(split.test_images)
-        test_labels = split.test_labels
+        parts = split.split_arrays(np.array(files, object), labels, test_fraction)
+        train_files, train_labels = list(parts.train_images), parts.train_labels
+        test_files = [] if parts.test_images is None else list(parts.test_images)
+        test_labels = parts.test_labels
     train_files, test_files = train_files[:limit_train], test_files[:limit_test]
-    files = train_files + test_files
-    sizes, grey = set(), True
-    for file in files:
-        with open_image(file, str(file)) as image:
-            sizes.add((image.height, image.width))
-            grey = grey and is_grey(image)
+    kept, sizes, channels = readable(train_files + test_files)
     if image_size is None:
         image_size = sizes.pop() if len(sizes) == 1 else _DEFAULT_SIZE
-    images = decode_all(files, [str(file) for file in files], image_size, 1 if grey else 3)
-    return Arrays(
-        images[: len(train_files)],
-        None if train_labels is None else train_labels[:limit_train],
-        images[len(train_files) :] if test_files else None,
-        None if test_labels is None else test_labels[:limit_test],
-        class_names,
-    )
+    number = len(train_files)
+    train = ImageFiles(np.array(train_files, object)[kept[:number]], image_size, channels)
+    test = ImageFiles(np.array(test_files, object)[kept[number:]], image_size, channels)
+    train_labels = None if train_labels is None else train_labels[:limit_train][kept[:number]]
+    test_labels = None if test_labels is None else test_labels[:limit_test][kept[number:]]
+    if train.nbytes + test.nbytes <= split.MAX_BYTES_IN_MEMORY:
+        train, train_labels = _in_memory(train, train_labels)
+        test, test_labels = _in_memory(test, test_labels)
+    return split.Arrays(train, train_labels, test if len(test) else None, test_labels, class_names)
+
+
+def _in_memory(images: ImageFiles, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    decoded, kept = images.whole()
+    return decoded, None if labels is None else labels[kept]
 
 
 def list_images(directory: str | pathlib.Path) -> tuple[list[pathlib.Path], np.ndarray | None, tuple | None]:

@@ -1,13 +1,14 @@
-"""Images in memory, in an order that is a pure function of (seed, epoch, index)."""
+"""Images in memory or in files, in an order that is a pure function of (seed, epoch, index)."""
 
 import keras
 import numpy as np
 
-from kerassl.data.validation import validate_batch
+from kerassl.data.image_files import LazyImages
+from kerassl.data.validation import validate_batch, validate_labels
 
 
 class ImageDataset(keras.utils.PyDataset):
-    """Batches of images held in memory, reshuffled each epoch in an order that a resumed run repeats.
+    """Batches of images in memory or in files, reshuffled each epoch in an order that a resumed run repeats.
 
     The order of epoch e is `np.random.default_rng([seed, e]).permutation(num_examples)`: it depends on
     nothing else, so setting `epoch` is all that an exact resume needs. Keras advances the epoch at the
@@ -16,7 +17,8 @@ class ImageDataset(keras.utils.PyDataset):
     with `shuffle=False`.
 
     Args:
-        images: `(num_examples, height, width, channels)` array, uint8 or float in [0, 255].
+        images: `(num_examples, height, width, channels)` array, uint8 or float in [0, 255], or `ImageFiles`
+            (and what `join_images` makes of them), which are read while training goes on.
         labels: `(num_examples,)` integer array, -1 for unlabelled, or None for no labels at all.
         batch_size: images a batch; the last batch may be smaller.
         shuffle: whether each epoch has a new order; False keeps the order of `images`.
@@ -53,7 +55,7 @@ class ImageDataset(keras.utils.PyDataset):
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: np.ndarray | LazyImages,
         labels: np.ndarray | None = None,
         batch_size: int = 256,
         shuffle: bool = False,
@@ -64,10 +66,15 @@ class ImageDataset(keras.utils.PyDataset):
         with_positions: bool = False,
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
-        images = np.asarray(images)
+        lazy = isinstance(images, LazyImages)
+        # With two workers Keras reads ahead, with one it does not.
+        super().__init__(**{"workers": 2, **kwargs} if lazy else kwargs)
+        images = images if lazy else np.asarray(images)
         labels = None if labels is None else np.asarray(labels)
-        validate_batch(images, labels, num_classes)
+        if lazy:
+            validate_labels(labels, len(images), num_classes)
+        else:
+            validate_batch(images, labels, num_classes)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, but {batch_size} came.")
         if seed < 0 or epoch < 0:

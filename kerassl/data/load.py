@@ -4,10 +4,13 @@ import dataclasses
 import difflib
 from typing import Any
 
+import numpy as np
+
 from kerassl.data.decode import resize_and_crop_all
 from kerassl.data.digits import load_digits
 from kerassl.data.folder import load_folder
 from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image_files import ImageFiles
 from kerassl.data.npz import load_npz
 from kerassl.data.split import Arrays
 from kerassl.data.tensorflow_datasets import TFDSSource
@@ -80,10 +83,12 @@ def load(
 
     Returns:
         `(train, test, info)`: two `ImageDataset`s and a `DatasetInfo`. `test` is None where there are no
-        test images. A `tfds:` data set of more than 2 GiB decoded comes as two `tf.data.Dataset`s.
+        test images. A folder of more than 2 GiB decoded is read file by file, each time an image is needed;
+        a `tfds:` data set of that size comes as two `tf.data.Dataset`s.
 
     Raises:
-        ValueError: an unknown name, a missing or empty source, a broken file, arrays that do not fit.
+        ValueError: an unknown name, a missing or empty source, a broken file in an archive, arrays that do
+            not fit. (Broken files of a folder are left out with a warning.)
         ImportError: the package that reads the source is missing.
 
     Example:
@@ -142,8 +147,8 @@ def _from_arrays(
     limit_test: int | None,
     shuffle: bool,
 ) -> tuple[ImageDataset, ImageDataset | None, DatasetInfo]:
-    images, test_images = arrays.train_images[:limit_train], arrays.test_images
-    test_images = None if test_images is None else test_images[:limit_test]
+    images = _first(arrays.train_images, limit_train)
+    test_images = None if arrays.test_images is None else _first(arrays.test_images, limit_test)
     train_labels = test_labels = class_names = num_classes = None
     if labels and arrays.train_labels is not None:
         train_labels, class_names = arrays.train_labels[:limit_train], arrays.class_names
@@ -168,6 +173,11 @@ def _from_arrays(
     num_test = 0 if test is None else test.num_examples
     info = DatasetInfo(name, images.shape[1:], num_classes, class_names, len(images), num_test)
     return train, test, info
+
+
+def _first(images: np.ndarray | ImageFiles, limit: int | None):
+    # A slice of files would be read.
+    return images if limit is None or len(images) <= limit else images[:limit]
 
 
 def _pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:

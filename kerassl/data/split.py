@@ -6,6 +6,8 @@ import numpy as np
 
 # The split is part of the data set: it must not change with the seed of a run.
 _SPLIT_SEED = 0
+# Decoded images of both parts up to this many bytes are held in memory.
+MAX_BYTES_IN_MEMORY = 2 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,9 +15,9 @@ class Arrays:
     """Images and labels of both parts.
 
     Attributes:
-        train_images: `(number, height, width, channels)` array.
+        train_images: `(number, height, width, channels)` array, or `ImageFiles`.
         train_labels: `(number,)` integer array or None.
-        test_images: `(number, height, width, channels)` array or None.
+        test_images: `(number, height, width, channels)` array, `ImageFiles` or None.
         test_labels: `(number,)` integer array or None.
         class_names: names in index order, or None.
         num_classes: number of classes where the source knows it without names, or None.

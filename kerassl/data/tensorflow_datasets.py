@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from kerassl.data.split import Arrays
+from kerassl.data.split import MAX_BYTES_IN_MEMORY, Arrays
 
-# Decoded images of both parts up to this many bytes are held in memory.
-_MAX_BYTES = 2 * 2**30
 _SHUFFLE_BUFFER = 10_000
 
 
@@ -102,7 +100,7 @@ class TFDSSource:
     def fits_in_memory(self) -> bool:
         """Whether the decoded images of both parts together stay below 2 GiB."""
         pixels = int(np.prod(self.image_shape)) * self._dtype.itemsize
-        return (self.num_train + self.num_test) * pixels <= _MAX_BYTES
+        return (self.num_train + self.num_test) * pixels <= MAX_BYTES_IN_MEMORY
 
     def _examples(self, split: str, **read_options: Any) -> Any:
         import tensorflow as tf

@@ -27,8 +27,13 @@ def validate_batch(images: Any, labels: Any = None, num_classes: int | None = No
     """
     images = _to_numpy(images)
     _check_images(images)
+    validate_labels(labels, len(images), num_classes)
+
+
+def validate_labels(labels: Any, num_images: int, num_classes: int | None = None) -> None:
+    """Raises `ValueError` for labels, if there are any, that `validate_batch` refuses."""
     if labels is not None:
-        _check_labels(_to_numpy(labels), len(images), num_classes)
+        _check_labels(_to_numpy(labels), num_images, num_classes)
 
 
 def _to_numpy(array: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerassl.data import ImageDataset
+from kerassl.data import ImageDataset, LazyImages
 from kerassl.evaluation.preparation import warn_of_preparation
 
 
@@ -42,6 +42,8 @@ def embed(model: keras.Model, data: Any, batch_size: int = 256) -> tuple[np.ndar
     """
     if isinstance(data, ImageDataset):
         data = (data.images, data.labels)
+        if isinstance(data[0], LazyImages):
+            data = _pieces(*data, batch_size)
     arrays = data if isinstance(data, (tuple, list)) else (data,)
     if arrays and hasattr(arrays[0], "shape"):
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(tuple(arrays))
@@ -91,6 +93,12 @@ def _unpack(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
             "Pass a data set of (images, labels)."
         )
     return _to_numpy(images), None if labels is None else _to_numpy(labels).reshape(-1)
+
+
+def _pieces(images: LazyImages, labels: np.ndarray | None, batch_size: int) -> Iterator[tuple]:
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        yield (images[part],) if labels is None else (images[part], labels[part])
 
 
 def _to_numpy(array: Any) -> np.ndarray:

@@ -26,6 +26,8 @@ PROTOCOLS = (
     "few_shot", "episodes", "transductive", "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
     "naive_bayes", "clustering", "retrieval", "rankme", "alpha_req", "uniformity", "tolerance",
 )  # fmt: skip
+# Pixels a side of which features are made.
+_LARGEST_SIDE = 64
 # Those of features alone.
 WITHOUT_LABELS = ("rankme", "alpha_req", "uniformity")
 
@@ -33,12 +35,15 @@ WITHOUT_LABELS = ("rankme", "alpha_req", "uniformity")
 def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns pixels / 255 less the mean training image as features: the baseline of no encoder.
 
+    Images with more than 64 pixels a side are averaged over the smallest squares that make them no larger:
+    the features of photographs would else take more memory than all the rest.
+
     Args:
         train_images: `(train, height, width, channels)` in [0, 255].
         test_images: `(test, height, width, channels)` in [0, 255].
 
     Returns:
-        `(train, height * width * channels)` and `(test, height * width * channels)` float32 features.
+        `(train, dim)` and `(test, dim)` float32 features, one for each channel of each pixel or square.
 
     Example:
         >>> import numpy as np
@@ -47,10 +52,22 @@ def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.nd
         >>> train.tolist(), test.tolist()
         ([[-0.5], [0.5]], [[0.5]])
     """
-    train = np.asarray(train_images, "float32").reshape(len(train_images), -1) / 255
-    test = np.asarray(test_images, "float32").reshape(len(test_images), -1) / 255
+    train, test = _pixels(train_images), _pixels(test_images)
     mean = train.mean(0, dtype="float64").astype("float32")
     return train - mean, test - mean
+
+
+def _pixels(images: np.ndarray):
+    number, height, width, channels = images.shape
+    side = -(-max(height, width) // _LARGEST_SIDE)
+    tall, wide = min(side, height), min(side, width)
+    rows, columns = height // tall, width // wide
+    pixels = np.empty((number, rows * columns * channels), "float32")
+    for start in range(0, number, 256):
+        part = np.asarray(images[start : start + 256], "float32")[:, : rows * tall, : columns * wide]
+        squares = part.reshape(len(part), rows, tall, columns, wide, channels).mean((2, 4))
+        pixels[start : start + 256] = squares.reshape(len(part), -1) / 255
+    return pixels
 
 
 def evaluate_features(

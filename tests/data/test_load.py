@@ -137,18 +137,11 @@ def test_modes_are_brought_to_one(tmp_path):
     assert train.images.shape == (3, 8, 10, 3) and (train.images == 120).all()
 
 
-def test_broken_and_empty_folders(tmp_path):
+def test_empty_folders(tmp_path):
     with pytest.raises(ValueError, match="no image in"):
         load(f"folder:{tmp_path}")
     picture(tmp_path / "good.jpg", 3, size=(64, 64))
-    (tmp_path / "broken.jpg").write_bytes(b"not an image")
-    with pytest.raises(ValueError, match="broken.jpg cannot be read as an image"):
-        load(f"folder:{tmp_path}", test_fraction=0)
-    (tmp_path / "broken.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:500])
-    with pytest.raises(ValueError, match="broken.jpg"):
-        load(f"folder:{tmp_path}", test_fraction=0)
     with pytest.raises(ValueError, match="leaves none to test"):
-        (tmp_path / "broken.jpg").unlink()
         load(f"folder:{tmp_path}")
 
 

@@ -75,7 +75,7 @@ def test_several_sizes_and_one_split(directory):
 
 
 def test_large_data_is_streamed(directory, monkeypatch):
-    monkeypatch.setattr("kerassl.data.tensorflow_datasets._MAX_BYTES", 10)
+    monkeypatch.setattr("kerassl.data.tensorflow_datasets.MAX_BYTES_IN_MEMORY", 10)
 
     def order(data):
         return np.concatenate([images[:, 0, 0, 0] for images, _ in data.as_numpy_iterator()]).tolist()

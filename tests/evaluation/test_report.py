@@ -39,6 +39,16 @@ def test_names_spell_the_settings():
     assert row["RankMe"] == pytest.approx(3, abs=1e-3)
 
 
+def test_raw_pixels_of_large_images_are_means_of_squares():
+    """130 pixels are more than twice 64: squares of three, of which 43 fit."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 130, 40, 3)).astype("uint8")
+    train, test = raw_pixels(images, images[:1])
+    assert train.shape == (2, 43 * 13 * 3) and test.shape == (1, 43 * 13 * 3)
+    difference = images[0].astype("float64") - images[1]
+    expected = difference[3:6, 6:9].mean((0, 1)) / 255
+    np.testing.assert_allclose((train[0] - train[1]).reshape(43, 13, 3)[1, 2], expected, atol=1e-6)
+
+
 def test_raw_pixels_are_centred_by_the_training_mean():
     train = np.random.default_rng(0).integers(0, 255, (20, 3, 3, 2)).astype("uint8")
     bank, queries = raw_pixels(train, train[:5])

@@ -98,7 +98,8 @@ def test_run_fills_its_workdir(whole, capsys):
 
 
 @once
-def test_seer_learns_from_a_folder_of_any_images(tmp_path):
+@pytest.mark.filterwarnings("ignore:1 of 41 files cannot be read as images")
+def test_seer_learns_from_a_folder_of_any_images(tmp_path, monkeypatch):
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -107,13 +108,11 @@ def test_seer_learns_from_a_folder_of_any_images(tmp_path):
         pixels = rng.integers(0, 256, (height, width, 3)).astype("uint8")
         image = Image.fromarray(pixels).convert(("RGB", "L", "P")[number % 3])
         image.save(tmp_path / f"{number}.{('png', 'jpg', 'webp')[number % 3 if number % 3 != 2 else 0]}")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
     workdir = tmp_path / "run"
     options = {**TINY, "dataset": f"folder:{tmp_path}", "image_size": 24, "batch_size": 16, "epochs": 1}
-    rows = pretrain.run(
-        workdir=str(workdir),
-        method="seer",
-        **{**options, "backbone": "resnet18", "width": 4, "backbone_args": {}},
-    )
+    options |= {"method": "seer", "backbone": "resnet18", "width": 4, "backbone_args": {}}
+    rows = pretrain.run(workdir=str(workdir), **options)
     config = json.loads((workdir / "config.json").read_text())
     assert config["views"] == "seer" and config["method_args"]["sinkhorn_iterations"] == 10
     assert config["method_args"]["sinkhorn_temperature"] == 0.03
@@ -121,6 +120,14 @@ def test_seer_learns_from_a_folder_of_any_images(tmp_path):
     assert np.isfinite(line["loss"]) and line["prototype_entropy"] > 0
     # Without labels there is the spectrum only.
     assert list(rows["trained encoder"]) == ["RankMe"] and (workdir / "encoder.keras").exists()
+
+    # As of a folder too large for memory, below which the pictures of the first run lie now.
+    monkeypatch.setattr("kerassl.data.split.MAX_BYTES_IN_MEMORY", 0)
+    for picture in workdir.glob("*.png"):
+        picture.unlink()
+    assert pretrain.run(workdir=str(tmp_path / "again"), **options) == rows
+    again = read_metrics(tmp_path / "again/metrics.jsonl")[0]
+    assert {**again, "seconds": 0} == {**line, "seconds": 0}
 
 
 def test_stored_config_repeats_the_run_and_a_finished_run_is_not_trained_again(whole, capsys):

@@ -107,7 +107,7 @@ def decode_all(
         ValueError: a file that is not an image, or another size than the first without `image_size`.
     """
     images = None
-    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(decoding_threads()) as pool:
         decoded = pool.map(
             lambda pair: decode_image(*pair, image_size, channels), zip(sources, names, strict=True)
         )
@@ -121,6 +121,12 @@ def decode_all(
                 )
             images[index] = pixels
     return images
+
+
+def decoding_threads() -> int:
+    """Threads that decode at a time: one a core."""
+    # An accelerator empties eight decoding cores.
+    return min(32, os.cpu_count() or 1)
 
 
 def with_progress(items: Iterable, total: int) -> Iterator:

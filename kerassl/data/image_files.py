@@ -1,14 +1,13 @@
 """Images that are read where they are indexed: in place of an array that is too large for memory."""
 
 import concurrent.futures
-import os
 import pathlib
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from kerassl.data.decode import decode_image, is_grey, open_image, with_progress
+from kerassl.data.decode import decode_image, decoding_threads, is_grey, open_image, with_progress
 
 # Names of files that a warning lists.
 _LISTED = 5
@@ -86,7 +85,7 @@ class ImageFiles(LazyImages):
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Returns the images of `(number,)` rows."""
         images = np.empty((len(rows), *self.shape[1:]), "uint8")
-        with concurrent.futures.ThreadPoolExecutor(_cores()) as pool:
+        with concurrent.futures.ThreadPoolExecutor(decoding_threads()) as pool:
             for place, image in enumerate(pool.map(self._replaced, rows.tolist())):
                 images[place] = image
         return images
@@ -94,7 +93,7 @@ class ImageFiles(LazyImages):
     def whole(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the images of all files that can be read, and booleans that say which files these are."""
         images, kept = np.empty(self.shape, "uint8"), np.ones(len(self), bool)
-        with concurrent.futures.ThreadPoolExecutor(_cores()) as pool:
+        with concurrent.futures.ThreadPoolExecutor(decoding_threads()) as pool:
             found = with_progress(pool.map(self._attempt, range(len(self))), len(self))
             for place, image in enumerate(found):
                 kept[place] = isinstance(image, np.ndarray)
@@ -189,7 +188,7 @@ def readable(
         except ValueError as error:
             return str(error)
 
-    with concurrent.futures.ThreadPoolExecutor(_cores()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(decoding_threads()) as pool:
         headers = list(with_progress(pool.map(header, paths), len(paths)))
     kept = np.array([not isinstance(one, str) for one in headers], bool)
     if not kept.any():
@@ -208,8 +207,3 @@ def warn_of_missing(names: list[str], total: int) -> None:
         "replace them.",
         stacklevel=2,
     )
-
-
-def _cores() -> int:
-    # An accelerator empties eight decoding cores.
-    return min(32, os.cpu_count() or 1)

@@ -20,7 +20,7 @@ import numpy as np
 import kerassl
 from recipes import command_line
 from recipes.devices import devices
-from recipes.evaluate import load_encoder
+from recipes.evaluate import encoder_file, load_encoder
 
 SUFFIXES = (".npz", ".parquet")
 
@@ -39,7 +39,7 @@ def run(
     """Embeds images and writes their features.
 
     Args:
-        encoder: a .keras file from raw images to features, or the workdir of a finished run.
+        encoder: a .keras file or SavedModel from raw images to features, or the workdir of a finished run.
         dataset: folder:DIR, of which all images below DIR are taken, or digits, npz:FILE, tfds:NAME.
         out: file to write, ending in .npz or .parquet.
         batch_size: images at a time.
@@ -74,7 +74,7 @@ def run(
         model = load_encoder(file)
         images = find_images(dataset, model, image_size, data_dir)
         settings = {
-            "encoder": fingerprint(file / "encoder.keras" if file.is_dir() else file),
+            "encoder": fingerprint(encoder_file(file)),
             "dataset": dataset,
             "images": hashlib.sha256("\n".join(images.paths).encode()).hexdigest(),
             "image_size": list(images.size),
@@ -327,9 +327,12 @@ def parquet() -> tuple:
     return pyarrow, pyarrow.parquet
 
 
-def fingerprint(file: pathlib.Path) -> str:
-    """SHA-256 of a file."""
-    with open(file, "rb") as stream:
+def fingerprint(path: pathlib.Path) -> str:
+    """SHA-256 of a file, or of all files of a folder."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return hashlib.sha256("".join(map(fingerprint, files)).encode()).hexdigest()
+    with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

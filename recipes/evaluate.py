@@ -49,8 +49,8 @@ def run(
     """Prints the table of saved encoders, and writes a page of numbers and pictures if asked.
 
     Args:
-        encoder: a .keras file from raw images to features, or the workdir of a finished run; several
-            separated by commas are compared.
+        encoder: a .keras file or SavedModel from raw images to features, or the workdir of a finished run;
+            several separated by commas are compared.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME; for a workdir, by default the (first) run's own.
         batch_size: images per step.
         image_size: side in pixels to which images are resized; if not given, that of the images that the
@@ -81,7 +81,9 @@ def run(
     for name in chosen:
         check_name("protocol", name, (*kerassl.evaluation.PROTOCOLS, SPARSITY))
     paths = [pathlib.Path(path) for path in encoder.split(",")]
-    runs = {path: read_run(path) for path in paths if path.is_dir()}
+    runs = {
+        path: read_run(path) for path in paths if path.is_dir() and not kerassl.export.is_saved_model(path)
+    }
     for path in paths:
         encoder_file(path)
     dataset, settings = data_settings(
@@ -118,7 +120,8 @@ def run(
                     f"{info.image_shape[-1]}."
                 )
             compare_preparation(model, dataset, info.image_shape[:2], settings["data_dir"])
-            if len(paths) == 1:
+            # Of a SavedModel there is nothing that could be drawn anew.
+            if len(paths) == 1 and not kerassl.export.is_saved_model(path):
                 keras.utils.set_random_seed(seed)
                 untrained = untrained_twin(model)
                 rows["random encoder"], _ = measure(
@@ -226,7 +229,7 @@ def data_settings(config: dict | None, dataset: str | None, **settings) -> tuple
     if dataset is None:
         if config is None:
             raise ValueError(
-                "--dataset is needed with a .keras file: digits, folder:DIR, npz:FILE or tfds:NAME."
+                "--dataset is needed with an encoder's file: digits, folder:DIR, npz:FILE or tfds:NAME."
             )
         dataset = config["dataset"]
         settings = {name: value or config[name] for name, value in settings.items()}
@@ -249,7 +252,8 @@ def read_run(workdir: pathlib.Path) -> dict:
 
 def size_of_training(paths: list[pathlib.Path]) -> tuple[int, int] | None:
     """The size of the images that encoders were trained on, if it is known of all and the same."""
-    known = [kerassl.evaluation.preparation(encoder_file(path)) for path in paths]
+    files = [encoder_file(path) for path in paths]
+    known = [None if file.is_dir() else kerassl.evaluation.preparation(file) for file in files]
     sizes = {None if one is None or one.images is None else one.images.size for one in known}
     return sizes.pop() if len(sizes) == 1 else None
 
@@ -281,20 +285,24 @@ def compare_preparation(
 
 
 def load_encoder(path: pathlib.Path) -> keras.Model:
-    """The encoder, from raw images to features, in a `.keras` file or the workdir of a finished run.
+    """The encoder, from raw images to features, in a `.keras` file, a SavedModel or a finished run's workdir.
 
     Raises:
         ValueError: if there is none.
     """
+    if kerassl.export.is_saved_model(path):
+        return kerassl.export.load_saved_model(path)
     return keras.models.load_model(encoder_file(path), compile=False)
 
 
 def encoder_file(path: pathlib.Path) -> pathlib.Path:
-    """The `.keras` file that a path names, itself or in the workdir of a finished run.
+    """The `.keras` file or SavedModel that a path names, itself or in the workdir of a finished run.
 
     Raises:
         ValueError: if there is none.
     """
+    if kerassl.export.is_saved_model(path):
+        return path
     file = path / "encoder.keras" if path.is_dir() else path
     if not file.exists():
         unfinished = path.is_dir() and (path / "config.json").exists()

@@ -11,6 +11,7 @@ from kerassl.export.encoder import (
 from kerassl.export.formats import FORMATS, read, without_suffix, write_network
 from kerassl.export.parts import image_size, inner_encoder
 from kerassl.export.quantization import check_int8, describe_int8, quantized
+from kerassl.export.saved_model import is_saved_model, load_saved_model
 from kerassl.views.preprocess import preprocessing
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "exportable_encoder",
     "image_size",
     "inner_encoder",
+    "is_saved_model",
+    "load_saved_model",
     "markdown_table",
     "model_card",
     "preprocessing",

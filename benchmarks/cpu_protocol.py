@@ -116,6 +116,12 @@ def scores(model, train, test) -> dict:
     }
 
 
+def called(name: str) -> str:
+    """The name of a method's class, with that of its recipe where they differ."""
+    kind = RECIPES[name].method.__name__
+    return kind if kind.lower() == name.replace("_", "") else f"{kind} ({name})"
+
+
 def table(path: str) -> str:
     """The results of a file as a Markdown table, best kNN first."""
     with open(path) as file:
@@ -127,7 +133,7 @@ def table(path: str) -> str:
     for name, result in sorted(results.items(), key=lambda item: -item[1]["trained_encoder"]["knn_k20_t0.1"]):
         before, after = result["random_encoder"], result["trained_encoder"]
         cells = [
-            " ".join([RECIPES[name.split()[0]].method.__name__, *name.split()[1:]]),
+            " ".join([called(name.split()[0]), *name.split()[1:]]),
             f"{100 * before['knn_k20_t0.1']:.1f}",
             f"{100 * after['knn_k20_t0.1']:.1f}",
             f"{100 * after['linear']:.1f}",

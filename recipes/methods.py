@@ -360,7 +360,7 @@ METHODS = {
     "random_teacher": MethodRecipe(
         method=methods.RandomTeacher,
         paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
-        short={"learning_rate": 1e-3, "weight_decay": 0.0},
+        short={"learning_rate": 1e-2, "weight_decay": 0.0},
         short_arguments={"output_dim": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
         # A teacher whose residual branches begin at zero sees little.
         resnet_args={"zero_init_residual": False},

@@ -87,5 +87,5 @@ def test_what_cannot_be_is_refused(pretrained, tmp_path):
     for text in ("0%", "101%", "10"):
         with pytest.raises(ValueError, match="neither 'all' nor a percentage"):
             label_share(text)
-    with pytest.raises(ValueError, match="--dataset is needed with a .keras file"):
+    with pytest.raises(ValueError, match="--dataset is needed with an encoder's file"):
         fine_tune.run(encoder=str(pretrained / "encoder.keras"), workdir=str(tmp_path))

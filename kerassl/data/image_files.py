@@ -1,13 +1,12 @@
 """Images that are read where they are indexed: in place of an array that is too large for memory."""
 
-import concurrent.futures
 import pathlib
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from kerassl.data.decode import decode_image, decoding_threads, is_grey, open_image, with_progress
+from kerassl.data.decode import decode_image, in_threads, is_grey, open_image, with_progress
 
 # Names of files that a warning lists.
 _LISTED = 5
@@ -85,20 +84,18 @@ class ImageFiles(LazyImages):
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Returns the images of `(number,)` rows."""
         images = np.empty((len(rows), *self.shape[1:]), "uint8")
-        with concurrent.futures.ThreadPoolExecutor(decoding_threads()) as pool:
-            for place, image in enumerate(pool.map(self._replaced, rows.tolist())):
-                images[place] = image
+        for place, image in enumerate(in_threads(self._replaced, rows.tolist())):
+            images[place] = image
         return images
 
     def whole(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the images of all files that can be read, and booleans that say which files these are."""
         images, kept = np.empty(self.shape, "uint8"), np.ones(len(self), bool)
-        with concurrent.futures.ThreadPoolExecutor(decoding_threads()) as pool:
-            found = with_progress(pool.map(self._attempt, range(len(self))), len(self))
-            for place, image in enumerate(found):
-                kept[place] = isinstance(image, np.ndarray)
-                if kept[place]:
-                    images[place] = image
+        found = in_threads(self._attempt, range(len(self)))
+        for place, image in enumerate(with_progress(found, len(self))):
+            kept[place] = isinstance(image, np.ndarray)
+            if kept[place]:
+                images[place] = image
         if not kept.all():
             warn_of_missing([str(path) for path in self.paths[~kept]], len(self))
             images = images[kept]
@@ -163,9 +160,7 @@ def join_images(parts: Sequence[np.ndarray | LazyImages]) -> np.ndarray | Joined
     return np.concatenate(parts)
 
 
-def readable(
-    paths: Sequence[pathlib.Path],
-) -> tuple[np.ndarray, set[tuple[int, int]], int]:
+def readable(paths: Sequence[pathlib.Path]) -> tuple[np.ndarray, set[tuple[int, int]], int]:
     """Looks at the headers of image files.
 
     A warning says how many are not images. A progress bar appears when it takes more than two seconds.
@@ -188,8 +183,7 @@ def readable(
         except ValueError as error:
             return str(error)
 
-    with concurrent.futures.ThreadPoolExecutor(decoding_threads()) as pool:
-        headers = list(with_progress(pool.map(header, paths), len(paths)))
+    headers = list(with_progress(in_threads(header, paths), len(paths)))
     kept = np.array([not isinstance(one, str) for one in headers], bool)
     if not kept.any():
         raise ValueError(headers[0])

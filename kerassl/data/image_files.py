@@ -1,5 +1,6 @@
 """Images that are read where they are indexed: in place of an array that is too large for memory."""
 
+import abc
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from kerassl.data.decode import decode_image, in_threads, is_grey, open_image, w
 _LISTED = 5
 
 
-class LazyImages:
+class LazyImages(abc.ABC):
     """What stands in for an array of images: it has a shape and a type, and gives the rows it is asked for.
 
     Attributes:
@@ -37,9 +38,9 @@ class LazyImages:
         chosen = np.arange(len(self))[rows]
         return self.read(chosen[None])[0] if chosen.ndim == 0 else self.read(chosen)
 
+    @abc.abstractmethod
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Returns the images of `(number,)` rows."""
-        raise NotImplementedError
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
         """Returns all images, which must fit in memory then."""

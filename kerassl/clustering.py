@@ -65,7 +65,7 @@ def _nearest(rows: np.ndarray, centres: np.ndarray, spherical: bool) -> np.ndarr
     """The int32 index of the nearest centre of each row."""
     scores = ops.matmul(rows, np.ascontiguousarray(centres.T))
     if not spherical:
-        scores = scores - 0.5 * np.sum(centres**2, axis=1)
+        scores = ops.subtract(scores, 0.5 * np.sum(centres**2, axis=1))
     return ops.convert_to_numpy(ops.argmax(scores, axis=1)).astype("int32")
 
 

@@ -1,6 +1,8 @@
 """On how many devices, and in how many processes, a model is made and trained."""
 
 import contextlib
+import functools
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -17,6 +19,7 @@ STRATEGIES = {
     "data_parallel": ("jax",),
     "model_parallel": ("jax",),
 }
+_strategies_made = itertools.count()
 
 
 @contextlib.contextmanager
@@ -89,16 +92,32 @@ def _tensorflow(strategy: str, num_devices: int | None, model_shards: int):
         if not os.environ.get("TF_CONFIG"):
             raise ValueError(
                 "strategy='multi_worker' on TensorFlow needs TF_CONFIG in the environment of each process, "
-                "as "
-                '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
-                '"task": {"type": "worker", "index": 0}}.'
+                'as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", '
+                '"index": 0}}.'
             )
-        made = tf.distribute.MultiWorkerMirroredStrategy()
+        made = _multi_worker()
     else:
         devices = _tensorflow_devices(tf, num_devices)
-        made = tf.distribute.MirroredStrategy(devices)
+        made = _mirrored(tuple(devices))
     with made.scope():
         yield made.num_replicas_in_sync
+
+
+@functools.cache
+def _multi_worker():
+    import tensorflow as tf
+
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]):
+    # One for all models on the same devices, and keys of its own for others: collectives of two strategies
+    # would take each other's tensors. TensorFlow's tests part them by this attribute, too.
+    import tensorflow as tf
+
+    keys = {"_collective_key_base": 100_000 * next(_strategies_made)}
+    return type("MirroredStrategy", (tf.distribute.MirroredStrategy,), keys)(devices)
 
 
 def _tensorflow_devices(tf, num_devices: int | None):  # noqa: ANN001
@@ -121,13 +140,12 @@ def _jax(strategy: str, num_devices: int | None, model_shards: int):
     if strategy == "multi_worker":
         if not os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES"):
             raise ValueError(
-                "strategy='multi_worker' on JAX needs KERAS_DISTRIBUTION_JOB_ADDRESSES (host:port of "
-                "process 0), "
-                "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID in the environment of "
-                "each "
-                "process."
+                "strategy='multi_worker' on JAX needs KERAS_DISTRIBUTION_JOB_ADDRESSES (host:port of process "
+                "0), KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID in the environment "
+                "of each process."
             )
-        keras.distribution.initialize()
+        if not jax.distributed.is_initialized():
+            keras.distribution.initialize()
     elif num_devices:
         # Where JAX has started, its devices stand; they are counted below.
         with contextlib.suppress(RuntimeError):
@@ -158,8 +176,7 @@ def _torch(strategy: str, num_devices: int | None, model_shards: int):
     if missing:
         raise ValueError(
             f"strategy='multi_worker' on torch needs {', '.join(missing)} in the environment; start the "
-            f"processes "
-            "with torchrun --nproc_per_node=DEVICES."
+            "processes with torchrun --nproc_per_node=DEVICES."
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
@@ -174,7 +191,6 @@ def _first(devices: list[str], num_devices: int | None):
     if num_devices and num_devices > len(devices):
         raise ValueError(
             f"num_devices={num_devices}, but {len(devices)} are there: {', '.join(devices)}. A processor "
-            f"can be "
-            "counted as several only before it has computed anything."
+            "can be counted as several only before it has computed anything."
         )
     return devices[:num_devices]

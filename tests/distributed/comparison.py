@@ -43,6 +43,9 @@ def devices_equal_one(backend, strategy, devices, methods, one_device, folder, *
         assert_equal(stored, one_device(backend), method)
         assert stored[f"{method}/copies"] == devices
         assert stored[f"{method}/spread"] == 0.0
+    if devices > 2:
+        np.testing.assert_allclose(stored["on two/loss"], stored[f"{methods[0]}/loss"], rtol=1e-5)
+        assert stored["on two/copies"] == 2
     if "BYOL" in methods:
         assert np.isfinite(stored["raw/loss"]).all()
         # Two epochs of 37 images, of which the last five are left out.

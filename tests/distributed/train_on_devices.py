@@ -4,8 +4,8 @@ Usage: train_on_devices.py OUTPUT STRATEGY DEVICES METHODS [jit]
 
 Each of METHODS (comma-separated) trains one step, then four more, on one global batch of 16 images each.
 OUTPUT receives, per method, the loss of the first step, the weights after it, and the largest
-difference between two devices' copies of a weight after all steps. BYOL trains once more on raw images, whose
-views each device draws for itself.
+difference between two devices' copies of a weight after all steps. The first of METHODS trains on two of more
+devices, too. BYOL trains once more on raw images, whose views each device draws for itself.
 """
 
 import pathlib
@@ -116,14 +116,22 @@ def agreement(model):
 
 
 def main(output, strategy, devices, methods, *options):
-    stored = {}
-    with kerassl.distribute(strategy, num_devices=int(devices) or None):
-        for name in methods.split(","):
-            for key, value in train(name, "jit" in options).items():
-                stored[f"{name}/{key}"] = value
-        if "BYOL" in methods:
-            for key, value in train_on_raw_images("BYOL").items():
-                stored[f"raw/{key}"] = value
+    stored, methods, devices = {}, methods.split(","), int(devices)
+
+    def store(label, result):
+        stored.update({f"{label}/{key}": value for key, value in result.items()})
+
+    # One scope after the other, as in a notebook.
+    for names in (methods[:1], methods[1:]):
+        with kerassl.distribute(strategy, num_devices=devices or None):
+            for name in names:
+                store(name, train(name, "jit" in options))
+    if devices > 2:
+        with kerassl.distribute(strategy, num_devices=2):
+            store("on two", train(methods[0], jit=False))
+    if "BYOL" in methods:
+        with kerassl.distribute(strategy, num_devices=devices or None):
+            store("raw", train_on_raw_images("BYOL"))
     np.savez(output, **stored)
 
 

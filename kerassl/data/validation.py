@@ -93,9 +93,11 @@ def _check_labels(labels: np.ndarray, num_images: int, num_classes: int | None) 
             "for unlabelled images."
         )
     if labels.dtype.kind not in "ui":
+        numbers = labels.dtype.kind in "fb"
+        convert = "labels.astype('int32')" if numbers else "np.unique(labels, return_inverse=True)[1]"
         raise ValueError(
             f"Labels must be integers (class indices, -1 for unlabelled), but dtype {labels.dtype} came. "
-            "Convert them with labels.astype('int32')."
+            f"Convert them with {convert}."
         )
     low, high = int(labels.min()), int(labels.max())
     if low < -1:

@@ -107,7 +107,8 @@ def model(width=8, optimizer="adam", **settings):
 
 
 def dino():
-    made = make("DINO")
+    # Its own views would take most of the time; those of a method are drawn in tests/recipes/test_kill.py.
+    made = make("DINO", views=Noise())
     made.compile(kerassl.optimizers.AdamW(1e-2))
     return made
 

@@ -10,7 +10,7 @@ def pretrain(workdir, *flags):
     command = ["-m", "recipes.pretrain", "--strategy=multi_worker", "--method=byol", "--dataset=digits"]
     command += [
         "--width=4",
-        "--limit_train=500",
+        "--limit_train=260",
         "--batch_size=128",
         "--epochs=2",
         "--nosaved_model",

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -318,23 +319,6 @@ def test_a_write_that_fails_leaves_the_last_one_and_says_so(trained, tmp_path, m
     assert names(tmp_path / "run") == names(trained)
 
 
-DISK = """
-import resource, sys
-sys.path.insert(0, sys.argv[1])
-import keras
-from tiny_methods import images, make
-from kerassl.callbacks import Checkpoint
-from kerassl.data import ImageDataset
-model = make("SimCLR")
-model.compile(keras.optimizers.Adam(1e-2))
-class Full(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 1:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-data = ImageDataset(images(8), batch_size=4)
-model.fit(data, epochs=3, verbose=0, callbacks=[Full(), Checkpoint(sys.argv[2])])
-"""
-
 PREEMPTED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
@@ -370,11 +354,21 @@ def run(code, *arguments):
 
 @not_on_jax
 def test_a_disk_that_becomes_full_in_the_middle_of_a_file(tmp_path):
-    done = run(DISK, tmp_path)
-    assert done.returncode == 1, done.stderr[-2000:]
-    assert "The checkpoint of step 4 could not be written" in done.stderr
-    assert "The last one, step_00000002.keras, is whole" in done.stderr
-    assert names(tmp_path) == ["step_00000002.keras"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Full(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+
+    message = "The checkpoint of step 12 could not be written.*The last one, step_00000006.keras, is whole"
+    try:
+        with pytest.raises(OSError, match=message):
+            fit(model(), tmp_path, epochs=3, callbacks=[Full()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names(tmp_path) == ["step_00000006.keras"]
+    assert (tmp_path / "step_00000006.keras").stat().st_size > 5_000
     assert Checkpoint(tmp_path).latest() is not None
 
 

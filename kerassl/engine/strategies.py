@@ -81,13 +81,12 @@ def _tensorflow(strategy: str, num_devices: int | None, model_shards: int):
 
     if strategy == "tpu":
         try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local")
+            made = _tpu()
         except (ValueError, RuntimeError, tf.errors.OpError) as error:
             raise ValueError(
                 f"strategy='tpu' found no TPU for TensorFlow ({error}). Run on a TPU VM with tensorflow-tpu, "
                 "or set KERAS_BACKEND=jax with jax[tpu], which Keras recommends there."
             ) from error
-        made = tf.distribute.TPUStrategy(resolver)
     elif strategy == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise ValueError(
@@ -103,6 +102,15 @@ def _tensorflow(strategy: str, num_devices: int | None, model_shards: int):
         yield made.num_replicas_in_sync
 
 
+# A process has one strategy for all models on the same devices: a second one would start the TPU anew, or its
+# collectives would take the first one's tensors.
+@functools.cache
+def _tpu():
+    import tensorflow as tf
+
+    return tf.distribute.TPUStrategy(tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local"))
+
+
 @functools.cache
 def _multi_worker():
     import tensorflow as tf
@@ -112,10 +120,9 @@ def _multi_worker():
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]):
-    # One for all models on the same devices, and keys of its own for others: collectives of two strategies
-    # would take each other's tensors. TensorFlow's tests part them by this attribute, too.
     import tensorflow as tf
 
+    # Collectives of strategies on different devices go by keys of their own, as in TensorFlow's tests.
     keys = {"_collective_key_base": 100_000 * next(_strategies_made)}
     return type("MirroredStrategy", (tf.distribute.MirroredStrategy,), keys)(devices)
 

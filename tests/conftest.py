@@ -12,6 +12,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
+# The long ones come first, so that no process is left alone with one in the end.
+LONG = (
+    "test_kill.py",
+    "test_checkpoint.py",
+    "test_export.py",
+    "test_compiled_step.py",
+    "test_every_method.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(scope="session")
 def one_device(tmp_path_factory):

@@ -1,5 +1,6 @@
 """On how many devices, and in how many processes, a model is made and trained."""
 
+import atexit
 import contextlib
 import functools
 import itertools
@@ -187,11 +188,11 @@ def _torch(strategy: str, num_devices: int | None, model_shards: int):
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield torch.distributed.get_world_size()
-    finally:
-        torch.distributed.destroy_process_group()
+    # Processes join once: who left and joined again could meet the store that the other is about to close.
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
+    yield torch.distributed.get_world_size()
 
 
 def _first(devices: list[str], num_devices: int | None):

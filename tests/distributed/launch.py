@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -23,9 +24,15 @@ def start(command, backend, **variables):
     return subprocess.Popen([sys.executable, *map(str, command)], env=environment)
 
 
-def finish(processes):
+def finish(processes, seconds=1200):
+    """Waits until all have ended; one that failed ends the others, which would wait for it."""
+    until = time.monotonic() + seconds
     try:
-        assert [process.wait(timeout=1200) for process in processes] == [0] * len(processes)
+        while None in (codes := [process.poll() for process in processes]):
+            assert not any(codes), f"exit codes {codes}"
+            assert time.monotonic() < until, f"exit codes {codes} after {seconds} seconds"
+            time.sleep(0.1)
+        assert not any(codes), f"exit codes {codes}"
     finally:
         for process in processes:
             process.kill()

@@ -123,13 +123,16 @@ class PALM(PrototypeClassifier):
     def make_classifier(self) -> PrototypeHead:
         """The prototypes, one class after the other, which are moved and not learned."""
         number = self.num_classes * self.options["prototypes_per_class"]
-        return PrototypeHead(
+        head = PrototypeHead(
             self.options["projection_dim"],
             number,
             temperature=self.options["temperature"],
             trainable=False,
             dtype="float32",
         )
+        # All entries are positive in the beginning, as there, so that no class is far from another.
+        head.prototypes.assign(ops.abs(head.prototypes))
+        return head
 
     @property
     def prototype_classes(self) -> np.ndarray:

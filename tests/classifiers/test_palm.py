@@ -56,6 +56,14 @@ def test_terms_and_moved_prototypes_are_those_of_the_official_code():
     assert not model.classifier.trainable_variables
 
 
+def test_prototypes_begin_near_each_other_as_in_the_official_code():
+    prototypes = numpy(make("PALM", prototypes_per_class=100, projection_dim=128).classifier.prototypes).T
+    np.testing.assert_allclose(np.linalg.norm(prototypes, axis=1), 1, atol=1e-5)
+    cosines = (prototypes @ prototypes.T)[np.triu_indices(len(prototypes), 1)]
+    # Of uniform numbers x, y in [0, 1]: E[xy] / E[x^2] = (1/4) / (1/3).
+    assert prototypes.min() >= 0 and cosines.mean() == pytest.approx(0.75, abs=0.01)
+
+
 def test_a_momentum_of_one_keeps_the_prototypes():
     model = make("PALM", views=None, momentum=1.0)
     before = numpy(model.classifier.prototypes)

@@ -14,6 +14,12 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 
 # The long ones come first, so that no process is left alone with one in the end.
 LONG = (
+    "test_backends.py",
+    "test_tensorflow.py",
+    "test_jax.py",
+    "test_torch.py",
+    "test_recipe.py",
+    "test_jax_layouts.py",
     "test_kill.py",
     "test_checkpoint.py",
     "test_export.py",

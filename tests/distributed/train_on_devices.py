@@ -2,8 +2,8 @@
 
 Usage: train_on_devices.py OUTPUT STRATEGY DEVICES METHODS [jit]
 
-Each of METHODS (comma-separated) trains one step, then four more, on one global batch of 16 images each.
-OUTPUT receives, per method, the loss of the first step, the weights after it, and the largest
+Each of METHODS (comma-separated) trains one step on one global batch of 16 images, and on several devices four
+more. OUTPUT receives, per method, the loss of the first step, the weights after it, and the largest
 difference between two devices' copies of a weight after all steps. The first of METHODS trains on two of more
 devices, too. BYOL trains once more on raw images, whose views each device draws for itself.
 """
@@ -74,17 +74,21 @@ def start(model):
             variable.assign(old + 0.01 * drawn)
 
 
-def train(name, jit):
+def train(name, jit, alone):
     from tiny_methods import accuracy_of, images, labels, make, ready_views
 
     model = make(name, views=None)
     start(model)
-    model.compile(keras.optimizers.SGD(0.05), jit_compile=True if jit else "auto")
+    # A step of one device is all that is asked: TensorFlow would take seconds to trace it.
+    eager = alone and keras.backend.backend() == "tensorflow"
+    model.compile(keras.optimizers.SGD(0.05), jit_compile=True if jit else "auto", run_eagerly=eager)
     views, classes = ready_views(name, 5 * BATCH), labels(5 * BATCH)
     first = Share(tuple(view[:BATCH] for view in views), classes[:BATCH])
     logs = model.fit(first, epochs=1, shuffle=False, verbose=0).history
     result = {"loss": logs["loss"][0], "accuracy": logs[accuracy_of(model)][0]}
     result |= weights(model, "after one step")
+    if alone:
+        return result
     rest = Share(tuple(view[BATCH:] for view in views), classes[BATCH:])
     model.fit(rest, epochs=1, shuffle=False, verbose=0)
     if name in EMBEDDING:
@@ -116,7 +120,7 @@ def agreement(model):
 
 
 def main(output, strategy, devices, methods, *options):
-    stored, methods, devices = {}, methods.split(","), int(devices)
+    stored, methods, devices, alone = {}, methods.split(","), int(devices), strategy == "none"
 
     def store(label, result):
         stored.update({f"{label}/{key}": value for key, value in result.items()})
@@ -125,11 +129,11 @@ def main(output, strategy, devices, methods, *options):
     for names in (methods[:1], methods[1:]):
         with kerassl.distribute(strategy, num_devices=devices or None):
             for name in names:
-                store(name, train(name, "jit" in options))
+                store(name, train(name, "jit" in options, alone))
     if devices > 2:
         with kerassl.distribute(strategy, num_devices=2):
-            store("on two", train(methods[0], jit=False))
-    if "BYOL" in methods:
+            store("on two", train(methods[0], jit=False, alone=False))
+    if "BYOL" in methods and not alone:
         with kerassl.distribute(strategy, num_devices=devices or None):
             store("raw", train_on_raw_images("BYOL"))
     np.savez(output, **stored)

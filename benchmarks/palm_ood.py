@@ -5,11 +5,13 @@
 Data, network, batch and length are those of `benchmarks.cpu_protocol`. The outliers are scikit-learn's 1,797
 digits, resized to 32 pixels, in gray. The scores are the Mahalanobis distances of features from the training
 images: of features of length one, as in the paper's code, and as they are. AUROC and FPR95 are of the last
-epoch, means over seeds, held-out images as inliers.
+epoch, means over seeds, held-out images as inliers. With --workdir a run that was stopped goes on; its
+seconds and losses are then those since.
 """
 
 import argparse
 import json
+import pathlib
 import time
 
 import keras
@@ -28,7 +30,9 @@ def digits(image_shape: tuple) -> np.ndarray:
     return np.repeat(images, image_shape[2], axis=-1)
 
 
-def detect(train, test, info, outliers: np.ndarray, epochs: int, seed: int, arguments: dict) -> dict:
+def detect(
+    train, test, info, outliers: np.ndarray, epochs: int, seed: int, arguments: dict, workdir: str | None
+) -> dict:
     """Trains PALM and says what it finds."""
     keras.utils.set_random_seed(seed)
     encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", stem_stride=2, width=WIDTH)
@@ -38,7 +42,11 @@ def detect(train, test, info, outliers: np.ndarray, epochs: int, seed: int, argu
     rate = kerassl.schedules.WarmupCosine(short["learning_rate"], steps, warmup_steps=steps // 10)
     model.compile(kerassl.optimizers.AdamW(rate, weight_decay=short["weight_decay"]))
     began = time.perf_counter()
-    history = model.fit(train, epochs=epochs, verbose=2).history
+    callbacks = []
+    if workdir:
+        name = f"{arguments['prototypes_per_class']}_prototypes_seed_{seed}"
+        callbacks = [kerassl.callbacks.Checkpoint(pathlib.Path(workdir) / name)]
+    history = model.fit(train, epochs=epochs, verbose=2, callbacks=callbacks).history
     seconds = time.perf_counter() - began
     found = {}
     for name, normalize in (("of length one", True), ("as they are", False)):
@@ -53,7 +61,7 @@ def detect(train, test, info, outliers: np.ndarray, epochs: int, seed: int, argu
         "features": found,
         "accuracy": round(float(np.mean(predicted == test.labels)), 4),
         "seconds": round(seconds, 1),
-        "loss": [round(value, 4) for value in history["loss"]],
+        "loss": [round(value, 4) for value in history.get("loss", ())],
     }
 
 
@@ -65,6 +73,7 @@ def main():
     parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("--limit_train", type=int, default=NUM_TRAIN)
     parser.add_argument("--limit_test", type=int, default=NUM_TEST)
+    parser.add_argument("--workdir", help="folder of checkpoints, from which a stopped run goes on")
     parser.add_argument("--output", help="JSON file to which the results are added")
     given = parser.parse_args()
 
@@ -79,7 +88,7 @@ def main():
         recipe = CLASSIFIERS["palm"]
         arguments = {**recipe.arguments, **recipe.short_arguments, "prototypes_per_class": number}
         runs = [
-            detect(train, test, info, outliers, given.epochs, int(seed), arguments)
+            detect(train, test, info, outliers, given.epochs, int(seed), arguments, given.workdir)
             for seed in given.seeds.split(",")
         ]
         means = {

@@ -40,6 +40,8 @@ def distribute(
       JAX the KERAS_DISTRIBUTION_* variables, torch (one process a device) those that `torchrun` sets.
     - `"tpu"`: the TPU cores, by `tf.distribute.TPUStrategy` or `keras.distribution.DataParallel`.
 
+    It may be entered again, as in a notebook; processes that have joined stay so until they end.
+
     Args:
         strategy: one of the names above.
         num_devices: devices of this host to use, by default all. Without a GPU the processor counts as so

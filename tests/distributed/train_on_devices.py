@@ -2,8 +2,8 @@
 
 Usage: train_on_devices.py OUTPUT STRATEGY DEVICES METHODS [jit]
 
-Each of METHODS (comma-separated) trains one step on one global batch of 16 images, and on several devices four
-more. OUTPUT receives, per method, the loss of the first step, the weights after it, and the largest
+Each of METHODS (comma-separated) trains one step on one global batch of 16 images, and on several devices
+four more. OUTPUT receives, per method, the loss of the first step, the weights after it, and the largest
 difference between two devices' copies of a weight after all steps. The first of METHODS trains on two of more
 devices, too. BYOL trains once more on raw images, whose views each device draws for itself.
 """

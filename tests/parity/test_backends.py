@@ -1,7 +1,7 @@
 """Same weights and same views give the same loss and the same weights after a step on the three backends.
 
-JAX compiles the step, torch and TensorFlow take it as Python has it; tests/distributed compares what TensorFlow
-makes of it in a graph.
+JAX compiles the step, torch and TensorFlow take it as Python has it; tests/distributed compares what
+TensorFlow makes of it in a graph.
 """
 
 import pytest

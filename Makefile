@@ -20,7 +20,7 @@ pretrain: $(VENV)/recipes.installed
 # One after the other, each with all cores. What compares backends or devices starts its own processes.
 test: $(VENV)/test.installed
 	KERAS_BACKEND=tensorflow $(PYTEST)
-	for backend in jax torch; do KERAS_BACKEND=$$backend $(PYTEST) $(ONE_BACKEND) || exit 1; done
+	for backend in $(filter-out tensorflow,$(BACKENDS)); do KERAS_BACKEND=$$backend $(PYTEST) $(ONE_BACKEND) || exit 1; done
 
 # One backend: make test-jax.
 $(BACKENDS:%=test-%): test-%: $(VENV)/test.installed

@@ -11,6 +11,7 @@ from kerassl import (
     heads,
     losses,
     methods,
+    metrics,
     objectives,
     optimizers,
     schedules,
@@ -18,11 +19,14 @@ from kerassl import (
 )
 from kerassl.engine import distribute
 from kerassl.evaluation import embed
-from kerassl.model import SSLModel
+from kerassl.training import Batch, Outputs, Recipe, SSLModel
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Batch",
+    "Outputs",
+    "Recipe",
     "SSLModel",
     "backbones",
     "callbacks",
@@ -36,6 +40,7 @@ __all__ = [
     "heads",
     "losses",
     "methods",
+    "metrics",
     "objectives",
     "optimizers",
     "schedules",

@@ -12,7 +12,7 @@ from kerassl import engine, evaluation
 from kerassl.callbacks.advice import what_to_try
 from kerassl.data import ImageDataset, LazyImages
 from kerassl.evaluation.collapse import Collapse, find_collapse
-from kerassl.evaluation.diagnostics import check_diagnostics
+from kerassl.metrics.diagnostics import check_diagnostics
 
 # Fewer than two of the prototypes in effect: one takes nearly all images.
 MIN_PROTOTYPE_ENTROPY = float(np.log(2.0))

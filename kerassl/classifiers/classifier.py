@@ -9,7 +9,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.losses import cross_entropy
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

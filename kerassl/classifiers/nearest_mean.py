@@ -6,7 +6,7 @@ from keras import ops
 
 from kerassl.classifiers.explanation import Explanation
 from kerassl.evaluation import embed
-from kerassl.evaluation.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
 
 TRANSFORMS = ("l2", "centred_l2", "none")
 # Sums are integers, so that their order does not matter: multiples of this are exact.

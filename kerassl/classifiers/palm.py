@@ -25,7 +25,7 @@ from keras import KerasTensor, ops
 
 from kerassl import evaluation
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
-from kerassl.evaluation.features import l2_normalize
+from kerassl.metrics.features import l2_normalize
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import mixture_weights, moved_prototypes, palm, sinkhorn, sup_con

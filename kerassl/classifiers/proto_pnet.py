@@ -28,7 +28,7 @@ from kerassl import data as data_room
 from kerassl import engine
 from kerassl.classifiers.last_layer import fit_last_layer
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier, check_weights
-from kerassl.feature_maps import average_pool, check_feature_map
+from kerassl.backbones.feature_maps import average_pool, check_feature_map
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
 

@@ -18,7 +18,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier, check_weights
-from kerassl.feature_maps import average_pool
+from kerassl.backbones.feature_maps import average_pool
 from kerassl.heads import PrototypeDistances, image_decoder
 from kerassl.losses import nearest_image, nearest_prototype
 

@@ -1,5 +1,6 @@
 """A name to a data set; images in a repeatable order; checks of images and labels."""
 
+from kerassl.batch import Batch, unpack_batch, with_sample_index
 from kerassl.data.decode import decode_image
 from kerassl.data.devices import check_divides, cut_for_devices
 from kerassl.data.episodes import Episodes
@@ -7,17 +8,18 @@ from kerassl.data.folder import list_images
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.image_files import ImageFiles, LazyImages, join_images
-from kerassl.data.in_memory import can_hold, hold, with_positions
-from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
+from kerassl.data.in_memory import can_hold, hold, with_indices
+from kerassl.data.inspect import check_data, is_array, num_batches
 from kerassl.data.label_subset import label_subset
 from kerassl.data.labelled import labelled_batches
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.masks import load_masks
-from kerassl.data.positions import batches_with_positions
+from kerassl.data.sample_index import batches_with_indices
 from kerassl.data.validation import validate_batch
 from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 
 __all__ = [
+    "Batch",
     "DatasetInfo",
     "Episodes",
     "GuidedBatches",
@@ -25,7 +27,7 @@ __all__ = [
     "ImageFiles",
     "LazyImages",
     "OrderedBatches",
-    "batches_with_positions",
+    "batches_with_indices",
     "can_enter",
     "can_hold",
     "check_data",
@@ -42,7 +44,8 @@ __all__ = [
     "load",
     "load_masks",
     "num_batches",
-    "split_positions",
+    "unpack_batch",
     "validate_batch",
-    "with_positions",
+    "with_indices",
+    "with_sample_index",
 ]

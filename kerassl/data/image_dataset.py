@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from kerassl.batch import with_sample_index
 from kerassl.data.image_files import LazyImages
 from kerassl.data.validation import validate_batch, validate_labels
 
@@ -26,7 +27,7 @@ class ImageDataset(keras.utils.PyDataset):
         drop_remainder: whether to leave out a last batch smaller than `batch_size`.
         epoch: the epoch to start with.
         num_classes: number of classes, to check the labels with.
-        with_positions: whether a batch holds `{"images": images, "positions": positions}` in place of images,
+        with_indices: whether a batch holds `{"inputs": images, "sample_index": indices}` in place of images,
             int32 positions in the order of `images`, for methods that remember each image.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
@@ -37,7 +38,7 @@ class ImageDataset(keras.utils.PyDataset):
         examples_per_epoch: images that an epoch shows: all, where a subclass does not choose.
         batch_size: images a batch.
         epoch: the epoch whose order is in use; may be set.
-        with_positions: whether batches hold positions, too; may be set.
+        with_indices: whether batches hold indices, too; may be set.
         resize: how `kerassl.data.load` brought the images to their size, in words, or `None`.
         share: `(index, count)`: of the `count` equal parts of each batch, the one that this process gives.
 
@@ -63,7 +64,7 @@ class ImageDataset(keras.utils.PyDataset):
         drop_remainder: bool = False,
         epoch: int = 0,
         num_classes: int | None = None,
-        with_positions: bool = False,
+        with_indices: bool = False,
         **kwargs,
     ) -> None:
         lazy = isinstance(images, LazyImages)
@@ -92,7 +93,7 @@ class ImageDataset(keras.utils.PyDataset):
         self.seed = seed
         self.drop_remainder = drop_remainder
         self.epoch = epoch
-        self.with_positions = with_positions
+        self.with_indices = with_indices
         self.share = (0, 1)
         self.resize = None
         self._passing = False
@@ -133,8 +134,8 @@ class ImageDataset(keras.utils.PyDataset):
         if self.shuffle:
             batch = self.order()[batch]
         images = self.images[batch]
-        if self.with_positions:
-            images = {"images": images, "positions": np.arange(self.num_examples, dtype="int32")[batch]}
+        if self.with_indices:
+            images = with_sample_index(images, np.arange(self.num_examples, dtype="int32")[batch])
         return (images,) if self.labels is None else (images, self.labels[batch])
 
     def on_epoch_begin(self) -> None:

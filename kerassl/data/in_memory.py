@@ -23,12 +23,12 @@ def can_hold(x: object, length: int | None, batch_size: int, options: dict) -> b
     return is_array(x) and not weighted and length == num_batches(x, batch_size)
 
 
-def with_positions(x: object) -> object:
+def with_indices(x: object) -> object:
     """The data with each image's position, where it is an `ImageDataset`; other data must bring their own."""
     if not isinstance(x, ImageDataset):
         return x
     x = copy.copy(x)
-    x.with_positions = True
+    x.with_indices = True
     return x
 
 

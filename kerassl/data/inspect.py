@@ -3,6 +3,7 @@
 import keras
 from keras import KerasTensor
 
+from kerassl.batch import unpack_batch
 from kerassl.data.validation import validate_batch
 
 
@@ -63,9 +64,8 @@ def check_data(
     """
     if isinstance(x, dict):
         raise ValueError(
-            "Arrays of images are given by themselves, not in a dict: their positions are their places in "
-            'the array. Data with other positions is a dataset of batches {"images": images, "positions": '
-            "positions}."
+            "Arrays are given by themselves, not in a dict: the index of an example is its place in the array. "
+            'Data with other indices is a dataset of batches {"inputs": inputs, "sample_index": indices}.'
         )
     if is_array(x) or views and isinstance(x, (tuple, list)):
         batch, size = (x, y), batch_size or 32
@@ -81,13 +81,13 @@ def check_data(
         raise ValueError("The dataset is empty: it has 0 batches. At least one image is needed.")
     else:
         return None
-    images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    images, positions = split_positions(images)
-    if positions is not None and tuple(positions.shape) != (images.shape[0],):
-        raise ValueError(
-            f"The positions of {images.shape[0]} images must have shape ({images.shape[0]},), but shape "
-            f"{tuple(positions.shape)} came."
-        )
+    images, labels, indices, _ = unpack_batch(batch)
+    if indices is not None and not isinstance(images, (tuple, list, dict)):
+        if tuple(indices.shape) != (images.shape[0],):
+            raise ValueError(
+                f"sample_index must have shape ({images.shape[0]},), one for each example; got shape "
+                f"{tuple(indices.shape)}."
+            )
     if views:
         check_views(images, labels)
         first = images[0]
@@ -119,25 +119,6 @@ def check_views(views: tuple | None, labels: KerasTensor | None) -> None:
             "views=None means that the data holds the views, as ((view1, view2, ...), labels) or "
             f"((view1, view2, ...),); a batch's first entry is an array of shape {tuple(views.shape)}.{hint}"
         )
-
-
-def split_positions(images: object) -> tuple[object, KerasTensor | None]:
-    """The images of a batch and their positions in the data set, `None` where they are not given.
-
-    Args:
-        images: the first entry of a batch: images, or `{"images": images, "positions": positions}`.
-
-    Raises:
-        ValueError: for a dict with other keys.
-    """
-    if not isinstance(images, dict):
-        return images, None
-    if not {"images"} <= set(images) <= {"images", "positions"}:
-        raise ValueError(
-            f'A batch holds a dict with the keys {sorted(images)}; it must have "images", and may have '
-            '"positions", their places in the data set.'
-        )
-    return images["images"], images.get("positions")
 
 
 def is_array(x: object) -> bool:

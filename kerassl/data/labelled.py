@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerassl.batch import unpack_batch
 from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.inspect import is_array, split_positions
+from kerassl.data.inspect import is_array
 
 
 def labelled_batches(
@@ -46,8 +47,7 @@ def labelled_batches(
     if isinstance(data, keras.utils.PyDataset):
         data = map(data.__getitem__, range(len(data)))
     for batch in data:
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        images, _ = split_positions(images)
+        images, labels, *_ = unpack_batch(batch)
         if labels is None:
             raise ValueError(needed)
         if isinstance(images, (tuple, list)):

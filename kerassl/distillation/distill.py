@@ -8,7 +8,7 @@ from keras import KerasTensor, ops
 from kerassl import losses
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -4,8 +4,8 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.classifiers import Classifier
-from kerassl.feature_maps import feature_dim
-from kerassl.model import SSLModel
+from kerassl.backbones.feature_maps import feature_dim
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher
 
 

@@ -22,7 +22,7 @@ from keras import KerasTensor, ops
 from kerassl.classifiers import Classifier
 from kerassl.distillation.sla import joint_labels
 from kerassl.engine import batch_norm
-from kerassl.feature_maps import IntermediateFeatures, average_pool, stages_of
+from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
 from kerassl.losses import kd
 from kerassl.views import quarter_turns
 

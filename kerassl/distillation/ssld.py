@@ -16,7 +16,7 @@ from keras import KerasTensor, ops
 
 from kerassl.distillation.distill import Distill
 from kerassl.losses import ssld
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -20,10 +20,10 @@ from keras import KerasTensor, ops
 
 from kerassl.clustering import kmeans, pca_whitening
 from kerassl.distillation.frozen_teacher import FrozenTeacher
-from kerassl.feature_maps import IntermediateFeatures, average_pool, mean_of_places, stages_of
+from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, mean_of_places, stages_of
 from kerassl.heads import mlp
 from kerassl.losses import unfused
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

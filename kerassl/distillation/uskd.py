@@ -14,7 +14,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.classifiers import Classifier
-from kerassl.feature_maps import IntermediateFeatures, average_pool, mean_of_places, stages_of
+from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, mean_of_places, stages_of
 from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
 
 

@@ -68,10 +68,10 @@ class Step(WholeStep):
     def train_step(self, state: tuple, data: tuple) -> tuple[dict, tuple]:
         """One optimizer step on one batch; returns the logs and the new state."""
         trainable, non_trainable, optimizer, metrics = state
-        if self.looks_ahead:
+        if self.uses_virtual_steps:
             variables = self.trainable_variables + self.non_trainable_variables + self.optimizer.variables
             with _scope(variables, [*trainable, *non_trainable, *optimizer]) as scope:
-                self.look_ahead(data)
+                self.run_virtual_steps(data)
             non_trainable = _values(scope, self.non_trainable_variables, non_trainable)
 
         def loss_and_state(trainable: list, non_trainable: list):
@@ -85,11 +85,11 @@ class Step(WholeStep):
         (_, (record, non_trainable)), gradients = gradient(trainable, non_trainable)
         trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
         if self.looks_at_gradients:
-            record["finite"] = self.update_is_finite(record["loss"], gradients)
+            record = record._replace(finite=self.update_is_finite(record.loss, gradients))
         if self.nonfinite == "skip":
-            trainable = _where(record["finite"], trainable, state[0])
-            optimizer = _where(record["finite"], optimizer, state[2])
-            record["before"] = self.values_to_keep([*state[1], *metrics])
+            trainable = _where(record.finite, trainable, state[0])
+            optimizer = _where(record.finite, optimizer, state[2])
+            record = record._replace(before=self.values_to_keep([*state[1], *metrics]))
 
         groups = (
             self.trainable_variables,
@@ -99,7 +99,7 @@ class Step(WholeStep):
         )
         before = (trainable, non_trainable, optimizer, metrics)
         with _scope(sum(groups, []), [*trainable, *non_trainable, *optimizer, *metrics]) as scope:
-            self.finish_update(record)
+            record = self.finish_update(record)
             logs = self.logs(record, training=True)
         return logs, tuple(_values(scope, v, b) for v, b in zip(groups, before, strict=True))
 

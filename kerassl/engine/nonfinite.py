@@ -1,5 +1,7 @@
 """What a step does about numbers that are not finite: it notes the first, or undoes its update."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
@@ -156,7 +158,7 @@ class NonfiniteUpdates:
         if self.nonfinite != "skip":
             return None
         variables = self.non_trainable_variables + self.metrics_variables
-        counting = {id(v) for v in (self.step, self.skipped_updates, *self.nonfinite_record.variables)}
+        counting = {id(v) for v in (self.clock.step, self.skipped_updates, *self.nonfinite_record.variables)}
         kept = [index for index, variable in enumerate(variables) if id(variable) not in counting]
         if values is None:
             return [(variables[i], ops.copy(variables[i].value)) for i in kept]
@@ -180,10 +182,10 @@ class NonfiniteUpdates:
     def _scales_loss(self) -> bool:
         return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
 
-    def _leave_out_if_not_finite(self, record: dict) -> None:
-        variables, before = zip(*record["before"], strict=True)
-        keep_where(record["finite"], variables, before)
-        self.skipped_updates.assign_add(1 - ops.cast(record["finite"], "int32"))
+    def _leave_out_if_not_finite(self, record: Any) -> None:
+        variables, before = zip(*record.before, strict=True)
+        keep_where(record.finite, variables, before)
+        self.skipped_updates.assign_add(1 - ops.cast(record.finite, "int32"))
 
 
 def batch_statistics(images: KerasTensor) -> KerasTensor:

@@ -35,7 +35,7 @@ class VirtualSteps:
 class WholeStep:
     """A step that XLA compiles whole, or not at all; a backend overrides what it cannot do."""
 
-    def look_ahead(self, data: tuple) -> None:
+    def run_virtual_steps(self, data: tuple) -> None:
         """The method's `before_update`, with steps on this batch."""
         self.before_update(VirtualSteps(self, lambda number: self.virtual_step(data, number)))
 

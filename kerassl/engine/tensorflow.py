@@ -107,9 +107,9 @@ class Step(WholeStep):
         before = self.values_to_keep()
         fuses = self.fuses and not self.jit_compile and not self.run_eagerly
         with fusing() if fuses else contextlib.nullcontext():
-            if self.looks_ahead:
+            if self.uses_virtual_steps:
                 with self._once_for_a_batch(tf.nest.flatten(data)[0]):
-                    self.look_ahead(data)
+                    self.run_virtual_steps(data)
             with tf.GradientTape() as tape:
                 loss, record = self.forward_pass(data, training=True)
                 # The optimizer sums gradients over replicas, and each replica holds the loss of the global
@@ -119,13 +119,13 @@ class Step(WholeStep):
             gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             with self._once_for_a_batch(loss):
                 if self.looks_at_gradients:
-                    record["finite"] = self.update_is_finite(loss, gradients)
+                    record = record._replace(finite=self.update_is_finite(loss, gradients))
                 if before is None:
                     self._apply(gradients, variables)
                 else:
-                    record["before"] = before
-                    self._apply_if(record["finite"], gradients, variables)
-                self.finish_update(record)
+                    record = record._replace(before=before)
+                    self._apply_if(record.finite, gradients, variables)
+                record = self.finish_update(record)
                 return self._reducible(self.logs(record, training=True))
 
     def virtual_step(self, data: tuple, number: int) -> None:
@@ -146,7 +146,7 @@ class Step(WholeStep):
 
     def _apply(self, gradients: list, variables: list) -> None:
         many = sum(math.prod(variable.shape) for variable in variables) >= MANY_WEIGHTS
-        conditional = self._scales_loss or self._batches_per_update > 1
+        conditional = self._scales_loss or self.clock.batches_per_update > 1
         if many and not conditional:
             fused(lambda *gradients: self.optimizer.apply(list(gradients), variables), *gradients)
         else:

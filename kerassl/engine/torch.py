@@ -47,17 +47,17 @@ class Step(WholeStep):
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
         before = self.values_to_keep()
-        if self.looks_ahead:
+        if self.uses_virtual_steps:
             with torch.no_grad():
-                self.look_ahead(data)
+                self.run_virtual_steps(data)
         loss, record = self.forward_pass(data, training=True)
         gradients = self._gradients(self.optimizer.scale_loss(loss / num_replicas()))
         with torch.no_grad():
             if before is not None:
-                record["before"], record["finite"] = before, self.update_is_finite(loss, gradients)
-            if before is None or record["finite"]:
+                record = record._replace(before=before, finite=self.update_is_finite(loss, gradients))
+            if before is None or record.finite:
                 self.optimizer.apply(gradients, self.trainable_variables)
-            self.finish_update(record)
+            record = self.finish_update(record)
             return self.replica_means(self.logs(record, training=True))
 
     def virtual_step(self, data: tuple, number: int) -> None:

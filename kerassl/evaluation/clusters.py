@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
 
 _NEEDED = 'Cluster scores need scikit-learn: pip install "kerassl[data]"'
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, l2_normalize
-from kerassl.evaluation.power_law import eigenspectrum
+from kerassl.metrics.features import check_features, l2_normalize
+from kerassl.metrics.power_law import eigenspectrum
 
 # 1 for features that spread over the sphere. A healthy run stays far above, one that collapses falls through
 # any such number (SimSiam, arXiv 2011.10566, figure 2).

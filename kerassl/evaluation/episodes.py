@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kerassl.data.episodes import draw_episodes
-from kerassl.evaluation.features import check_features, l2_normalize
+from kerassl.metrics.features import check_features, l2_normalize
 from kerassl.evaluation.transductive import nearest_prototype
 
 

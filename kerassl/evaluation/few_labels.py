@@ -3,7 +3,7 @@
 import numpy as np
 
 from kerassl.data import label_subset
-from kerassl.evaluation.features import check_probe_data
+from kerassl.metrics.features import check_probe_data
 from kerassl.evaluation.linear import fit_linear_probe
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerassl.evaluation.features import check_same_width, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
 
 
 def few_shot(

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, l2_normalize
+from kerassl.metrics.features import check_features, l2_normalize
 from kerassl.evaluation.knn import largest
-from kerassl.evaluation.power_law import eigenspectrum
+from kerassl.metrics.power_law import eigenspectrum
 from kerassl.evaluation.sparsity import SparsityCurve
 from kerassl.pictures import thumbnail, tiles
 

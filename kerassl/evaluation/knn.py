@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
 
 # Numbers held at a time, of the bank and of similarities: 32 Mi in float32 are 128 MiB.
 _CHUNK_ELEMENTS = 2**25

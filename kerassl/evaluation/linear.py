@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kerassl.evaluation.features import check_probe_data
+from kerassl.metrics.features import check_probe_data
 
 
 def linear_probe(

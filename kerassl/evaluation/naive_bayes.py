@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerassl.evaluation.features import check_probe_data
+from kerassl.metrics.features import check_probe_data
 
 
 def naive_bayes_probe(

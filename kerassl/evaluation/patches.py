@@ -8,7 +8,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.backbones import ViT
-from kerassl.evaluation.features import l2_normalize
+from kerassl.metrics.features import l2_normalize
 from kerassl.pictures import thumbnail, tiles
 from kerassl.views import Preprocess
 

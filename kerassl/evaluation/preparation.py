@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kerassl.data.decode import resize_and_crop_all
-from kerassl.evaluation.features import l2_normalize
+from kerassl.metrics.features import l2_normalize
 from kerassl.evaluation.knn import knn_accuracy
 from kerassl.views.preprocess import (
     BYTES,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerassl.evaluation.features import check_same_width, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
 from kerassl.evaluation.knn import chunks
 
 

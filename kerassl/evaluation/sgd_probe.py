@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerassl.evaluation.features import check_probe_data
+from kerassl.metrics.features import check_probe_data
 
 # Those of DINOv2, for batches of 256.
 LEARNING_RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)

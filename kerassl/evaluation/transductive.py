@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerassl.evaluation.features import l2_normalize
+from kerassl.metrics.features import l2_normalize
 
 
 def nearest_prototype(support: np.ndarray, queries: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from keras import KerasTensor, ops
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl
 from kerassl.losses.amcl import check_regularization
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

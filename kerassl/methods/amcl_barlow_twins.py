@@ -17,7 +17,7 @@ from kerassl.heads import DimensionTemperature, multi_head_mlp
 from kerassl.losses import amcl_barlow_twins
 from kerassl.losses._common import check_not_negative
 from kerassl.losses.amcl import check_regularization
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

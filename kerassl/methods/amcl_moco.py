@@ -15,7 +15,7 @@ from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl_queue
 from kerassl.losses.amcl import check_regularization
 from kerassl.memory import FeatureQueue
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
 

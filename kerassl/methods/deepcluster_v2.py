@@ -24,7 +24,7 @@ from kerassl.clustering import kmeans
 from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
 from kerassl.losses import deepcluster_v2
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

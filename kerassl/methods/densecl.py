@@ -13,7 +13,7 @@ Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/h
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.feature_maps import check_feature_map
+from kerassl.backbones.feature_maps import check_feature_map
 from kerassl.losses import dense_info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.methods.moco_v2 import MoCoV2

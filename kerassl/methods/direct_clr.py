@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor
 
 from kerassl.losses import direct_clr
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

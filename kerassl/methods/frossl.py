@@ -13,7 +13,7 @@ from keras import KerasTensor
 
 from kerassl.heads import mlp
 from kerassl.losses import frossl
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

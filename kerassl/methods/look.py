@@ -19,7 +19,7 @@ from kerassl.heads import mlp
 from kerassl.losses import look
 from kerassl.losses.look import check_num_neighbors
 from kerassl.memory import LabelledQueue
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
 

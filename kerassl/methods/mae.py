@@ -15,7 +15,7 @@ from keras import KerasTensor, ops
 
 from kerassl.backbones import TokenDecoder, patchify, take_patches
 from kerassl.losses import masked_mse
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -14,7 +14,7 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import mmcr
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -19,7 +19,7 @@ from kerassl.heads import mlp
 from kerassl.losses import hard_contrastive, info_nce
 from kerassl.losses.hard_contrastive import check_hard_fraction
 from kerassl.memory import FeatureQueue
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
 

@@ -16,7 +16,7 @@ from keras import KerasTensor, ops
 from kerassl import schedules
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
 

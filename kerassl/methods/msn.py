@@ -24,7 +24,7 @@ from kerassl.backbones.patches import patch_grid
 from kerassl.evaluation import assigned_prototypes
 from kerassl.heads import EnsembleHead
 from kerassl.losses.weighted_ensemble import check_ensemble
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.views import random_patch_permutation
 from kerassl.views.multiview import same_size_batches

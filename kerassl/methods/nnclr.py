@@ -15,7 +15,7 @@ from keras import KerasTensor
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
 from kerassl.memory import FeatureQueue
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

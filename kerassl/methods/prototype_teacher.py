@@ -5,7 +5,7 @@ from keras import KerasTensor, ops
 
 from kerassl import engine, losses, schedules
 from kerassl.heads import DINOHead
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
 

@@ -17,7 +17,7 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import DINOHead
 from kerassl.losses import kd
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher
 
 

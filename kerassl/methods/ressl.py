@@ -16,7 +16,7 @@ from keras import KerasTensor, ops
 from kerassl import losses
 from kerassl.heads import mlp
 from kerassl.memory import FeatureQueue
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
 

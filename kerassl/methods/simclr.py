@@ -13,7 +13,7 @@ from keras import KerasTensor, ops
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
 from kerassl.losses.nt_xent import check_block_size
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

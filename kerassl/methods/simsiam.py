@@ -14,7 +14,7 @@ from keras import KerasTensor
 
 from kerassl.heads import mlp
 from kerassl.losses import negative_cosine
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -24,7 +24,7 @@ from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
 from kerassl.losses import moved_groups, smog
 from kerassl.memory import FeatureQueue
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
 
 

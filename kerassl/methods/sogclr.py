@@ -20,7 +20,7 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import log_mean_similarities, sogclr
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 # The logarithm of a normaliser that was never set.
 NEVER = -1e30

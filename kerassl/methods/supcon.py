@@ -13,7 +13,7 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import sup_con
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

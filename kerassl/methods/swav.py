@@ -18,7 +18,7 @@ from keras import KerasTensor, ops
 from kerassl import losses
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.memory import FeatureQueue
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 from kerassl.objectives.swapped_prototypes import check_prototype_settings
 
 

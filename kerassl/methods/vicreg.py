@@ -17,7 +17,7 @@ from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import off_diagonal_covariance, variance_hinge
-from kerassl.model import SSLModel
+from kerassl.training.model import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -16,7 +16,7 @@ Official code: facebookresearch/VICRegL, `main_vicregl.py`, `transforms.py`.
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.feature_maps import average_pool, check_feature_map
+from kerassl.backbones.feature_maps import average_pool, check_feature_map
 from kerassl.heads import mlp
 from kerassl.losses import matched_cells
 from kerassl.methods.vicreg import VICReg

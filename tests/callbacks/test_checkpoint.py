@@ -304,7 +304,7 @@ def test_a_disk_too_small_is_refused_before_the_first_step(tmp_path, monkeypatch
     monkeypatch.undo()
     fit(made, tmp_path, epochs=1)
     size = Checkpoint(tmp_path).latest().stat().st_size
-    assert size <= kerassl.callbacks.checkpoint.checkpoint_bytes(made) < 2 * size
+    assert size <= kerassl.training.checkpoint.checkpoint_bytes(made) < 2 * size
 
 
 def test_a_write_that_fails_leaves_the_last_one_and_says_so(trained, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ def test_uniformity_closed_forms():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_uniformity_is_the_mean_over_all_ordered_pairs(seed, monkeypatch):
-    monkeypatch.setattr("kerassl.evaluation.hypersphere.CHUNK", 7)
+    monkeypatch.setattr("kerassl.metrics.hypersphere.CHUNK", 7)
     x = unit(features(seed=seed))
     pairs = [np.exp(-2 * np.sum((a - b) ** 2)) for a in x for b in x]
     assert uniformity(5 * x) == pytest.approx(np.log(np.mean(pairs)), abs=1e-6)

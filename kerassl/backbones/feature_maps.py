@@ -7,27 +7,23 @@ from keras import KerasTensor, ops
 
 
 def average_pool(features: KerasTensor) -> KerasTensor:
-    """Features `(batch, dim)` of a feature map `(batch, h, w, dim)`; features pass as they are."""
-    return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
-
-
-def mean_of_places(features: KerasTensor) -> KerasTensor:
-    """`(batch, dim)` of a feature map `(batch, h, w, dim)` or of tokens `(batch, n, dim)`."""
-    return ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
+    """Features `(batch, dim)` of a map or of tokens `(batch, ..., dim)`; features pass as they are."""
+    places = tuple(range(1, len(features.shape) - 1))
+    return ops.mean(features, axis=places) if places else features
 
 
 def feature_dim(encoder: keras.Model) -> int:
     """Width of the encoder's features.
 
     Raises:
-        ValueError: if the encoder is not built, or gives neither `(batch, dim)` nor a feature map.
+        ValueError: if the encoder is not built, or gives neither `(batch, dim)` nor `(batch, ..., dim)`.
     """
     shape = getattr(encoder, "output_shape", None)
-    if isinstance(shape, tuple) and len(shape) in (2, 4) and isinstance(shape[-1], int):
+    if isinstance(shape, tuple) and len(shape) >= 2 and isinstance(shape[-1], int):
         return shape[-1]
     raise ValueError(
         f"The encoder {getattr(encoder, 'name', encoder)!r} has the output shape {shape}; it must be a built "
-        "keras.Model from images to features (batch, dim) or to a feature map (batch, h, w, dim). "
+        "keras.Model from inputs to features (batch, dim) or to a feature map (batch, ..., dim). "
         "For a backbone of keras-hub, keras-cv or keras.applications use kerassl.backbones.adapt(backbone)."
     )
 
@@ -63,7 +59,7 @@ class IntermediateFeatures(keras.Model):
     Example:
         >>> import numpy as np
         >>> import kerassl
-        >>> from kerassl.feature_maps import IntermediateFeatures
+        >>> from kerassl.backbones.feature_maps import IntermediateFeatures
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> both = IntermediateFeatures(encoder, encoder.stages[2:3], "a method")
         >>> [tuple(x.shape) for x in both(np.zeros((2, 32, 32, 3), "float32"))]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from kerassl.callbacks.checkpoint import Checkpoint, Position
-from kerassl.callbacks.one_run import OneRun
+from kerassl.training.checkpoint import Checkpoint, Position
+from kerassl.training.one_run import OneRun
 from kerassl.data import can_enter, enter
 
 

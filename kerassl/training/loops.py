@@ -8,8 +8,10 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import data as data_room
-from kerassl import engine, resume
-from kerassl.callbacks import EpochStart, NonfiniteGuard
+from kerassl import engine
+from kerassl.training import resume
+from kerassl.training.epoch_start import EpochStart
+from kerassl.training.nonfinite_guard import NonfiniteGuard
 from kerassl.views.preprocess import ImageRecord, Preprocess
 
 
@@ -74,8 +76,8 @@ class Loops:
         if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):
             x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
             y = batch_size = steps_per_epoch = None
-        if self.takes_positions:
-            x = data_room.with_positions(x)
+        if self.needs_sample_index:
+            x = data_room.with_indices(x)
         x, y = data_room.cut_for_devices(
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
@@ -85,7 +87,7 @@ class Loops:
         position = checkpoint and resume.restore(self, checkpoint, x, length, steps_per_epoch)
         self.align_processes()
         epoch, batch = (position.epoch, position.batch) if position else (initial_epoch, 0)
-        first_step = int(ops.convert_to_numpy(self.step)) - batch
+        first_step = int(ops.convert_to_numpy(self.clock.step)) - batch
         if length is None:
             warnings.warn(
                 "The dataset does not say how many batches it has, so schedules that run over the whole "
@@ -94,8 +96,8 @@ class Loops:
                 stacklevel=2,
             )
         else:
-            self.steps_per_epoch.assign(length)
-            self.total_steps.assign(first_step + max(epochs - epoch, 0) * length)
+            self.clock.steps_per_epoch.assign(length)
+            self.clock.total_steps.assign(first_step + max(epochs - epoch, 0) * length)
         self.nonfinite_record.begin(first_step - epoch * (length or 0), length)
         if isinstance(x, data_room.ImageDataset):
             # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
@@ -141,9 +143,9 @@ class Loops:
             x, y, kwargs.get("batch_size"), self.num_devices, engine.process_share()
         )
         logs = super().evaluate(x, y, return_dict=True, **kwargs)
-        logs["rankme"] = float(ops.convert_to_numpy(self.rankme.result()))
-        if self.diagnostics is not None:
-            logs |= self.diagnostics.result()
+        logs["rankme"] = float(ops.convert_to_numpy(self.step_metrics.rankme.result()))
+        if self.step_metrics.diagnostics is not None:
+            logs |= self.step_metrics.diagnostics.result()
         return logs if return_dict else list(logs.values())
 
     def predict(
@@ -180,19 +182,18 @@ class Loops:
         """Projections of every image of a data set in eval mode, without views; outside of the step.
 
         Args:
-            data: a `kerassl.data.ImageDataset`, or batches of `{"images", "positions"}`.
+            data: a `kerassl.data.ImageDataset`, or batches of `{"inputs", "sample_index"}`.
             encoder: from images to features.
             head: from features to projections.
             verbose: 0 for no progress bar.
             batch_size: images at a time of an `ImageDataset`.
 
         Returns:
-            `(n, dim)` float32 projections and the int32 `(n,)` positions of their images.
+            `(n, dim)` float32 projections and the int32 `(n,)` indices of their examples.
         """
 
         def project(images: KerasTensor):
-            images = images if self.views is None else self.views.preprocess(images)
-            return ops.cast(head(self.encode(encoder, images, training=False), training=False), "float32")
+            return ops.cast(head(self.encode(encoder, self.preprocess(images), training=False), training=False), "float32")
 
         return self.map_images(project, data, verbose, batch_size)
 
@@ -212,18 +213,18 @@ class Loops:
             batch_size: images at a time of an `ImageDataset`.
 
         Returns:
-            `(n, dim)` of all images and the int32 `(n,)` positions of these.
+            `(n, dim)` of all images and the int32 `(n,)` indices of these.
         """
         parts, places = [], []
         bar = keras.utils.Progbar(data_room.num_batches(data), verbose=1 if verbose == "auto" else verbose)
-        for images, positions in data_room.batches_with_positions(data, batch_size):
+        for images, indices in data_room.batches_with_indices(data, batch_size):
             parts.append(self.run_here(function, images))
-            places.append(positions)
+            places.append(indices)
             bar.update(len(parts))
-        found, positions = np.concatenate(parts), np.concatenate(places)
+        found, indices = np.concatenate(parts), np.concatenate(places)
         if isinstance(data, data_room.ImageDataset):
-            return found, positions
-        return engine.gather_from_processes(found), engine.gather_from_processes(positions)
+            return found, indices
+        return engine.gather_from_processes(found), engine.gather_from_processes(indices)
 
     @property
     def _preprocess(self) -> Preprocess | None:

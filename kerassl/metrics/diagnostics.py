@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerassl.evaluation.features import check_features
-from kerassl.evaluation.hypersphere import alignment, tolerance, uniformity
-from kerassl.evaluation.lidar import lidar, lidar_of_scatters
-from kerassl.evaluation.power_law import alpha_req, fit_power_law
-from kerassl.evaluation.spectrum import effective_rank, feature_std, rankme
+from kerassl.metrics.features import check_features
+from kerassl.metrics.hypersphere import alignment, tolerance, uniformity
+from kerassl.metrics.lidar import lidar, lidar_of_scatters
+from kerassl.metrics.power_law import alpha_req, fit_power_law
+from kerassl.metrics.spectrum import effective_rank, feature_std, rankme
 
 DIAGNOSTICS = (
     "rankme", "alpha_req", "uniformity", "feature_std", "effective_rank", "alignment", "lidar", "tolerance",

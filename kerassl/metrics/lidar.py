@@ -64,7 +64,7 @@ def lidar_of_scatters(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.evaluation.lidar import lidar_of_scatters
+        >>> from kerassl.metrics.lidar import lidar_of_scatters
         >>> round(lidar_of_scatters(np.eye(3), np.eye(3)), 3)
         3.0
     """

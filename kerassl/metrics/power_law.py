@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features
+from kerassl.metrics.features import check_features
 
 
 class PowerLaw(NamedTuple):
@@ -87,7 +87,7 @@ def fit_power_law(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.evaluation.power_law import fit_power_law
+        >>> from kerassl.metrics.power_law import fit_power_law
         >>> print(f"{fit_power_law(np.arange(1, 9) ** -1.3).alpha:.4f}")
         1.3000
     """

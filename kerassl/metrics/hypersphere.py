@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerassl.evaluation.features import check_features, drop_unlabelled
+from kerassl.metrics.features import check_features, drop_unlabelled
 
 CHUNK = 1024
 

@@ -15,7 +15,7 @@ class OneRun(keras.callbacks.CallbackList):
         **kwargs: further arguments of `keras.callbacks.CallbackList`.
 
     Example:
-        >>> from kerassl.callbacks.one_run import OneRun
+        >>> from kerassl.training.one_run import OneRun
         >>> OneRun([], offset=3).offset
         3
     """

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerassl.evaluation.features import check_features
+from kerassl.metrics.features import check_features
 
 # float32 eigenvalues of a Gram matrix are exact to some 1e-7 of the largest.
 _EIGENVALUE_FLOOR = 1e-6

@@ -1,0 +1,325 @@
+"""Constructor arguments: their bounds stand in the signature, and an object remembers what it was given.
+
+A bound is part of an annotation, such as `temperature: PositiveFloat`, so the signature says all that a reader, a
+check and a test need to know of an argument.
+"""
+
+import difflib
+import functools
+import inspect
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import keras
+import numpy as np
+
+
+class Bound(typing.NamedTuple):
+    """The interval that a number must lie in.
+
+    Attributes:
+        low: lower end.
+        high: upper end.
+        open_low: whether the lower end itself is excluded.
+        open_high: whether the upper end itself is excluded.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether a number lies in the interval."""
+        above = value > self.low if self.open_low else value >= self.low
+        return above and (value < self.high if self.open_high else value <= self.high)
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'>' if self.open_low else '>='} {self.low:g}"
+        if self.low == -math.inf:
+            return f"{'<' if self.open_high else '<='} {self.high:g}"
+        ends = "(" if self.open_low else "[", ")" if self.open_high else "]"
+        return f"in {ends[0]}{self.low:g}, {self.high:g}{ends[1]}"
+
+
+PositiveInt = Annotated[int, Bound(1)]
+NonNegativeInt = Annotated[int, Bound(0)]
+PositiveFloat = Annotated[float, Bound(0, open_low=True)]
+NonNegativeFloat = Annotated[float, Bound(0)]
+# A share, a probability or a momentum.
+Fraction = Annotated[float, Bound(0, 1)]
+# A share that leaves something on both sides.
+ProperFraction = Annotated[float, Bound(0, 1, open_low=True, open_high=True)]
+
+_KINDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "True or False",
+    str: "a string",
+    type(None): "None",
+    keras.Model: "a keras.Model",
+    keras.layers.Layer: "a Keras layer",
+}
+
+
+def check_value(name: str, value: object, annotation: object, default: object = inspect.Parameter.empty) -> None:
+    """Raises `ValueError` unless a value fits an annotation and its bounds.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        annotation: a type, a union, `tuple[...]`, `Literal[...]` or `Annotated[type, Bound]`; other annotations
+            accept everything.
+        default: of the argument, for the message.
+
+    Raises:
+        ValueError: with the name, what is needed and what was got.
+
+    Example:
+        >>> from kerassl.arguments import PositiveFloat, check_value
+        >>> check_value("temperature", 0.5, PositiveFloat)
+        >>> check_value("temperature", 0, PositiveFloat)
+        Traceback (most recent call last):
+        ValueError: temperature must be > 0, got 0.
+    """
+    needed = _misfit(value, annotation)
+    if needed:
+        got = repr(value) if len(repr(value)) <= 200 else f"{type(value).__name__} {repr(value)[:200]}..."
+        usual = "" if default is inspect.Parameter.empty or default == value else f" The default is {default!r}."
+        raise ValueError(f"{name} must be {needed}, got {got}.{usual}")
+
+
+def _misfit(value: object, annotation: object) -> str | None:
+    """What a value would have to be, in words, or `None` if it fits."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        kind, *notes = inner
+        bounds = [note for note in notes if isinstance(note, Bound)]
+        if _misfit(value, kind):
+            return " ".join([_describe(kind), *map(str, bounds)])
+        return next((str(bound) for bound in bounds if not bound.holds(value)), None)
+    if origin in (typing.Union, types.UnionType):
+        misfits = [_misfit(value, option) for option in inner]
+        return None if None in misfits else _join(misfits)
+    if origin is typing.Literal:
+        return None if value in inner and type(value) in map(type, inner) else _join([repr(v) for v in inner])
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            return _describe(annotation)
+        many = len(inner) == 2 and inner[1] is Ellipsis
+        if not many and len(value) != len(inner):
+            return _describe(annotation)
+        options = [inner[0]] * len(value) if many else inner
+        misfits = [_misfit(entry, option) for entry, option in zip(value, options, strict=True)]
+        return next((f"a tuple whose entries are {misfit}" for misfit in misfits if misfit), None)
+    if annotation is bool:
+        return None if isinstance(value, (bool, np.bool_)) else _KINDS[bool]
+    if annotation is int:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return None if whole else _KINDS[int]
+    if annotation is float:
+        real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+        return None if real and math.isfinite(value) else "a finite number" if real else _KINDS[float]
+    if annotation in (None, type(None)):
+        return None if value is None else "None"
+    if inspect.isclass(annotation) and annotation is not object:
+        return None if isinstance(value, annotation) else _describe(annotation)
+    return None
+
+
+def _describe(annotation: object) -> str:
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return " ".join([_describe(inner[0]), *(str(note) for note in inner[1:] if isinstance(note, Bound))])
+    if origin is tuple:
+        many = len(inner) == 2 and inner[1] is Ellipsis
+        return f"a tuple, each entry {_describe(inner[0])}" if many else f"a tuple of {len(inner)}"
+    return _KINDS.get(annotation) or f"a {getattr(annotation, '__name__', annotation)}"
+
+
+def _join(options: list[str]) -> str:
+    """"a, b or c", where a shorter option that says nothing new is left out."""
+    options = list(dict.fromkeys(options))
+    return options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
+
+
+@functools.cache
+def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
+    """All keyword arguments of a class by name; `**common: Unpack[...]` and `**options` are spelled out.
+
+    A parameter's annotation is resolved, with its bounds. A class whose constructor ends in `**keywords` takes
+    those of the next class, too.
+
+    Args:
+        cls: a class.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for owner in cls.__mro__:
+        if "__init__" not in vars(owner):
+            continue
+        init = inspect.unwrap(vars(owner)["__init__"])
+        if not inspect.isfunction(init):
+            break
+        hints = typing.get_type_hints(init, include_extras=True)
+        _, *own = inspect.signature(init).parameters.values()
+        open_ended = False
+        for parameter in own:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                open_ended = True
+                continue
+            annotation = hints.get(parameter.name, Any)
+            found.setdefault(parameter.name, parameter.replace(annotation=annotation))
+        named = [p for p in own if p.kind is p.VAR_KEYWORD]
+        if named and typing.get_origin(hints.get(named[0].name)) is typing.Unpack:
+            # The keywords are spelled out there: those and no others.
+            (spelled,) = typing.get_args(hints[named[0].name])
+            shared = _constructor_defaults(cls, owner)
+            for name, annotation in typing.get_type_hints(spelled, include_extras=True).items():
+                default = shared.get(name, inspect.Parameter.empty)
+                found.setdefault(
+                    name,
+                    inspect.Parameter(
+                        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+                    ),
+                )
+            break
+        if not open_ended:
+            break
+    return types.MappingProxyType(found)
+
+
+def _constructor_defaults(cls: type, below: type) -> dict[str, object]:
+    """Defaults of the constructors of the classes after `below`, by the argument's name."""
+    defaults: dict[str, object] = {}
+    for owner in cls.__mro__[cls.__mro__.index(below) + 1 :]:
+        init = vars(owner).get("__init__")
+        init = inspect.unwrap(init) if init is not None else None
+        if not inspect.isfunction(init):
+            continue
+        for name, parameter in inspect.signature(init).parameters.items():
+            if parameter.default is not parameter.empty:
+                defaults.setdefault(name, parameter.default)
+    return defaults
+
+
+def check_arguments(cls: type, arguments: Mapping[str, object]) -> None:
+    """Raises unless a class takes some arguments: their names, types and bounds.
+
+    Args:
+        cls: the class.
+        arguments: by name.
+
+    Raises:
+        TypeError: for a name that the class does not take, with the nearest that it does.
+        ValueError: for a value that does not fit.
+    """
+    known = parameters(cls)
+    for name, value in arguments.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(
+                f"{cls.__name__} takes no argument {name!r}.{hint} It takes: {', '.join(known)}."
+            )
+        default = known[name].default
+        if value is not default:
+            check_value(name, value, known[name].annotation, default)
+
+
+def _plain(value: object) -> object:
+    """NumPy's scalars as Python's, lists as tuples; everything else as it is."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) and type(value) in (list, tuple) else value
+
+
+class RemembersArguments:
+    """Checks the arguments of a constructor by their annotations, and keeps them as `self.arguments`.
+
+    `self.arguments.temperature` is what the constructor got, or its default; a class whose constructor is called by
+    a subclass finds its own there, too. The config that Keras saves is written from the arguments that the object's
+    own class takes. Where a constructor resolves an argument to something else that is to be saved, it puts that
+    in the argument's place, as in `self.arguments.views = self.views`.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.arguments import PositiveInt, RemembersArguments
+        >>> class Head(RemembersArguments, keras.layers.Layer):
+        ...     def __init__(self, units: PositiveInt = 8, name: str | None = None) -> None:
+        ...         super().__init__(name=name)
+        >>> head = Head(units=4)
+        >>> head.arguments.units, head.get_config()["units"]
+        (4, 4)
+        >>> Head(units=2.5)
+        Traceback (most recent call last):
+        ValueError: units must be an integer >= 1, got 2.5. The default is 8.
+    """
+
+    arguments: types.SimpleNamespace
+
+    def __init_subclass__(cls, **keywords) -> None:
+        super().__init_subclass__(**keywords)
+        init = vars(cls).get("__init__")
+        if init is not None:
+            cls.__init__ = _remembering(init)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments, serialised."""
+        kept = vars(self.arguments)
+        config = {
+            name: keras.saving.serialize_keras_object(kept[name])
+            for name in parameters(type(self))
+            if name in kept
+        }
+        return {**config, "name": self.name} if "name" in config else config
+
+    @classmethod
+    def from_config(cls, config: dict) -> Any:
+        """Rebuilds an object; what was serialised is read first."""
+        return cls(**deserialized(config))
+
+
+def deserialized(config: Mapping[str, object]) -> dict[str, object]:
+    """A config whose serialised entries are objects again."""
+    return {
+        name: keras.saving.deserialize_keras_object(value)
+        if isinstance(value, dict) and "class_name" in value
+        else value
+        for name, value in config.items()
+    }
+
+
+def _remembering(init: Callable) -> Callable:
+    """The constructor `init` of a class, with its arguments checked and kept before it runs."""
+    signature = inspect.signature(init)
+    keywords = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+
+    @functools.wraps(init)
+    def remember(self: RemembersArguments, *args, **kwargs):
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            known = parameters(type(self))
+            takes = f"It takes: {', '.join(known)}."
+            raise TypeError(f"{type(self).__name__}: {error}. {takes}") from None
+        bound.apply_defaults()
+        given = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        bound.arguments.update(given)
+        for name in keywords:
+            given |= given.pop(name)
+        if "arguments" not in vars(self):
+            # The object's own class is first; what it hands on to its base class is its own affair.
+            check_arguments(type(self), given)
+            object.__setattr__(self, "arguments", types.SimpleNamespace())
+        for name, value in given.items():
+            vars(self.arguments).setdefault(name, value)
+        init(*bound.args, **bound.kwargs)
+
+    # Keras looks at the signature without following `__wrapped__`.
+    remember.__signature__ = signature
+    return remember

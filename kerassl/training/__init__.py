@@ -1,0 +1,17 @@
+"""Training: the base class of every method, its loops, and what makes a run exact."""
+
+from kerassl.batch import Batch, Outputs
+from kerassl.training.clock import Clock
+from kerassl.training.model import Common, SSLModel
+from kerassl.training.recipe import Recipe, make_optimizer, optimizer_settings
+
+__all__ = [
+    "Batch",
+    "Clock",
+    "Common",
+    "Outputs",
+    "Recipe",
+    "SSLModel",
+    "make_optimizer",
+    "optimizer_settings",
+]

@@ -1,7 +1,7 @@
 """Constructor arguments: their bounds stand in the signature, and an object remembers what it was given.
 
-A bound is part of an annotation, such as `temperature: PositiveFloat`, so the signature says all that a reader, a
-check and a test need to know of an argument.
+A bound is part of an annotation, such as `temperature: PositiveFloat`, so the signature says all that a reader,
+a check and a test need to know of an argument.
 """
 
 import difflib
@@ -67,7 +67,9 @@ _KINDS = {
 }
 
 
-def check_value(name: str, value: object, annotation: object, default: object = inspect.Parameter.empty) -> None:
+def check_value(
+    name: str, value: object, annotation: object, default: object = inspect.Parameter.empty
+) -> None:
     """Raises `ValueError` unless a value fits an annotation and its bounds.
 
     Args:
@@ -90,7 +92,9 @@ def check_value(name: str, value: object, annotation: object, default: object = 
     needed = _misfit(value, annotation)
     if needed:
         got = repr(value) if len(repr(value)) <= 200 else f"{type(value).__name__} {repr(value)[:200]}..."
-        usual = "" if default is inspect.Parameter.empty or default == value else f" The default is {default!r}."
+        usual = (
+            "" if default is inspect.Parameter.empty or default == value else f" The default is {default!r}."
+        )
         raise ValueError(f"{name} must be {needed}, got {got}.{usual}")
 
 
@@ -117,6 +121,8 @@ def _misfit(value: object, annotation: object) -> str | None:
         options = [inner[0]] * len(value) if many else inner
         misfits = [_misfit(entry, option) for entry, option in zip(value, options, strict=True)]
         return next((f"a tuple whose entries are {misfit}" for misfit in misfits if misfit), None)
+    if annotation is list:
+        return None if isinstance(value, (list, tuple)) else "a list"
     if annotation is bool:
         return None if isinstance(value, (bool, np.bool_)) else _KINDS[bool]
     if annotation is int:
@@ -143,7 +149,7 @@ def _describe(annotation: object) -> str:
 
 
 def _join(options: list[str]) -> str:
-    """"a, b or c", where a shorter option that says nothing new is left out."""
+    """ "a, b or c", where a shorter option that says nothing new is left out."""
     options = list(dict.fromkeys(options))
     return options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
 
@@ -223,9 +229,7 @@ def check_arguments(cls: type, arguments: Mapping[str, object]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise TypeError(
-                f"{cls.__name__} takes no argument {name!r}.{hint} It takes: {', '.join(known)}."
-            )
+            raise TypeError(f"{cls.__name__} takes no argument {name!r}.{hint} It takes: {', '.join(known)}.")
         default = known[name].default
         if value is not default:
             check_value(name, value, known[name].annotation, default)
@@ -235,16 +239,20 @@ def _plain(value: object) -> object:
     """NumPy's scalars as Python's, lists as tuples; everything else as it is."""
     if isinstance(value, np.generic):
         return value.item()
-    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) and type(value) in (list, tuple) else value
+    return (
+        tuple(map(_plain, value))
+        if isinstance(value, (list, tuple)) and type(value) in (list, tuple)
+        else value
+    )
 
 
 class RemembersArguments:
     """Checks the arguments of a constructor by their annotations, and keeps them as `self.arguments`.
 
-    `self.arguments.temperature` is what the constructor got, or its default; a class whose constructor is called by
-    a subclass finds its own there, too. The config that Keras saves is written from the arguments that the object's
-    own class takes. Where a constructor resolves an argument to something else that is to be saved, it puts that
-    in the argument's place, as in `self.arguments.views = self.views`.
+    `self.arguments.temperature` is what the constructor got, or its default; a class whose constructor is
+    called by a subclass finds its own there, too. The config that Keras saves is written from the arguments that
+    the object's own class takes. Where a constructor resolves an argument to something else that is to be saved,
+    it puts that in the argument's place, as in `self.arguments.views = self.views`.
 
     Example:
         >>> import keras
@@ -270,13 +278,10 @@ class RemembersArguments:
 
     def get_config(self) -> dict:
         """The constructor's arguments, serialised."""
-        kept = vars(self.arguments)
-        config = {
-            name: keras.saving.serialize_keras_object(kept[name])
-            for name in parameters(type(self))
-            if name in kept
-        }
-        return {**config, "name": self.name} if "name" in config else config
+        known, kept = parameters(type(self)), vars(self.arguments)
+        own = {name: keras.saving.serialize_keras_object(kept[name]) for name in known if name in kept}
+        # Keras knows the name, and of a layer its dtype, as they were resolved.
+        return own | {name: value for name, value in super().get_config().items() if name in known}
 
     @classmethod
     def from_config(cls, config: dict) -> Any:
@@ -286,12 +291,14 @@ class RemembersArguments:
 
 def deserialized(config: Mapping[str, object]) -> dict[str, object]:
     """A config whose serialised entries are objects again."""
-    return {
-        name: keras.saving.deserialize_keras_object(value)
-        if isinstance(value, dict) and "class_name" in value
-        else value
-        for name, value in config.items()
-    }
+
+    def read(value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return tuple(map(read, value))
+        is_object = isinstance(value, dict) and "class_name" in value
+        return keras.saving.deserialize_keras_object(value) if is_object else value
+
+    return {name: read(value) for name, value in config.items()}
 
 
 def _remembering(init: Callable) -> Callable:

@@ -3,6 +3,8 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.batch import Batch
+
 
 @keras.saving.register_keras_serializable("kerassl")
 class FeatureQueue(keras.layers.Layer):
@@ -127,3 +129,83 @@ class LabelledQueue(FeatureQueue):
 
 def _unit(rows: KerasTensor) -> KerasTensor:
     return rows / ops.maximum(ops.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+class SampleMemory:
+    """A value for each example of the training set, as one weight of a model, found by the example's index.
+
+    Examples of unknown index share a row behind the others, which stays as it began.
+
+    Args:
+        model: the model whose weight it is.
+        name: of the weight.
+        size: number of examples.
+        shape: of an example's value.
+        start: the value before an example was seen.
+        dtype: of the values.
+
+    Attributes:
+        values: the weight, `(size + 1, *shape)`.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from kerassl.memory import SampleMemory
+        >>> memory = SampleMemory(keras.layers.Layer(), "seen", size=3, start=-1, dtype="int32")
+        >>> memory.write(np.array([2, 3]), np.array([7, 8]))
+        >>> np.array(memory.read(np.array([0, 2, 3]))).tolist()
+        [-1, 7, -1]
+    """
+
+    def __init__(
+        self,
+        model: keras.layers.Layer,
+        name: str,
+        size: int,
+        shape: tuple[int, ...] = (),
+        start: float = 0.0,
+        dtype: str = "float32",
+    ) -> None:
+        self.size = size
+        self.values = model.add_weight(
+            name=name,
+            shape=(size + 1, *shape),
+            dtype=dtype,
+            initializer=keras.initializers.Constant(start),
+            trainable=False,
+        )
+
+    def read(self, rows: KerasTensor) -> KerasTensor:
+        """The values of examples, `(batch, *shape)`; `rows` are as of `rows_of`."""
+        return ops.take(self.values, rows, axis=0)
+
+    def write(self, rows: KerasTensor, values: KerasTensor) -> None:
+        """Puts the values `(batch, *shape)` of the global batch in the place of what was remembered."""
+        unknown = ops.reshape(ops.equal(rows, self.size), (-1, *(1,) * (len(values.shape) - 1)))
+        values = ops.where(unknown, self.values[self.size], ops.cast(values, self.values.dtype))
+        self.values.assign(ops.scatter_update(ops.convert_to_tensor(self.values), rows[:, None], values))
+
+
+def rows_of(batch: Batch, size: int, training: bool, method: str) -> KerasTensor:
+    """Where a `SampleMemory` has the examples of a batch: int32 `(batch,)` in 0..size, `size` where unknown.
+
+    Args:
+        batch: of the step.
+        size: of the memory.
+        training: whether the indices must be there.
+        method: name of the method, for the message.
+
+    Raises:
+        ValueError: in training, for data without indices.
+    """
+    if batch.indices is None:
+        if training:
+            raise ValueError(
+                f"{method} remembers each example, so it must know which ones it sees: fit an array or a "
+                'kerassl.data.ImageDataset, or yield {"inputs": inputs, "sample_index": indices} in place of '
+                "inputs (ready views: inputs are (view1, view2)); -1 is unknown."
+            )
+        first = keras.tree.flatten(batch.inputs)[0]
+        return ops.full((ops.shape(first)[0],), size, "int32")
+    indices = ops.cast(ops.reshape(batch.indices, (-1,)), "int32")
+    return ops.where(ops.logical_and(indices >= 0, indices < size), indices, size)

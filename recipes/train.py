@@ -95,8 +95,8 @@ def train_in(
         raise ValueError(guard.reason)
     if chief:
         _if_installed(plot_curves, workdir.metrics, workdir.path / "curves.png")
-    if model.epochs_done < epochs:
-        print(f"Stopped after epoch {model.epochs_done} of {epochs}. The same command continues.")
+    if model.clock.epoch < epochs:
+        print(f"Stopped after epoch {model.clock.epoch} of {epochs}. The same command continues.")
         return None
 
     rows["trained encoder"] = scores.score_model(model, bank, held_out, embed_size)

@@ -107,7 +107,7 @@ class Journal(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Drops what an interrupted run wrote after its last checkpoint."""
         if kerassl.engine.is_chief():
-            self.workdir.forget_metrics_after(self.model.epochs_done)
+            self.workdir.forget_metrics_after(self.model.clock.epoch)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""

@@ -34,10 +34,10 @@ def model():
     ],
 )
 def test_bad_data_is_refused_before_training(model, x, y, message):
-    step = int(model.step)
+    step = int(model.clock.step)
     with pytest.raises(ValueError, match=message):
         model.fit(x, y, batch_size=8, verbose=0)
-    assert int(model.step) == step
+    assert int(model.clock.step) == step
 
 
 def test_a_batch_size_of_one_is_refused(model):
@@ -160,12 +160,12 @@ def test_every_kind_of_dataset_trains():
     model.compile(keras.optimizers.SGD(0.01))
     names = []
     for name, arguments, options in sources():
-        step = int(model.step)
+        step = int(model.clock.step)
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*shuffle=True.*")
             history = model.fit(*arguments, epochs=2, verbose=0, **options)
         assert np.isfinite(history.history["loss"]).all(), name
-        assert int(model.step) == step + 4, name
+        assert int(model.clock.step) == step + 4, name
         names.append(name)
     assert len(names) == 6
 
@@ -183,7 +183,7 @@ def test_images_in_memory_come_in_an_order_of_seed_and_epoch_and_may_be_split():
         model = make("SimCLR", num_classes=3, seed=5)
         model.compile(keras.optimizers.SGD(0.1))
         runs.append(model.fit(x, y, epochs=2, verbose=0, **options).history)
-        assert int(model.total_steps) == 8
+        assert int(model.clock.total_steps) == 8
     assert runs[0] == runs[1] and "val_loss" in runs[0]
 
 
@@ -200,7 +200,7 @@ def test_an_unknown_length_moves_no_counter_at_its_end_and_is_told():
     signature = tf.TensorSpec((None, 16, 16, 3), tf.uint8)
     with pytest.warns(UserWarning, match="does not say how many batches"):
         model.fit(tf.data.Dataset.from_generator(generator, output_signature=signature), epochs=3, verbose=0)
-    assert int(model.step) == 6 and int(model.optimizer.iterations) == 6
+    assert int(model.clock.step) == 6 and int(model.optimizer.iterations) == 6
 
 
 def test_seeded_runs_read_the_same_order_and_differ_between_epochs():

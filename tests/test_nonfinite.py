@@ -137,7 +137,7 @@ def test_skip_leaves_everything_as_it_was(name, jit_compile, capsys):
         moved = [p for p, v in states.states[other].items() if not np.array_equal(v, states.states[one][p])]
         assert len(moved) > len(model.trainable_variables)
     assert history.history["skipped_updates"] == [1, 2] and np.isfinite(history.history["loss"]).all()
-    assert int(model.step) == 6 and int(model.optimizer.iterations) == 4
+    assert int(model.clock.step) == 6 and int(model.optimizer.iterations) == 4
     assert (
         "1 updates left out after epoch 1. The first: Step 1 (epoch 1, batch 2 of 3)"
         in capsys.readouterr().out
@@ -193,7 +193,7 @@ def test_an_update_that_the_loss_scaler_skips_moves_no_state():
     still = [v for v in still if "seed" not in v.path and "step" not in v.path]
     before = [ops.convert_to_numpy(v) for v in still]
     fit(model, Batches(count=1))
-    assert int(model.step) == 1 and int(model.optimizer.iterations) == 0
+    assert int(model.clock.step) == 1 and int(model.optimizer.iterations) == 0
     for variable, old in zip(still, before, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(variable), old, err_msg=variable.path)
     model.optimizer.dynamic_scale.assign(1.0)

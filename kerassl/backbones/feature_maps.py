@@ -43,6 +43,21 @@ def check_feature_map(encoder: keras.Model, method: str) -> None:
         )
 
 
+def check_tokens(encoder: keras.Model, method: str, why: str) -> None:
+    """Raises a ValueError unless an encoder has the token interface.
+
+    Args:
+        encoder: of the method.
+        method: its name.
+        why: what it does with tokens, as in "hides patches of an image".
+    """
+    if not hasattr(encoder, "encode_tokens"):
+        raise ValueError(
+            f"{method} {why}, which {getattr(encoder, 'name', encoder)!r} cannot do. Use an encoder with the token "
+            "interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
+        )
+
+
 class IntermediateFeatures(keras.Model):
     """An encoder that also gives what some of its layers give, in one pass.
 

@@ -1,11 +1,11 @@
 """Callbacks: checkpoints and what happens at epoch boundaries."""
 
-from kerassl.training.checkpoint import Checkpoint
 from kerassl.callbacks.collapse import CollapseGuard
 from kerassl.callbacks.diagnostics import Diagnostics
-from kerassl.training.epoch_start import EpochStart
 from kerassl.callbacks.knn import KNNAccuracy
 from kerassl.callbacks.low_frequency import LowFrequencyCurriculum
+from kerassl.training.checkpoint import Checkpoint
+from kerassl.training.epoch_start import EpochStart
 from kerassl.training.nonfinite_guard import NonfiniteGuard
 
 __all__ = [

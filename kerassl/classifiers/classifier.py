@@ -3,13 +3,16 @@
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Annotated, Unpack
 
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Bound
+from kerassl.batch import Batch, Outputs, StepRecord
 from kerassl.losses import cross_entropy
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -20,18 +23,14 @@ class Classifier(SSLModel):
     gives probabilities and `export_classifier` writes the whole. `fit` and `evaluate` report `accuracy`: of
     augmented images in training, of images as they are in evaluation.
 
-    A subclass names its loss terms in `term_names`, and writes `loss_terms`, whose `aux` has the `"logits"`
+    A subclass names its loss terms in `terms`, and writes `loss_terms`, whose `aux` has the `"logits"`
     of the images (and in `"counted"` which images count in the accuracy, if not all labelled ones), and
     `features_and_logits` where there is more than a linear layer.
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`, trained before or not.
-        views: `"default"` (random crop and flip), a recipe's name, a one-view layer, or `None` for data
-            that holds one ready view, as `((view,), labels)`.
-        num_classes: number of classes. Images of label -1 are left out of the loss.
         label_smoothing: share of the uniform distribution in the targets, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: without `num_classes`, or for a label smoothing outside of [0, 1); in `fit`, for data
@@ -47,36 +46,24 @@ class Classifier(SSLModel):
         (3, 10)
     """
 
-    term_names: tuple[str, ...] = ("cross_entropy",)
+    terms = ("cross_entropy",)
     default_views = ("crop_flip", "crop_flip")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        label_smoothing: float = 0.0,
-        seed: int = 0,
-        name: str | None = None,
+        num_classes: int | None = None,
+        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        **common: Unpack[Common],
     ) -> None:
         if num_classes is None or num_classes < 2:
             raise ValueError(
                 f"{type(self).__name__} needs num_classes >= 2, got {num_classes}: it learns from labels."
             )
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1); 0.1 is usual.")
         # No online probe: the classifier itself is what is looked at.
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=self.default_views,
-            terms=self.term_names,
-            seed=seed,
-            name=name,
-        )
+        super().__init__(encoder, **common)
         self.num_classes = num_classes
-        self.label_smoothing = label_smoothing
         self.accuracy = keras.metrics.Mean(name="accuracy")
         self.classifier = self.make_classifier()
 
@@ -97,13 +84,15 @@ class Classifier(SSLModel):
         _, logits = self.features_and_logits(images, False)
         return keras.Model(images, logits, name="logits")
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy with the labels of the global batch."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        (view,) = views
         features, logits = self.features_and_logits(view, training)
-        return {"cross_entropy": self.cross_entropy(logits, labels)}, {"features": features, "logits": logits}
+        return Outputs(
+            {"cross_entropy": self.cross_entropy(logits, batch.labels)},
+            features=features,
+            logits=logits,
+        )
 
     def cross_entropy(self, logits: KerasTensor, labels: KerasTensor | None) -> KerasTensor:
         """The mean cross entropy over the labelled images of the global batch.
@@ -112,7 +101,7 @@ class Classifier(SSLModel):
             ValueError: for data without labels.
         """
         labels = self.gather(self.needed(labels))
-        return cross_entropy(self.gather(logits), labels, self.label_smoothing)
+        return cross_entropy(self.gather(logits), labels, self.arguments.label_smoothing)
 
     def needed(self, labels: KerasTensor | None) -> KerasTensor:
         """The labels; raises a ValueError where the data has none."""
@@ -123,29 +112,27 @@ class Classifier(SSLModel):
             )
         return labels
 
-    def own_metrics(self, record: dict, training: bool) -> list:
+    def extra_metrics(self, record: StepRecord, training: bool) -> list:
         """Adds a batch to the accuracy."""
-        labels = record["labels"]
+        labels, outputs = record.labels, record.outputs
         if labels is None:
             return []
-        logits = record["aux"]["logits"] if training else record["clean_logits"]
-        counted = record["aux"].get("counted", labels >= 0) if training else labels >= 0
-        hits = ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels), "float32")
+        counted = outputs.state.get("counted", labels >= 0) if training else labels >= 0
+        predicted = ops.cast(ops.argmax(outputs.logits, axis=-1), "int32")
+        hits = ops.cast(ops.equal(predicted, labels), "float32")
         # Of all replicas, each of which may have another number of images that count.
         counted = self.gather(ops.cast(counted, "float32"))
         self.accuracy.update_state(self.gather(hits), sample_weight=counted)
         return [self.accuracy]
 
-    def forward_pass(self, data: tuple, training: bool, virtual: int = 0) -> tuple[KerasTensor, dict]:
-        """As for every method; in evaluation with the logits of the images as they are, too."""
+    def forward_pass(self, data: tuple, training: bool, virtual: int = 0) -> tuple[KerasTensor, StepRecord]:
+        """As for every method; in evaluation with the logits of the inputs as they are, without views."""
         loss, record = super().forward_pass(data, training, virtual)
-        if not training:
-            _, record["clean_logits"] = self.features_and_logits(self.prepared(record["images"]), False)
-        return loss, record
-
-    def prepared(self, images: KerasTensor) -> KerasTensor:
-        """Raw images resized and normalised as the views do."""
-        return images if self.views is None else self.views.preprocess(images)
+        if training:
+            return loss, record
+        inputs = record.inputs if self.views is not None else first_view(record.inputs)
+        _, logits = self.features_and_logits(self.preprocess(inputs), False)
+        return loss, record._replace(outputs=record.outputs._replace(logits=logits))
 
     def classify(self, images: np.ndarray, batch_size: int = 256, verbose: str | int = 0) -> np.ndarray:
         """Probabilities `(n, num_classes)` float32 of raw images `(n, height, width, channels)`.
@@ -169,7 +156,7 @@ class Classifier(SSLModel):
         """As `classify`, by a function from prepared images to logits."""
 
         def probabilities(batch: KerasTensor):
-            return ops.softmax(logits_of(self.prepared(batch)))
+            return ops.softmax(logits_of(self.preprocess(batch)))
 
         starts = range(0, len(images), batch_size)
         bar = keras.utils.Progbar(len(starts), verbose=1 if verbose == "auto" else verbose)
@@ -190,6 +177,7 @@ class Classifier(SSLModel):
 
         return export_classifier(self, path, format=format, image_size=image_size)
 
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+def first_view(inputs: object) -> object:
+    """The first of ready views, or the only one."""
+    return inputs[0] if isinstance(inputs, (tuple, list)) else inputs

@@ -147,7 +147,6 @@ class NearestMean:
     """A classifier of images: an encoder and the means of its features, with pictures of the classes.
 
     Args:
-        encoder: a trained `SSLModel`, or any `keras.Model` from images to features `(batch, dim)`.
         transform: as in `ClassMeans`. For "centred_l2" the centre is the mean of the first data added.
 
     Attributes:

@@ -11,16 +11,21 @@ implementation by others.
 - The reconstruction error is the mean over the pixels of an image in [0, 1].
 """
 
+from typing import Unpack
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt, RemembersArguments
+from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_dl import PrototypeDL
 from kerassl.losses import prototype_nll
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class GaussianPrototypes(keras.layers.Layer):
+class GaussianPrototypes(RemembersArguments, keras.layers.Layer):
     """Squared distances of latents to prototypes that are drawn from one Gaussian a class.
 
     Args:
@@ -40,22 +45,15 @@ class GaussianPrototypes(keras.layers.Layer):
 
     def __init__(
         self,
-        input_dim: int,
-        num_prototypes: int,
-        num_draws: int,
-        std: float = 0.1,
+        input_dim: PositiveInt,
+        num_prototypes: PositiveInt,
+        num_draws: PositiveInt,
+        std: PositiveFloat = 0.1,
         seed: int = 0,
         name: str = "prototypes",
         **kwargs,
     ) -> None:
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
-        self.config = {
-            "input_dim": input_dim,
-            "num_prototypes": num_prototypes,
-            "num_draws": num_draws,
-            "std": std,
-            "seed": seed,
-        }
         shape, spread = (input_dim, num_prototypes), keras.initializers.Constant(np.log(std))
         uniform = keras.initializers.RandomUniform(0.0, 1.0)
         self.prototypes = self.add_weight(name="prototypes", shape=shape, initializer=uniform)
@@ -81,11 +79,7 @@ class GaussianPrototypes(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`(batch, num_draws, num_prototypes)`."""
-        return (input_shape[0], self.config["num_draws"], self.config["num_prototypes"])
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.config}
+        return (input_shape[0], self.arguments.num_draws, self.arguments.num_prototypes)
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -94,8 +88,6 @@ class ProbPSENN(PrototypeDL):
 
     Args:
         encoder: as in `PrototypeDL`.
-        views: as in `PrototypeDL`.
-        num_classes: number of classes, each with one Gaussian of prototypes.
         num_draws: prototypes drawn from each Gaussian.
         initial_std: standard deviation of the Gaussians at the start; > 0.
         latent_dim: width of the latent space.
@@ -103,8 +95,7 @@ class ProbPSENN(PrototypeDL):
         classification_weight: of the cross entropy.
         reconstruction_weight: of the mean squared error of the autoencoder.
         latent_weight: of the negative log likelihood of an image under its class's Gaussian.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for no draws, a standard deviation <= 0, and as `PrototypeDL`.
@@ -117,51 +108,39 @@ class ProbPSENN(PrototypeDL):
         ((10, 32, 32, 3), (10, 3, 32, 32, 3))
     """
 
-    term_names = ("cross_entropy", "reconstruction", "prototype_nll")
+    terms = ("cross_entropy", "reconstruction", "prototype_nll")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_draws: int = 10,
-        initial_std: float = 0.1,
-        latent_dim: int = 40,
-        decoder_width: int = 32,
-        classification_weight: float = 1.0,
-        reconstruction_weight: float = 10.0,
-        latent_weight: float = 0.05,
-        seed: int = 0,
-        name: str | None = None,
+        num_draws: PositiveInt = 10,
+        initial_std: PositiveFloat = 0.1,
+        latent_dim: PositiveInt = 40,
+        decoder_width: PositiveInt = 32,
+        classification_weight: NonNegativeFloat = 1.0,
+        reconstruction_weight: NonNegativeFloat = 10.0,
+        latent_weight: NonNegativeFloat = 0.05,
+        **common: Unpack[Common],
     ) -> None:
-        if num_draws < 1 or initial_std <= 0:
-            raise ValueError(
-                f"num_draws must be at least 1 and initial_std > 0; got {num_draws} and {initial_std}."
-            )
-        # Before the prototypes are made, which take them.
-        self.drawing = {"num_draws": num_draws, "initial_std": initial_std}
         super().__init__(
             encoder,
-            views,
-            num_classes,
-            num_prototypes=num_classes or 1,
+            num_prototypes=common.get("num_classes") or 1,
             latent_dim=latent_dim,
             decoder_width=decoder_width,
             classification_weight=classification_weight,
             reconstruction_weight=reconstruction_weight,
             latent_weight=latent_weight,
-            seed=seed,
-            name=name,
+            **common,
         )
 
     def make_prototypes(self) -> GaussianPrototypes:
         """The Gaussians."""
         return GaussianPrototypes(
-            self.options["latent_dim"],
+            self.arguments.latent_dim,
             self.num_classes,
-            self.drawing["num_draws"],
-            self.drawing["initial_std"],
+            self.arguments.num_draws,
+            self.arguments.initial_std,
             seed=self.seed,
         )
 
@@ -195,28 +174,30 @@ class ProbPSENN(PrototypeDL):
         if not training:
             return None
         shape = self.prototypes.draws.shape
-        return keras.random.normal(shape, seed=self.step_seed("prototypes", training))
+        return keras.random.normal(shape, seed=self.clock.seed("prototypes", training))
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy, the mean over the draws; reconstruction; likelihood under the own Gaussian."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
-        options, labels = self.options, self.needed(labels)
+        (view,) = views
+        given, labels = self.arguments, self.needed(batch.labels)
         features, latents = self.features_and_latents(view, training)
         logits = self.logits_of_draws(latents, self.draw_noise(training))
         each_draw = ops.reshape(logits, (-1, self.num_classes))
-        cross_entropy = self.cross_entropy(each_draw, ops.repeat(labels, self.drawing["num_draws"]))
+        cross_entropy = self.cross_entropy(each_draw, ops.repeat(labels, self.arguments.num_draws))
         pixels = int(np.prod(self.encoder.input_shape[1:]))
         parts = (self.prototypes.prototypes, self.prototypes.log_stds)
         nll = prototype_nll(self.gather(latents), self.gather(labels), *map(ops.transpose, parts))
-        return {
-            "cross_entropy": options["classification_weight"] * cross_entropy,
-            "reconstruction": options["reconstruction_weight"]
-            * self.reconstruction_error(view, latents)
-            / pixels,
-            "prototype_nll": options["latent_weight"] * nll,
-        }, {"features": features, "logits": log_mean_probabilities(logits)}
+        return Outputs(
+            {
+                "cross_entropy": given.classification_weight * cross_entropy,
+                "reconstruction": given.reconstruction_weight
+                * self.reconstruction_error(view, latents)
+                / pixels,
+                "prototype_nll": given.latent_weight * nll,
+            },
+            features=features,
+            logits=log_mean_probabilities(logits),
+        )
 
     def uncertainty(self, images: np.ndarray, batch_size: int = 256) -> dict[str, np.ndarray]:
         """How unsure a prediction is, in nats, and how much of it is due to what.
@@ -232,7 +213,7 @@ class ProbPSENN(PrototypeDL):
         """
 
         def probabilities(batch: KerasTensor):
-            _, latents = self.features_and_latents(self.prepared(batch), False)
+            _, latents = self.features_and_latents(self.preprocess(batch), False)
             return ops.softmax(self.logits_of_draws(latents))
 
         starts = range(0, len(images), batch_size)
@@ -254,13 +235,6 @@ class ProbPSENN(PrototypeDL):
         points = (mean + np.exp(log_std) * noise).astype("float32")
         drawn = self.draw(points.reshape(-1, mean.shape[-1]))
         return drawn.reshape(self.num_classes, count, *drawn.shape[1:])
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        config = super().get_config()
-        # A Gaussian a class, and no R1.
-        del config["num_prototypes"], config["prototype_weight"]
-        return {**config, **self.drawing}
 
 
 def log_mean_probabilities(logits: KerasTensor) -> KerasTensor:

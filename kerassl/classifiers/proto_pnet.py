@@ -20,17 +20,22 @@ Official code: cfchen-duke/ProtoPNet, `model.py`, `train_and_test.py`, `push.py`
   the 5 % most similar pixels. A pruned prototype stays among the weights without a connection.
 """
 
+from typing import Unpack
+
 import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
 from kerassl import data as data_room
 from kerassl import engine
-from kerassl.classifiers.last_layer import fit_last_layer
-from kerassl.classifiers.prototype_classifier import PrototypeClassifier, check_weights
+from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
+from kerassl.batch import Batch, Outputs
+from kerassl.classifiers.last_layer import fit_last_layer
+from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -39,8 +44,6 @@ class ProtoPNet(PrototypeClassifier):
 
     Args:
         encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`.
-        views: as in `Classifier`; pushes need raw images, so with `None` there are none but by `push`.
-        num_classes: number of classes. Images of label -1 are left out.
         prototypes_per_class: prototypes of each class.
         prototype_dim: width of a prototype.
         cluster_weight: of the distance to the nearest prototype of the own class.
@@ -50,8 +53,7 @@ class ProtoPNet(PrototypeClassifier):
         push_start_epoch: the first epoch before which prototypes are pushed, counted from 0.
         push_every: epochs between two pushes.
         last_layer_iterations: of the last layer's fit after each push.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for an encoder without a feature map, fewer prototypes than one, a negative weight or
@@ -65,54 +67,28 @@ class ProtoPNet(PrototypeClassifier):
         (128, 20)
     """
 
-    term_names = ("cross_entropy", "cluster", "separation")
-    tells_places = True
+    terms = ("cross_entropy", "cluster", "separation")
+    has_spatial_maps = True
     # Each branch has convolutions, prototypes and a last layer of its own.
     branches = ("prototypes",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        prototypes_per_class: int = 10,
-        prototype_dim: int = 128,
-        cluster_weight: float = 0.8,
-        separation_weight: float = 0.08,
-        l1_weight: float = 1e-4,
-        warmup_epochs: float = 5,
-        push_start_epoch: int = 10,
-        push_every: int = 10,
-        last_layer_iterations: int = 100,
-        seed: int = 0,
-        name: str | None = None,
+        prototypes_per_class: PositiveInt = 10,
+        prototype_dim: PositiveInt = 128,
+        cluster_weight: NonNegativeFloat = 0.8,
+        separation_weight: NonNegativeFloat = 0.08,
+        l1_weight: NonNegativeFloat = 1e-4,
+        warmup_epochs: NonNegativeFloat = 5,
+        push_start_epoch: NonNegativeInt = 10,
+        push_every: PositiveInt = 10,
+        last_layer_iterations: NonNegativeInt = 100,
+        **common: Unpack[Common],
     ) -> None:
-        # Before the parts are made, which are as large as this says.
-        self.options = {
-            "prototypes_per_class": prototypes_per_class,
-            "prototype_dim": prototype_dim,
-            "cluster_weight": cluster_weight,
-            "separation_weight": separation_weight,
-            "l1_weight": l1_weight,
-            "warmup_epochs": warmup_epochs,
-            "push_start_epoch": push_start_epoch,
-            "push_every": push_every,
-            "last_layer_iterations": last_layer_iterations,
-        }
         check_feature_map(encoder, type(self).__name__)
-        check_weights(self.options)
-        if min(prototypes_per_class, prototype_dim, push_every) < 1:
-            raise ValueError(
-                "prototypes_per_class, prototype_dim and push_every must be at least 1; got "
-                f"{prototypes_per_class}, {prototype_dim} and {push_every}."
-            )
-        if min(warmup_epochs, push_start_epoch, last_layer_iterations) < 0:
-            raise ValueError(
-                "warmup_epochs, push_start_epoch and last_layer_iterations must be at least 0; got "
-                f"{warmup_epochs}, {push_start_epoch} and {last_layer_iterations}."
-            )
-        super().__init__(encoder, views, num_classes, seed=seed, name=name)
+        super().__init__(encoder, **common)
         for variable in self.encoder.trainable_variables:
             variable.starts_late = True
         self.add_ons = [self.make_add_on(f"{branch}_add_on") for branch in self.branches]
@@ -120,17 +96,17 @@ class ProtoPNet(PrototypeClassifier):
         self.in_use = self.add_weight(
             name="in_use", shape=(len(self.prototype_classes),), initializer="ones", trainable=False
         )
-        self.keep_pictures()
+        self.allocate_prototype_images()
 
     @property
     def num_prototypes(self) -> int:
         """Prototypes of a branch."""
-        return self.num_classes * self.options["prototypes_per_class"]
+        return self.num_classes * self.arguments.prototypes_per_class
 
     @property
     def prototype_classes(self) -> np.ndarray:
         """One class after the other, in each branch."""
-        of_branch = np.repeat(np.arange(self.num_classes), self.options["prototypes_per_class"])
+        of_branch = np.repeat(np.arange(self.num_classes), self.arguments.prototypes_per_class)
         return np.tile(of_branch, len(self.branches))
 
     @property
@@ -140,7 +116,7 @@ class ProtoPNet(PrototypeClassifier):
 
     def make_add_on(self, name: str) -> keras.Sequential:
         """From the cells of the feature map to patches in the latent space, in [0, 1]."""
-        width = self.options["prototype_dim"]
+        width = self.arguments.prototype_dim
 
         with keras.name_scope(name):
             parts = [convolution_1x1(width, activation=activation) for activation in ("relu", "sigmoid")]
@@ -148,7 +124,7 @@ class ProtoPNet(PrototypeClassifier):
 
     def make_prototypes(self, name: str) -> keras.layers.Layer:
         """What compares patches with the prototypes of a branch."""
-        return PrototypeDistances(self.options["prototype_dim"], self.num_prototypes, name=name)
+        return PrototypeDistances(self.arguments.prototype_dim, self.num_prototypes, name=name)
 
     def make_classifier(self) -> list[keras.layers.Dense]:
         """The last layer of each branch: 1 from a prototype to its class, -0.5 to the others at first."""
@@ -194,8 +170,8 @@ class ProtoPNet(PrototypeClassifier):
         """Features, and for each branch the distances of the nearest patch, `(batch, num_prototypes)`."""
         encoded = self.encode_unpooled(self.encoder, images, training)
         features = average_pool(encoded)
-        if training and self.options["warmup_epochs"]:
-            warming_up = self.step < self.options["warmup_epochs"] * self.steps_per_epoch
+        if training and self.arguments.warmup_epochs:
+            warming_up = self.clock.before_epoch(self.arguments.warmup_epochs)
             encoded = ops.where(warming_up, ops.stop_gradient(encoded), encoded)
         return features, [
             ops.min(self.patch_distances(i, encoded), axis=(1, 2)) for i in range(len(self.branches))
@@ -211,22 +187,20 @@ class ProtoPNet(PrototypeClassifier):
         features, distances = self.features_and_distances(images, training)
         return features, sum(self.branch_logits(distances))
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy, and the costs of distances to own and other prototypes."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        (view,) = views
         features, distances = self.features_and_distances(view, training)
         logits = self.branch_logits(distances)
-        terms = {"cross_entropy": sum(self.cross_entropy(of_branch, labels) for of_branch in logits)}
-        labels = self.gather(self.needed(labels))
+        terms = {"cross_entropy": sum(self.cross_entropy(of_branch, batch.labels) for of_branch in logits)}
+        labels = self.gather(self.needed(batch.labels))
         terms |= self.prototype_costs([self.gather(nearest) for nearest in distances], labels)
-        return terms, {"features": features, "logits": sum(logits)}
+        return Outputs(terms, features=features, logits=sum(logits))
 
     def prototype_costs(self, distances: list[KerasTensor], labels: KerasTensor) -> dict:
         """The terms beside the cross entropy, from the distances and labels of the global batch."""
         pair = self.cluster_and_separation(0, distances[0], labels)
-        cluster, separation = self.options["cluster_weight"], self.options["separation_weight"]
+        cluster, separation = self.arguments.cluster_weight, self.arguments.separation_weight
         return {"cluster": cluster * pair[0], "separation": -separation * pair[1]}
 
     def cluster_and_separation(
@@ -240,11 +214,11 @@ class ProtoPNet(PrototypeClassifier):
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
         """Pushes the prototypes, if it is time."""
-        since = self.epochs_done - self.options["push_start_epoch"]
-        if self.views is not None and since >= 0 and since % self.options["push_every"] == 0:
+        since = self.clock.epoch - self.arguments.push_start_epoch
+        if self.views is not None and since >= 0 and since % self.arguments.push_every == 0:
             self.push(data)
 
-    def settle(self, data: object, labels: np.ndarray | None = None) -> None:
+    def finalize_prototypes(self, data: object, labels: np.ndarray | None = None) -> None:
         """Pushes the prototypes, so that each is a patch of a training image."""
         self.push(data, labels)
 
@@ -252,11 +226,11 @@ class ProtoPNet(PrototypeClassifier):
         """Makes each prototype the nearest patch of its class, keeps its picture, and fits the last layer.
 
         Args:
-            data: as in `settle`.
-            labels: as in `settle`.
+            data: as in `finalize_prototypes`.
+            labels: as in `finalize_prototypes`.
 
         Raises:
-            ValueError: as `settle`.
+            ValueError: as `finalize_prototypes`.
         """
         found, images, cells, grid = self.nearest_places(data, labels)
         found = np.isfinite(found)
@@ -274,7 +248,7 @@ class ProtoPNet(PrototypeClassifier):
         """The patch at a cell of each raw image, `(n, prototype_dim)`."""
 
         def latents(batch: KerasTensor):
-            encoded = self.encode_unpooled(self.encoder, self.prepared(batch), False)
+            encoded = self.encode_unpooled(self.encoder, self.preprocess(batch), False)
             return ops.cast(self.latents(branch, encoded), "float32")
 
         parts = []
@@ -288,7 +262,7 @@ class ProtoPNet(PrototypeClassifier):
         """The similarities `(n, all prototypes)` of clean images and their labels, of all processes."""
 
         def largest(batch: KerasTensor):
-            return ops.max(self.similarity_maps(self.prepared(batch)), axis=(1, 2))
+            return ops.max(self.similarity_maps(self.preprocess(batch)), axis=(1, 2))
 
         parts = [
             (self.run_here(largest, images), batch_labels)
@@ -302,12 +276,12 @@ class ProtoPNet(PrototypeClassifier):
 
     def fit_last_layers(self, similarities: np.ndarray, labels: np.ndarray) -> None:
         """Fits the last layer of each branch to what `similarities` gives."""
-        options, kept = self.options, self.kept
+        given, kept = self.arguments, self.kept
         inputs = np.maximum(similarities, 0) * kept
         for branch, last in enumerate(self.classifier):
             part = slice(branch * self.num_prototypes, (branch + 1) * self.num_prototypes)
             start = self.first_weights * kept[part, None]
-            how = options["l1_weight"], options["last_layer_iterations"]
+            how = given.l1_weight, given.last_layer_iterations
             last.kernel.assign(fit_last_layer(inputs[:, part], labels, start, self.own_class, *how))
 
     def prune(
@@ -320,8 +294,8 @@ class ProtoPNet(PrototypeClassifier):
         """Takes prototypes out of use that are most like images of other classes, and fits the last layer.
 
         Args:
-            data: as in `settle`.
-            labels: as in `settle`.
+            data: as in `finalize_prototypes`.
+            labels: as in `finalize_prototypes`.
             neighbours: the images most like a prototype, of which so many are looked at.
             at_least: how many of them must be of its class.
 
@@ -329,7 +303,7 @@ class ProtoPNet(PrototypeClassifier):
             How many prototypes were taken out.
 
         Raises:
-            ValueError: as `settle`.
+            ValueError: as `finalize_prototypes`.
         """
         similarities, labels = self.similarities(data, labels)
         similarities, labels = similarities[labels >= 0], labels[labels >= 0]
@@ -339,10 +313,6 @@ class ProtoPNet(PrototypeClassifier):
         self.in_use.assign((before & right).astype("float32"))
         self.fit_last_layers(similarities, labels)
         return int(before.sum() - self.kept.sum())
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}
 
 
 def convolution_1x1(width: int, activation: str | None = None) -> layers.Conv2D:

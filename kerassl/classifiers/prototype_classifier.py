@@ -26,7 +26,7 @@ class PrototypeClassifier(Classifier):
     """
 
     # Whether `similarity_maps` tells places in an image apart.
-    tells_places = False
+    has_spatial_maps = False
 
     @property
     def prototype_classes(self) -> np.ndarray:
@@ -47,7 +47,7 @@ class PrototypeClassifier(Classifier):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `similarity_maps(images)`.")
 
-    def keep_pictures(self) -> None:
+    def allocate_prototype_images(self) -> None:
         """Makes room for a picture of each prototype among the weights."""
         height, width, channels = self.encoder.input_shape[1:]
         size = min(PICTURE_SIZE, max(height or PICTURE_SIZE, width or PICTURE_SIZE))
@@ -60,7 +60,7 @@ class PrototypeClassifier(Classifier):
         )
 
     def fit(self, x: object = None, y: object = None, **kwargs) -> keras.callbacks.History:
-        """Trains as `SSLModel.fit` does, and then `settle`s on the training images.
+        """Trains as `SSLModel.fit` does, and then `finalize_prototypes`s on the training images.
 
         That is left to the user where the data holds ready views, can be passed over only once, or does not
         know its length.
@@ -83,10 +83,10 @@ class PrototypeClassifier(Classifier):
                 # Without what was kept for validation.
                 used = int(len(x) * (1 - (kwargs.get("validation_split") or 0)))
                 x, y = x[:used], None if y is None else y[:used]
-            self.settle(x, y)
+            self.finalize_prototypes(x, y)
         return history
 
-    def settle(self, data: object, labels: np.ndarray | None = None) -> None:
+    def finalize_prototypes(self, data: object, labels: np.ndarray | None = None) -> None:
         """What is done with clean training images once the weights stand: finds the prototypes' pictures.
 
         Args:
@@ -116,8 +116,8 @@ class PrototypeClassifier(Classifier):
         """The place most like each prototype among all images of its class, over all processes.
 
         Args:
-            data: as in `settle`.
-            labels: as in `settle`.
+            data: as in `finalize_prototypes`.
+            labels: as in `finalize_prototypes`.
             batch_size: images at a time.
 
         Returns:
@@ -130,7 +130,7 @@ class PrototypeClassifier(Classifier):
         best = np.full(len(classes), -np.inf, "float32")
         images, cells, grid = None, np.zeros((len(classes), 2), "int64"), (1, 1)
         for batch, batch_labels in data_room.labelled_batches(data, labels, batch_size):
-            maps = self.run_here(lambda x: self.similarity_maps(self.prepared(x)), batch)
+            maps = self.run_here(lambda x: self.similarity_maps(self.preprocess(x)), batch)
             grid, count = maps.shape[1:3], maps.shape[1] * maps.shape[2]
             if images is None:
                 images = np.zeros((len(classes), *batch.shape[1:]), batch.dtype)
@@ -196,7 +196,7 @@ class PrototypeClassifier(Classifier):
             ValueError: before there are pictures.
         """
         image, pictures = np.asarray(image), self.pictures()
-        maps = self.run_here(lambda x: self.similarity_maps(self.prepared(x)), image[None])[0]
+        maps = self.run_here(lambda x: self.similarity_maps(self.preprocess(x)), image[None])[0]
         similarities = np.where(self.kept, maps.max(axis=(0, 1)), -np.inf)
         order = np.argsort(-similarities, kind="stable")[: min(count, int(self.kept.sum()))]
         return Explanation(
@@ -205,14 +205,8 @@ class PrototypeClassifier(Classifier):
             classes=self.prototype_classes[order],
             similarities=similarities[order],
             prototypes=pictures[order],
-            maps=np.moveaxis(maps[..., order], -1, 0) if self.tells_places else None,
+            maps=np.moveaxis(maps[..., order], -1, 0) if self.has_spatial_maps else None,
         )
-
-    def get_config(self) -> dict:
-        """The constructor's arguments; only a plain classifier smooths its labels."""
-        config = super().get_config()
-        del config["label_smoothing"]
-        return config
 
 
 def around(image: np.ndarray, cell: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
@@ -222,10 +216,3 @@ def around(image: np.ndarray, cell: np.ndarray, grid: tuple[int, int]) -> np.nda
         low, high = (at - 0.5) * side / cells, (at + 1.5) * side / cells
         parts.append(slice(max(int(low), 0), max(int(np.ceil(high)), 1)))
     return image[tuple(parts)]
-
-
-def check_weights(options: dict) -> None:
-    """Raises a ValueError for a negative weight of a term."""
-    for name, value in options.items():
-        if name.endswith("_weight") and value < 0:
-            raise ValueError(f"{name} must be at least 0, got {value}.")

@@ -13,14 +13,19 @@ arXiv 1710.04806, section 3. Official code: OscarcarLi/PrototypeDL, `CAE_MNIST.p
 - Images are not augmented by default; the official code deforms its digits elastically.
 """
 
+from typing import Unpack
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.classifiers.prototype_classifier import PrototypeClassifier, check_weights
+from kerassl.arguments import NonNegativeFloat, PositiveInt
 from kerassl.backbones.feature_maps import average_pool
+from kerassl.batch import Batch, Outputs
+from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances, image_decoder
 from kerassl.losses import nearest_image, nearest_prototype
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -31,9 +36,6 @@ class PrototypeDL(PrototypeClassifier):
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` or to a feature map.
-        views: `"default"` (images as they are), a recipe's name, a one-view layer, or `None` for data that
-            holds one ready view.
-        num_classes: number of classes. Images of label -1 are left out of the cross entropy.
         num_prototypes: number of prototypes.
         latent_dim: width of the latent space.
         decoder_width: channels in the decoder.
@@ -41,8 +43,7 @@ class PrototypeDL(PrototypeClassifier):
         reconstruction_weight: of the squared error of the autoencoder.
         prototype_weight: of R1, the distance of each prototype to the nearest image.
         latent_weight: of R2, the distance of each image to the nearest prototype.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for fewer prototypes than one, a negative weight, an encoder whose output has no known
@@ -56,44 +57,28 @@ class PrototypeDL(PrototypeClassifier):
         (15, 32, 32, 3)
     """
 
-    term_names = ("cross_entropy", "reconstruction", "nearest_image", "nearest_prototype")
+    terms = ("cross_entropy", "reconstruction", "nearest_image", "nearest_prototype")
     default_views = ("unaugmented", "unaugmented")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_prototypes: int = 15,
-        latent_dim: int = 40,
-        decoder_width: int = 32,
-        classification_weight: float = 20.0,
-        reconstruction_weight: float = 1.0,
-        prototype_weight: float = 1.0,
-        latent_weight: float = 1.0,
-        seed: int = 0,
-        name: str | None = None,
+        num_prototypes: PositiveInt = 15,
+        latent_dim: PositiveInt = 40,
+        decoder_width: PositiveInt = 32,
+        classification_weight: NonNegativeFloat = 20.0,
+        reconstruction_weight: NonNegativeFloat = 1.0,
+        prototype_weight: NonNegativeFloat = 1.0,
+        latent_weight: NonNegativeFloat = 1.0,
+        **common: Unpack[Common],
     ) -> None:
-        if num_prototypes < 1:
-            raise ValueError(f"num_prototypes must be at least 1, got {num_prototypes}.")
-        # Before the parts are made, which are as large as this says.
-        self.options = {
-            "num_prototypes": num_prototypes,
-            "latent_dim": latent_dim,
-            "decoder_width": decoder_width,
-            "classification_weight": classification_weight,
-            "reconstruction_weight": reconstruction_weight,
-            "prototype_weight": prototype_weight,
-            "latent_weight": latent_weight,
-        }
-        check_weights(self.options)
         if None in encoder.output_shape[1:]:
             raise ValueError(
                 f"{type(self).__name__} needs an encoder of known output shape, not {encoder.output_shape}: "
                 "give its input a fixed size."
             )
-        super().__init__(encoder, views, num_classes, seed=seed, name=name)
+        super().__init__(encoder, **common)
         with keras.name_scope("latent"):
             parts = [
                 keras.Input(encoder.output_shape[1:]),
@@ -106,7 +91,7 @@ class PrototypeDL(PrototypeClassifier):
 
     def make_prototypes(self) -> keras.layers.Layer:
         """What gives the distances of latents to prototypes."""
-        return PrototypeDistances(self.options["latent_dim"], self.options["num_prototypes"])
+        return PrototypeDistances(self.arguments.latent_dim, self.arguments.num_prototypes)
 
     def make_classifier(self) -> keras.layers.Dense:
         """A linear layer without bias from distances to logits, its weights uniform in [0, 1] at first."""
@@ -114,7 +99,7 @@ class PrototypeDL(PrototypeClassifier):
         layer = keras.layers.Dense(
             self.num_classes, use_bias=False, kernel_initializer=initializer, name="classifier"
         )
-        layer.build((None, self.options["num_prototypes"]))
+        layer.build((None, self.arguments.num_prototypes))
         return layer
 
     @property
@@ -137,22 +122,24 @@ class PrototypeDL(PrototypeClassifier):
         _, latents = self.features_and_latents(images, False)
         return -self.prototypes(latents)[:, None, None]
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy, reconstruction, R1 and R2."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
-        options = self.options
+        (view,) = views
+        given = self.arguments
         features, latents = self.features_and_latents(view, training)
         distances = self.prototypes(latents)
         logits = ops.cast(self.classifier(distances), "float32")
         everywhere = self.gather(distances)
-        return {
-            "cross_entropy": options["classification_weight"] * self.cross_entropy(logits, labels),
-            "reconstruction": options["reconstruction_weight"] * self.reconstruction_error(view, latents),
-            "nearest_image": options["prototype_weight"] * nearest_image(everywhere),
-            "nearest_prototype": options["latent_weight"] * nearest_prototype(everywhere),
-        }, {"features": features, "logits": logits}
+        return Outputs(
+            {
+                "cross_entropy": given.classification_weight * self.cross_entropy(logits, batch.labels),
+                "reconstruction": given.reconstruction_weight * self.reconstruction_error(view, latents),
+                "nearest_image": given.prototype_weight * nearest_image(everywhere),
+                "nearest_prototype": given.latent_weight * nearest_prototype(everywhere),
+            },
+            features=features,
+            logits=logits,
+        )
 
     def reconstruction_error(self, view: KerasTensor, latents: KerasTensor) -> KerasTensor:
         """The squared error of an image in [0, 1], summed over its pixels; the mean of the global batch."""
@@ -165,7 +152,7 @@ class PrototypeDL(PrototypeClassifier):
             return ops.cast(normalized, "float32")
         return self.views.preprocess.normalize.invert(normalized)
 
-    def settle(self, data: object, labels: np.ndarray | None = None) -> None:
+    def finalize_prototypes(self, data: object, labels: np.ndarray | None = None) -> None:
         """Does nothing: the prototypes draw themselves."""
 
     def pictures(self) -> np.ndarray:
@@ -182,7 +169,3 @@ class PrototypeDL(PrototypeClassifier):
         if self.views is None:
             made = (made - made.min()) / max(np.ptp(made), 1e-12)
         return np.clip(255 * made, 0, 255).round().astype("uint8")
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}

@@ -14,16 +14,21 @@ jakesnell/prototypical-networks, `protonets/models/few_shot.py`.
   together, in training mode.
 """
 
+from typing import Annotated, Unpack
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import data as data_room
 from kerassl import engine
+from kerassl.arguments import Bound, Fraction, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
 from kerassl.losses.prototypical import prototype_logits
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -37,9 +42,12 @@ class RunningMeans(PrototypeDistances):
         **kwargs: as in `PrototypeDistances`.
     """
 
-    def __init__(self, input_dim: int, num_prototypes: int, momentum: float = 0.9, **kwargs) -> None:
-        super().__init__(input_dim, num_prototypes, **{"initializer": "zeros", **kwargs, "trainable": False})
-        self.momentum = momentum
+    def __init__(self, input_dim: int, num_prototypes: int, momentum: Fraction = 0.9, **kwargs) -> None:
+        super().__init__(
+            input_dim,
+            num_prototypes,
+            **{"initializer": "zeros", **kwargs, "trainable": False},
+        )
         # How much has gone into each mean; none as long as it is 0.
         self.mass = self.add_weight(
             name="mass", shape=(num_prototypes,), initializer="zeros", trainable=False
@@ -52,14 +60,10 @@ class RunningMeans(PrototypeDistances):
     def move(self, means: KerasTensor, seen: KerasTensor) -> None:
         """Adds means `(num_prototypes, input_dim)` of a batch; classes not seen in it stay."""
         before, prototypes = (ops.convert_to_tensor(v) for v in (self.mass, self.prototypes))
-        mass = ops.where(seen, self.momentum * before + 1.0, before)
+        mass = ops.where(seen, self.arguments.momentum * before + 1.0, before)
         step = ops.where(seen, 1.0 / ops.maximum(mass, 1.0), 0.0)
         self.prototypes.assign(prototypes + step * (ops.transpose(means) - prototypes))
         self.mass.assign(mass)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "momentum": self.momentum}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -69,13 +73,9 @@ class PrototypicalNetwork(PrototypeClassifier):
     In training `accuracy` is that of the queries, in evaluation that of all images by the means kept.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `Classifier`.
-        num_classes: number of classes. Images of label -1 are left out.
         shots: images of each class in a batch that make its prototype; the others are queries.
         momentum: of the means kept beside the episodes, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for no shots or a momentum outside of [0, 1), and as `Classifier`.
@@ -92,32 +92,22 @@ class PrototypicalNetwork(PrototypeClassifier):
         (3, 8, 8, 1)
     """
 
-    term_names = ("prototypical",)
+    terms = ("prototypical",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        shots: int = 5,
-        momentum: float = 0.9,
-        seed: int = 0,
-        name: str | None = None,
+        shots: PositiveInt = 5,
+        momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.9,
+        **common: Unpack[Common],
     ) -> None:
-        if shots < 1:
-            raise ValueError(f"A prototype needs at least one image; got shots={shots}.")
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum={momentum} must be in [0, 1).")
-        # Before the means are made, which take it.
-        self.momentum = momentum
-        super().__init__(encoder, views, num_classes, seed=seed, name=name)
-        self.shots = shots
-        self.keep_pictures()
+        super().__init__(encoder, **common)
+        self.allocate_prototype_images()
 
     def make_classifier(self) -> RunningMeans:
         """The means kept beside the episodes."""
-        return RunningMeans(self.feature_dim, self.num_classes, self.momentum, name="class_means")
+        return RunningMeans(self.feature_dim, self.num_classes, self.arguments.momentum, name="class_means")
 
     @property
     def prototype_classes(self) -> np.ndarray:
@@ -128,43 +118,40 @@ class PrototypicalNetwork(PrototypeClassifier):
         """Minus the squared distance to each mean."""
         return self.features_and_logits(images, False)[1][:, None, None]
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The loss of the queries in the episode that the global batch is."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        (view,) = views
         features = self.encode(self.encoder, view, training)
-        labels = self.gather(self.needed(labels))
+        labels = self.gather(self.needed(batch.labels))
         z = self.gather(ops.cast(features, "float32"))
-        support = first_of_each_class(labels, self.num_classes, self.shots)
+        support = first_of_each_class(labels, self.num_classes, self.arguments.shots)
         prototypes, seen = class_means(z, ops.where(support, labels, -1), self.num_classes)
         queries = ops.where(support, -1, labels)
         loss = prototypical(z, queries, prototypes, seen)
         here = ops.shape(features)[0]
-        own = self.first_row(here) + ops.arange(here, dtype="int32")
+        own = self.row_offset(here) + ops.arange(here, dtype="int32")
         means, in_batch = class_means(ops.stop_gradient(z), labels, self.num_classes)
-        return {"prototypical": loss}, {
-            "features": features,
-            "logits": prototype_logits(features, prototypes, seen),
-            "counted": ops.take(queries, own) >= 0,
-            "means": means,
-            "in_batch": in_batch,
-        }
+        return Outputs(
+            {"prototypical": loss},
+            features=features,
+            logits=prototype_logits(features, prototypes, seen),
+            state={"counted": ops.take(queries, own) >= 0, "means": means, "in_batch": in_batch},
+        )
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the means of the classes that the global batch holds."""
-        self.classifier.move(aux["means"], aux["in_batch"])
+        self.classifier.move(state["means"], state["in_batch"])
 
-    def settle(self, data: object, labels: np.ndarray | None = None) -> None:
+    def finalize_prototypes(self, data: object, labels: np.ndarray | None = None) -> None:
         """Makes each prototype the mean of all images of its class, and finds the image nearest to it.
 
         Args:
-            data: as in `PrototypeClassifier.settle`.
+            data: as in `PrototypeClassifier.finalize_prototypes`.
             labels: as there.
         """
 
         def features(images: KerasTensor):
-            return ops.cast(self.encode(self.encoder, self.prepared(images), training=False), "float32")
+            return ops.cast(self.encode(self.encoder, self.preprocess(images), training=False), "float32")
 
         sums, counts = np.zeros((self.num_classes, self.feature_dim)), np.zeros(self.num_classes)
         for images, batch_labels in data_room.labelled_batches(data, labels):
@@ -177,11 +164,7 @@ class PrototypicalNetwork(PrototypeClassifier):
         before, mass = (ops.convert_to_numpy(v) for v in (self.classifier.prototypes, self.classifier.mass))
         self.classifier.prototypes.assign(np.where(seen, means, before))
         self.classifier.mass.assign(np.where(seen, np.maximum(mass, 1.0), mass))
-        super().settle(data, labels)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "shots": self.shots, "momentum": self.momentum}
+        super().finalize_prototypes(data, labels)
 
 
 def first_of_each_class(labels: KerasTensor, num_classes: int, count: int) -> KerasTensor:

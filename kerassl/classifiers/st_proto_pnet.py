@@ -11,14 +11,17 @@ code: cwangrun/ST-ProtoPNet, `full/model.py`, `full/train_and_test.py` (whole im
 - Push, last layers, warm-up and pictures are those of `ProtoPNet`.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, layers, ops
 
+from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from kerassl.classifiers.proto_pnet import ProtoPNet, convolution_1x1
-from kerassl.classifiers.prototype_classifier import check_weights
 from kerassl.heads import PrototypeHead
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import prototype_closeness, prototype_discrimination, prototype_orthogonality
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -27,8 +30,6 @@ class STProtoPNet(ProtoPNet):
 
     Args:
         encoder: as in `ProtoPNet`.
-        views: as in `ProtoPNet`.
-        num_classes: as in `ProtoPNet`.
         prototypes_per_class: of each branch.
         prototype_dim: width of a prototype.
         upsampling: how many times finer than the feature map the patches are, at least 1.
@@ -43,8 +44,7 @@ class STProtoPNet(ProtoPNet):
         push_start_epoch: as in `ProtoPNet`.
         push_every: as in `ProtoPNet`.
         last_layer_iterations: as in `ProtoPNet`.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for an upsampling below 1, and as `ProtoPNet`.
@@ -57,7 +57,7 @@ class STProtoPNet(ProtoPNet):
         [(64, 20), (64, 20)]
     """
 
-    term_names = (
+    terms = (
         "cross_entropy",
         "cluster",
         "separation",
@@ -70,42 +70,25 @@ class STProtoPNet(ProtoPNet):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        prototypes_per_class: int = 5,
-        prototype_dim: int = 64,
-        upsampling: int = 2,
-        cluster_weight: float = 0.8,
-        trivial_separation_weight: float = 0.08,
-        support_separation_weight: float = 0.48,
-        orthogonality_weight: float = 1e-3,
-        discrimination_weight: float = 1.0,
-        closeness_weight: float = 1.0,
-        l1_weight: float = 1e-4,
-        warmup_epochs: float = 10,
-        push_start_epoch: int = 100,
-        push_every: int = 10,
-        last_layer_iterations: int = 100,
-        seed: int = 0,
-        name: str | None = None,
+        prototypes_per_class: PositiveInt = 5,
+        prototype_dim: PositiveInt = 64,
+        upsampling: PositiveInt = 2,
+        cluster_weight: NonNegativeFloat = 0.8,
+        trivial_separation_weight: NonNegativeFloat = 0.08,
+        support_separation_weight: NonNegativeFloat = 0.48,
+        orthogonality_weight: NonNegativeFloat = 1e-3,
+        discrimination_weight: NonNegativeFloat = 1.0,
+        closeness_weight: NonNegativeFloat = 1.0,
+        l1_weight: NonNegativeFloat = 1e-4,
+        warmup_epochs: NonNegativeFloat = 10,
+        push_start_epoch: NonNegativeInt = 100,
+        push_every: PositiveInt = 10,
+        last_layer_iterations: PositiveInt = 100,
+        **common: Unpack[Common],
     ) -> None:
-        if upsampling < 1:
-            raise ValueError(f"upsampling must be at least 1, got {upsampling}.")
-        # Before the convolutions are made, which begin with it.
-        self.upsampling = upsampling
-        self.weights_of_terms = {
-            "trivial_separation_weight": trivial_separation_weight,
-            "support_separation_weight": support_separation_weight,
-            "orthogonality_weight": orthogonality_weight,
-            "discrimination_weight": discrimination_weight,
-            "closeness_weight": closeness_weight,
-        }
-        check_weights(self.weights_of_terms)
         super().__init__(
             encoder,
-            views,
-            num_classes,
             prototypes_per_class=prototypes_per_class,
             prototype_dim=prototype_dim,
             cluster_weight=cluster_weight,
@@ -114,24 +97,23 @@ class STProtoPNet(ProtoPNet):
             push_start_epoch=push_start_epoch,
             push_every=push_every,
             last_layer_iterations=last_layer_iterations,
-            seed=seed,
-            name=name,
+            **common,
         )
 
     def make_add_on(self, name: str) -> keras.Sequential:
         """From the cells of the feature map to finer patches: two linear 1 x 1 convolutions."""
-        width = self.options["prototype_dim"]
+        width = self.arguments.prototype_dim
         parts = [keras.Input(self.encoder.output_shape[1:])]
         with keras.name_scope(name):
-            if self.upsampling > 1:
+            if self.arguments.upsampling > 1:
                 how = {"interpolation": "bilinear", "data_format": "channels_last"}
-                parts.append(layers.UpSampling2D(self.upsampling, **how))
+                parts.append(layers.UpSampling2D(self.arguments.upsampling, **how))
             parts += [convolution_1x1(width) for _ in range(2)]
             return keras.Sequential(parts, name=name)
 
     def make_prototypes(self, name: str) -> PrototypeHead:
         """Cosines of patches with the unit prototypes of a branch."""
-        head = PrototypeHead(self.options["prototype_dim"], self.num_prototypes, name=name)
+        head = PrototypeHead(self.arguments.prototype_dim, self.num_prototypes, name=name)
         start_positive(head)
         return head
 
@@ -151,28 +133,21 @@ class STProtoPNet(ProtoPNet):
         """The terms beside the cross entropy, summed over both branches where they have them."""
         # No cosine counts below 0, as there.
         distances = [ops.minimum(nearest, 0) for nearest in distances]
-        weights = self.weights_of_terms
-        separation_weights = weights["trivial_separation_weight"], weights["support_separation_weight"]
+        given = self.arguments
+        separation_weights = given.trivial_separation_weight, given.support_separation_weight
         cluster = separation = orthogonality = 0.0
         by_class = []
         for branch, weight in enumerate(separation_weights):
             pair = self.cluster_and_separation(branch, distances[branch], labels)
             cluster, separation = cluster + pair[0], separation - weight * pair[1]
-            shape = (self.num_classes, self.options["prototypes_per_class"], self.options["prototype_dim"])
+            shape = (self.num_classes, self.arguments.prototypes_per_class, self.arguments.prototype_dim)
             by_class.append(ops.reshape(ops.transpose(self.prototypes[branch].prototypes), shape))
             orthogonality = orthogonality + prototype_orthogonality(by_class[-1])
         trivial, support = by_class
         return {
-            "cluster": self.options["cluster_weight"] * cluster,
+            "cluster": self.arguments.cluster_weight * cluster,
             "separation": separation,
-            "orthogonality": weights["orthogonality_weight"] * orthogonality,
-            "discrimination": weights["discrimination_weight"] * prototype_discrimination(trivial),
-            "closeness": weights["closeness_weight"] * prototype_closeness(support),
+            "orthogonality": given.orthogonality_weight * orthogonality,
+            "discrimination": given.discrimination_weight * prototype_discrimination(trivial),
+            "closeness": given.closeness_weight * prototype_closeness(support),
         }
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        config = super().get_config()
-        # Each branch has its own.
-        del config["separation_weight"]
-        return {**config, "upsampling": self.upsampling, **self.weights_of_terms}

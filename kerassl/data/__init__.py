@@ -9,7 +9,7 @@ from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.image_files import ImageFiles, LazyImages, join_images
 from kerassl.data.in_memory import can_hold, hold, with_indices
-from kerassl.data.inspect import check_data, is_array, num_batches
+from kerassl.data.inspect import check_data, holds_arrays, is_array, num_batches
 from kerassl.data.label_subset import label_subset
 from kerassl.data.labelled import labelled_batches
 from kerassl.data.load import DatasetInfo, load
@@ -36,6 +36,7 @@ __all__ = [
     "decode_image",
     "enter",
     "hold",
+    "holds_arrays",
     "is_array",
     "join_images",
     "label_subset",

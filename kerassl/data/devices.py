@@ -5,7 +5,7 @@ import copy
 import keras
 
 from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.inspect import is_array
+from kerassl.data.inspect import holds_arrays, is_array
 
 
 def check_divides(batch_size: int, num_devices: int, chunk_size: int = 1) -> None:
@@ -86,7 +86,7 @@ def cut_for_devices(
                 "dataset.batch(batch_size, drop_remainder=True)."
             )
         check_divides(size, here, chunk_size)
-    elif is_array(x) or isinstance(x, (tuple, list)):
+    elif is_array(x) or holds_arrays(x):
         return _cut_arrays(x, y, batch_size or 32, num_devices, share, chunk_size)
     return x, y
 
@@ -101,14 +101,12 @@ def _cut_arrays(
             "dataset that gives this process's part of each batch, not arrays."
         )
     check_divides(batch_size, num_devices, chunk_size)
-    arrays = [x] if is_array(x) else list(x)
-    rest = arrays[0].shape[0] % batch_size
+    total = keras.tree.flatten(x)[0].shape[0]
+    rest = total % batch_size
     if rest % (num_devices * chunk_size) == 0:
         return x, y
     _note(rest, num_devices, chunk_size)
-    count = arrays[0].shape[0] - rest
-    cut = [array[:count] for array in arrays]
-    return cut[0] if is_array(x) else tuple(cut), None if y is None else y[:count]
+    return keras.tree.map_structure(lambda array: array[: total - rest], (x, y))
 
 
 def _size(batch: tuple):

@@ -23,8 +23,8 @@ def num_batches(x: object, batch_size: int = 32) -> int | None:
     """
     if is_array(x):
         return -(-x.shape[0] // batch_size)
-    if isinstance(x, (tuple, list)) and x and is_array(x[0]):
-        return num_batches(x[0], batch_size)
+    if holds_arrays(x):
+        return num_batches(keras.tree.flatten(x)[0], batch_size)
     if isinstance(x, keras.utils.PyDataset):
         return x.num_batches
     if hasattr(x, "cardinality"):
@@ -62,12 +62,12 @@ def check_data(
         ValueError: for an empty dataset, a wrong rank, NaN pixels, labels out of range, or a batch of
             one, which no batch statistic and no contrast can be taken of.
     """
-    if isinstance(x, dict):
+    if isinstance(x, dict) and not views:
         raise ValueError(
             "Arrays are given by themselves, not in a dict: the index of an example is its place in the array. "
             'Data with other indices is a dataset of batches {"inputs": inputs, "sample_index": indices}.'
         )
-    if is_array(x) or views and isinstance(x, (tuple, list)):
+    if is_array(x) or views and holds_arrays(x):
         batch, size = (x, y), batch_size or 32
     elif isinstance(x, keras.utils.PyDataset):
         if not len(x):
@@ -119,6 +119,14 @@ def check_views(views: tuple | None, labels: KerasTensor | None) -> None:
             "views=None means that the data holds the views, as ((view1, view2, ...), labels) or "
             f"((view1, view2, ...),); a batch's first entry is an array of shape {tuple(views.shape)}.{hint}"
         )
+
+
+def holds_arrays(x: object) -> bool:
+    """Whether `x` is a tuple, list or dict of arrays or tensors, nested as it may be."""
+    if not isinstance(x, (tuple, list, dict)):
+        return False
+    leaves = keras.tree.flatten(x)
+    return bool(leaves) and all(map(is_array, leaves))
 
 
 def is_array(x: object) -> bool:

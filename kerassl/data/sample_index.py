@@ -31,7 +31,10 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
     if isinstance(data, ImageDataset):
         images, count = data.images, data.num_examples
         for start in range(0, count, batch_size):
-            yield images[start : start + batch_size], np.arange(start, min(start + batch_size, count), dtype="int32")
+            yield (
+                images[start : start + batch_size],
+                np.arange(start, min(start + batch_size, count), dtype="int32"),
+            )
         return
     if isinstance(data, dict):
         data = [data]

@@ -1,14 +1,16 @@
 """A student learns from a frozen teacher, by any loss that compares their outputs."""
 
 from collections.abc import Callable
+from typing import Unpack
 
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.batch import Batch, Outputs
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -22,9 +24,6 @@ class Distill(SSLModel):
             built `keras.Model` from images to logits or features. It is copied and frozen, and runs in eval
             mode.
         student: built `keras.Model` from images to features `(batch, dim)`: what is trained and exported.
-        views: `"default"` (random crop and flip), a recipe's name, a one-view layer, or `None` for data
-            that holds one ready view, as `((view,), labels)`.
-        num_classes: number of classes for the online probe; `None` for none.
         loss: `function(student_outputs, teacher_outputs) -> scalar`, or the name of one of `kerassl.losses`,
             such as "kd". It sees the global batch. A function of your own is registered with
             `keras.saving.register_keras_serializable`, if the model is to be saved.
@@ -33,8 +32,7 @@ class Distill(SSLModel):
             student of another width only.
         teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
             trained on, if that differs from the student's views.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for an unknown loss.
@@ -48,79 +46,53 @@ class Distill(SSLModel):
         True
     """
 
-    # The names of the terms in the logs, where there is more than the loss.
-    term_names: tuple[str, ...] | None = None
-    # Whether the teacher's batch norm takes the statistics of the batch.
-    teacher_batch_statistics = False
+    default_views = ("crop_flip", "crop_flip")
 
     def __init__(
         self,
         teacher: keras.Model,
         student: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
         loss: Callable | str = "kd",
         loss_options: dict | None = None,
         use_head: bool | None = None,
         teacher_preprocess: keras.layers.Layer | None = None,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
         if isinstance(loss, str) and loss not in losses.__all__:
             raise ValueError(
                 f"loss={loss!r} is not in kerassl.losses; pass a name that is, such as 'kd', or a function."
             )
-        super().__init__(
-            student,
-            views=views,
-            default_views=("crop_flip", "crop_flip"),
-            terms=self.term_names or (loss if isinstance(loss, str) else loss.__name__,),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
+        if not type(self).terms:
+            self.terms = (loss if isinstance(loss, str) else loss.__name__,)
+        super().__init__(student, **common)
         self.loss_function = getattr(losses, loss) if isinstance(loss, str) else loss
-        self.named_loss = loss
-        self.loss_options = dict(loss_options or {})
         self.teacher = FrozenTeacher(teacher, teacher_preprocess)
-        self.use_head = use_head
+        self.teacher.becomes_argument(self.arguments)
         self.head = self.make_head()
 
     def make_head(self) -> keras.Sequential | None:
         """The linear head, if there is to be one."""
-        if self.use_head or (self.use_head is None and self.teacher.dim != self.feature_dim):
+        if self.arguments.use_head or (
+            self.arguments.use_head is None and self.teacher.dim != self.feature_dim
+        ):
             return mlp(self.feature_dim, (), self.teacher.dim, output_bias=True, name="head")
         return None
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The comparison of student and teacher on one view."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        (view,) = views
         features = self.encode(self.encoder, view, training)
         outputs = features if self.head is None else self.head(features, training=training)
-        targets = self.teacher.outputs(self, view, training and self.teacher_batch_statistics)
+        targets = self.teacher.outputs(
+            self, view, training and getattr(self.arguments, "teacher_batch_statistics", False)
+        )
         terms = self.compare(ops.cast(outputs, "float32"), targets)
-        return terms, {"features": features, "targets": targets}
+        return Outputs(terms, features=features, state={"targets": targets})
 
     def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
         """The terms of the loss, from the outputs of student and teacher, float32 `(batch, dim)`."""
-        loss = self.loss_function(self.gather(outputs), self.gather(targets), **self.loss_options)
-        return {self.term_means[0].name: loss}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments; the teacher's weights are in the weights file."""
-        config = super().get_config()
-        config["student"] = config.pop("encoder")
-        teacher = self.teacher.get_config()
-        config["teacher"], config["teacher_preprocess"] = teacher["network"], teacher["preprocess"]
-        if type(self) is not Distill:
-            # A subclass has a loss of its own.
-            return config
-        return {
-            **config,
-            "loss": keras.saving.serialize_keras_object(self.named_loss),
-            "loss_options": self.loss_options,
-            "use_head": self.use_head,
-        }
+        loss = self.loss_function(
+            self.gather(outputs), self.gather(targets), **(self.arguments.loss_options or {})
+        )
+        return {self.terms[0]: loss}

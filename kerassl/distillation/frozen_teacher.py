@@ -1,12 +1,14 @@
 """A frozen teacher: what a student's views are to it, and what it says of them."""
 
+import types
+
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.classifiers import Classifier
 from kerassl.backbones.feature_maps import feature_dim
-from kerassl.training.model import SSLModel
+from kerassl.classifiers import Classifier
 from kerassl.teachers import make_teacher
+from kerassl.training import SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -18,7 +20,7 @@ class FrozenTeacher(keras.layers.Layer):
             used, or a built `keras.Model` from images to logits or features.
         preprocess: a `kerassl.views.Preprocess` that turns raw images into what the network was trained on,
             if that differs from the student's views; that of an `SSLModel` need not be given.
-        name: name of the layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Attributes:
         network: the frozen copy.
@@ -62,6 +64,10 @@ class FrozenTeacher(keras.layers.Layer):
         if settings(mine) == settings(self.preprocess):
             return view
         return self.preprocess(255.0 * mine.normalize.invert(view))
+
+    def becomes_argument(self, arguments: types.SimpleNamespace) -> None:
+        """Takes the place of the teacher that a method was given, among the arguments that are saved."""
+        arguments.teacher, arguments.teacher_preprocess = self.network, self.preprocess
 
     def get_config(self) -> dict:
         """The constructor's arguments; the network's weights are in the weights file."""

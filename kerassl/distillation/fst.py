@@ -5,9 +5,9 @@ code: usr922/FST, `mmseg/models/uda/{fst_d,fst_w}.py`. Without looking ahead it 
 teacher ("Mean teachers are better role models", arXiv 1703.01780).
 
 In each step of FST-D, the deeper variant, the teacher follows the student by an exponential moving average
-(EMA) and the student takes a virtual step on the batch, `look_ahead` times; the teacher follows once more,
+(EMA) and the student takes a virtual step on the batch, `num_virtual_steps` times; the teacher follows once more,
 the student is taken back, and takes its real step with the labels of that teacher. In FST-W, the wider one,
-`look_ahead` students each take one virtual step from the same weights; the teacher follows their mean, and
+`num_virtual_steps` students each take one virtual step from the same weights; the teacher follows their mean, and
 after the real step the student.
 
 - Images are classified here, where there pixels are: an image's pseudo-label counts where the teacher is sure
@@ -28,36 +28,37 @@ after the real step the student.
   eval mode and follows once more after the step, and leaves out the most uncertain pixels.
 """
 
+from typing import Annotated, Literal, Unpack
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine
+from kerassl.arguments import Bound, Fraction, NonNegativeFloat, NonNegativeInt
+from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.losses import pseudo_label
 from kerassl.losses.cross_entropy import labelled_mean
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common
 
 VARIANTS = ("deeper", "wider")
 
 
 @keras.saving.register_keras_serializable("kerassl")
 class FST(Classifier):
-    """FST-D, FST-W (arXiv 2209.06993) and, with `look_ahead=0`, a mean teacher, for classification.
+    """FST-D, FST-W (arXiv 2209.06993) and, with `num_virtual_steps=0`, a mean teacher, for classification.
 
     Args:
         encoder: as in `Classifier`.
-        views: "default" (`ressl_cifar` up to 64 pixels, else `ressl`), a recipe's name, a layer of two views,
-            the strong one first, or `None` for data that holds a strong and a weak view.
-        num_classes: number of classes. Images of label -1 are those that get pseudo-labels.
-        look_ahead: virtual steps in each step, at least 0. Each costs as much as a step.
+        num_virtual_steps: virtual steps in each step, at least 0. Each costs as much as a step.
         variant: "deeper" (one after the other) or "wider" (side by side, averaged).
         threshold: probability from which on a pseudo-label counts, in [0, 1].
         unlabelled_weight: weight of the pseudo-labels' loss, at least 0.
         max_momentum: the EMA's momentum is `min(1 - 1 / (step + 1), max_momentum)`, in [0, 1].
         label_smoothing: of the cross entropy with the labels, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for numbers out of range, an unknown variant, and as `Classifier`; in `compile`, where
@@ -67,67 +68,49 @@ class FST(Classifier):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.FST(encoder, num_classes=10)
-        >>> model.looks_ahead, kerassl.distillation.FST(encoder, num_classes=10, look_ahead=0).looks_ahead
+        >>> model.uses_virtual_steps, kerassl.distillation.FST(encoder, num_classes=10, num_virtual_steps=0).uses_virtual_steps
         (True, False)
     """
 
-    term_names = ("cross_entropy", "pseudo_label")
+    terms = ("cross_entropy", "pseudo_label")
     default_views = ("ressl_cifar", "ressl")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        look_ahead: int = 3,
-        variant: str = "deeper",
-        threshold: float = 0.968,
-        unlabelled_weight: float = 1.0,
-        max_momentum: float = 0.999,
-        label_smoothing: float = 0.0,
-        seed: int = 0,
-        name: str | None = None,
+        num_virtual_steps: NonNegativeInt = 3,
+        variant: Literal[VARIANTS] = "deeper",
+        threshold: Fraction = 0.968,
+        unlabelled_weight: NonNegativeFloat = 1.0,
+        max_momentum: Fraction = 0.999,
+        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        **common: Unpack[Common],
     ) -> None:
-        if look_ahead < 0 or unlabelled_weight < 0:
-            raise ValueError(
-                f"look_ahead={look_ahead} and unlabelled_weight={unlabelled_weight} must be at least 0."
-            )
-        if variant not in VARIANTS:
-            raise ValueError(f"variant={variant!r} is unknown; use one of {', '.join(VARIANTS)}.")
-        if not (0 <= threshold <= 1 and 0 <= max_momentum <= 1):
-            raise ValueError(
-                f"threshold={threshold} and max_momentum={max_momentum} must be in [0, 1]; the paper has "
-                "0.968 and 0.999."
-            )
-        super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
-        self.num_virtual_steps = look_ahead
-        self.looks_ahead, self.accumulates = look_ahead > 0, look_ahead == 0
-        self.variant = variant
-        self.threshold = threshold
-        self.unlabelled_weight = unlabelled_weight
-        self.max_momentum = max_momentum
+        super().__init__(encoder, label_smoothing=label_smoothing, **common)
+        self.uses_virtual_steps = num_virtual_steps > 0
+        self.supports_gradient_accumulation = not self.uses_virtual_steps
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_classifier = make_teacher(self.classifier)
 
     def before_update(self, virtual: engine.VirtualSteps) -> None:
         """Moves the teacher towards the student's future."""
-        momentum = self.momentum(self.updates)
-        if self.variant == "deeper":
-            for number in range(1, self.num_virtual_steps + 1):
-                self.teacher_follows(momentum)
+        momentum = self.momentum(self.clock.update)
+        if self.arguments.variant == "deeper":
+            for number in range(1, self.arguments.num_virtual_steps + 1):
+                self.move_teacher(momentum)
                 virtual.take(number)
-            self.teacher_follows(momentum)
+            self.move_teacher(momentum)
             virtual.restore()
             return
         students = []
-        for number in range(1, self.num_virtual_steps + 1):
+        for number in range(1, self.arguments.num_virtual_steps + 1):
             virtual.take(number)
             students.append([ops.copy(variable.value) for variable in self.learned])
             virtual.restore()
         for variable, *values in zip(self.learned, *students, strict=True):
             variable.assign(sum(values) / len(values))
-        self.teacher_follows(momentum)
+        self.move_teacher(momentum)
         virtual.restore()
 
     @property
@@ -137,31 +120,31 @@ class FST(Classifier):
 
     def momentum(self, step: KerasTensor) -> KerasTensor:
         """`min(1 - 1 / (step + 1), max_momentum)`: with one update a step, a plain mean at first."""
-        return ops.minimum(1.0 - 1.0 / (ops.cast(step, "float32") + 1.0), self.max_momentum)
+        return ops.minimum(1.0 - 1.0 / (ops.cast(step, "float32") + 1.0), self.arguments.max_momentum)
 
-    def teacher_follows(self, momentum: KerasTensor) -> None:
+    def move_teacher(self, momentum: KerasTensor) -> None:
         """One step of the moving average."""
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_classifier, self.classifier, momentum)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy with the labels on the weak view, with the teacher's on the strong one."""
         strong, weak = views
-        labels = self.needed(labels)
+        labels = self.needed(batch.labels)
         features, logits = self.features_and_logits(ops.concatenate([weak, strong]), training)
         features, _ = ops.split(features, 2)
         logits, strong_logits = ops.split(logits, 2)
         taught = self.teacher_logits(weak, training)
-        each = pseudo_label(self.gather(strong_logits), self.gather(taught), self.threshold, reduction="none")
+        each = pseudo_label(
+            self.gather(strong_logits), self.gather(taught), self.arguments.threshold, reduction="none"
+        )
         # The mean over those without a label.
         unlabelled = labelled_mean(each, ops.where(self.gather(labels) < 0, 0, -1))
         terms = {
             "cross_entropy": self.cross_entropy(logits, labels),
-            "pseudo_label": self.unlabelled_weight * unlabelled,
+            "pseudo_label": self.arguments.unlabelled_weight * unlabelled,
         }
-        return terms, {"features": features, "logits": logits}
+        return Outputs(terms, features=features, logits=logits)
 
     def teacher_logits(self, images: KerasTensor, training: bool) -> KerasTensor:
         """The teacher's logits `(batch, num_classes)` of normalised images, in float32."""
@@ -182,20 +165,9 @@ class FST(Classifier):
             lambda batch: self.teacher_logits(batch, False), images, batch_size, verbose
         )
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """The teacher follows the student, but in the deeper variant, which sees to that before the step."""
-        if not self.looks_ahead:
-            self.teacher_follows(self.momentum(self.updates + 1))
-        elif self.variant == "wider":
-            self.teacher_follows(self.momentum(self.updates))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "look_ahead": self.num_virtual_steps,
-            "variant": self.variant,
-            "threshold": self.threshold,
-            "unlabelled_weight": self.unlabelled_weight,
-            "max_momentum": self.max_momentum,
-        }
+        if not self.uses_virtual_steps:
+            self.move_teacher(self.momentum(self.clock.update + 1))
+        elif self.arguments.variant == "wider":
+            self.move_teacher(self.momentum(self.clock.update))

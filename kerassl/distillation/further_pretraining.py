@@ -18,6 +18,7 @@ Official code: seanie12/self-distillation, `trainer.py`.
 import keras
 from keras import KerasTensor
 
+from kerassl.batch import Batch, Outputs
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import feature_distance
 from kerassl.methods import MAE
@@ -31,8 +32,6 @@ class FurtherPretraining(MAE):
         teacher: the `MAE` that was further pre-trained, or its encoder. It is copied and frozen.
         student: the `MAE` that the teacher started from, whose encoder, decoder and decoder's settings are
             gone on with; or an encoder with the token interface of `kerassl.backbones.vit`.
-        views: as in `MAE`.
-        num_classes: number of classes for the online probe; `None` for none.
         teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
             trained on, if that differs from the student's views; that of an `MAE` need not be given.
         **kwargs: the other arguments of `MAE`: `mask_ratio`, `normalize_target`, `decoder_dim`,
@@ -47,29 +46,29 @@ class FurtherPretraining(MAE):
         ...     encoder = kerassl.backbones.vit((32, 32, 3), patch_size=8, hidden_dim=24, depth=1)
         ...     return kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_heads=2)
         >>> model = kerassl.distillation.FurtherPretraining(masked_autoencoder(), masked_autoencoder())
-        >>> model.decoder_depth, [mean.name for mean in model.term_means]
+        >>> model.decoder_depth, model.step_metrics.terms
         (1, ['masked_mse', 'feature_distance'])
     """
 
-    term_names = ("masked_mse", "feature_distance")
+    terms = ("masked_mse", "feature_distance")
 
     def __init__(
         self,
         teacher: keras.Model,
         student: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
         teacher_preprocess: keras.layers.Layer | None = None,
         **kwargs,
     ) -> None:
         start = student if isinstance(student, MAE) else None
         if start:
-            settings = start.get_config()
+            settings = vars(start.arguments)
             decoder = {name: value for name, value in settings.items() if name.startswith("decoder_")}
             kwargs = {**decoder, **kwargs}
-        super().__init__(start.encoder if start else student, views, num_classes, **kwargs)
+        super().__init__(start.encoder if start else student, **kwargs)
         self.teacher = FrozenTeacher(teacher, teacher_preprocess)
+        self.teacher.becomes_argument(self.arguments)
+        self.arguments.student = self.encoder
         width = self.encoder.hidden_dim
         if not hasattr(self.teacher.network, "encode_tokens") or self.teacher.dim != width:
             raise ValueError(
@@ -79,22 +78,14 @@ class FurtherPretraining(MAE):
         if start:
             self.decoder.set_weights(start.decoder.get_weights())
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """MAE's loss, and the distance of the class tokens of whole images."""
-        terms, _ = super().loss_terms(views, labels, training)
+        outputs = super().loss_terms(views, batch, training)
         images = views[0]
         tokens = tokens_of(self.encoder, images, training)
         said = tokens_of(self.teacher.network, self.teacher.as_it_expects(images, self.views), False)
-        terms["feature_distance"] = feature_distance(tokens[:, 0], said[:, 0])
-        return terms, {"features": self.encoder.pool_tokens(tokens)}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments; the teacher's weights are in the weights file."""
-        config, teacher = super().get_config(), self.teacher.get_config()
-        config["student"] = config.pop("encoder")
-        return {**config, "teacher": teacher["network"], "teacher_preprocess": teacher["preprocess"]}
+        terms = {**outputs.terms, "feature_distance": feature_distance(tokens[:, 0], said[:, 0])}
+        return Outputs(terms, features=self.encoder.pool_tokens(tokens))
 
 
 def tokens_of(encoder: keras.Model, images: KerasTensor, training: bool) -> KerasTensor:

@@ -16,14 +16,19 @@ which it builds:
   of the image as it is.
 """
 
-import keras
-from keras import KerasTensor, ops
+from typing import Annotated, Unpack
 
+import keras
+from keras import ops
+
+from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
+from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
+from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.sla import joint_labels
 from kerassl.engine import batch_norm
-from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
 from kerassl.losses import kd
+from kerassl.training import Common
 from kerassl.views import quarter_turns
 
 NUM_TURNS = 4
@@ -35,8 +40,6 @@ class LSSKD(Classifier):
 
     Args:
         encoder: as in `Classifier`, of square images, a functional model or a ViT of `kerassl.backbones`.
-        views: as in `Classifier`.
-        num_classes: number of classes. Images of label -1 are left out of the cross entropies.
         layers: names of the encoder's layers that get an auxiliary classifier, feature maps or tokens; `None`
             for the stages but the last of a ResNet or ViT of `kerassl.backbones`.
         temperature: of the distillation; > 0.
@@ -44,8 +47,7 @@ class LSSKD(Classifier):
         feature_weight: weight of the squared distance, mean over dimensions, between an auxiliary
             classifier's features and the encoder's, at least 0.
         label_smoothing: of all cross entropies, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, a negative weight, layers that the encoder does not have, images
@@ -59,36 +61,23 @@ class LSSKD(Classifier):
         (3, 40)
     """
 
-    term_names = ("cross_entropy", "joint", "kd", "features")
+    terms = ("cross_entropy", "joint", "kd", "features")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
         layers: tuple[str, ...] | None = None,
-        temperature: float = 3.0,
-        kd_weight: float = 1.0,
-        feature_weight: float = 0.1,
-        label_smoothing: float = 0.0,
-        seed: int = 0,
-        name: str | None = None,
+        temperature: PositiveFloat = 3.0,
+        kd_weight: NonNegativeFloat = 1.0,
+        feature_weight: NonNegativeFloat = 0.1,
+        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        **common: Unpack[Common],
     ) -> None:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; HSAKD uses 3.")
-        if min(kd_weight, feature_weight) < 0:
-            raise ValueError(f"Weights must be at least 0; got {kd_weight} and {feature_weight}.")
-        super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
+        super().__init__(encoder, label_smoothing=label_smoothing, **common)
         # Raises for images that cannot be turned.
         quarter_turns(keras.KerasTensor(encoder.input_shape))
-        self.layer_names = layers and tuple(layers)
-        self.temperature = temperature
-        self.kd_weight = kd_weight
-        self.feature_weight = feature_weight
-        self.intermediate = IntermediateFeatures(
-            encoder, self.layer_names or stages_of(encoder, "LSSKD")[:-1], "LSSKD"
-        )
+        self.intermediate = IntermediateFeatures(encoder, layers or stages_of(encoder, "LSSKD")[:-1], "LSSKD")
         self.joint_classifier = self.make_joint_classifier("joint_classifier")
         self.auxiliaries = [
             auxiliary(shape, self.feature_dim, f"auxiliary_{i}")
@@ -105,12 +94,10 @@ class LSSKD(Classifier):
         layer.build((None, self.feature_dim))
         return layer
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The cross entropies of all classifiers, and what the shallow ones learn of the deepest."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
-        labels = self.needed(labels)
+        (view,) = views
+        labels = self.needed(batch.labels)
         turned = ops.reshape(quarter_turns(view), (-1, *view.shape[1:]))
         features, *maps = self.encode_unpooled(self.intermediate, turned, training)
         features = ops.cast(average_pool(features), "float32")
@@ -128,20 +115,11 @@ class LSSKD(Classifier):
         terms = {
             "cross_entropy": self.cross_entropy(logits, labels),
             "joint": sum(self.cross_entropy(answer, joint) for answer in (deepest, *answers)),
-            "kd": self.kd_weight * sum(kd(answer, deepest, self.temperature) for answer in answers),
-            "features": self.feature_weight * sum(gaps),
+            "kd": self.arguments.kd_weight
+            * sum(kd(answer, deepest, self.arguments.temperature) for answer in answers),
+            "features": self.arguments.feature_weight * sum(gaps),
         }
-        return terms, {"features": upright, "logits": logits}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "layers": self.layer_names,
-            "temperature": self.temperature,
-            "kd_weight": self.kd_weight,
-            "feature_weight": self.feature_weight,
-        }
+        return Outputs(terms, features=upright, logits=logits)
 
 
 def auxiliary(shape: tuple, dim: int, name: str) -> keras.Sequential:

@@ -13,13 +13,17 @@ equations 1 to 5. Official code: szq0214/MEAL-V2, `loss.py`, `models/discriminat
 - The paper trains a student that has been trained before, without weight decay.
 """
 
+from typing import Literal, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import NonNegativeFloat
 from kerassl.distillation.distilled_classifier import DistilledClassifier
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.losses import meal_v2_discriminator
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -31,14 +35,11 @@ class MEALV2(DistilledClassifier):
     Args:
         teacher: as in `DistilledClassifier`, of which the softmaxes are averaged; a list of several.
         student: as in `DistilledClassifier`; a trained `Classifier` in the paper.
-        views: as in `DistilledClassifier`.
-        num_classes: number of classes: the teachers', and so it need not be given.
         discriminator: "added" for the official code's term, "adversarial" for the paper's game, in which the
             gradient that reaches the student is reversed, `None` for the cross entropy alone.
         discriminator_rate: learning rate of the discriminator over the student's, at least 0; the scale of
             its gradients.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for an unknown discriminator or a negative rate, and as `DistilledClassifier`.
@@ -49,36 +50,25 @@ class MEALV2(DistilledClassifier):
         ...     encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=width)
         ...     return kerassl.classifiers.Classifier(encoder, num_classes=10)
         >>> model = kerassl.distillation.MEALV2([classifier(8), classifier(6)], classifier(4))
-        >>> [mean.name for mean in model.term_means]
+        >>> model.step_metrics.terms
         ['soft_cross_entropy', 'discriminator']
     """
+
+    terms = ("soft_cross_entropy", "discriminator")
 
     def __init__(
         self,
         teacher: list,
         student: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        discriminator: str | None = "added",
-        discriminator_rate: float = 1.0,
-        seed: int = 0,
-        name: str | None = None,
+        discriminator: Literal["added", "adversarial"] | None = "added",
+        discriminator_rate: NonNegativeFloat = 1.0,
+        **common: Unpack[Common],
     ) -> None:
-        if discriminator not in ("added", "adversarial", None):
-            raise ValueError(f'discriminator={discriminator!r} must be "added", "adversarial" or None.')
-        if discriminator_rate < 0:
-            raise ValueError(f"discriminator_rate must be at least 0, got {discriminator_rate}.")
-        # Before the terms are named.
-        self.discriminator_kind = discriminator
-        super().__init__(teacher, student, views, num_classes, seed=seed, name=name)
-        self.discriminator_rate = discriminator_rate
+        if discriminator is None:
+            self.terms = ("soft_cross_entropy",)
+        super().__init__(teacher, student, **common)
         self.discriminator = self.make_discriminator() if discriminator else None
-
-    @property
-    def term_names(self) -> tuple[str, ...]:
-        """The names of the terms."""
-        return ("soft_cross_entropy",) + ("discriminator",) * (self.discriminator_kind is not None)
 
     def make_discriminator(self) -> keras.Sequential:
         """Three layers from logits to two scores, each with a ReLU."""
@@ -100,7 +90,7 @@ class MEALV2(DistilledClassifier):
         """Cross entropy with the teachers' mean softmax, and what the discriminator makes of the logits."""
         terms = super().compare(logits, teacher_logits)
         if self.discriminator is not None:
-            if self.discriminator_kind == "adversarial":
+            if self.arguments.discriminator == "adversarial":
                 # The same value, the opposite gradient.
                 logits = 2 * ops.stop_gradient(logits) - logits
             scores = self.scores(logits), self.scores(sum(teacher_logits) / len(teacher_logits))
@@ -112,17 +102,8 @@ class MEALV2(DistilledClassifier):
         weights = [ops.convert_to_tensor(variable) for variable in self.discriminator.trainable_variables]
         fixed = [ops.stop_gradient(weight) for weight in weights]
         scaled = [
-            old + self.discriminator_rate * (new - old) for new, old in zip(weights, fixed, strict=True)
+            old + self.arguments.discriminator_rate * (new - old)
+            for new, old in zip(weights, fixed, strict=True)
         ]
         scores, _ = self.discriminator.stateless_call(scaled, [], logits)
         return ops.cast(scores, "float32")
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        config = super().get_config()
-        del config["temperature"], config["distillation_weight"]
-        return {
-            **config,
-            "discriminator": self.discriminator_kind,
-            "discriminator_rate": self.discriminator_rate,
-        }

@@ -12,11 +12,17 @@ lgcnsai/PS-KD-Pytorch, `main.py`, `loss/pskd_loss.py`.
 - Predictions are those of the augmented view in training, as there.
 """
 
+from typing import Annotated, Literal, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Bound, Fraction, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.losses import ps_kd
+from kerassl.memory import SampleMemory, rows_of
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -24,7 +30,7 @@ class PSKD(Classifier):
     """PS-KD (arXiv 2006.12000): self-distillation from the epoch before, without a teacher.
 
     The step must know which image it sees. `fit` gives it the positions of arrays and of a
-    `kerassl.data.ImageDataset`; other data yield `{"images": images, "positions": positions}` in place of
+    `kerassl.data.ImageDataset`; other data yield `{"inputs": images, "sample_index": indices}` in place of
     images, ready views `(view, positions)`. Of an image without a known position, such as -1, nothing is
     remembered. Evaluation needs no positions: its loss is the cross entropy with the labels.
 
@@ -32,14 +38,11 @@ class PSKD(Classifier):
 
     Args:
         encoder: as in `Classifier`.
-        views: as in `Classifier`; `None` for data that holds one view and the positions.
-        num_classes: number of classes. Images of label -1 are left out of the loss.
         num_images: images of the training set, of each of which `num_classes` probabilities are remembered.
         alpha: share of the past in the target at the end of the run, in [0, 1]; the paper's alpha_T.
         memory_dtype: "float32", or "float16" for half of the memory.
         label_smoothing: of the label's part of the target, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for an alpha outside of [0, 1], no images, another `memory_dtype`, in training for data
@@ -53,75 +56,48 @@ class PSKD(Classifier):
         (50001, 10)
     """
 
-    term_names = ("ps_kd",)
-    takes_positions = True
-    accumulates = False
+    terms = ("ps_kd",)
+    needs_sample_index = True
+    supports_gradient_accumulation = False
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_images: int,
-        alpha: float = 0.8,
-        memory_dtype: str = "float32",
-        label_smoothing: float = 0.0,
-        seed: int = 0,
-        name: str | None = None,
+        num_images: PositiveInt,
+        alpha: Fraction = 0.8,
+        memory_dtype: Literal["float32", "float16"] = "float32",
+        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        **common: Unpack[Common],
     ) -> None:
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be in [0, 1], got {alpha}; the paper uses 0.8.")
-        if num_images < 1:
-            raise ValueError(f"num_images must be the size of the training set, got {num_images}.")
-        if memory_dtype not in ("float32", "float16"):
-            raise ValueError(f"memory_dtype must be 'float32' or 'float16', got {memory_dtype!r}.")
-        super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
-        self.num_images = num_images
-        self.alpha = alpha
-        self.memory_dtype = memory_dtype
-        # Zeros where nothing is known; the last row is that of unknown images.
-        self.past = self.add_weight(
-            name="past",
-            shape=(num_images + 1, num_classes),
-            dtype=memory_dtype,
-            initializer="zeros",
-            trainable=False,
-        )
+        super().__init__(encoder, label_smoothing=label_smoothing, **common)
+        # Zeros where nothing is known.
+        self.past = SampleMemory(self, "past", num_images, (self.num_classes,), dtype=memory_dtype)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy with the softened labels of the global batch."""
-        (view,), rows = self.split_rows(views, self.num_images, training)
+        (view,) = views
+        rows = rows_of(batch, self.arguments.num_images, training, "PSKD")
         features, logits = self.features_and_logits(view, training)
-        labels = self.gather(self.needed(labels))
+        labels = self.gather(self.needed(batch.labels))
         # The images of an evaluation are others, whatever their positions.
         weight = self.past_weight() if training else 0.0
-        everyone, past = self.gather(logits), self.gather(ops.take(self.past, rows, axis=0))
-        loss = ps_kd(everyone, past, labels, weight, self.label_smoothing)
-        return {"ps_kd": loss}, {"features": features, "logits": logits, "rows": rows}
+        everyone, past = self.gather(logits), self.gather(self.past.read(rows))
+        loss = ps_kd(everyone, past, labels, weight, self.arguments.label_smoothing)
+        return Outputs(
+            {"ps_kd": loss}, features=features, logits=logits, state={"rows": rows, "logits": logits}
+        )
 
     def past_weight(self) -> KerasTensor:
         """The share of the past in the target: 0 up to alpha, epoch by epoch."""
-        length = ops.maximum(self.steps_per_epoch, 1)
-        epoch = ops.cast(self.step // length + 1, "float32")
-        epochs = ops.cast(self.total_steps, "float32") / ops.cast(length, "float32")
-        return self.alpha * ops.where(self.total_steps > 0, epoch / ops.maximum(epochs, 1.0), 0.0)
+        length = ops.maximum(self.clock.steps_per_epoch, 1)
+        epoch = ops.cast(self.clock.step // length + 1, "float32")
+        epochs = ops.cast(self.clock.total_steps, "float32") / ops.cast(length, "float32")
+        return self.arguments.alpha * ops.where(
+            self.clock.total_steps > 0, epoch / ops.maximum(epochs, 1.0), 0.0
+        )
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Remembers the predictions of the global batch; the row of unknown images stays as it began."""
-        rows, logits = self.gather(aux["rows"]), self.gather(aux["logits"])
-        unknown = ops.equal(rows, self.num_images)[:, None]
-        predictions = ops.cast(ops.where(unknown, 0.0, ops.softmax(logits)), self.memory_dtype)
-        past = ops.convert_to_tensor(self.past)
-        self.past.assign(ops.scatter_update(past, rows[:, None], predictions))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_images": self.num_images,
-            "alpha": self.alpha,
-            "memory_dtype": self.memory_dtype,
-        }
+        rows, logits = self.gather(state["rows"]), self.gather(state["logits"])
+        self.past.write(rows, ops.softmax(logits))

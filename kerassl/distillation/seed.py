@@ -10,13 +10,17 @@ code: jacobswan1/SEED, `seed/builder.py`, `tools/opts.py`.
 - `teacher_temperature=0.01` is the paper's; the code's default is 1e-4, almost one-hot on the image itself.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.distillation.distill import Distill
 from kerassl.heads import mlp
 from kerassl.losses import seed as seed_loss
 from kerassl.memory import FeatureQueue
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -26,15 +30,12 @@ class SEED(Distill):
     Args:
         teacher: as in `Distill`: a self-supervised one, whose features are compared by their angles.
         student: as in `Distill`.
-        views: as in `Distill`.
-        num_classes: number of classes for the online probe; `None` for none.
         student_temperature: divides the student's cosines; > 0.
         teacher_temperature: divides the teacher's; > 0.
         queue_size: embeddings of past batches.
         hidden_dim: width of the hidden layer of the student's head; `None` for that of its features.
         teacher_preprocess: as in `Distill`.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, or a queue without rows.
@@ -52,45 +53,22 @@ class SEED(Distill):
         self,
         teacher: keras.Model,
         student: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        student_temperature: float = 0.2,
-        teacher_temperature: float = 0.01,
-        queue_size: int = 65536,
-        hidden_dim: int | None = None,
+        student_temperature: PositiveFloat = 0.2,
+        teacher_temperature: PositiveFloat = 0.01,
+        queue_size: PositiveInt = 65536,
+        hidden_dim: PositiveInt | None = None,
         teacher_preprocess: keras.layers.Layer | None = None,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        for label, value in (
-            ("student_temperature", student_temperature),
-            ("teacher_temperature", teacher_temperature),
-        ):
-            if value <= 0:
-                raise ValueError(f"{label} must be > 0, got {value}.")
-        # Before the head is made, which is as wide as this says.
-        self.hidden_dim = hidden_dim
-        super().__init__(
-            teacher,
-            student,
-            views,
-            num_classes,
-            loss="seed",
-            teacher_preprocess=teacher_preprocess,
-            seed=seed,
-            name=name,
-        )
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
-        self.queue_size = queue_size
-        self.queue = FeatureQueue(queue_size, self.teacher.dim, seed=seed)
+        super().__init__(teacher, student, loss="seed", teacher_preprocess=teacher_preprocess, **common)
+        self.queue = FeatureQueue(queue_size, self.teacher.dim, seed=self.seed)
 
     def make_head(self) -> keras.Sequential:
         """A head of two layers with biases and without batch norm."""
         return mlp(
             self.feature_dim,
-            (self.hidden_dim or self.feature_dim,),
+            (self.arguments.hidden_dim or self.feature_dim,),
             self.teacher.dim,
             hidden_bias=True,
             hidden_batch_norm=False,
@@ -101,19 +79,11 @@ class SEED(Distill):
     def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
         """Cross entropy of the two similarities to the queue."""
         queue = ops.convert_to_tensor(self.queue.features)
-        loss = seed_loss(outputs, targets, queue, self.student_temperature, self.teacher_temperature)
+        loss = seed_loss(
+            outputs, targets, queue, self.arguments.student_temperature, self.arguments.teacher_temperature
+        )
         return {"seed": loss}
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Puts the teacher's embeddings of the global batch into the queue."""
-        self.queue.enqueue(self.gather(aux["targets"]))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "student_temperature": self.student_temperature,
-            "teacher_temperature": self.teacher_temperature,
-            "queue_size": self.queue_size,
-            "hidden_dim": self.hidden_dim,
-        }
+        self.queue.enqueue(self.gather(state["targets"]))

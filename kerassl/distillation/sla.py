@@ -9,11 +9,16 @@
 - Of SLA+SD, the distillation asks no label, so unlabelled images take part in it.
 """
 
+from typing import Annotated, Literal, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
+from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.losses import kd
+from kerassl.training import Common
 from kerassl.views import color_permutations, quarter_turns
 
 # Functions from (batch, ...) to (batch, number, ...), the images as they are first, and the number.
@@ -27,8 +32,6 @@ class SLA(Classifier):
 
     Args:
         encoder: as in `Classifier`; square images for rotations, three channels for permutations of colours.
-        views: as in `Classifier`.
-        num_classes: number of classes. Images of label -1 are left out of the cross entropies.
         transform: "rotation", by the four quarter turns, or "color_permutation", the six orders of the
             channels.
         self_distillation: whether a second classifier learns from the image as it is what all transforms say
@@ -39,8 +42,7 @@ class SLA(Classifier):
         temperature: of the self-distillation; > 0.
         joint_weight: weight of the cross entropy with the joint labels, at least 0.
         label_smoothing: of all cross entropies, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for an unknown transform or inference, a temperature <= 0, a negative weight, images that
@@ -54,49 +56,35 @@ class SLA(Classifier):
         40
     """
 
+    terms = ("joint",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        transform: str = "rotation",
+        transform: Literal[tuple(TRANSFORMS)] = "rotation",
         self_distillation: bool = False,
-        inference: str | None = None,
-        temperature: float = 1.0,
-        joint_weight: float = 1.0,
-        label_smoothing: float = 0.0,
-        seed: int = 0,
-        name: str | None = None,
+        inference: Literal[INFERENCES] | None = None,
+        temperature: PositiveFloat = 1.0,
+        joint_weight: NonNegativeFloat = 1.0,
+        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        **common: Unpack[Common],
     ) -> None:
-        if transform not in TRANSFORMS:
-            raise ValueError(f"transform={transform!r} is unknown; use one of {', '.join(TRANSFORMS)}.")
-        if inference not in (None, *INFERENCES):
-            raise ValueError(f"inference={inference!r} is unknown; use one of {', '.join(INFERENCES)}.")
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 1.")
-        if joint_weight < 0:
-            raise ValueError(f"joint_weight must be at least 0, got {joint_weight}.")
-        self.self_distillation = self_distillation
-        super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
-        self.transform = transform
+        if self_distillation:
+            self.terms = ("joint", "cross_entropy", "kd")
+        super().__init__(encoder, label_smoothing=label_smoothing, **common)
         self.transformed, self.num_transforms = TRANSFORMS[transform]
         # Raises for images that cannot be transformed so.
         self.transformed(keras.KerasTensor(encoder.input_shape))
         self.inference = inference or ("single" if self_distillation else "aggregated")
-        self.temperature = temperature
-        self.joint_weight = joint_weight
-        self.joint_classifier = keras.layers.Dense(num_classes * self.num_transforms, name="joint_classifier")
+        self.joint_classifier = keras.layers.Dense(
+            self.num_classes * self.num_transforms, name="joint_classifier"
+        )
         self.joint_classifier.build((None, self.feature_dim))
-
-    @property
-    def term_names(self) -> tuple[str, ...]:
-        """Names of the loss terms."""
-        return ("joint", "cross_entropy", "kd") if self.self_distillation else ("joint",)
 
     def make_classifier(self) -> keras.layers.Layer | None:
         """The second classifier of SLA+SD; without self-distillation there is none."""
-        return super().make_classifier() if self.self_distillation else None
+        return super().make_classifier() if self.arguments.self_distillation else None
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """Features of the images as they are, and the logits of the chosen inference."""
@@ -108,7 +96,7 @@ class SLA(Classifier):
 
     def single_logits(self, features: KerasTensor) -> KerasTensor:
         """Float32 logits `(batch, num_classes)` of features of the images as they are."""
-        if self.self_distillation:
+        if self.arguments.self_distillation:
             return ops.cast(self.classifier(features), "float32")
         return ops.cast(self.joint_classifier(features), "float32")[:, :: self.num_transforms]
 
@@ -127,35 +115,23 @@ class SLA(Classifier):
         own = [joint[:, j, j::number] for j in range(number)]
         return ops.mean(ops.stack(own, axis=1), axis=1)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy with the joint labels, and the self-distillation."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
-        labels = self.needed(labels)
+        (view,) = views
+        labels = self.needed(batch.labels)
         features, joint = self.features_and_joint_logits(view, training)
         rows = ops.reshape(joint, (-1, joint.shape[-1]))
         terms = {
-            "joint": self.joint_weight * self.cross_entropy(rows, joint_labels(labels, self.num_transforms))
+            "joint": self.arguments.joint_weight
+            * self.cross_entropy(rows, joint_labels(labels, self.num_transforms))
         }
         features, aggregated = features[:, 0], self.aggregated(joint)
         single = self.single_logits(features)
-        if self.self_distillation:
+        if self.arguments.self_distillation:
             terms["cross_entropy"] = self.cross_entropy(single, labels)
-            terms["kd"] = kd(single, aggregated, self.temperature)
+            terms["kd"] = kd(single, aggregated, self.arguments.temperature)
         logits = aggregated if self.inference == "aggregated" else single
-        return terms, {"features": features, "logits": logits}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "transform": self.transform,
-            "self_distillation": self.self_distillation,
-            "inference": self.inference,
-            "temperature": self.temperature,
-            "joint_weight": self.joint_weight,
-        }
+        return Outputs(terms, features=features, logits=logits)
 
 
 def joint_labels(labels: KerasTensor, num_transforms: int) -> KerasTensor:

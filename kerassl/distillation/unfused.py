@@ -14,23 +14,28 @@ Official code: Sreyan88/LAPE, `src/upstream/unfused`.
 - An image of unknown position is not trained on. In evaluation an image's cluster is the nearest.
 """
 
+from typing import Unpack
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import NonNegativeFloat, PositiveInt
+from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
+from kerassl.batch import Batch, Outputs
 from kerassl.clustering import kmeans, pca_whitening
 from kerassl.distillation.frozen_teacher import FrozenTeacher
-from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, mean_of_places, stages_of
 from kerassl.heads import mlp
 from kerassl.losses import unfused
-from kerassl.training.model import SSLModel
+from kerassl.memory import SampleMemory, rows_of
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
 class UNFUSED(SSLModel):
     """UNFUSED (arXiv 2303.05668), on images.
 
-    `fit` takes images in memory, or batches of `{"images", "positions"}`, and passes over all images before
+    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images before
     the first epoch.
 
     Args:
@@ -38,9 +43,6 @@ class UNFUSED(SSLModel):
             from images to features, which are clustered. It is copied and frozen.
         student: built `keras.Model` from images to features `(batch, dim)`, functional or a ViT of
             `kerassl.backbones`: what is trained and exported.
-        views: `"default"` (random crop and flip), a recipe's name, a one-view layer, or `None` for data
-            that holds one ready view and the positions, as `((view, positions), labels)`.
-        num_classes: number of classes for the online probe; `None` for none.
         num_images: size of the training set.
         num_clusters: clusters of the teacher's features; at most `num_images`.
         layers: names of the student's layers that get a branch, feature maps or tokens; `None` for the stages
@@ -52,8 +54,7 @@ class UNFUSED(SSLModel):
         kmeans_iterations: of the clustering.
         teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
             trained on, if that differs from the student's views; that of an `SSLModel` need not be given.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a negative weight, more clusters than images, or layers that are not there.
@@ -67,59 +68,37 @@ class UNFUSED(SSLModel):
         (3, (32, 64))
     """
 
-    takes_positions = True
+    default_views = ("crop_flip", "crop_flip")
+    terms = ("unfused",)
+
+    needs_sample_index = True
     # Several layers of the encoder are looked at.
-    encodes_in_chunks = False
+    supports_chunks = False
 
     def __init__(
         self,
         teacher: keras.Model,
         student: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_images: int,
-        num_clusters: int = 32,
+        num_images: PositiveInt,
+        num_clusters: PositiveInt = 32,
         layers: tuple[str, ...] | None = None,
-        branch_weight: float = 0.7,
-        divergence_weight: float = 0.3,
-        similarity_weight: float = 0.003,
-        whitened_dim: int = 128,
-        kmeans_iterations: int = 20,
+        branch_weight: NonNegativeFloat = 0.7,
+        divergence_weight: NonNegativeFloat = 0.3,
+        similarity_weight: NonNegativeFloat = 0.003,
+        whitened_dim: PositiveInt = 128,
+        kmeans_iterations: PositiveInt = 20,
         teacher_preprocess: keras.layers.Layer | None = None,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        if min(branch_weight, divergence_weight, similarity_weight) < 0:
-            raise ValueError(
-                f"Weights must be at least 0; got {branch_weight}, {divergence_weight}, {similarity_weight}."
-            )
         if not 1 <= num_clusters <= num_images:
             raise ValueError(
                 f"num_clusters={num_clusters} clusters cannot be made of num_images={num_images} images."
             )
-        super().__init__(
-            student,
-            views=views,
-            default_views=("crop_flip", "crop_flip"),
-            terms=("unfused",),
-            num_classes=num_classes,
-            num_prototypes=num_clusters,
-            seed=seed,
-            name=name,
-        )
-        self.options = {
-            "num_images": num_images,
-            "num_clusters": num_clusters,
-            "layers": layers and tuple(layers),
-            "branch_weight": branch_weight,
-            "divergence_weight": divergence_weight,
-            "similarity_weight": similarity_weight,
-            "whitened_dim": whitened_dim,
-            "kmeans_iterations": kmeans_iterations,
-        }
+        super().__init__(student, num_prototypes=num_clusters, **common)
         self.teacher = FrozenTeacher(teacher, teacher_preprocess)
-        layers = self.options["layers"] or stages_of(student, "UNFUSED")[:-1]
+        self.teacher.becomes_argument(self.arguments)
+        layers = layers or stages_of(student, "UNFUSED")[:-1]
         self.intermediate = IntermediateFeatures(student, layers, "UNFUSED")
         self.classifier = mlp(self.feature_dim, (), num_clusters, output_bias=True, name="classifier")
         self.branches = [
@@ -137,52 +116,52 @@ class UNFUSED(SSLModel):
         self.mean = state("mean", (dim,))
         self.whitening = state("whitening", (dim, whitened))
         self.centroids = state("centroids", (num_clusters, whitened))
-        # The last entry is that of images of unknown position.
-        self.clusters = state("clusters", (num_images + 1,), keras.initializers.Constant(-1), "int32")
+        self.clusters = SampleMemory(self, "clusters", num_images, start=-1, dtype="int32")
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
         """Clusters the teacher's features of all images, before the first epoch."""
-        options = self.options
-        if (ops.convert_to_numpy(self.clusters) >= 0).any():
+        given = self.arguments
+        if (ops.convert_to_numpy(self.clusters.values) >= 0).any():
             return
 
         def features_of(images: KerasTensor):
-            images = images if self.views is None else self.views.preprocess(images)
-            return self.teacher.outputs(self, images)
+            return self.teacher.outputs(self, self.preprocess(images))
 
-        features, positions = self.map_images(features_of, data, verbose)
-        known = (positions >= 0) & (positions < options["num_images"])
+        features, indices = self.map_images(features_of, data, verbose)
+        known = (indices >= 0) & (indices < given.num_images)
         mean, whitening = pca_whitening(features[known], self.whitening.shape[1])
         self.mean.assign(mean)
         self.whitening.assign(whitening)
         rows = (features[known] - mean) @ whitening
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        centroids, found, _ = kmeans(
-            rows, options["num_clusters"], options["kmeans_iterations"], seed=self.seed
-        )
-        clusters = np.full(options["num_images"] + 1, -1, "int32")
-        clusters[positions[known]] = found
+        centroids, found, _ = kmeans(rows, given.num_clusters, given.kmeans_iterations, seed=self.seed)
+        clusters = np.full(given.num_images + 1, -1, "int32")
+        clusters[indices[known]] = found
         self.centroids.assign(centroids)
-        self.clusters.assign(clusters)
+        self.clusters.values.assign(clusters)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Pseudo-labels for all layers, and the agreement of the branches with the last."""
-        (view,), rows = self.split_rows(views, self.options["num_images"], training)
+        (view,) = views
+        rows = rows_of(batch, self.arguments.num_images, training, "UNFUSED")
         features, *maps = self.encode_unpooled(self.intermediate, view, training)
         features = average_pool(features)
         logits = self.classifier(features)
         branches = [
-            branch(mean_of_places(each), training=training)
+            branch(average_pool(each), training=training)
             for branch, each in zip(self.branches, maps, strict=True)
         ]
-        clusters = ops.take(self.clusters, rows) if training else self.nearest(view)
-        weights = [self.options[f"{name}_weight"] for name in ("branch", "divergence", "similarity")]
+        clusters = self.clusters.read(rows) if training else self.nearest(view)
+        given = self.arguments
+        weights = given.branch_weight, given.divergence_weight, given.similarity_weight
         each = unfused(logits, branches, clusters, *weights, reduction="none")
         total = self.mean_over_replicas(ops.sum(each))
         count = self.mean_over_replicas(ops.sum(ops.cast(clusters >= 0, "float32")))
-        return {"unfused": total / ops.maximum(count, 1.0)}, {"features": features, "assignments": clusters}
+        return Outputs(
+            {"unfused": total / ops.maximum(count, 1.0)},
+            features=features,
+            assignments=clusters,
+        )
 
     def nearest(self, view: KerasTensor) -> KerasTensor:
         """The int32 `(batch,)` clusters whose centres are nearest to the teacher's features of a view."""
@@ -191,10 +170,3 @@ class UNFUSED(SSLModel):
         centroids = ops.convert_to_tensor(self.centroids)
         scores = ops.matmul(rows, ops.transpose(centroids)) - 0.5 * ops.sum(ops.square(centroids), axis=1)
         return ops.cast(ops.argmax(scores, axis=1), "int32")
-
-    def get_config(self) -> dict:
-        """The constructor's arguments; the teacher's weights are in the weights file."""
-        config, teacher = super().get_config(), self.teacher.get_config()
-        config["student"] = config.pop("encoder")
-        parts = {"teacher": teacher["network"], "teacher_preprocess": teacher["preprocess"]}
-        return {**config, **parts, **self.options}

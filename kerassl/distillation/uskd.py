@@ -10,12 +10,17 @@ Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/m
 - The weak classifier sees the stage before the last, as there; of a ViT the class token in the middle.
 """
 
-import keras
-from keras import KerasTensor, ops
+from typing import Annotated, Unpack
 
+import keras
+from keras import ops
+
+from kerassl.arguments import Bound, NonNegativeFloat
+from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
+from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
-from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, mean_of_places, stages_of
 from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -26,16 +31,13 @@ class USKD(Classifier):
 
     Args:
         encoder: as in `Classifier`, a functional model or a ViT of `kerassl.backbones`.
-        views: as in `Classifier`.
-        num_classes: number of classes. Images of label -1 are left out of the loss.
         layer: name of the encoder's layer that the weak classifier looks at, a feature map or tokens; `None`
             for the stage before the last of a ResNet, or the middle of a ViT, of `kerassl.backbones`.
         alpha: weight of the target class, at least 0; 0.1 for a ResNet-18 on CIFAR-100.
         beta: weight of the other classes, at least 0.
         mu: weight of the weak classifier's loss, at least 0; 0.1 on CIFAR-100.
         label_smoothing: of the cross entropy, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a negative weight, a layer that the encoder does not have, and as `Classifier`.
@@ -48,63 +50,42 @@ class USKD(Classifier):
         ('stage3_block2_relu2',)
     """
 
-    term_names = ("cross_entropy", "uskd_target", "uskd_non_target", "weak")
+    terms = ("cross_entropy", "uskd_target", "uskd_non_target", "weak")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
         layer: str | None = None,
-        alpha: float = 1.0,
-        beta: float = 0.1,
-        mu: float = 0.005,
-        label_smoothing: float = 0.0,
-        seed: int = 0,
-        name: str | None = None,
+        alpha: NonNegativeFloat = 1.0,
+        beta: NonNegativeFloat = 0.1,
+        mu: NonNegativeFloat = 0.005,
+        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        **common: Unpack[Common],
     ) -> None:
-        if min(alpha, beta, mu) < 0:
-            raise ValueError(f"Weights must be at least 0; got alpha={alpha}, beta={beta}, mu={mu}.")
-        super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
-        self.layer = layer
-        self.alpha = alpha
-        self.beta = beta
-        self.mu = mu
+        super().__init__(encoder, label_smoothing=label_smoothing, **common)
         self.is_vit = hasattr(encoder, "encode_tokens")
         if layer is None and self.is_vit:
             layer = encoder.blocks[max(encoder.depth // 2, 1) - 1].name
         layer = layer or stages_of(encoder, "USKD")[-2]
         self.intermediate = IntermediateFeatures(encoder, (layer,), "USKD")
-        self.weak_classifier = keras.layers.Dense(num_classes, name="weak_classifier")
+        self.weak_classifier = keras.layers.Dense(self.num_classes, name="weak_classifier")
         self.weak_classifier.build((None, self.intermediate.shapes[0][-1]))
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy with the labels, with the soft labels, and of the weak classifier."""
-        (view,) = views if isinstance(views, (tuple, list)) else (views,)
+        (view,) = views
         features, middle = self.encode_unpooled(self.intermediate, view, training)
         features = average_pool(features)
         logits = ops.cast(self.classifier(features), "float32")
-        own = self.cross_entropy(logits, labels)
-        everyone, labels = self.gather(logits), self.gather(labels)
-        middle = middle[:, 0] if self.is_vit else mean_of_places(middle)
+        own = self.cross_entropy(logits, batch.labels)
+        everyone, labels = self.gather(logits), self.gather(batch.labels)
+        middle = middle[:, 0] if self.is_vit else average_pool(middle)
         weak = self.gather(ops.cast(self.weak_classifier(middle), "float32"))
         terms = {
             "cross_entropy": own,
-            "uskd_target": self.alpha * uskd_target(everyone, labels),
-            "uskd_non_target": self.beta * uskd_non_target(everyone, weak, labels),
-            "weak": self.mu * cross_entropy(weak, labels, label_smoothing=0.1),
+            "uskd_target": self.arguments.alpha * uskd_target(everyone, labels),
+            "uskd_non_target": self.arguments.beta * uskd_non_target(everyone, weak, labels),
+            "weak": self.arguments.mu * cross_entropy(weak, labels, label_smoothing=0.1),
         }
-        return terms, {"features": features, "logits": logits}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "layer": self.layer,
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "mu": self.mu,
-        }
+        return Outputs(terms, features=features, logits=logits)

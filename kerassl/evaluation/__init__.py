@@ -3,14 +3,11 @@
 from kerassl.evaluation.clusters import ClusterScores, cluster_scores, clustering_agreement
 from kerassl.evaluation.collapse import Collapse, find_collapse
 from kerassl.evaluation.confidence import confidence_interval
-from kerassl.metrics.diagnostics import DIAGNOSTICS, StreamingDiagnostics, diagnose
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.episodes import episode_accuracy
 from kerassl.evaluation.few_labels import few_label_probe
 from kerassl.evaluation.few_shot import few_shot
-from kerassl.metrics.hypersphere import alignment, tolerance, uniformity
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
-from kerassl.metrics.lidar import lidar
 from kerassl.evaluation.linear import LinearProbe, fit_linear_probe, linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
 from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis, neighbour_distance, ood_detection
@@ -22,8 +19,16 @@ from kerassl.evaluation.patches import (
     prompt_picture,
     prompt_segmentation,
 )
-from kerassl.metrics.power_law import PowerLaw, alpha_req, eigenspectrum
 from kerassl.evaluation.preparation import Preparation, PreparationGap, preparation, preparation_gap
+from kerassl.evaluation.report import PROTOCOLS, evaluate_features, raw_pixels, report, table
+from kerassl.evaluation.retrieval import retrieval_map
+from kerassl.evaluation.sgd_probe import SGDProbe, sgd_probe
+from kerassl.evaluation.sparsity import SparsityCurve, essential_sparsity
+from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, nearest_prototype
+from kerassl.metrics.diagnostics import DIAGNOSTICS, StreamingDiagnostics, diagnose
+from kerassl.metrics.hypersphere import alignment, tolerance, uniformity
+from kerassl.metrics.lidar import lidar
+from kerassl.metrics.power_law import PowerLaw, alpha_req, eigenspectrum
 from kerassl.metrics.prototypes import (
     PrototypeUsage,
     assigned_prototypes,
@@ -31,12 +36,7 @@ from kerassl.metrics.prototypes import (
     dead_prototypes,
     prototype_entropy,
 )
-from kerassl.evaluation.report import PROTOCOLS, evaluate_features, raw_pixels, report, table
-from kerassl.evaluation.retrieval import retrieval_map
-from kerassl.evaluation.sgd_probe import SGDProbe, sgd_probe
-from kerassl.evaluation.sparsity import SparsityCurve, essential_sparsity
 from kerassl.metrics.spectrum import RankMe, effective_rank, feature_std, rankme
-from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, nearest_prototype
 
 __all__ = [
     "ClusterScores",

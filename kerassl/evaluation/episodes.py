@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from kerassl.data.episodes import draw_episodes
-from kerassl.metrics.features import check_features, l2_normalize
 from kerassl.evaluation.transductive import nearest_prototype
+from kerassl.metrics.features import check_features, l2_normalize
 
 
 def episode_accuracy(

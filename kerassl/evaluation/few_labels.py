@@ -3,8 +3,8 @@
 import numpy as np
 
 from kerassl.data import label_subset
-from kerassl.metrics.features import check_probe_data
 from kerassl.evaluation.linear import fit_linear_probe
+from kerassl.metrics.features import check_probe_data
 
 
 def few_label_probe(

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
 from kerassl.evaluation.knn import nearest
 from kerassl.evaluation.linear import fit_linear_probe
+from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
 
 
 def mahalanobis(

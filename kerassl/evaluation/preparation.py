@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from kerassl.data.decode import resize_and_crop_all
-from kerassl.metrics.features import l2_normalize
 from kerassl.evaluation.knn import knn_accuracy
+from kerassl.metrics.features import l2_normalize
 from kerassl.views.preprocess import (
     BYTES,
     NORMALIZED,

@@ -11,16 +11,16 @@ from kerassl.evaluation.embed import embed
 from kerassl.evaluation.episodes import episode_accuracy
 from kerassl.evaluation.few_labels import few_label_probe
 from kerassl.evaluation.few_shot import few_shot
-from kerassl.metrics.hypersphere import tolerance, uniformity
 from kerassl.evaluation.knn import knn_accuracy
 from kerassl.evaluation.linear import linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
 from kerassl.evaluation.ood import ood_detection
-from kerassl.metrics.power_law import alpha_req
 from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.sgd_probe import sgd_probe
-from kerassl.metrics.spectrum import rankme
 from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, nearest_prototype
+from kerassl.metrics.hypersphere import tolerance, uniformity
+from kerassl.metrics.power_law import alpha_req
+from kerassl.metrics.spectrum import rankme
 
 PROTOCOLS = (
     "few_shot", "episodes", "transductive", "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
 from kerassl.evaluation.knn import chunks
+from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
 
 
 def retrieval_map(

@@ -3,9 +3,11 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveInt, RemembersArguments
+
 
 @keras.saving.register_keras_serializable("kerassl")
-class PrototypeDistances(keras.layers.Layer):
+class PrototypeDistances(RemembersArguments, keras.layers.Layer):
     """Squared Euclidean distances of embeddings to K learned points.
 
     Weight decay leaves the prototypes alone.
@@ -33,22 +35,17 @@ class PrototypeDistances(keras.layers.Layer):
 
     def __init__(
         self,
-        input_dim: int,
-        num_prototypes: int,
+        input_dim: PositiveInt,
+        num_prototypes: PositiveInt,
         initializer: str | keras.initializers.Initializer | None = None,
         name: str = "prototypes",
         **kwargs,
     ) -> None:
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
-        if min(input_dim, num_prototypes) < 1:
-            raise ValueError(
-                f"PrototypeDistances need at least one input and one prototype; got input_dim={input_dim}, "
-                f"num_prototypes={num_prototypes}."
-            )
-        self.input_dim, self.num_prototypes = input_dim, num_prototypes
-        self.initializer = keras.initializers.get(initializer or keras.initializers.RandomUniform(0.0, 1.0))
+        initializer = keras.initializers.get(initializer or keras.initializers.RandomUniform(0.0, 1.0))
+        self.arguments.initializer = initializer
         self.prototypes = self.add_weight(
-            name="prototypes", shape=(input_dim, num_prototypes), initializer=self.initializer
+            name="prototypes", shape=(input_dim, num_prototypes), initializer=initializer
         )
         self.prototypes.is_decayed = False
         self.built = True
@@ -66,13 +63,4 @@ class PrototypeDistances(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`(..., num_prototypes)`."""
-        return (*input_shape[:-1], self.num_prototypes)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "input_dim": self.input_dim,
-            "num_prototypes": self.num_prototypes,
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+        return (*input_shape[:-1], self.arguments.num_prototypes)

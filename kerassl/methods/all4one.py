@@ -15,14 +15,18 @@
 - Each view goes through batch norm by itself, in the teacher too.
 """
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
-from kerassl import losses, schedules
+from kerassl import losses
+from kerassl.arguments import Bound, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp, sinusoidal_positions, transformer
 from kerassl.memory import FeatureQueue
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -30,16 +34,12 @@ class All4One(SSLModel):
     """All4One (arXiv 2303.09417).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         temperature: divides the cosines of neighbours; > 0.
         centroid_temperature: divides the cosines of centroids; > 0.
         neighbour_weight: of the contrast with the nearest neighbour; >= 0.
         centroid_weight: of the contrast of centroids; >= 0.
         feature_weight: of `kerassl.losses.feature_redundancy`; >= 0.
-        num_neighbours: neighbours that make a centroid.
+        num_neighbors: neighbours that make a centroid.
         momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
         queue_size: number of projections among which neighbours are looked for.
         projection_dim: width of projections and predictions.
@@ -48,8 +48,7 @@ class All4One(SSLModel):
         transformer_depth: blocks of the transformer.
         num_heads: its attention heads, a divisor of `projection_dim`.
         dropout: its dropout rate, in [0, 1).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, a negative weight, a momentum outside [0, 1], fewer neighbours
@@ -63,69 +62,32 @@ class All4One(SSLModel):
         (None, 5, 16)
     """
 
+    default_views = ("byol_cifar", "byol")
+    terms = ("neighbour", "centroid", "feature")
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        temperature: float = 0.2,
-        centroid_temperature: float = 0.1,
-        neighbour_weight: float = 0.5,
-        centroid_weight: float = 0.5,
-        feature_weight: float = 5.0,
-        num_neighbours: int = 5,
-        momentum: float = 0.99,
-        queue_size: int = 98304,
-        projection_dim: int = 256,
-        hidden_dim: int = 2048,
-        prediction_hidden_dim: int = 4096,
-        transformer_depth: int = 3,
-        num_heads: int = 8,
-        dropout: float = 0.1,
-        seed: int = 0,
-        name: str | None = None,
+        temperature: PositiveFloat = 0.2,
+        centroid_temperature: PositiveFloat = 0.1,
+        neighbour_weight: NonNegativeFloat = 0.5,
+        centroid_weight: NonNegativeFloat = 0.5,
+        feature_weight: NonNegativeFloat = 5.0,
+        num_neighbors: PositiveInt = 5,
+        momentum: Fraction = 0.99,
+        queue_size: PositiveInt = 98304,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 2048,
+        prediction_hidden_dim: PositiveInt = 4096,
+        transformer_depth: PositiveInt = 3,
+        num_heads: PositiveInt = 8,
+        dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.1,
+        **common: Unpack[Common],
     ) -> None:
-        temperatures = {"temperature": temperature, "centroid_temperature": centroid_temperature}
-        for argument, value in temperatures.items():
-            if value <= 0:
-                raise ValueError(f"{argument} must be > 0, got {value}.")
-        weights = {
-            "neighbour_weight": neighbour_weight,
-            "centroid_weight": centroid_weight,
-            "feature_weight": feature_weight,
-        }
-        for argument, value in weights.items():
-            if value < 0:
-                raise ValueError(f"{argument} must be >= 0, got {value}.")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; 0.99 in the official code.")
-        if not 1 <= num_neighbours <= queue_size:
-            raise ValueError(
-                f"num_neighbours must lie between 1 and queue_size={queue_size}, got {num_neighbours}."
-            )
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("byol_cifar", "byol"),
-            terms=("neighbour", "centroid", "feature"),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.options = {
-            **temperatures,
-            **weights,
-            "num_neighbours": num_neighbours,
-            "momentum": momentum,
-            "queue_size": queue_size,
-            "projection_dim": projection_dim,
-            "hidden_dim": hidden_dim,
-            "prediction_hidden_dim": prediction_hidden_dim,
-            "transformer_depth": transformer_depth,
-            "num_heads": num_heads,
-            "dropout": dropout,
-        }
+        if num_neighbors > queue_size:
+            raise ValueError(f"num_neighbors must be at most queue_size={queue_size}, got {num_neighbors}.")
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
             (hidden_dim, hidden_dim),
@@ -140,18 +102,16 @@ class All4One(SSLModel):
         self.predictor = predictor("predictor")
         self.centroid_predictor = predictor("centroid_predictor")
         self.transformer = transformer(
-            num_neighbours, projection_dim, depth=transformer_depth, num_heads=num_heads, dropout=dropout
+            num_neighbors, projection_dim, depth=transformer_depth, num_heads=num_heads, dropout=dropout
         )
-        self.positions = sinusoidal_positions(num_neighbours, projection_dim)
+        self.positions = sinusoidal_positions(num_neighbors, projection_dim)
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
-        self.queue = FeatureQueue(queue_size, projection_dim, seed=seed)
+        self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Contrast of neighbours, contrast of centroids, redundancy of features."""
-        options = self.options
+        given = self.arguments
 
         def teacher(view: KerasTensor):
             features = self.encode(self.teacher_encoder, view, training)
@@ -172,30 +132,26 @@ class All4One(SSLModel):
         z = [self.projector(f, training=training) for f in features]
         predictions = [self.predictor(z_v, training=training) for z_v in z]
         keys = [teacher(view) for view in views]
-        neighbours = [self.queue.neighbours(k, options["num_neighbours"]) for k in keys]
+        neighbours = [self.queue.neighbours(k, given.num_neighbors) for k in keys]
         nearest = [rows[:, 0] for rows in neighbours]
 
         sequences = ops.concatenate([*neighbours, *map(shifted, z, neighbours)])
         tokens = self.transformer(ops.add(sequences, self.positions), training=training)
         centroids = ops.split(tokens[:, 0], 4)
 
-        of_neighbours = contrast(nearest, predictions, options["temperature"])
-        of_centroids = contrast(centroids[:2], centroids[2:], options["centroid_temperature"])
+        of_neighbours = contrast(nearest, predictions, given.temperature)
+        of_centroids = contrast(centroids[:2], centroids[2:], given.centroid_temperature)
         of_features = losses.feature_redundancy(*map(self.gather, (*z, *keys)))
         terms = {
-            "neighbour": options["neighbour_weight"] * of_neighbours,
-            "centroid": options["centroid_weight"] * of_centroids,
-            "feature": options["feature_weight"] * of_features,
+            "neighbour": given.neighbour_weight * of_neighbours,
+            "centroid": given.centroid_weight * of_centroids,
+            "feature": given.feature_weight * of_features,
         }
-        return terms, {"features": features, "keys": keys[0]}
+        return Outputs(terms, features=features, state={"keys": keys[0]})
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and puts the first view's keys of the global batch into the queue."""
-        momentum = schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)
-        self.queue.enqueue(self.gather(aux["keys"]))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}
+        self.queue.enqueue(self.gather(state["keys"]))

@@ -10,14 +10,15 @@ has nothing of this form.
   the global batch.
 """
 
-import keras
-from keras import KerasTensor
+from typing import Unpack
 
+import keras
+
+from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import DimensionTemperature, multi_head_mlp
 from kerassl.losses import amcl_barlow_twins
-from kerassl.losses._common import check_not_negative
-from kerassl.losses.amcl import check_regularization
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -25,10 +26,6 @@ class AMCLBarlowTwins(SSLModel):
     """AMCL on Barlow Twins (arXiv 2310.05615).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`barlow_twins_cifar` up to 64 pixels, else `barlow_twins`), a recipe's name, a
-            views layer, or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         num_heads: projection heads, C in the paper.
         regularization: weight of the penalty on temperatures, beta in the paper; >= 0.
         min_temperature: the smallest temperature that an entry can get; > 0.
@@ -36,8 +33,7 @@ class AMCLBarlowTwins(SSLModel):
         redundancy_weight: weight of the off-diagonal terms, lambda in the paper; >= 0.
         projection_dim: width of each head's embedding; its square is the number of a head's temperatures.
         hidden_dim: width of each head's two hidden layers.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for fewer than one head, a regularization or `redundancy_weight` below 0, or temperatures
@@ -51,42 +47,24 @@ class AMCLBarlowTwins(SSLModel):
         (None, 3, 64)
     """
 
-    term_names = ("amcl",)
+    default_views = ("barlow_twins_cifar", "barlow_twins")
+
+    terms = ("amcl",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_heads: int = 3,
-        regularization: float = 0.1,
-        min_temperature: float = 0.1,
-        max_temperature: float = 10.0,
-        redundancy_weight: float = 0.0051,
-        projection_dim: int = 2048,
-        hidden_dim: int = 2048,
-        seed: int = 0,
-        name: str | None = None,
+        num_heads: PositiveInt = 3,
+        regularization: NonNegativeFloat = 0.1,
+        min_temperature: PositiveFloat = 0.1,
+        max_temperature: PositiveFloat = 10.0,
+        redundancy_weight: NonNegativeFloat = 0.0051,
+        projection_dim: PositiveInt = 2048,
+        hidden_dim: PositiveInt = 2048,
+        **common: Unpack[Common],
     ) -> None:
-        check_regularization(regularization)
-        check_not_negative("redundancy_weight", redundancy_weight)
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("barlow_twins_cifar", "barlow_twins"),
-            terms=self.term_names,
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.num_heads = num_heads
-        self.regularization = regularization
-        self.min_temperature = min_temperature
-        self.max_temperature = max_temperature
-        self.redundancy_weight = redundancy_weight
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
+        super().__init__(encoder, **common)
         self.projector = multi_head_mlp(
             self.feature_dim,
             (hidden_dim, hidden_dim),
@@ -97,25 +75,12 @@ class AMCLBarlowTwins(SSLModel):
         )
         self.temperature = DimensionTemperature(num_heads, projection_dim, min_temperature, max_temperature)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Distance of all heads' cross-correlation matrices from the identity."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.gather(self.projector(f, training=training)) for f in features)
         temperatures = self.temperature.of_pairs()
-        loss = amcl_barlow_twins(z1, z2, temperatures, self.redundancy_weight, self.regularization)
-        return {"amcl": loss}, {"features": features}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "regularization": self.regularization,
-            "min_temperature": self.min_temperature,
-            "max_temperature": self.max_temperature,
-            "redundancy_weight": self.redundancy_weight,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }
+        loss = amcl_barlow_twins(
+            z1, z2, temperatures, self.arguments.redundancy_weight, self.arguments.regularization
+        )
+        return Outputs({"amcl": loss}, features=features)

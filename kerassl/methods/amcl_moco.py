@@ -8,15 +8,18 @@ MoCo is without heads and temperatures.
 - The temperature network has no teacher: it sees a query and a detached key.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl_queue
-from kerassl.losses.amcl import check_regularization
 from kerassl.memory import FeatureQueue
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -24,10 +27,6 @@ class AMCLMoCo(SSLModel):
     """AMCL on MoCo (arXiv 2310.05615).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`moco_cifar` up to 64 pixels, else `moco_v2`), a recipe's name, a views layer,
-            or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         num_heads: projection heads, C in the paper.
         regularization: as in `AMCL`.
         min_temperature: as in `AMCL`.
@@ -38,8 +37,7 @@ class AMCLMoCo(SSLModel):
         projection_dim: width of each head's queries and keys.
         hidden_dim: width of each head's hidden layer.
         symmetric: whether each view is query and key in turn; twice the cost of a step.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for fewer than one head, a regularization below 0, temperatures that do not fulfil
@@ -53,47 +51,26 @@ class AMCLMoCo(SSLModel):
         (512, 384)
     """
 
+    default_views = ("moco_cifar", "moco_v2")
+    terms = ("amcl",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_heads: int = 3,
-        regularization: float = 0.1,
-        min_temperature: float = 1e-5,
-        max_temperature: float = 2.0,
-        temperature_hidden_dim: int = 128,
-        momentum: float = 0.99,
-        queue_size: int = 4096,
-        projection_dim: int = 128,
-        hidden_dim: int = 512,
+        num_heads: PositiveInt = 3,
+        regularization: NonNegativeFloat = 0.1,
+        min_temperature: PositiveFloat = 1e-5,
+        max_temperature: PositiveFloat = 2.0,
+        temperature_hidden_dim: PositiveInt = 128,
+        momentum: Fraction = 0.99,
+        queue_size: PositiveInt = 4096,
+        projection_dim: PositiveInt = 128,
+        hidden_dim: PositiveInt = 512,
         symmetric: bool = True,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        check_regularization(regularization)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the official code uses 0.99.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("moco_cifar", "moco_v2"),
-            terms=("amcl",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.num_heads = num_heads
-        self.regularization = regularization
-        self.min_temperature = min_temperature
-        self.max_temperature = max_temperature
-        self.temperature_hidden_dim = temperature_hidden_dim
-        self.momentum = momentum
-        self.queue_size = queue_size
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
-        self.symmetric = symmetric
+        super().__init__(encoder, **common)
         self.projector = multi_head_mlp(
             self.feature_dim, (hidden_dim,), projection_dim, num_heads, name="projector"
         )
@@ -103,11 +80,9 @@ class AMCLMoCo(SSLModel):
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
         # The keys of an image in all heads are one row; their lengths do not count.
-        self.queue = FeatureQueue(queue_size, num_heads * projection_dim, seed=seed)
+        self.queue = FeatureQueue(queue_size, num_heads * projection_dim, seed=self.seed)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The contrast of queries with their own keys and those of the queue, in all heads."""
 
         def query(view: KerasTensor):
@@ -120,37 +95,23 @@ class AMCLMoCo(SSLModel):
 
         (q, features), k = query(views[0]), key(views[1])
         loss, keys = self.contrast(q, k), [k]
-        if self.symmetric:
+        if self.arguments.symmetric:
             (q, _), k = query(views[1]), key(views[0])
             loss, keys = (loss + self.contrast(q, k)) / 2, [*keys, k]
-        return {"amcl": loss}, {"features": features, "keys": keys}
+        return Outputs({"amcl": loss}, features=features, state={"keys": keys})
 
     def contrast(self, q: KerasTensor, k: KerasTensor) -> KerasTensor:
         """The loss of queries with their keys."""
-        queue = ops.reshape(self.queue.features, (-1, self.num_heads, self.projection_dim))
+        queue = ops.reshape(
+            self.queue.features, (-1, self.arguments.num_heads, self.arguments.projection_dim)
+        )
         own, others = self.temperature.of_rows(q, k), self.temperature(q, queue)
-        return amcl_queue(q, k, queue, own, others, self.regularization)
+        return amcl_queue(q, k, queue, own, others, self.arguments.regularization)
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and puts the keys of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.momentum)
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
         # Each view's by itself, so that their order is that of one device.
-        keys = ops.concatenate([self.gather(k) for k in aux["keys"]])
-        self.queue.enqueue(ops.reshape(keys, (-1, self.num_heads * self.projection_dim)))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "regularization": self.regularization,
-            "min_temperature": self.min_temperature,
-            "max_temperature": self.max_temperature,
-            "temperature_hidden_dim": self.temperature_hidden_dim,
-            "momentum": self.momentum,
-            "queue_size": self.queue_size,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-            "symmetric": self.symmetric,
-        }
+        keys = ops.concatenate([self.gather(k) for k in state["keys"]])
+        self.queue.enqueue(ops.reshape(keys, (-1, self.arguments.num_heads * self.arguments.projection_dim)))

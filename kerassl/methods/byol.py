@@ -9,13 +9,17 @@ Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
 - Running batch-norm statistics are not averaged: the teacher keeps its own.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor
 
-from kerassl import losses, schedules
+from kerassl import losses
+from kerassl.arguments import Fraction, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -23,16 +27,11 @@ class BYOL(SSLModel):
     """BYOL (arXiv 2006.07733).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
             run. The paper: 0.996 for 1000 epochs, 0.99 for 100 to 300, 0.97 for 40.
         projection_dim: width of the embedding.
         hidden_dim: width of the hidden layer of projector and predictor.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a momentum outside [0, 1].
@@ -45,32 +44,19 @@ class BYOL(SSLModel):
         0
     """
 
+    default_views = ("byol_cifar", "byol")
+    terms = ("byol",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        momentum: float = 0.996,
-        projection_dim: int = 256,
-        hidden_dim: int = 4096,
-        seed: int = 0,
-        name: str | None = None,
+        momentum: Fraction = 0.996,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
     ) -> None:
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper starts at 0.996.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("byol_cifar", "byol"),
-            terms=("byol",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.momentum = momentum
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="projector"
         )
@@ -80,9 +66,7 @@ class BYOL(SSLModel):
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Squared distance between normalised predictions and teacher projections, both directions."""
 
         def student(view: KerasTensor):
@@ -96,23 +80,14 @@ class BYOL(SSLModel):
         (p1, features1), (p2, features2) = student(views[0]), student(views[1])
         z1, z2 = teacher(views[0]), teacher(views[1])
         loss = losses.byol(p1, self.target(z2)) + losses.byol(p2, self.target(z1))
-        return {"byol": loss}, {"features": (features1, features2), "targets": z1}
+        return Outputs({"byol": loss}, features=(features1, features2), state={"targets": z1})
 
     def target(self, z: KerasTensor) -> KerasTensor:
         """What the other view's prediction is compared with: the teacher's projection itself."""
         return z
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher."""
-        momentum = schedules.cosine(self.momentum, 1.0, self.updates, self.total_updates)
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }

@@ -11,6 +11,7 @@ import keras
 from keras import KerasTensor
 
 from kerassl import losses
+from kerassl.arguments import PositiveFloat
 from kerassl.methods.simclr import SimCLR
 
 
@@ -19,9 +20,6 @@ class DCL(SimCLR):
     """DCL (arXiv 2110.06848): SimCLR without the coupling of positives and negatives, for small batches.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `SimCLR`.
-        num_classes: number of classes for the online probe; `None` for none.
         **kwargs: the other arguments of `SimCLR`: `temperature` (0.1), `projection_dim`,
             `projection_layers`, `block_size`, `seed`, `name`.
 
@@ -31,15 +29,15 @@ class DCL(SimCLR):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
-        >>> kerassl.methods.DCL(encoder, num_classes=10).temperature
+        >>> kerassl.methods.DCL(encoder, num_classes=10).arguments.temperature
         0.1
     """
 
-    loss_name = "dcl"
+    terms = ("dcl",)
 
-    def contrast(self, z1: KerasTensor, z2: KerasTensor, **share) -> KerasTensor:
+    def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
         """The decoupled loss of this replica's rows."""
-        return losses.dcl(z1, z2, self.temperature, **share)
+        return losses.dcl(z1, z2, self.arguments.temperature, **global_batch)
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -47,9 +45,6 @@ class DCLW(SimCLR):
     """DCLW (arXiv 2110.06848): DCL that weighs an image the more, the less alike its two views are.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `SimCLR`.
-        num_classes: number of classes for the online probe; `None` for none.
         sigma: width of the weights, > 0; the larger, the nearer to DCL.
         **kwargs: the other arguments of `SimCLR`.
 
@@ -59,30 +54,21 @@ class DCLW(SimCLR):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
-        >>> kerassl.methods.DCLW(encoder, num_classes=10, sigma=1.0).sigma
+        >>> kerassl.methods.DCLW(encoder, num_classes=10, sigma=1.0).arguments.sigma
         1.0
     """
 
-    loss_name = "dclw"
+    terms = ("dclw",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        sigma: float = 0.5,
+        sigma: PositiveFloat = 0.5,
         **kwargs,
     ) -> None:
-        if sigma <= 0:
-            raise ValueError(f"sigma must be > 0, got {sigma}; the paper uses 0.5.")
-        super().__init__(encoder, views, num_classes, **kwargs)
-        self.sigma = sigma
+        super().__init__(encoder, **kwargs)
 
-    def contrast(self, z1: KerasTensor, z2: KerasTensor, **share) -> KerasTensor:
+    def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
         """The weighted decoupled loss of this replica's rows."""
-        return losses.dclw(z1, z2, self.temperature, self.sigma, **share)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "sigma": self.sigma}
+        return losses.dclw(z1, z2, self.arguments.temperature, self.arguments.sigma, **global_batch)

@@ -13,7 +13,9 @@ Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/h
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, NonNegativeInt
 from kerassl.backbones.feature_maps import check_feature_map
+from kerassl.batch import Batch, Outputs
 from kerassl.losses import dense_info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.methods.moco_v2 import MoCoV2
@@ -27,8 +29,6 @@ class DenseCL(MoCoV2):
     Args:
         encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`, such as a
             `kerassl.backbones` network made with `pool=None`.
-        views: as in `MoCoV2`.
-        num_classes: number of classes for the online probe; `None` for none.
         dense_weight: of the loss of the cells, lambda in the paper, in [0, 1]; that of whole images has the
             rest. 0 is MoCo v2.
         dense_warmup_updates: optimizer updates at the start in which the weight is 0, while the queues fill.
@@ -47,35 +47,25 @@ class DenseCL(MoCoV2):
         (4096, 128)
     """
 
-    term_names = ("info_nce", "dense_info_nce")
+    terms = ("info_nce", "dense_info_nce")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        dense_weight: float = 0.5,
-        dense_warmup_updates: int = 1000,
+        dense_weight: Fraction = 0.5,
+        dense_warmup_updates: NonNegativeInt = 1000,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, views, num_classes, **kwargs)
+        super().__init__(encoder, **kwargs)
         check_feature_map(encoder, "DenseCL")
-        if not 0 <= dense_weight <= 1:
-            raise ValueError(f"dense_weight must lie in [0, 1], got {dense_weight}; the paper uses 0.5.")
-        if dense_warmup_updates < 0:
-            raise ValueError(f"dense_warmup_updates must be at least 0, got {dense_warmup_updates}.")
-        self.dense_weight = dense_weight
-        self.dense_warmup_updates = dense_warmup_updates
         self.dense_projector = self.make_projector("dense_projector")
         self.teacher_dense_projector = make_teacher(self.dense_projector)
         self.dense_queue = FeatureQueue(
-            self.queue_size, self.projection_dim, seed=self.seed + 1, name="dense_queue"
+            self.arguments.queue_size, self.arguments.projection_dim, seed=self.seed + 1, name="dense_queue"
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """InfoNCE of the images, and of the cells with the cells that match them, both with a queue."""
 
         def student(view: KerasTensor):
@@ -89,20 +79,24 @@ class DenseCL(MoCoV2):
             dense_k = self.project(self.teacher_dense_projector, cells)
             return ops.stop_gradient(k), ops.stop_gradient(dense_k), cells
 
-        rng = self.step_seed("contrast", training)
+        rng = self.clock.seed("contrast", training)
         dense_queue = ops.convert_to_tensor(self.dense_queue.features)
         loss, dense_loss, keys, dense_keys, features = 0.0, 0.0, [], [], []
-        for mine, other in ((0, 1), (1, 0)) if self.symmetric else ((0, 1),):
+        for mine, other in ((0, 1), (1, 0)) if self.arguments.symmetric else ((0, 1),):
             q, dense_q, q_cells, pooled = student(views[mine])
             k, dense_k, k_cells = teacher(views[other])
             loss += self.contrast(q, k, rng)
-            dense_loss += dense_info_nce(dense_q, dense_k, q_cells, k_cells, dense_queue, self.temperature)
+            dense_loss += dense_info_nce(
+                dense_q, dense_k, q_cells, k_cells, dense_queue, self.arguments.temperature
+            )
             keys.append(k)
             dense_keys.append(ops.mean(ops.cast(dense_k, "float32"), axis=1))
             features.append(pooled)
-        weight = ops.where(self.updates >= self.dense_warmup_updates, self.dense_weight, 0.0)
+        weight = ops.where(
+            self.clock.update >= self.arguments.dense_warmup_updates, self.arguments.dense_weight, 0.0
+        )
         terms = {"info_nce": (1 - weight) * loss, "dense_info_nce": weight * dense_loss}
-        return terms, {"features": features, "keys": keys, "dense_keys": dense_keys}
+        return Outputs(terms, features=features, state={"keys": keys, "dense_keys": dense_keys})
 
     def cells(self, encoder: keras.Model, view: KerasTensor, training: bool) -> KerasTensor:
         """The encoder's features of each cell of a view, `(batch, cells, dim)`."""
@@ -113,19 +107,13 @@ class DenseCL(MoCoV2):
     def project(self, projector: keras.Model, cells: KerasTensor) -> KerasTensor:
         """The projections of all cells, `(batch, cells, projection_dim)`: a 1x1 convolution's."""
         batch, count, dim = ops.shape(cells)
-        return ops.reshape(projector(ops.reshape(cells, (-1, dim))), (batch, count, self.projection_dim))
+        return ops.reshape(
+            projector(ops.reshape(cells, (-1, dim))), (batch, count, self.arguments.projection_dim)
+        )
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and puts the keys of the global batch into the queues."""
-        super().after_update(aux)
-        update_teacher(self.teacher_dense_projector, self.dense_projector, self.momentum)
-        for keys in aux["dense_keys"]:
+        super().after_update(state)
+        update_teacher(self.teacher_dense_projector, self.dense_projector, self.arguments.momentum)
+        for keys in state["dense_keys"]:
             self.dense_queue.enqueue(self.gather(keys))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "dense_weight": self.dense_weight,
-            "dense_warmup_updates": self.dense_warmup_updates,
-        }

@@ -11,14 +11,18 @@ Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transf
   there they are balanced by Sinkhorn-Knopp.
 """
 
+from typing import Literal
+
 import keras
-from keras import KerasTensor, ops
+from keras import ops
 
 from kerassl import losses
-from kerassl.evaluation import assigned_prototypes
+from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import EnsembleHead
-from kerassl.losses.weighted_ensemble import check_ensemble
+from kerassl.losses.weighted_ensemble import WEIGHTINGS
 from kerassl.methods.prototype_teacher import PrototypeTeacher
+from kerassl.metrics import assigned_prototypes
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -28,9 +32,6 @@ class DINO(PrototypeTeacher):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
             all crops, such as `kerassl.backbones.vit`.
-        views: `"default"` (`dino_cifar` up to 64 pixels, else `dino`), a recipe's name, a
-            `kerassl.views.MultiCrop`, or `None` for data that holds the crops, global ones first.
-        num_classes: number of classes for the online probe; `None` for none.
         num_prototypes: width K of a head's output.
         student_temperature: divides the student's logits; > 0.
         teacher_temperature: divides the centred teacher logits; > 0. Above 0.07 training becomes unstable.
@@ -50,8 +51,7 @@ class DINO(PrototypeTeacher):
             `kerassl.losses.weighted_ensemble`.
         ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
         ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, a momentum outside [0, 1], fewer than two crops, no head, or an
@@ -65,101 +65,65 @@ class DINO(PrototypeTeacher):
         (128,)
     """
 
-    term_names = ("dino",)
+    default_views = ("dino_cifar", "dino")
+
+    terms = ("dino",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_prototypes: int = 65536,
-        student_temperature: float = 0.1,
-        teacher_temperature: float = 0.04,
-        warmup_teacher_temperature: float = 0.04,
-        warmup_teacher_temperature_epochs: int = 0,
-        momentum: float = 0.996,
-        center_momentum: float = 0.9,
-        freeze_last_layer_epochs: int = 1,
-        num_global_crops: int = 2,
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
-        use_batch_norm_in_head: bool = False,
-        num_heads: int = 1,
-        ensemble_weighting: str = "uniform",
-        ensemble_temperature: float = 0.05,
-        ensemble_warmup_epochs: int = 30,
-        seed: int = 0,
-        name: str | None = None,
+        num_heads: PositiveInt = 1,
+        ensemble_weighting: Literal[WEIGHTINGS] = "uniform",
+        ensemble_temperature: PositiveFloat = 0.05,
+        ensemble_warmup_epochs: NonNegativeFloat = 30,
+        **teacher,
     ) -> None:
-        check_ensemble(num_heads, ensemble_weighting, ensemble_temperature)
-        super().__init__(
-            encoder,
-            views,
-            num_classes,
-            default_views=("dino_cifar", "dino"),
-            shown_prototypes=num_heads * num_prototypes,
-            own_options={
-                "num_heads": num_heads,
-                "ensemble_weighting": ensemble_weighting,
-                "ensemble_temperature": ensemble_temperature,
-                "ensemble_warmup_epochs": ensemble_warmup_epochs,
-            },
-            num_prototypes=num_prototypes,
-            student_temperature=student_temperature,
-            teacher_temperature=teacher_temperature,
-            warmup_teacher_temperature=warmup_teacher_temperature,
-            warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
-            momentum=momentum,
-            center_momentum=center_momentum,
-            freeze_last_layer_epochs=freeze_last_layer_epochs,
-            num_global_crops=num_global_crops,
-            hidden_dim=hidden_dim,
-            bottleneck_dim=bottleneck_dim,
-            use_batch_norm_in_head=use_batch_norm_in_head,
-            seed=seed,
-            name=name,
-        )
+        super().__init__(encoder, **teacher)
+
+    @property
+    def counted_prototypes(self) -> int:
+        """Prototypes whose usage is a metric: those of all heads."""
+        return self.arguments.num_heads * self.arguments.num_prototypes
 
     def make_head(self, name: str) -> keras.Model:
         """A head, or the heads of an ensemble."""
-        num_heads = self.options["num_heads"]
+        num_heads = self.arguments.num_heads
         if num_heads == 1:
             return super().make_head(name)
         return EnsembleHead(self.feature_dim, num_heads=num_heads, name=name, **self.head_options())
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy of the student's crops with the teacher's global crops, same crop left out."""
-        options = self.options
+        given = self.arguments
         if len(views) < 2:
             raise ValueError(
                 f"DINO compares crops of one image, so it needs at least two views; got {len(views)}."
             )
-        batch = ops.shape(views[0])[0]
+        rows = ops.shape(views[0])[0]
         features = self.encode_views(self.encoder, views, training)
         student_logits = self.student_logits(self.head, features, training)
-        heads = options["num_heads"], options["num_prototypes"]
-        student_logits = ops.reshape(student_logits, (len(views), batch, *heads))
+        heads = given.num_heads, given.num_prototypes
+        student_logits = ops.reshape(student_logits, (len(views), rows, *heads))
 
-        global_crops = ops.concatenate(views[: self.num_global_crops])
+        global_crops = ops.concatenate(views[: self.arguments.num_global_crops])
         teacher_features = self.encode(self.teacher_encoder, global_crops, training)
         teacher_logits = self.teacher_logits(self.teacher_head, teacher_features, training)
         probabilities = self.teacher_probabilities(teacher_logits, self.center)
-        probabilities = ops.reshape(probabilities, (self.num_global_crops, batch, *heads))
+        probabilities = ops.reshape(probabilities, (self.arguments.num_global_crops, rows, *heads))
 
         loss = losses.weighted_ensemble(
             losses.dino,
             student_logits,
             probabilities,
-            options["student_temperature"],
-            options["ensemble_weighting"],
-            self.over_first_epochs(0.5, options["ensemble_temperature"], options["ensemble_warmup_epochs"]),
+            given.student_temperature,
+            given.ensemble_weighting,
+            self.clock.ramp(0.5, given.ensemble_temperature, given.ensemble_warmup_epochs),
         )
-        return {"dino": loss}, {
-            "features": ops.split(features, len(views)),
-            "embedding": teacher_features[:batch],
-            "teacher_logits": teacher_logits,
-            "assignments": assigned_prototypes(probabilities[0]),
-        }
+        return Outputs(
+            {"dino": loss},
+            features=ops.split(features, len(views)),
+            embedding=teacher_features[:rows],
+            assignments=assigned_prototypes(probabilities[0]),
+            state={"teacher_logits": teacher_logits},
+        )

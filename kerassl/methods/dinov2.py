@@ -21,12 +21,15 @@ Official code: facebookresearch/dinov2, `dinov2/train/ssl_meta_arch.py`, `dinov2
 """
 
 import math
+from typing import Literal
 
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
 from kerassl.backbones import take_patches
+from kerassl.batch import Batch, Outputs
 from kerassl.methods.ibot import iBOT
 
 
@@ -37,8 +40,6 @@ class DINOv2(iBOT):
     Args:
         encoder: an encoder with the token interface of `kerassl.backbones.vit` that accepts the sizes of all
             crops.
-        views: `"default"` (`ibot_cifar` up to 64 pixels, else `dinov2`), or as for `iBOT`.
-        num_classes: number of classes for the online probe; `None` for none.
         num_prototypes: width K of the head's output; 131072 for the paper's large models.
         centering: "sinkhorn", as for the paper's large models, or "softmax", DINO's running centres, the
             official default configuration.
@@ -54,63 +55,45 @@ class DINOv2(iBOT):
         >>> import kerassl
         >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
         >>> model = kerassl.methods.DINOv2(encoder, num_prototypes=128, hidden_dim=64, share_head=False)
-        >>> [mean.name for mean in model.term_means]
-        ['dino', 'ibot', 'koleo']
+        >>> model.step_metrics.terms
+        ('dino', 'ibot', 'koleo')
     """
 
     default_views = ("ibot_cifar", "dinov2")
-    term_names = ("dino", "ibot", "koleo")
+    terms = ("dino", "ibot", "koleo")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_prototypes: int = 65536,
-        centering: str = "sinkhorn",
-        sinkhorn_iterations: int = 3,
-        koleo_weight: float = 0.1,
-        momentum: float = 0.992,
+        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = 65536,
+        centering: Literal["sinkhorn", "softmax"] = "sinkhorn",
+        sinkhorn_iterations: PositiveInt = 3,
+        koleo_weight: NonNegativeFloat = 0.1,
+        momentum: Fraction = 0.992,
         **kwargs,
     ) -> None:
-        if centering not in ("sinkhorn", "softmax"):
-            raise ValueError(f'centering must be "sinkhorn" or "softmax", not {centering!r}.')
-        if sinkhorn_iterations < 1:
-            raise ValueError(f"sinkhorn_iterations must be at least 1, got {sinkhorn_iterations}.")
-        if koleo_weight < 0:
-            raise ValueError(f"koleo_weight must be at least 0, got {koleo_weight}.")
-        super().__init__(
-            encoder, views, num_classes, num_prototypes=num_prototypes, momentum=momentum, **kwargs
-        )
-        self.options = {
-            **self.options,
-            "centering": centering,
-            "sinkhorn_iterations": sinkhorn_iterations,
-            "koleo_weight": koleo_weight,
-        }
+        super().__init__(encoder, num_prototypes=num_prototypes, momentum=momentum, **kwargs)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The terms of iBOT, and KoLeo of each global crop's features."""
-        terms, aux = super().loss_terms(views, labels, training)
-        return {**terms, "koleo": self.spread(aux["features"])}, aux
+        outputs = super().loss_terms(views, batch, training)
+        return outputs._replace(terms={**outputs.terms, "koleo": self.spread(outputs.features)})
 
     def spread(self, features: tuple) -> KerasTensor:
         """The weighted KoLeo of the features of each global crop, from those of all crops."""
         koleo = 0.0
-        for view in features[: self.num_global_crops]:
+        for view in features[: self.arguments.num_global_crops]:
             # Each replica looks for the neighbours of its own rows in the whole batch.
-            candidates, first_row = self.gather_candidates(view)
+            candidates, first_row = self.global_batch(view)
             candidates = None if candidates is None else candidates[0]
             koleo += losses.koleo(view, candidates=candidates, first_row=first_row)
-        return self.options["koleo_weight"] * self.mean_over_replicas(koleo)
+        return self.arguments.koleo_weight * self.mean_over_replicas(koleo)
 
     def predicted_patches(self, tokens: KerasTensor, teacher_tokens: KerasTensor, mask: KerasTensor) -> tuple:
         """The hidden patches alone, and seen ones where fewer are hidden, which count for nothing."""
         num_patches = mask.shape[1]
-        most = max(1, math.ceil(self.options["mask_ratio"][1] * num_patches))
+        most = max(1, math.ceil(self.arguments.mask_ratio[1] * num_patches))
         places = ops.arange(num_patches, dtype="int32")
         hidden_first = ops.argsort(ops.where(mask, places, places + num_patches), axis=1)[:, :most]
         mask = ops.take_along_axis(mask, hidden_first, axis=1)
@@ -121,12 +104,12 @@ class DINOv2(iBOT):
         self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
     ) -> KerasTensor:
         """Assignments of the global batch; of patches, those of the hidden ones."""
-        if self.options["centering"] == "softmax":
+        if self.arguments.centering == "softmax":
             return super().targets(logits, center, mask)
         assignments = losses.sinkhorn(
             ops.reshape(logits, (-1, logits.shape[-1])),
             self.teacher_temperature(),
-            self.options["sinkhorn_iterations"],
+            self.arguments.sinkhorn_iterations,
             mask=None if mask is None else ops.reshape(mask, (-1,)),
             gather=self.gather,
         )

@@ -7,11 +7,14 @@ Official code: facebookresearch/directclr, `directclr/main.py`.
 - Each view goes through batch norm by itself.
 """
 
-import keras
-from keras import KerasTensor
+from typing import Unpack
 
+import keras
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.losses import direct_clr
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -21,13 +24,9 @@ class DirectCLR(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; its last block is residual, so
             that the coordinates that the loss does not see learn, too.
-        views: `"default"` (`simclr_cifar` up to 64 pixels, else `byol`, as there), a recipe's name, a
-            views layer, or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         subvector_dim: how many of the features, the first ones, the loss sees: d_0 in the paper, 360 of 2048.
         temperature: divides the cosines; > 0.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0 or a `subvector_dim` that the encoder does not have.
@@ -40,50 +39,30 @@ class DirectCLR(SSLModel):
         64
     """
 
+    default_views = ("simclr_cifar", "byol")
+    terms = ("direct_clr",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        subvector_dim: int = 360,
-        temperature: float = 0.1,
-        seed: int = 0,
-        name: str | None = None,
+        subvector_dim: PositiveInt = 360,
+        temperature: PositiveFloat = 0.1,
+        **common: Unpack[Common],
     ) -> None:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.1.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("simclr_cifar", "byol"),
-            terms=("direct_clr",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        if not 1 <= subvector_dim <= self.feature_dim:
+        super().__init__(encoder, **common)
+        if subvector_dim > self.feature_dim:
             raise ValueError(
-                f"subvector_dim must lie in 1..{self.feature_dim}, the encoder's features, got "
+                f"subvector_dim must be at most {self.feature_dim}, the width of the encoder's features, got "
                 f"{subvector_dim}; the paper takes 360 of 2048."
             )
-        self.subvector_dim = subvector_dim
-        self.temperature = temperature
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The contrast of two views' features."""
         r1, r2 = (self.encode(self.encoder, view, training) for view in views)
         # Each replica compares its own rows with the whole batch.
-        candidates, _ = self.gather_candidates(r1, r2)
-        loss = direct_clr(r1, r2, self.subvector_dim, self.temperature, candidates=candidates)
-        return {"direct_clr": self.mean_over_replicas(loss)}, {"features": (r1, r2)}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "subvector_dim": self.subvector_dim,
-            "temperature": self.temperature,
-        }
+        candidates, _ = self.global_batch(r1, r2)
+        loss = direct_clr(
+            r1, r2, self.arguments.subvector_dim, self.arguments.temperature, candidates=candidates
+        )
+        return Outputs({"direct_clr": self.mean_over_replicas(loss)}, features=(r1, r2))

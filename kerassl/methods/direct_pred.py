@@ -20,13 +20,17 @@ Official code: facebookresearch/luckmatters, `ssl/real-dataset/byol_trainer.py`;
 - The official code cuts the predictor's eigenvalues off at 1e-4, below any sensible `boost`.
 """
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -36,17 +40,12 @@ class DirectPred(SSLModel):
     s are the eigenvalues of the projections' correlation matrix, whose eigenvectors are the predictor's, too.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`simclr_cifar` up to 64 pixels, else `simclr_imagenet`), a recipe's name, a views
-            layer, or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         momentum: of the teacher, constant, in [0, 1]; the official code has 0.996.
         correlation_momentum: share of the old correlation matrix in the new one, rho in the paper; in [0, 1).
         boost: what is added to all eigenvalues of the predictor, epsilon in the paper; > 0.
         projection_dim: width of the embedding, and of the square matrix that predicts.
         hidden_dim: width of the projector's hidden layer.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Attributes:
         correlation: variable `(projection_dim, projection_dim)`, F in the paper.
@@ -63,40 +62,21 @@ class DirectPred(SSLModel):
         (False, (16, 16))
     """
 
+    default_views = ("simclr_cifar", "simclr_imagenet")
+    terms = ("byol",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        momentum: float = 0.996,
-        correlation_momentum: float = 0.3,
-        boost: float = 0.01,
-        projection_dim: int = 128,
-        hidden_dim: int = 512,
-        seed: int = 0,
-        name: str | None = None,
+        momentum: Fraction = 0.996,
+        correlation_momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.3,
+        boost: PositiveFloat = 0.01,
+        projection_dim: PositiveInt = 128,
+        hidden_dim: PositiveInt = 512,
+        **common: Unpack[Common],
     ) -> None:
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the official code has 0.996.")
-        if not 0 <= correlation_momentum < 1:
-            raise ValueError(f"correlation_momentum must lie in [0, 1), got {correlation_momentum}.")
-        if boost <= 0:
-            raise ValueError(f"boost must be > 0, got {boost}; without it lost dimensions never come back.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("simclr_cifar", "simclr_imagenet"),
-            terms=("byol",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.momentum = momentum
-        self.correlation_momentum = correlation_momentum
-        self.boost = boost
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
             (hidden_dim,),
@@ -117,9 +97,7 @@ class DirectPred(SSLModel):
         self.correlation = matrix("correlation", "zeros")
         self.predictor = matrix("predictor", "identity")
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Squared distance between normalised predictions and teacher projections, both directions."""
 
         def student(view: KerasTensor):
@@ -133,15 +111,19 @@ class DirectPred(SSLModel):
         (z1, features1), (z2, features2) = student(views[0]), student(views[1])
         p1, p2 = ops.matmul(z1, self.predictor), ops.matmul(z2, self.predictor)
         loss = losses.byol(p1, teacher(views[1])) + losses.byol(p2, teacher(views[0]))
-        return {"byol": loss}, {"features": (features1, features2), "projections": ops.concatenate([z1, z2])}
+        return Outputs(
+            {"byol": loss},
+            features=(features1, features2),
+            state={"projections": ops.concatenate([z1, z2])},
+        )
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and the correlation matrix, and sets the predictor."""
-        update_teacher(self.teacher_encoder, self.encoder, self.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.momentum)
-        z = self.gather(aux["projections"])
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        z = self.gather(state["projections"])
         of_batch = ops.matmul(ops.transpose(z), z) / ops.cast(ops.shape(z)[0], "float32")
-        old, rho = ops.convert_to_tensor(self.correlation), self.correlation_momentum
+        old, rho = ops.convert_to_tensor(self.correlation), self.arguments.correlation_momentum
         new = ops.where(ops.any(old != 0), rho * old + (1 - rho) * of_batch, of_batch)
         # What is not finite cannot be decomposed: some backends would end the run without a word about why.
         self.correlation.assign(ops.where(ops.all(ops.isfinite(of_batch)), new, old))
@@ -149,18 +131,9 @@ class DirectPred(SSLModel):
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
         """The predictor `(dim, dim)` that belongs to a correlation matrix."""
-        return relative_power(correlation, 0.5) + self.boost * ops.eye(self.projection_dim)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "correlation_momentum": self.correlation_momentum,
-            "boost": self.boost,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }
+        return relative_power(correlation, 0.5) + self.arguments.boost * ops.eye(
+            self.arguments.projection_dim
+        )
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -168,9 +141,6 @@ class DirectSet(DirectPred):
     """DirectSet (arXiv 2110.04947): the predictor has the eigenvalues `(s / max s)^exponent + boost`.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `DirectPred`.
-        num_classes: number of classes for the online probe; `None` for none.
         exponent: alpha in the paper; > 0. 0.5 is DirectPred.
         boost: as in `DirectPred`.
         **kwargs: the other arguments of `DirectPred`.
@@ -181,32 +151,25 @@ class DirectSet(DirectPred):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
-        >>> kerassl.methods.DirectSet(encoder, projection_dim=16).exponent
+        >>> kerassl.methods.DirectSet(encoder, projection_dim=16).arguments.exponent
         1.0
     """
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        exponent: float = 1.0,
-        boost: float = 0.3,
+        exponent: PositiveFloat = 1.0,
+        boost: PositiveFloat = 0.3,
         **kwargs,
     ) -> None:
-        if exponent <= 0:
-            raise ValueError(f"exponent must be > 0, got {exponent}; 0.5 is DirectPred.")
-        super().__init__(encoder, views, num_classes, boost=boost, **kwargs)
-        self.exponent = exponent
+        super().__init__(encoder, boost=boost, **kwargs)
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
         """The predictor `(dim, dim)` that belongs to a correlation matrix."""
-        return relative_power(correlation, self.exponent) + self.boost * ops.eye(self.projection_dim)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "exponent": self.exponent}
+        return relative_power(correlation, self.arguments.exponent) + self.arguments.boost * ops.eye(
+            self.arguments.projection_dim
+        )
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -216,9 +179,6 @@ class DirectCopy(DirectPred):
     F is the projections' correlation matrix, |F| its Frobenius norm.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `DirectPred`.
-        num_classes: number of classes for the online probe; `None` for none.
         boost: as in `DirectPred`.
         **kwargs: the other arguments of `DirectPred`.
 
@@ -228,25 +188,25 @@ class DirectCopy(DirectPred):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
-        >>> kerassl.methods.DirectCopy(encoder, projection_dim=16).boost
+        >>> kerassl.methods.DirectCopy(encoder, projection_dim=16).arguments.boost
         0.3
     """
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        boost: float = 0.3,
+        boost: PositiveFloat = 0.3,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, views, num_classes, boost=boost, **kwargs)
+        super().__init__(encoder, boost=boost, **kwargs)
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
         """The predictor `(dim, dim)` that belongs to a correlation matrix."""
         size = ops.sqrt(ops.sum(ops.square(correlation)))
-        return correlation / ops.maximum(size, 1e-30) + self.boost * ops.eye(self.projection_dim)
+        return correlation / ops.maximum(size, 1e-30) + self.arguments.boost * ops.eye(
+            self.arguments.projection_dim
+        )
 
 
 def relative_power(matrix: KerasTensor, exponent: float) -> KerasTensor:

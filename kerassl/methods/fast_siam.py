@@ -11,11 +11,12 @@ of it.
 """
 
 import keras
-from keras import KerasTensor, ops
+from keras import ops
 
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.losses import negative_cosine
 from kerassl.methods.simsiam import SimSiam
-from kerassl.views.choice import choose_views
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -23,9 +24,6 @@ class FastSiam(SimSiam):
     """FastSiam (GCPR 2022): SimSiam towards the mean of several views.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `SimSiam`, or `None` for data that holds at least two views.
-        num_classes: number of classes for the online probe; `None` for none.
         num_views: views of each image that a named recipe makes; each predicts the mean of the others.
         **kwargs: the other arguments of `SimSiam`: `projection_dim`, `projection_layers`,
             `prediction_hidden_dim`, `seed`, `name`.
@@ -44,19 +42,13 @@ class FastSiam(SimSiam):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_views: int = 4,
+        num_views: PositiveInt = 4,
         **kwargs,
     ) -> None:
-        views = choose_views(views, self.default_views, encoder, num_views, {})
-        super().__init__(encoder, views, num_classes, **kwargs)
-        self.num_views = num_views
+        super().__init__(encoder, num_views=num_views, **kwargs)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Negative cosine of each prediction with the detached mean of the other views' projections."""
         if len(views) < 2:
             raise ValueError(f"FastSiam predicts other views, so it needs at least two; got {len(views)}.")
@@ -66,8 +58,4 @@ class FastSiam(SimSiam):
         for z_v in z:
             target = (total - z_v) / (len(z) - 1)
             loss += negative_cosine(self.predictor(z_v, training=training), target) / len(z)
-        return {"negative_cosine": loss}, {"features": features}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "num_views": self.num_views}
+        return Outputs({"negative_cosine": loss}, features=features)

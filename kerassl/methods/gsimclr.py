@@ -16,15 +16,18 @@
 
 import os
 import pathlib
+from typing import Annotated, Unpack
 
 import keras
 import numpy as np
 
 from kerassl import data as data_room
-from kerassl import engine, resume
+from kerassl import engine
+from kerassl.arguments import Bound, PositiveFloat, PositiveInt
 from kerassl.guidance import cluster_images
 from kerassl.heads import mlp
 from kerassl.methods.simclr import SimCLR
+from kerassl.training import Common, resume
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -34,16 +37,12 @@ class GSimCLR(SimCLR):
     `fit` guides images in memory by itself, before it trains; `guide` does so once for several calls.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `SimCLR`; `None` for data that holds two views, whose batches are taken as they are.
-        num_classes: number of classes for the online probe; `None` for none.
         num_clusters: k of the k-means, at least 2; `None` for as many as a batch has images, as in the paper.
         autoencoder_epochs: passes of the autoencoder over the images, at least 1.
         temperature: divides the cosines; > 0.
         projection_dim: width of the embedding that the loss sees.
         block_size: as in `SimCLR`.
-        seed: Python integer that keys all randomness of the run, the autoencoder's and k-means' included.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for fewer than two clusters or one epoch, and as `SimCLR`.
@@ -58,40 +57,28 @@ class GSimCLR(SimCLR):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_clusters: int | None = None,
-        autoencoder_epochs: int = 100,
-        temperature: float = 0.1,
-        projection_dim: int = 50,
-        block_size: int | None = None,
-        seed: int = 0,
-        name: str | None = None,
+        num_clusters: Annotated[int, Bound(2)] | None = None,
+        autoencoder_epochs: PositiveInt = 100,
+        temperature: PositiveFloat = 0.1,
+        projection_dim: PositiveInt = 50,
+        block_size: PositiveInt | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        if num_clusters is not None and num_clusters < 2:
-            raise ValueError(f"num_clusters must be at least 2, or None; got {num_clusters}.")
-        if autoencoder_epochs < 1:
-            raise ValueError(f"autoencoder_epochs must be at least 1, got {autoencoder_epochs}.")
         super().__init__(
             encoder,
-            views,
-            num_classes,
             temperature=temperature,
             projection_dim=projection_dim,
             block_size=block_size,
-            seed=seed,
-            name=name,
+            **common,
         )
-        self.num_clusters = num_clusters
-        self.autoencoder_epochs = autoencoder_epochs
 
     def make_projector(self) -> keras.Sequential:
         """The head of three layers."""
         return mlp(
             self.feature_dim,
             (256, 128),
-            self.projection_dim,
+            self.arguments.projection_dim,
             hidden_bias=True,
             hidden_batch_norm=False,
             output_bias=True,
@@ -170,8 +157,10 @@ class GSimCLR(SimCLR):
                     "Pass the same images, or another file."
                 )
         else:
-            num_clusters = self.num_clusters or min(dataset.batch_size, dataset.num_examples)
-            clusters = cluster_images(dataset, num_clusters, self.autoencoder_epochs, self.seed, verbose)
+            num_clusters = self.arguments.num_clusters or min(dataset.batch_size, dataset.num_examples)
+            clusters = cluster_images(
+                dataset, num_clusters, self.arguments.autoencoder_epochs, self.seed, verbose
+            )
             if file is not None and engine.is_chief():
                 file.parent.mkdir(parents=True, exist_ok=True)
                 # Renamed when whole, so that a kill leaves no half of a file.
@@ -187,14 +176,3 @@ class GSimCLR(SimCLR):
             seed=self.seed,
             drop_remainder=dataset.drop_remainder,
         )
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        config = super().get_config()
-        # The head is the method's own.
-        del config["projection_layers"], config["projector"]
-        return {
-            **config,
-            "num_clusters": self.num_clusters,
-            "autoencoder_epochs": self.autoencoder_epochs,
-        }

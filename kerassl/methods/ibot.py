@@ -18,10 +18,12 @@ Official code: bytedance/ibot, `main_ibot.py`, `models/head.py`, `loader.py`.
 from collections.abc import Callable
 
 import keras
-import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine, losses
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.backbones.feature_maps import check_tokens
+from kerassl.batch import Batch, Outputs
 from kerassl.methods.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.views import MaskedCrops
@@ -35,11 +37,6 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     Args:
         encoder: an encoder with the token interface of `kerassl.backbones.vit` that accepts the sizes of all
             crops.
-        views: `"default"` (`ibot_cifar` up to 64 pixels, else `ibot`), a recipe's name, a
-            `kerassl.views.MultiCrop` or `TwoViews`, which get masks, a `kerassl.views.MaskedCrops`, or `None`
-            for data that holds the crops, global ones first, and a boolean mask `(batch, patches)` of each
-            global crop.
-        num_classes: number of classes for the online probe; `None` for none.
         num_prototypes: width K of the head's output.
         teacher_temperature: divides the centred teacher logits; > 0.
         warmup_teacher_temperature_epochs: epochs in which it rises from `warmup_teacher_temperature`.
@@ -49,7 +46,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         mask_probability: probability that a global crop is masked.
         mask_ratio: the share of its patches that is hidden then, `(low, high)`; views that bring masks
             bring both.
-        **kwargs: the other arguments of `DINO` but those of ensembles: `student_temperature`,
+        **teacher: the other arguments of `DINO` but those of ensembles: `student_temperature`,
             `warmup_teacher_temperature`, `momentum`, `center_momentum` (of both centres),
             `freeze_last_layer_epochs`, `num_global_crops`, `hidden_dim`, `bottleneck_dim`,
             `use_batch_norm_in_head`, `seed`, `name`.
@@ -67,61 +64,44 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     """
 
     # Masked crops are encoded by `encode_tokens`.
-    encodes_in_chunks = False
+    supports_chunks = False
     default_views = ("ibot_cifar", "ibot")
-    term_names = ("dino", "ibot")
+    terms = ("dino", "ibot")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_prototypes: int = 8192,
-        teacher_temperature: float = 0.07,
-        warmup_teacher_temperature_epochs: int = 30,
-        cls_weight: float = 1.0,
-        patch_weight: float = 1.0,
+        views: str | keras.layers.Layer | None = "default",
+        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = 8192,
+        teacher_temperature: PositiveFloat = 0.07,
+        warmup_teacher_temperature_epochs: NonNegativeFloat = 30,
+        cls_weight: NonNegativeFloat = 1.0,
+        patch_weight: NonNegativeFloat = 1.0,
         share_head: bool = True,
-        mask_probability: float = 0.5,
+        mask_probability: Fraction = 0.5,
         mask_ratio: tuple[float, float] = (0.1, 0.5),
-        num_global_crops: int = 2,
-        **kwargs,
+        num_global_crops: PositiveInt = 2,
+        **teacher,
     ) -> None:
-        method = type(self).__name__
-        if not hasattr(encoder, "encode_tokens"):
-            raise ValueError(
-                f"{method} hides patches of an image, which {encoder.name!r} cannot do. Use an encoder with "
-                "the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
-            )
-        for label, value in (("cls_weight", cls_weight), ("patch_weight", patch_weight)):
-            if value < 0:
-                raise ValueError(f"{label} must be at least 0, got {value}.")
+        check_tokens(encoder, type(self).__name__, "hides patches of an image")
         options = {"patch_size": encoder.patch_size} if views == "default" else {}
         views = choose_views(views, self.default_views, encoder, num_views=2, options=options)
         if isinstance(views, MaskedCrops):
-            mask_probability, mask_ratio = views.mask_probability, views.mask_ratio
+            self.arguments.mask_probability, self.arguments.mask_ratio = (
+                views.mask_probability,
+                views.mask_ratio,
+            )
         elif views is not None:
             views = MaskedCrops(views, encoder.grid, num_global_crops, mask_probability, mask_ratio)
         super().__init__(
             encoder,
-            views,
-            num_classes,
-            default_views=self.default_views,
-            # Of several heads, the first one's usage is shown.
-            shown_prototypes=int(np.ravel(num_prototypes)[0]),
-            own_options={
-                "cls_weight": cls_weight,
-                "patch_weight": patch_weight,
-                "share_head": share_head,
-                "mask_probability": mask_probability,
-                "mask_ratio": tuple(mask_ratio),
-            },
+            views=views,
             num_prototypes=num_prototypes,
             teacher_temperature=teacher_temperature,
             warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
             num_global_crops=num_global_crops,
-            **kwargs,
+            **teacher,
         )
         self.patch_head = self.head if share_head else self.make_head("patch_head")
         self.teacher_patch_head = self.teacher_head if share_head else make_teacher(self.patch_head)
@@ -130,9 +110,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         )
         self.patch_center = self.make_center("patch_center")
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """DINO across crops, and the cross entropy of hidden patches within the global crops."""
         crops, mask = self.crops_and_mask(views)
         teacher_features, teacher_tokens = self.teacher_pass(crops, training)
@@ -140,18 +118,19 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         tokens, teacher_tokens, mask, counted = self.predicted_patches(tokens, teacher_tokens, mask)
         targets = self.teacher_targets(teacher_features, teacher_tokens, mask, counted, training)
         logits, patch_logits = self.logits_of_crops(features, tokens, len(crops), training)
-        return self.compare(logits, patch_logits, mask, targets), {
-            **targets,
-            "features": ops.split(features, len(crops)),
-            "embedding": teacher_features[: ops.shape(crops[0])[0]],
-            "assignments": ops.argmax(targets["targets"][0], axis=1),
-        }
+        return Outputs(
+            self.compare(logits, patch_logits, mask, targets),
+            features=ops.split(features, len(crops)),
+            embedding=teacher_features[: ops.shape(crops[0])[0]],
+            assignments=ops.argmax(targets["targets"][0], axis=1),
+            state=targets,
+        )
 
     def student_pass(
         self, crops: tuple, mask: KerasTensor, training: bool
     ) -> tuple[KerasTensor, KerasTensor]:
         """Features of all crops, one crop after the other, and the patches' tokens of the global crops."""
-        num_global = self.num_global_crops
+        num_global = self.arguments.num_global_crops
         patches = self.encoder.embed_patches(
             ops.concatenate(crops[:num_global]), mask=mask, mask_token=self.mask_token
         )
@@ -164,7 +143,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
 
     def teacher_pass(self, crops: tuple, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """The teacher's features and the patches' tokens of the global crops, none hidden."""
-        global_crops = ops.concatenate(crops[: self.num_global_crops])
+        global_crops = ops.concatenate(crops[: self.arguments.num_global_crops])
         patches = self.teacher_encoder.embed_patches(global_crops)
         tokens = self.teacher_encoder.encode_tokens(patches, training=training)
         return self.teacher_encoder.pool_tokens(tokens), tokens[:, self.encoder.num_prefix_tokens :]
@@ -181,7 +160,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         logits = self.teacher_logits(self.teacher_head, features, training)
         patch_logits = each_token(self.teacher_logits, self.teacher_patch_head, tokens, training)
         targets = self.targets(logits, self.center)
-        num_global = self.num_global_crops
+        num_global = self.arguments.num_global_crops
         counted = ops.cast(counted, "float32")
         return {
             "targets": ops.reshape(targets, (num_global, -1, targets.shape[-1])),
@@ -203,17 +182,17 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         self, logits: KerasTensor, patch_logits: KerasTensor, mask: KerasTensor, targets: dict
     ) -> dict:
         """The terms of crops and of hidden patches."""
-        options = self.options
-        temperature = options["student_temperature"]
+        given = self.arguments
+        temperature = given.student_temperature
         return {
-            "dino": options["cls_weight"] * losses.dino(logits, targets["targets"], temperature),
-            "ibot": options["patch_weight"]
+            "dino": given.cls_weight * losses.dino(logits, targets["targets"], temperature),
+            "ibot": given.patch_weight
             * losses.ibot(patch_logits, targets["patch_targets"], mask, temperature),
         }
 
     def crops_and_mask(self, views: tuple) -> tuple[tuple, KerasTensor]:
         """The crops, and the masks `(num_global_crops * batch, patches)` of the global ones."""
-        num_global = self.num_global_crops
+        num_global = self.arguments.num_global_crops
         crops, masks = tuple(views[:-num_global]), views[-num_global:]
         if len(crops) < max(2, num_global) or any(len(mask.shape) != 2 for mask in masks):
             raise ValueError(
@@ -233,15 +212,18 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         """Probabilities that the student is to predict; of patches, `mask` says which are hidden."""
         return self.teacher_probabilities(logits, center)
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the centres and the teacher."""
-        super().after_update(aux)
-        rate = self.options["center_momentum"]
-        total, count = engine.replica_mean(aux["patch_logits_sum"]), engine.replica_mean(aux["patch_count"])
+        super().after_update(state)
+        rate = self.arguments.center_momentum
+        total, count = (
+            engine.replica_mean(state["patch_logits_sum"]),
+            engine.replica_mean(state["patch_count"]),
+        )
         # Where no patch counts, the centre stays.
         mean, rate = total / ops.where(count > 0, count, 1.0), ops.where(count > 0, rate, 1.0)
         self.patch_center.assign(rate * self.patch_center + (1 - rate) * mean)
-        if not self.options["share_head"]:
+        if not self.arguments.share_head:
             update_teacher(self.teacher_patch_head, self.patch_head, self.teacher_momentum())
 
 

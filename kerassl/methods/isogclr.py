@@ -10,11 +10,16 @@ Individualization", arXiv 2305.11965, algorithm 1. Official code: zhqiu/contrast
   batch norm at its end, and LARS scales all variables.
 """
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.losses import temperature_gradients
+from kerassl.memory import SampleMemory
 from kerassl.methods.sogclr import SogCLR
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -24,9 +29,6 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
     An unknown image takes the temperature with which all start.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `SogCLR`.
-        num_classes: number of classes for the online probe; `None` for none.
         num_images: images of the training set, three remembered numbers each.
         temperature: with which all images start, between the two bounds; 0.1 in the official command for
             CIFAR.
@@ -40,8 +42,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         max_temperature: the highest temperature.
         projection_dim: width of the embedding that the loss sees.
         hidden_dim: width of the projector's hidden layer.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for what `SogCLR` refuses, a temperature outside of its bounds, a negative rate, or a
@@ -55,88 +56,65 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         0.07
     """
 
-    loss_name = "isogclr"
-    memories = ("log_normalizers", "temperatures", "temperature_moments")
+    terms = ("isogclr",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_images: int,
-        temperature: float = 0.07,
-        gamma: float = 0.8,
-        robustness: float = 6.0,
-        temperature_learning_rate: float = 1e-3,
-        temperature_momentum: float = 0.9,
-        min_temperature: float = 0.05,
-        max_temperature: float = 1.0,
-        projection_dim: int = 128,
-        hidden_dim: int = 2048,
-        seed: int = 0,
-        name: str | None = None,
+        num_images: PositiveInt,
+        temperature: PositiveFloat = 0.07,
+        gamma: Annotated[float, Bound(0, 1, open_low=True)] = 0.8,
+        robustness: NonNegativeFloat = 6.0,
+        temperature_learning_rate: NonNegativeFloat = 1e-3,
+        temperature_momentum: Annotated[float, Bound(0, 1, open_low=True)] = 0.9,
+        min_temperature: PositiveFloat = 0.05,
+        max_temperature: PositiveFloat = 1.0,
+        projection_dim: PositiveInt = 128,
+        hidden_dim: PositiveInt = 2048,
+        **common: Unpack[Common],
     ) -> None:
-        if not 0 < min_temperature <= temperature <= max_temperature:
+        if not min_temperature <= temperature <= max_temperature:
             raise ValueError(
                 "The temperatures must be positive and in the order min_temperature <= temperature <= "
                 f"max_temperature, got {min_temperature}, {temperature}, {max_temperature}."
             )
-        if temperature_learning_rate < 0:
-            raise ValueError(f"temperature_learning_rate must be >= 0, got {temperature_learning_rate}.")
-        if not 0 < temperature_momentum <= 1:
-            raise ValueError(f"temperature_momentum must lie in (0, 1], got {temperature_momentum}.")
         super().__init__(
             encoder,
-            views,
-            num_classes,
             num_images=num_images,
             temperature=temperature,
             gamma=gamma,
             projection_dim=projection_dim,
             hidden_dim=hidden_dim,
-            seed=seed,
-            name=name,
+            **common,
         )
-        self.robustness = robustness
-        self.temperature_learning_rate = temperature_learning_rate
-        self.temperature_momentum = temperature_momentum
-        self.min_temperature = min_temperature
-        self.max_temperature = max_temperature
-        self.temperatures = self.memory("temperatures", temperature)
-        self.temperature_moments = self.memory("temperature_moments", 0.0)
+        for name, start in (("temperatures", temperature), ("temperature_moments", 0.0)):
+            self.memories[name] = SampleMemory(self, name, num_images, start=start)
 
     def temperature_of(self, rows: KerasTensor) -> KerasTensor:
         """Each image's own."""
-        return ops.take(self.temperatures, rows)
+        return self.memories["temperatures"].read(rows)
 
-    def news(
+    def memory_updates(
         self,
         rows: KerasTensor,
         z1: KerasTensor,
         z2: KerasTensor,
         log_normalizers: KerasTensor,
         temperature: float | KerasTensor,
-        share: dict,
+        global_batch: dict,
     ) -> dict:
         """The normalisers, and temperatures that have followed their gradients, clipped to 3."""
-        gradients = temperature_gradients(z1, z2, log_normalizers, temperature, self.robustness, **share)
-        old, new = ops.take(self.temperature_moments, rows), ops.clip(gradients, -3.0, 3.0)
-        moments = (1 - self.temperature_momentum) * old + self.temperature_momentum * new
-        followed = temperature - self.temperature_learning_rate * moments
+        gradients = temperature_gradients(
+            z1, z2, log_normalizers, temperature, self.arguments.robustness, **global_batch
+        )
+        old, new = self.memories["temperature_moments"].read(rows), ops.clip(gradients, -3.0, 3.0)
+        moments = (1 - self.arguments.temperature_momentum) * old + self.arguments.temperature_momentum * new
+        followed = temperature - self.arguments.temperature_learning_rate * moments
         return {
-            **super().news(rows, z1, z2, log_normalizers, temperature, share),
-            "temperatures": ops.clip(followed, self.min_temperature, self.max_temperature),
+            **super().memory_updates(rows, z1, z2, log_normalizers, temperature, global_batch),
+            "temperatures": ops.clip(
+                followed, self.arguments.min_temperature, self.arguments.max_temperature
+            ),
             "temperature_moments": moments,
-        }
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "robustness": self.robustness,
-            "temperature_learning_rate": self.temperature_learning_rate,
-            "temperature_momentum": self.temperature_momentum,
-            "min_temperature": self.min_temperature,
-            "max_temperature": self.max_temperature,
         }

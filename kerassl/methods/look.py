@@ -12,15 +12,18 @@ queue, which are those of MoCo v2.
 - Each view goes through the student's or the teacher's batch norm by itself.
 """
 
-import keras
-from keras import KerasTensor, ops
+from typing import Unpack
 
+import keras
+from keras import ops
+
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import look
-from kerassl.losses.look import check_num_neighbors
 from kerassl.memory import LabelledQueue
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -28,19 +31,13 @@ class LOOK(SSLModel):
     """LOOK (arXiv 2110.06014): learns from labels, and leaves a class its several modes.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`moco_cifar` up to 64 pixels, else `moco_v2`), a recipe's name, a views layer,
-            or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none. The loss needs labels in
-            either case, but not their number.
         num_neighbors: rows of the queue that vote on a query's class; below the number that a class has
             there, which would else have to stay together.
         temperature: divides the cosines; > 0.
         momentum: of the teacher, constant, in [0, 1].
         queue_size: number of keys that are kept.
         projection_dim: width of queries and keys.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, fewer than one neighbour, a momentum outside [0, 1], or a queue
@@ -54,39 +51,21 @@ class LOOK(SSLModel):
         (4096,)
     """
 
+    default_views = ("moco_cifar", "moco_v2")
+    terms = ("look",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_neighbors: int = 200,
-        temperature: float = 0.1,
-        momentum: float = 0.999,
-        queue_size: int = 65536,
-        projection_dim: int = 128,
-        seed: int = 0,
-        name: str | None = None,
+        num_neighbors: PositiveInt = 200,
+        temperature: PositiveFloat = 0.1,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 65536,
+        projection_dim: PositiveInt = 128,
+        **common: Unpack[Common],
     ) -> None:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; 0.1 is usual.")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; 0.999 is usual.")
-        check_num_neighbors(num_neighbors)
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("moco_cifar", "moco_v2"),
-            terms=("look",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.num_neighbors = num_neighbors
-        self.temperature = temperature
-        self.momentum = momentum
-        self.queue_size = queue_size
-        self.projection_dim = projection_dim
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
             (self.feature_dim,),
@@ -98,13 +77,11 @@ class LOOK(SSLModel):
         )
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
-        self.queue = LabelledQueue(queue_size, projection_dim, seed=seed)
+        self.queue = LabelledQueue(queue_size, projection_dim, seed=self.seed)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """How badly the neighbours of the first view in the queue vote on its class."""
-        if labels is None:
+        if batch.labels is None:
             raise ValueError(
                 "LOOK learns from labels, and the data has none. Pass (images, labels), with -1 for an image "
                 "whose class is not known, or use MoCoV2."
@@ -113,22 +90,13 @@ class LOOK(SSLModel):
         q = self.projector(features, training=training)
         k = self.teacher_projector(self.encode(self.teacher_encoder, views[1], training), training=training)
         queue, queue_labels = (ops.convert_to_tensor(v) for v in (self.queue.features, self.queue.labels))
-        loss = look(q, labels, queue, queue_labels, self.num_neighbors, self.temperature)
-        return {"look": loss}, {"features": features, "keys": k, "key_labels": labels}
+        loss = look(
+            q, batch.labels, queue, queue_labels, self.arguments.num_neighbors, self.arguments.temperature
+        )
+        return Outputs({"look": loss}, features=features, state={"keys": k, "key_labels": batch.labels})
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and puts keys and labels of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.momentum)
-        self.queue.enqueue(self.gather(aux["keys"]), self.gather(aux["key_labels"]))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_neighbors": self.num_neighbors,
-            "temperature": self.temperature,
-            "momentum": self.momentum,
-            "queue_size": self.queue_size,
-            "projection_dim": self.projection_dim,
-        }
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        self.queue.enqueue(self.gather(state["keys"]), self.gather(state["key_labels"]))

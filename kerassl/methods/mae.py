@@ -10,12 +10,17 @@ Official code: facebookresearch/mae, `models_mae.py`.
 - The embedding of whole images is the encoder's own pooling (the paper probes the class token).
 """
 
-import keras
-from keras import KerasTensor, ops
+from typing import Unpack
 
+import keras
+from keras import ops
+
+from kerassl.arguments import PositiveInt
 from kerassl.backbones import TokenDecoder, patchify, take_patches
+from kerassl.backbones.feature_maps import check_tokens
+from kerassl.batch import Batch, Outputs
 from kerassl.losses import masked_mse
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -24,17 +29,12 @@ class MAE(SSLModel):
 
     Args:
         encoder: an encoder with the token interface of `kerassl.backbones.vit`.
-        views: `"default"` (`mae`), a `kerassl.views.MaskedView`, or `None` for data that holds
-            `(images, permutation)`: `(batch, height, width, channels)` and int32 `(batch, num_patches)`,
-            of which the first entries name the visible patches.
-        num_classes: number of classes for the online probe; `None` for none.
         mask_ratio: share of the patches that is hidden, in (0, 1).
         normalize_target: whether each target patch is standardised by its own mean and unbiased variance.
         decoder_dim: width of the decoder.
         decoder_depth: number of decoder blocks.
         decoder_heads: attention heads of the decoder; must divide `decoder_dim`.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for an encoder without tokens, or a mask ratio that hides no patch or all of them.
@@ -47,29 +47,24 @@ class MAE(SSLModel):
         4
     """
 
+    default_views = ("mae", "mae")
+
     # Only the visible patches are encoded, by `encode_tokens`.
-    encodes_in_chunks = False
-    term_names: tuple[str, ...] = ("masked_mse",)
+    supports_chunks = False
+    terms: tuple[str, ...] = ("masked_mse",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
         mask_ratio: float = 0.75,
         normalize_target: bool = True,
-        decoder_dim: int = 512,
-        decoder_depth: int = 8,
-        decoder_heads: int = 16,
-        seed: int = 0,
-        name: str | None = None,
+        decoder_dim: PositiveInt = 512,
+        decoder_depth: PositiveInt = 8,
+        decoder_heads: PositiveInt = 16,
+        **common: Unpack[Common],
     ) -> None:
-        if not hasattr(encoder, "encode_tokens"):
-            raise ValueError(
-                f"MAE encodes a subset of an image's patches, which {encoder.name!r} cannot do. Use an "
-                "encoder with the token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
-            )
+        check_tokens(encoder, "MAE", "encodes a subset of an image's patches")
         num_patches = encoder.grid[0] * encoder.grid[1]
         num_visible = int(num_patches * (1 - mask_ratio))
         if not 0 < num_visible < num_patches:
@@ -77,19 +72,8 @@ class MAE(SSLModel):
                 f"mask_ratio={mask_ratio} leaves {num_visible} of {num_patches} patches visible; at least "
                 "one must be visible and one hidden. The paper uses 0.75."
             )
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("mae", "mae"),
-            views_options={"num_patches": num_patches},
-            terms=self.term_names,
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.mask_ratio, self.num_visible = mask_ratio, num_visible
-        self.normalize_target = normalize_target
-        self.decoder_dim, self.decoder_depth, self.decoder_heads = decoder_dim, decoder_depth, decoder_heads
+        super().__init__(encoder, views_options={"num_patches": num_patches}, **common)
+        self.num_visible = num_visible
         self.decoder = TokenDecoder(
             input_dim=encoder.hidden_dim,
             output_dim=encoder.patch_size**2 * encoder.input_shape[-1],
@@ -101,9 +85,7 @@ class MAE(SSLModel):
             name="decoder",
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Mean squared error over the hidden patches."""
         images, permutation = views
         visible, hidden = permutation[:, : self.num_visible], permutation[:, self.num_visible :]
@@ -114,17 +96,6 @@ class MAE(SSLModel):
             prediction,
             take_patches(patches, hidden),
             mask=ops.ones_like(hidden),
-            normalize_target=self.normalize_target,
+            normalize_target=self.arguments.normalize_target,
         )
-        return {"masked_mse": loss}, {"features": self.encoder.pool_tokens(encoded)}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "mask_ratio": self.mask_ratio,
-            "normalize_target": self.normalize_target,
-            "decoder_dim": self.decoder_dim,
-            "decoder_depth": self.decoder_depth,
-            "decoder_heads": self.decoder_heads,
-        }
+        return Outputs({"masked_mse": loss}, features=self.encoder.pool_tokens(encoded))

@@ -15,6 +15,8 @@ wgcban/mix-bt, `main.py`.
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import NonNegativeFloat
+from kerassl.batch import Batch, Outputs
 from kerassl.losses import barlow_twins, mixing_regularizer
 from kerassl.methods.barlow_twins import BarlowTwins
 from kerassl.views import mix_views
@@ -25,9 +27,6 @@ class MixedBarlowTwins(BarlowTwins):
     """Mixed Barlow Twins (arXiv 2312.02151).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `BarlowTwins`.
-        num_classes: number of classes for the online probe; `None` for none.
         mixing_weight: of the regulariser, lambda_reg in the paper; >= 0. 4 for small images, 1 (halved) for
             ImageNet in the official runs; 0 is Barlow Twins.
         **kwargs: the other arguments of `BarlowTwins`: `redundancy_weight` (1 / 128 in the official runs on
@@ -40,50 +39,39 @@ class MixedBarlowTwins(BarlowTwins):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
         >>> model = kerassl.methods.MixedBarlowTwins(encoder, projection_dim=64, hidden_dim=64)
-        >>> [mean.name for mean in model.term_means]
+        >>> model.step_metrics.terms
         ['barlow_twins', 'mixing']
     """
 
-    term_names = ("barlow_twins", "mixing")
+    terms = ("barlow_twins", "mixing")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        mixing_weight: float = 4.0,
+        mixing_weight: NonNegativeFloat = 4.0,
         **kwargs,
     ) -> None:
-        if mixing_weight < 0:
-            raise ValueError(f"mixing_weight must be >= 0, got {mixing_weight}; the paper uses 4.")
-        super().__init__(encoder, views, num_classes, **kwargs)
-        self.mixing_weight = mixing_weight
+        super().__init__(encoder, **kwargs)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Barlow Twins of the two views, and the regulariser of a third batch that mixes them."""
         view1, view2 = views
         everyone = self.gather(view2)
         mixing, permutation = self.draw_mixing(ops.shape(everyone)[0], training)
         # Each replica mixes its own rows.
-        rows = self.first_row(ops.shape(view1)[0]) + ops.arange(ops.shape(view1)[0], dtype="int32")
+        rows = self.row_offset(ops.shape(view1)[0]) + ops.arange(ops.shape(view1)[0], dtype="int32")
         mixed = mix_views(view1, everyone, mixing, ops.take(permutation, rows))
 
         features = [self.encode(self.encoder, view, training) for view in (view1, view2, mixed)]
         z1, z2, z_mixed = (self.gather(self.projector(f, training=training)) for f in features)
-        loss = barlow_twins(z1, z2, redundancy_weight=self.redundancy_weight)
+        loss = barlow_twins(z1, z2, redundancy_weight=self.arguments.redundancy_weight)
         regularizer = mixing_regularizer(z1, z2, z_mixed, mixing, permutation)
-        weight = self.mixing_weight * self.redundancy_weight
-        return {"barlow_twins": loss, "mixing": weight * regularizer}, {"features": features}
+        weight = self.arguments.mixing_weight * self.arguments.redundancy_weight
+        return Outputs({"barlow_twins": loss, "mixing": weight * regularizer}, features=features)
 
     def draw_mixing(self, batch: int | KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """The share of the first views, and the partner of each of the global batch's images."""
-        rng = self.step_seed("mixing", training)
+        rng = self.clock.seed("mixing", training)
         mixing = keras.random.uniform((), seed=rng)
         return mixing, ops.argsort(keras.random.uniform((batch,), seed=rng))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "mixing_weight": self.mixing_weight}

@@ -9,12 +9,16 @@ arXiv 2303.03307, section 3. Official code: ThomasYerxa/mmcr, `mmcr/cifar_stl/lo
 - The variant with a teacher, which the official code has for ImageNet, is not in this class.
 """
 
-import keras
-from keras import KerasTensor, ops
+from typing import Unpack
 
+import keras
+from keras import ops
+
+from kerassl.arguments import NonNegativeFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import mmcr
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -22,17 +26,12 @@ class MMCR(SSLModel):
     """MMCR (arXiv 2303.03307).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`moco_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds at least two views.
-        num_classes: number of classes for the online probe; `None` for none.
         num_views: views of each image that a named recipe makes: 2 on ImageNet with batches of 2048, 40 on
             CIFAR-10 with batches of 32.
         local_weight: weight of the spread of an image's own views, lambda in the paper; >= 0.
         projection_dim: width of the embedding.
         hidden_dim: width of the head's two hidden layers.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for fewer than two views or a negative weight.
@@ -45,54 +44,27 @@ class MMCR(SSLModel):
         4
     """
 
+    default_views = ("moco_cifar", "byol")
+    terms = ("mmcr",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_views: int = 2,
-        local_weight: float = 0.0,
-        projection_dim: int = 512,
-        hidden_dim: int = 8192,
-        seed: int = 0,
-        name: str | None = None,
+        num_views: PositiveInt = 2,
+        local_weight: NonNegativeFloat = 0.0,
+        projection_dim: PositiveInt = 512,
+        hidden_dim: PositiveInt = 8192,
+        **common: Unpack[Common],
     ) -> None:
-        if local_weight < 0:
-            raise ValueError(f"local_weight must be >= 0, got {local_weight}; the official code has 0.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("moco_cifar", "byol"),
-            num_views=num_views,
-            terms=("mmcr",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.num_views = num_views
-        self.local_weight = local_weight
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
+        super().__init__(encoder, num_views=num_views, **common)
         self.projector = mlp(self.feature_dim, (hidden_dim, hidden_dim), projection_dim, name="projector")
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The negated nuclear norm of the centroids."""
         if len(views) < 2:
             raise ValueError(f"MMCR averages views of an image, so it needs at least two; got {len(views)}.")
         features = self.encode(self.encoder, ops.concatenate(views), training)
         z = ops.split(self.projector(features, training=training), len(views))
-        loss = mmcr([self.gather(view) for view in z], self.local_weight)
-        return {"mmcr": loss}, {"features": ops.split(features, len(views))}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_views": self.num_views,
-            "local_weight": self.local_weight,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }
+        loss = mmcr([self.gather(view) for view in z], self.arguments.local_weight)
+        return Outputs({"mmcr": loss}, features=ops.split(features, len(views)))

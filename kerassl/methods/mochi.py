@@ -11,6 +11,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import NonNegativeInt, PositiveInt
 from kerassl.methods.moco_v2 import MoCoV2
 
 
@@ -19,9 +20,6 @@ class MoCHi(MoCoV2):
     """MoCHi (arXiv 2010.01028): the paper's MoCHi(N, s, s') is `num_hardest, num_mixed, num_query_mixed`.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `MoCoV2`.
-        num_classes: number of classes for the online probe; `None` for none.
         num_hardest: rows of the queue nearest to a query, which are mixed.
         num_mixed: mixtures of two of them for each query.
         num_query_mixed: mixtures of one of them with the query, for each query.
@@ -44,42 +42,33 @@ class MoCHi(MoCoV2):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_hardest: int = 1024,
-        num_mixed: int = 512,
-        num_query_mixed: int = 128,
-        mixing_start_epoch: int = 10,
+        num_hardest: PositiveInt = 1024,
+        num_mixed: NonNegativeInt = 512,
+        num_query_mixed: NonNegativeInt = 128,
+        mixing_start_epoch: NonNegativeInt = 10,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, views, num_classes, **kwargs)
-        if self.hard_fraction is not None:
+        super().__init__(encoder, **kwargs)
+        if self.arguments.hard_fraction is not None:
             raise ValueError(
                 "MoCHi mixes the hardest negatives and keeps the others; hard_fraction is MoCoV2's."
             )
-        if not 1 <= num_hardest <= self.queue_size:
+        if num_hardest > self.arguments.queue_size:
             raise ValueError(
-                f"num_hardest must lie between 1 and queue_size={self.queue_size}, got {num_hardest}."
+                f"num_hardest must lie between 1 and queue_size={self.arguments.queue_size}, got {num_hardest}."
             )
-        if min(num_mixed, num_query_mixed, mixing_start_epoch) < 0:
-            raise ValueError(
-                "num_mixed, num_query_mixed and mixing_start_epoch must be at least 0, got "
-                f"{num_mixed}, {num_query_mixed} and {mixing_start_epoch}."
-            )
-        self.num_hardest = num_hardest
-        self.num_mixed = num_mixed
-        self.num_query_mixed = num_query_mixed
-        self.mixing_start_epoch = mixing_start_epoch
 
     def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
         """InfoNCE with the queue and, from `mixing_start_epoch` on, the mixtures."""
         batch = ops.shape(q)[0]
-        mine = self.first_row(batch) + ops.arange(batch, dtype="int32")
+        mine = self.row_offset(batch) + ops.arange(batch, dtype="int32")
 
         # Drawn for the global batch, so that a query's mixtures do not depend on the number of devices.
         def numbers(*shape: int):
-            drawn = keras.random.randint((batch * self.num_replicas, *shape), 0, self.num_hardest, seed=rng)
+            drawn = keras.random.randint(
+                (batch * self.num_replicas, *shape), 0, self.arguments.num_hardest, seed=rng
+            )
             return ops.take(drawn, mine, axis=0)
 
         def weights(count: int, high: float):
@@ -90,22 +79,12 @@ class MoCHi(MoCoV2):
         mixtures = losses.hard_negative_mixtures(
             q,
             queue,
-            self.num_hardest,
-            numbers(self.num_mixed, 2),
-            weights(self.num_mixed, 1.0),
-            numbers(self.num_query_mixed),
-            weights(self.num_query_mixed, 0.5),
+            self.arguments.num_hardest,
+            numbers(self.arguments.num_mixed, 2),
+            weights(self.arguments.num_mixed, 1.0),
+            numbers(self.arguments.num_query_mixed),
+            weights(self.arguments.num_query_mixed, 0.5),
         )
-        plain = losses.info_nce(q, k, queue, self.temperature)
-        mixed = losses.info_nce(q, k, queue, self.temperature, own_negatives=mixtures)
-        return ops.where(self.step >= self.mixing_start_epoch * self.steps_per_epoch, mixed, plain)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_hardest": self.num_hardest,
-            "num_mixed": self.num_mixed,
-            "num_query_mixed": self.num_query_mixed,
-            "mixing_start_epoch": self.mixing_start_epoch,
-        }
+        plain = losses.info_nce(q, k, queue, self.arguments.temperature)
+        mixed = losses.info_nce(q, k, queue, self.arguments.temperature, own_negatives=mixtures)
+        return ops.where(self.clock.before_epoch(self.arguments.mixing_start_epoch), plain, mixed)

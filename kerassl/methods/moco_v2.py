@@ -12,15 +12,18 @@ Official code: facebookresearch/moco, `moco/builder.py`; CIFAR notebook on its b
 - `symmetric=True` sums the two directions, as the official notebook on CIFAR can.
 """
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import hard_contrastive, info_nce
-from kerassl.losses.hard_contrastive import check_hard_fraction
 from kerassl.memory import FeatureQueue
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -28,10 +31,6 @@ class MoCoV2(SSLModel):
     """MoCo v2 (arXiv 2003.04297).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`moco_cifar` up to 64 pixels, else `moco_v2`), a recipe's name, a views layer,
-            or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         temperature: divides the cosines; > 0. 0.2 on ImageNet, 0.1 in the official CIFAR notebook.
         momentum: of the teacher, constant, in [0, 1]. 0.999 on ImageNet, 0.99 in the CIFAR notebook.
         queue_size: number of keys that are kept: 65,536 on ImageNet, 4,096 in the CIFAR notebook.
@@ -39,8 +38,7 @@ class MoCoV2(SSLModel):
         symmetric: whether each view is query and key in turn; twice the cost of a step.
         hard_fraction: share of the queue nearest to a query that counts as its negatives, in (0, 1]; `None`
             for all. See `kerassl.losses.hard_contrastive` (arXiv 2012.09740).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, a momentum outside [0, 1], or a queue without rows.
@@ -53,64 +51,41 @@ class MoCoV2(SSLModel):
         (4096, 128)
     """
 
-    term_names = ("info_nce",)
+    default_views = ("moco_cifar", "moco_v2")
+
+    terms = ("info_nce",)
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        temperature: float = 0.2,
-        momentum: float = 0.999,
-        queue_size: int = 65536,
-        projection_dim: int = 128,
+        temperature: PositiveFloat = 0.2,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 65536,
+        projection_dim: PositiveInt = 128,
         symmetric: bool = False,
-        hard_fraction: float | None = None,
-        seed: int = 0,
-        name: str | None = None,
+        hard_fraction: Annotated[float, Bound(0, 1, open_low=True)] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.2.")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper uses 0.999.")
-        if hard_fraction is not None:
-            check_hard_fraction(hard_fraction)
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("moco_cifar", "moco_v2"),
-            terms=self.term_names,
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.temperature = temperature
-        self.momentum = momentum
-        self.queue_size = queue_size
-        self.projection_dim = projection_dim
-        self.symmetric = symmetric
-        self.hard_fraction = hard_fraction
+        super().__init__(encoder, **common)
         self.projector = self.make_projector("projector")
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
-        self.queue = FeatureQueue(queue_size, projection_dim, seed=seed)
+        self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
     def make_projector(self, name: str) -> keras.Sequential:
         """A head of two layers with biases and without batch norm."""
         return mlp(
             self.feature_dim,
             (self.feature_dim,),
-            self.projection_dim,
+            self.arguments.projection_dim,
             hidden_bias=True,
             hidden_batch_norm=False,
             output_bias=True,
             name=name,
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """InfoNCE of the queries with their own keys and those of the queue."""
 
         def query(view: KerasTensor):
@@ -121,37 +96,25 @@ class MoCoV2(SSLModel):
             features = self.encode(self.teacher_encoder, view, training)
             return ops.stop_gradient(self.teacher_projector(features, training=training))
 
-        rng = self.step_seed("contrast", training)
+        rng = self.clock.seed("contrast", training)
         (q, features), k = query(views[0]), key(views[1])
         loss, queries, keys = self.contrast(q, k, rng), [q], [k]
-        if self.symmetric:
+        if self.arguments.symmetric:
             (q, _), k = query(views[1]), key(views[0])
             loss, queries, keys = loss + self.contrast(q, k, rng), [*queries, q], [*keys, k]
-        return {"info_nce": loss}, {"features": features, "queries": queries, "keys": keys}
+        return Outputs({"info_nce": loss}, features=features, state={"queries": queries, "keys": keys})
 
     def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
         """The loss of queries with their keys; `rng` is for methods that draw in it."""
         queue = ops.convert_to_tensor(self.queue.features)
-        if self.hard_fraction is None:
-            return info_nce(q, k, queue, self.temperature)
-        return hard_contrastive(q, k, queue, self.temperature, self.hard_fraction)
+        if self.arguments.hard_fraction is None:
+            return info_nce(q, k, queue, self.arguments.temperature)
+        return hard_contrastive(q, k, queue, self.arguments.temperature, self.arguments.hard_fraction)
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and puts the keys of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.momentum)
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
         # One view after the other, so that the order does not depend on the number of replicas.
-        for keys in aux["keys"]:
+        for keys in state["keys"]:
             self.queue.enqueue(self.gather(keys))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "temperature": self.temperature,
-            "momentum": self.momentum,
-            "queue_size": self.queue_size,
-            "projection_dim": self.projection_dim,
-            "symmetric": self.symmetric,
-            "hard_fraction": self.hard_fraction,
-        }

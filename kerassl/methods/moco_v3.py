@@ -10,14 +10,17 @@ algorithm 1. Official code: facebookresearch/moco-v3, `moco/builder.py`, `vits.p
   are the default of `kerassl.backbones.vit`.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, ops
 
-from kerassl import schedules
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -27,9 +30,6 @@ class MoCoV3(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; a `kerassl.backbones.ViT` gets
             the heads of the paper's ViTs, any other network those of its ResNet.
-        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         temperature: divides the cosines; > 0. The paper: 0.2 for ViTs, 1.0 for ResNet-50.
         momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
             run. The paper: 0.99, and 0.996 for 1000 epochs.
@@ -38,8 +38,7 @@ class MoCoV3(SSLModel):
         freeze_patch_embedding: whether a ViT's patch embedding is left untrained, which the paper found to
             keep ViTs stable; without effect on other networks. It stays so in the encoder that was given: set
             `encoder.patch_embedding.trainable = True` before it is fine-tuned.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0 or a momentum outside [0, 1].
@@ -52,41 +51,24 @@ class MoCoV3(SSLModel):
         False
     """
 
+    default_views = ("byol_cifar", "byol")
+    terms = ("moco_v3",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        temperature: float = 0.2,
-        momentum: float = 0.99,
-        projection_dim: int = 256,
-        hidden_dim: int = 4096,
+        temperature: PositiveFloat = 0.2,
+        momentum: Fraction = 0.99,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 4096,
         freeze_patch_embedding: bool = True,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.2 for ViTs.")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper starts at 0.99.")
         is_vit = hasattr(encoder, "patch_embedding")
         if is_vit and freeze_patch_embedding:
             encoder.patch_embedding.trainable = False
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("byol_cifar", "byol"),
-            terms=("moco_v3",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.temperature = temperature
-        self.momentum = momentum
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
-        self.freeze_patch_embedding = freeze_patch_embedding
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
             (hidden_dim,) * (2 if is_vit else 1),
@@ -104,9 +86,7 @@ class MoCoV3(SSLModel):
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """InfoNCE of each view's prediction with the other view's keys of the global batch."""
 
         def query(view: KerasTensor):
@@ -118,26 +98,15 @@ class MoCoV3(SSLModel):
             return ops.stop_gradient(self.teacher_projector(features, training=training))
 
         def contrast(q: KerasTensor, k: KerasTensor):
-            loss = info_nce(q, k, temperature=self.temperature, candidates=self.gather(k))
-            return 2 * self.temperature * loss
+            loss = info_nce(q, k, temperature=self.arguments.temperature, candidates=self.gather(k))
+            return 2 * self.arguments.temperature * loss
 
         (q1, features1), (q2, features2) = query(views[0]), query(views[1])
         loss = contrast(q1, key(views[1])) + contrast(q2, key(views[0]))
-        return {"moco_v3": loss}, {"features": (features1, features2)}
+        return Outputs({"moco_v3": loss}, features=(features1, features2))
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher."""
-        momentum = schedules.cosine(self.momentum, 1.0, self.updates, self.total_updates)
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "temperature": self.temperature,
-            "momentum": self.momentum,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-            "freeze_patch_embedding": self.freeze_patch_embedding,
-        }

@@ -13,13 +13,17 @@ paper's text, where it leaves a choice ours.
 - The singular values are those of the global batch, with gradients of all replicas.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, ops
 
-from kerassl import losses, schedules
+from kerassl import losses
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -27,18 +31,13 @@ class MSBReg(SSLModel):
     """MSBReg (arXiv 2207.03552).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds at least two views.
-        num_classes: number of classes for the online probe; `None` for none.
         num_views: views of each image that a named recipe makes.
         singular_value_weight: weight of the singular value loss; >= 0.
         brownian_weight: weight of the Brownian diffusive loss; >= 0.
         momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
         projection_dim: width of the embedding.
         hidden_dim: width of the hidden layer of projector and predictor.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for fewer than two views, a negative weight or a momentum outside [0, 1].
@@ -51,44 +50,22 @@ class MSBReg(SSLModel):
         4
     """
 
+    default_views = ("byol_cifar", "byol")
+    terms = ("centroid", "singular_values", "brownian")
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_views: int = 2,
-        singular_value_weight: float = 0.2,
-        brownian_weight: float = 0.1,
-        momentum: float = 0.996,
-        projection_dim: int = 256,
-        hidden_dim: int = 4096,
-        seed: int = 0,
-        name: str | None = None,
+        num_views: PositiveInt = 2,
+        singular_value_weight: NonNegativeFloat = 0.2,
+        brownian_weight: NonNegativeFloat = 0.1,
+        momentum: Fraction = 0.996,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
     ) -> None:
-        if singular_value_weight < 0 or brownian_weight < 0:
-            raise ValueError(
-                f"The weights must be >= 0, got singular_value_weight={singular_value_weight} and "
-                f"brownian_weight={brownian_weight}."
-            )
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; BYOL starts at 0.996.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("byol_cifar", "byol"),
-            num_views=num_views,
-            terms=("centroid", "singular_values", "brownian"),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.num_views = num_views
-        self.singular_value_weight = singular_value_weight
-        self.brownian_weight = brownian_weight
-        self.momentum = momentum
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
+        super().__init__(encoder, num_views=num_views, **common)
         self.projector = mlp(
             self.feature_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="projector"
         )
@@ -98,9 +75,7 @@ class MSBReg(SSLModel):
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The attraction to the teacher's centroid, the spread of the spectrum, and the random push."""
         if len(views) < 2:
             raise ValueError(f"MSBReg averages views of an image, so it needs two; got {len(views)}.")
@@ -114,30 +89,20 @@ class MSBReg(SSLModel):
         attraction = losses.centroid_attraction(p, [teacher(view) for view in views])
         everyone = [self.gather(view) for view in p]
         directions = keras.random.normal(
-            (ops.shape(everyone[0])[0], self.projection_dim), seed=self.step_seed("brownian", training)
+            (ops.shape(everyone[0])[0], self.arguments.projection_dim),
+            seed=self.clock.seed("brownian", training),
         )
         push = sum(losses.negative_cosine(view, directions) for view in everyone) / len(views)
         terms = {
             "centroid": attraction,
-            "singular_values": self.singular_value_weight * losses.singular_value_dispersion(everyone),
-            "brownian": self.brownian_weight * push,
+            "singular_values": self.arguments.singular_value_weight
+            * losses.singular_value_dispersion(everyone),
+            "brownian": self.arguments.brownian_weight * push,
         }
-        return terms, {"features": features}
+        return Outputs(terms, features=features)
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher."""
-        momentum = schedules.cosine(self.momentum, 1.0, self.updates, self.total_updates)
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_views": self.num_views,
-            "singular_value_weight": self.singular_value_weight,
-            "brownian_weight": self.brownian_weight,
-            "momentum": self.momentum,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }

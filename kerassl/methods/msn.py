@@ -16,16 +16,20 @@ facebookresearch/msn, `src/msn_train.py`, `src/losses.py`, `src/deit.py`.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
+from typing import Annotated, Literal, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses, schedules
+from kerassl.arguments import Bound, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from kerassl.backbones.patches import patch_grid
-from kerassl.evaluation import assigned_prototypes
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import EnsembleHead
-from kerassl.losses.weighted_ensemble import check_ensemble
-from kerassl.training.model import SSLModel
+from kerassl.losses.weighted_ensemble import WEIGHTINGS
+from kerassl.metrics import assigned_prototypes
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 from kerassl.views import random_patch_permutation
 from kerassl.views.multiview import same_size_batches
 
@@ -40,10 +44,6 @@ class MSN(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of all
             crops, with the token interface of `kerassl.backbones.vit` unless `drop_ratio` is 0.
-        views: `"default"` (`msn_cifar` up to 64 pixels, else `msn`), a recipe's name, a
-            `kerassl.views.MultiCrop`, or `None` for data that holds the crops: the target's first, then the
-            anchors.
-        num_classes: number of classes for the online probe; `None` for none.
         num_prototypes: number of prototypes K of a head.
         temperature: divides the cosines, tau in the paper; > 0.
         sharpening: to the power of its inverse go the target's probabilities, T in the paper; > 0.
@@ -62,8 +62,7 @@ class MSN(SSLModel):
             `kerassl.losses.weighted_ensemble`.
         ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
         ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature or sharpening <= 0, a ratio or momentum out of its range, a negative
@@ -78,77 +77,36 @@ class MSN(SSLModel):
         (1, 256, 64)
     """
 
+    default_views = ("msn_cifar", "msn")
+    terms = ("msn", "prior_divergence")
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_prototypes: int = 1024,
-        temperature: float = 0.1,
-        sharpening: float = 0.25,
-        sinkhorn_iterations: int = 3,
-        regularization_weight: float = 1.0,
-        drop_ratio: float = 0.15,
-        momentum: float = 0.996,
-        hidden_dim: int = 2048,
-        projection_dim: int = 256,
+        num_prototypes: PositiveInt = 1024,
+        temperature: PositiveFloat = 0.1,
+        sharpening: PositiveFloat = 0.25,
+        sinkhorn_iterations: NonNegativeInt = 3,
+        regularization_weight: NonNegativeFloat = 1.0,
+        drop_ratio: Annotated[float, Bound(0, 1, open_high=True)] = 0.15,
+        momentum: Fraction = 0.996,
+        hidden_dim: PositiveInt = 2048,
+        projection_dim: PositiveInt = 256,
         use_batch_norm_in_head: bool = True,
-        num_heads: int = 1,
-        ensemble_weighting: str = "uniform",
-        ensemble_temperature: float = 0.05,
-        ensemble_warmup_epochs: int = 30,
-        seed: int = 0,
-        name: str | None = None,
+        num_heads: PositiveInt = 1,
+        ensemble_weighting: Literal[WEIGHTINGS] = "uniform",
+        ensemble_temperature: PositiveFloat = 0.05,
+        ensemble_warmup_epochs: NonNegativeFloat = 30,
+        **common: Unpack[Common],
     ) -> None:
-        for label, value in (("temperature", temperature), ("sharpening", sharpening)):
-            if value <= 0:
-                raise ValueError(f"{label} must be > 0, got {value}.")
-        for label, value in (
-            ("sinkhorn_iterations", sinkhorn_iterations),
-            ("regularization_weight", regularization_weight),
-        ):
-            if value < 0:
-                raise ValueError(f"{label} must be at least 0, got {value}.")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper starts at 0.996.")
-        if not 0 <= drop_ratio < 1:
-            raise ValueError(
-                f"drop_ratio must lie in [0, 1), got {drop_ratio}; the paper has 0.15 for ViT-S."
-            )
         if drop_ratio and not hasattr(encoder, "encode_tokens"):
             raise ValueError(
                 f"{type(self).__name__} leaves out patches of images, which {encoder.name!r} cannot do. Use "
                 "an encoder with the token interface, such as kerassl.backbones.vit(input_shape, "
                 "patch_size=16), or drop_ratio=0, with which any encoder learns from crops alone."
             )
-        check_ensemble(num_heads, ensemble_weighting, ensemble_temperature)
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("msn_cifar", "msn"),
-            terms=("msn", "prior_divergence"),
-            num_classes=num_classes,
-            num_prototypes=num_heads * num_prototypes,
-            seed=seed,
-            name=name,
-        )
-        self.options = {
-            "num_prototypes": num_prototypes,
-            "temperature": temperature,
-            "sharpening": sharpening,
-            "sinkhorn_iterations": sinkhorn_iterations,
-            "regularization_weight": regularization_weight,
-            "drop_ratio": drop_ratio,
-            "momentum": momentum,
-            "hidden_dim": hidden_dim,
-            "projection_dim": projection_dim,
-            "use_batch_norm_in_head": use_batch_norm_in_head,
-            "num_heads": num_heads,
-            "ensemble_weighting": ensemble_weighting,
-            "ensemble_temperature": ensemble_temperature,
-            "ensemble_warmup_epochs": ensemble_warmup_epochs,
-        }
+        super().__init__(encoder, num_prototypes=num_heads * num_prototypes, **common)
         self.head = EnsembleHead(
             self.feature_dim,
             num_prototypes=num_prototypes,
@@ -161,38 +119,36 @@ class MSN(SSLModel):
         self.teacher_projector = make_teacher(self.head.projector)
 
     @property
-    def encodes_in_chunks(self) -> bool:
+    def supports_chunks(self) -> bool:
         """Whether all images are encoded whole."""
-        return not self.options["drop_ratio"]
+        return not self.arguments.drop_ratio
 
     @property
     def embedding_encoder(self) -> keras.Model:
         """The teacher's encoder."""
         return self.teacher_encoder
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy of the anchors with the target, and the divergence of their mean from the prior."""
-        options = self.options
+        given = self.arguments
         if len(views) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least two views, a target and its anchors; got {len(views)}."
             )
         target, *anchors = views
-        batch = ops.shape(target)[0]
-        heads = options["num_heads"], options["num_prototypes"]
+        rows = ops.shape(target)[0]
+        heads = given.num_heads, given.num_prototypes
         features = [self.encode_anchors(crops, target, training) for crops in same_size_batches(anchors)]
         logits = ops.concatenate([self.head(f, training=training) for f in features])
-        logits = ops.reshape(logits, (len(anchors), batch, *heads))
+        logits = ops.reshape(logits, (len(anchors), rows, *heads))
 
         target_features = self.encode(self.teacher_encoder, target, training)
         target_z = self.teacher_projector(target_features, training=training)
         targets = losses.msn_targets(
             self.head.prototypes(target_z),
-            options["temperature"],
-            options["sharpening"],
-            options["sinkhorn_iterations"],
+            given.temperature,
+            given.sharpening,
+            given.sinkhorn_iterations,
             prior=self.prior(),
             gather=self.gather,
         )
@@ -200,24 +156,25 @@ class MSN(SSLModel):
             losses.msn,
             logits,
             targets,
-            options["temperature"],
-            options["ensemble_weighting"],
-            self.over_first_epochs(0.5, options["ensemble_temperature"], options["ensemble_warmup_epochs"]),
+            given.temperature,
+            given.ensemble_weighting,
+            self.clock.ramp(0.5, given.ensemble_temperature, given.ensemble_warmup_epochs),
         )
-        probabilities = ops.softmax(logits / options["temperature"], axis=-1)
+        probabilities = ops.softmax(logits / given.temperature, axis=-1)
         # Of the global batch, as the targets are.
         mean = self.mean_over_replicas(ops.mean(probabilities, axis=(0, 1)))
         divergence = losses.prior_divergence(mean, self.prior())
-        terms = {"msn": cross_entropy, "prior_divergence": options["regularization_weight"] * divergence}
-        return terms, {
-            "features": ops.split(ops.concatenate(features), len(anchors)),
-            "embedding": target_features,
-            "assignments": assigned_prototypes(targets),
-        }
+        terms = {"msn": cross_entropy, "prior_divergence": given.regularization_weight * divergence}
+        return Outputs(
+            terms,
+            features=ops.split(ops.concatenate(features), len(anchors)),
+            embedding=target_features,
+            assignments=assigned_prototypes(targets),
+        )
 
     def encode_anchors(self, crops: KerasTensor, target: KerasTensor, training: bool) -> KerasTensor:
         """Features of anchors of one size, without some of the patches if it is the target's size."""
-        if not self.options["drop_ratio"] or crops.shape[1:3] != target.shape[1:3]:
+        if not self.arguments.drop_ratio or crops.shape[1:3] != target.shape[1:3]:
             return self.encode(self.encoder, crops, training)
         num_anchors = ops.shape(crops)[0] // ops.shape(target)[0]
         visible = self.visible_patches(num_anchors, target, training)
@@ -229,24 +186,20 @@ class MSN(SSLModel):
     ) -> KerasTensor:
         """int32 `(num_anchors, batch, num_visible)`: the patches that anchors of the crops' size keep."""
         rows, columns = patch_grid(crops.shape[1:3], self.encoder.patch_size)
-        num_visible = max(1, int(rows * columns * (1 - self.options["drop_ratio"])))
-        batch, rng = ops.shape(crops)[0], self.step_seed("patches", training)
+        num_visible = max(1, int(rows * columns * (1 - self.arguments.drop_ratio)))
+        batch, rng = ops.shape(crops)[0], self.clock.seed("patches", training)
         # Drawn for the global batch, so that an image's patches do not depend on the number of devices.
         everyone = random_patch_permutation(num_anchors * batch * self.num_replicas, rows * columns, rng)
         everyone = ops.reshape(everyone[:, :num_visible], (num_anchors, -1, num_visible))
-        return ops.take(everyone, self.first_row(batch) + ops.arange(batch, dtype="int32"), axis=1)
+        return ops.take(everyone, self.row_offset(batch) + ops.arange(batch, dtype="int32"), axis=1)
 
     def prior(self) -> KerasTensor | None:
         """The share of the images that each prototype should get; `None` for equal ones."""
         return None
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher."""
-        planned = PLANNED_UPDATES * ops.cast(self.total_updates, "float32")
-        momentum = schedules.linear(self.options["momentum"], 1.0, self.updates, planned)
+        planned = PLANNED_UPDATES * ops.cast(self.clock.total_updates, "float32")
+        momentum = schedules.linear(self.arguments.momentum, 1.0, self.clock.update, planned)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.head.projector, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}

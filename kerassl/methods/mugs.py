@@ -17,11 +17,15 @@ code: sail-sg/mugs, `main.py`, `src/model.py`, `src/loss.py`.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
+from typing import Annotated
+
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.backbones import TransformerBlock, ViT
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.memory import FeatureQueue
@@ -36,8 +40,6 @@ class Mugs(PrototypeTeacher):
 
     Args:
         encoder: a ViT of `kerassl.backbones` that accepts the sizes of all crops.
-        views: as in `DINO`; the default is `dino_cifar` up to 64 pixels, else `ibot`, with ten small crops.
-        num_classes: number of classes for the online probe; `None` for none.
         instance_weight: of the contrast of instances, at least 0.
         local_group_weight: of the contrast of local groups, at least 0.
         group_weight: of DINO's loss, at least 0. The three are divided by their sum.
@@ -64,87 +66,60 @@ class Mugs(PrototypeTeacher):
         >>> import kerassl
         >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
         >>> model = kerassl.methods.Mugs(encoder, num_prototypes=128, queue_size=256, memory_size=256)
-        >>> [mean.name for mean in model.term_means]
+        >>> model.step_metrics.terms
         ['instance', 'local_group', 'dino']
     """
 
+    default_views = ("dino_cifar", "ibot")
+
     # Tokens are encoded by `encode_tokens`.
-    encodes_in_chunks = False
-    term_names = ("instance", "local_group", "dino")
+    supports_chunks = False
+    terms = ("instance", "local_group", "dino")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        instance_weight: float = 1.0,
-        local_group_weight: float = 1.0,
-        group_weight: float = 1.0,
-        temperature: float = 0.2,
-        queue_size: int = 65536,
-        num_neighbors: int = 8,
-        memory_size: int = 65536,
-        num_prototypes: int = 65536,
-        teacher_temperature: float = 0.07,
-        warmup_teacher_temperature_epochs: int = 30,
-        num_global_crops: int = 2,
-        hidden_dim: int = 2048,
-        prediction_hidden_dim: int = 4096,
-        bottleneck_dim: int = 256,
-        seed: int = 0,
-        **kwargs,
+        instance_weight: NonNegativeFloat = 1.0,
+        local_group_weight: NonNegativeFloat = 1.0,
+        group_weight: NonNegativeFloat = 1.0,
+        temperature: PositiveFloat = 0.2,
+        queue_size: PositiveInt = 65536,
+        num_neighbors: PositiveInt = 8,
+        memory_size: PositiveInt = 65536,
+        teacher_temperature: PositiveFloat = 0.07,
+        warmup_teacher_temperature_epochs: NonNegativeFloat = 30,
+        num_global_crops: Annotated[int, Bound(2)] = 2,
+        hidden_dim: PositiveInt = 2048,
+        prediction_hidden_dim: PositiveInt = 4096,
+        bottleneck_dim: PositiveInt = 256,
+        **teacher,
     ) -> None:
         if not isinstance(encoder, ViT):
             raise ValueError(
                 f"Mugs looks at the patches of an image before the final norm, which {encoder.name!r} does "
                 "not give. Use a ViT: kerassl.backbones.vit(input_shape, patch_size=16)."
             )
-        weights = instance_weight, local_group_weight, group_weight
-        if min(weights) < 0 or sum(weights) == 0:
-            raise ValueError(f"The three weights must be at least 0, and not all 0; got {weights}.")
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.2.")
-        if num_global_crops < 2:
-            raise ValueError(
-                f"Mugs pairs large crops, so num_global_crops must be 2 or more; got {num_global_crops}."
-            )
-        if not 1 <= num_neighbors <= memory_size:
-            raise ValueError(
-                f"num_neighbors={num_neighbors} neighbours cannot be found in memory_size={memory_size} rows."
-            )
+        if instance_weight + local_group_weight + group_weight == 0:
+            raise ValueError("One of the three weights must be > 0, got 0 for all.")
+        if num_neighbors > memory_size:
+            raise ValueError(f"num_neighbors must be at most memory_size={memory_size}, got {num_neighbors}.")
         super().__init__(
             encoder,
-            views,
-            num_classes,
-            default_views=("dino_cifar", "ibot"),
-            own_options={
-                "instance_weight": instance_weight,
-                "local_group_weight": local_group_weight,
-                "group_weight": group_weight,
-                "temperature": temperature,
-                "queue_size": queue_size,
-                "num_neighbors": num_neighbors,
-                "memory_size": memory_size,
-                "prediction_hidden_dim": prediction_hidden_dim,
-            },
-            num_prototypes=num_prototypes,
             teacher_temperature=teacher_temperature,
             warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
             num_global_crops=num_global_crops,
             hidden_dim=hidden_dim,
             bottleneck_dim=bottleneck_dim,
-            seed=seed,
-            **kwargs,
+            **teacher,
         )
-
         self.projectors = [
             mlp(
                 self.feature_dim,
                 (hidden_dim, hidden_dim),
                 bottleneck_dim,
                 activation="gelu",
-                hidden_batch_norm=self.options["use_batch_norm_in_head"],
+                hidden_batch_norm=self.arguments.use_batch_norm_in_head,
                 initializer=keras.initializers.RandomNormal(stddev=0.02),
                 name=f"{part}_projector",
             )
@@ -165,20 +140,20 @@ class Mugs(PrototypeTeacher):
         self.block = TransformerBlock(self.feature_dim, self.encoder.num_heads, name="block")
         self.teacher_projectors = [make_teacher(projector) for projector in self.projectors]
         self.teacher_block = make_teacher(self.block)
-        self.queues = [FeatureQueue(queue_size, bottleneck_dim, seed, name=f"{part}_queue") for part in PARTS]
-        self.memory = FeatureQueue(memory_size, self.feature_dim, seed, name="memory")
-        self.teacher_memory = FeatureQueue(memory_size, self.feature_dim, seed, name="teacher_memory")
+        self.queues = [
+            FeatureQueue(queue_size, bottleneck_dim, self.seed, name=f"{part}_queue") for part in PARTS
+        ]
+        self.memory = FeatureQueue(memory_size, self.feature_dim, self.seed, name="memory")
+        self.teacher_memory = FeatureQueue(memory_size, self.feature_dim, self.seed, name="teacher_memory")
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The three supervisions of all crops by the teacher's large ones, the same crop left out."""
-        options, num_global = self.options, self.num_global_crops
+        given, num_global = self.arguments, self.arguments.num_global_crops
         if len(views) < 2:
             raise ValueError(
                 f"Mugs compares crops of one image, so it needs at least two views; got {len(views)}."
             )
-        batch = ops.shape(views[0])[0]
+        rows = ops.shape(views[0])[0]
         features, means = self.features_and_means(self.encoder, views, training)
         teacher_features, teacher_means = self.features_and_means(
             self.teacher_encoder, views[:num_global], training
@@ -190,7 +165,7 @@ class Mugs(PrototypeTeacher):
         )
 
         def by_view(x: KerasTensor, count: int):
-            return ops.reshape(x, (count, batch, x.shape[-1]))
+            return ops.reshape(x, (count, rows, x.shape[-1]))
 
         contrasts, keys = [], []
         for part in range(2):
@@ -200,14 +175,14 @@ class Mugs(PrototypeTeacher):
             key = self.teacher_projectors[part](teacher_inputs[part], training=training)
             key = by_view(key, num_global)
             queue = ops.convert_to_tensor(self.queues[part].features)
-            pairs = losses.multi_crop_info_nce(predictions, key, queue, options["temperature"])
+            pairs = losses.multi_crop_info_nce(predictions, key, queue, given.temperature)
             contrasts.append(mean_of_large_and_small(pairs))
             keys.append(ops.stop_gradient(key))
 
         student_logits = by_view(self.student_logits(self.head, features, training), len(views))
         teacher_logits = self.teacher_logits(self.teacher_head, teacher_features, training)
         targets = by_view(self.teacher_probabilities(teacher_logits, self.center), num_global)
-        temperature = options["student_temperature"]
+        temperature = given.student_temperature
         group = large = losses.dino(student_logits[:num_global], targets, temperature)
         if len(views) > num_global:
             # The mean over all pairs is that over large and that over small ones, weighed by their numbers.
@@ -216,21 +191,24 @@ class Mugs(PrototypeTeacher):
             small = ((len(views) - 1) * every - (num_global - 1) * large) / locals_
             group = (large + small) / 2
 
-        total = options["instance_weight"] + options["local_group_weight"] + options["group_weight"]
+        total = given.instance_weight + given.local_group_weight + given.group_weight
         terms = {
-            "instance": options["instance_weight"] / total * contrasts[0],
-            "local_group": options["local_group_weight"] / total * contrasts[1],
-            "dino": options["group_weight"] / total * group,
+            "instance": given.instance_weight / total * contrasts[0],
+            "local_group": given.local_group_weight / total * contrasts[1],
+            "dino": given.group_weight / total * group,
         }
-        return terms, {
-            "features": ops.split(features, len(views)),
-            "embedding": teacher_features[:batch],
-            "teacher_logits": teacher_logits,
-            "keys": keys,
-            "means": ops.stop_gradient(means[:batch]),
-            "teacher_means": ops.stop_gradient(teacher_means[:batch]),
-            "assignments": ops.argmax(targets[0], axis=1),
-        }
+        return Outputs(
+            terms,
+            features=ops.split(features, len(views)),
+            embedding=teacher_features[:rows],
+            assignments=ops.argmax(targets[0], axis=1),
+            state={
+                "teacher_logits": teacher_logits,
+                "keys": keys,
+                "means": ops.stop_gradient(means[:rows]),
+                "teacher_means": ops.stop_gradient(teacher_means[:rows]),
+            },
+        )
 
     def features_and_means(
         self, encoder: ViT, crops: tuple, training: bool
@@ -248,23 +226,23 @@ class Mugs(PrototypeTeacher):
         self, encoder: ViT, block: TransformerBlock, memory: FeatureQueue, means: KerasTensor
     ) -> KerasTensor:
         """What a block makes of mean tokens beside their neighbours, normalised as the encoder's tokens."""
-        neighbours = memory.neighbours(means, self.options["num_neighbors"]) * self.feature_dim**0.5
+        neighbours = memory.neighbours(means, self.arguments.num_neighbors) * self.feature_dim**0.5
         group = ops.concatenate([means[:, None], ops.cast(neighbours, means.dtype)], axis=1)
         return encoder.final_norm(block(group)[:, 0])
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves centre and teachers, and puts the global batch into queues and memories."""
-        super().after_update(aux)
+        super().after_update(state)
         momentum = self.teacher_momentum()
         update_teacher(self.teacher_block, self.block, momentum)
         for teacher, student in zip(self.teacher_projectors, self.projectors, strict=True):
             update_teacher(teacher, student, momentum)
         # One view after the other, so that the order does not depend on the number of replicas.
-        for queue, keys in zip(self.queues, aux["keys"], strict=True):
-            for view in range(self.num_global_crops):
+        for queue, keys in zip(self.queues, state["keys"], strict=True):
+            for view in range(self.arguments.num_global_crops):
                 queue.enqueue(self.gather(keys[view]))
-        self.memory.enqueue(self.gather(aux["means"]))
-        self.teacher_memory.enqueue(self.gather(aux["teacher_means"]))
+        self.memory.enqueue(self.gather(state["means"]))
+        self.teacher_memory.enqueue(self.gather(state["teacher_means"]))
 
 
 PARTS = ("instance", "local_group")

@@ -10,6 +10,7 @@ Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import Fraction, PositiveInt
 from kerassl.memory import FeatureQueue
 from kerassl.methods.byol import BYOL
 
@@ -19,9 +20,6 @@ class NNBYOL(BYOL):
     """NNBYOL: BYOL with nearest neighbours as targets (arXiv 2104.14548).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `BYOL`.
-        num_classes: number of classes for the online probe; `None` for none.
         momentum: of the teacher at the first update, in [0, 1]; it rises to 1 over the run.
         queue_size: number of projections among which neighbours are looked for.
         **kwargs: the other arguments of `BYOL`: `projection_dim`, `hidden_dim`, `seed`, `name`.
@@ -40,26 +38,19 @@ class NNBYOL(BYOL):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        momentum: float = 0.99,
-        queue_size: int = 65536,
+        momentum: Fraction = 0.99,
+        queue_size: PositiveInt = 65536,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, views, num_classes, momentum=momentum, **kwargs)
-        self.queue_size = queue_size
-        self.queue = FeatureQueue(queue_size, self.projection_dim, seed=self.seed)
+        super().__init__(encoder, momentum=momentum, **kwargs)
+        self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
 
     def target(self, z: KerasTensor) -> KerasTensor:
         """The row of the queue that is nearest to a teacher projection."""
         return self.queue.nearest(z)
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and puts the first view's targets of the global batch into the queue."""
-        super().after_update(aux)
-        self.queue.enqueue(self.gather(aux["targets"]))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "queue_size": self.queue_size}
+        super().after_update(state)
+        self.queue.enqueue(self.gather(state["targets"]))

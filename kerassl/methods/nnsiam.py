@@ -11,6 +11,7 @@ Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import PositiveInt
 from kerassl.memory import FeatureQueue
 from kerassl.methods.simsiam import SimSiam
 
@@ -20,10 +21,6 @@ class NNSiam(SimSiam):
     """NNSiam: SimSiam with nearest neighbours as targets (arXiv 2104.14548).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         queue_size: number of projections among which neighbours are looked for.
         prediction_hidden_dim: width of the predictor's hidden layer.
         **kwargs: the other arguments of `SimSiam`: `projection_dim`, `projection_layers`, `seed`, `name`.
@@ -44,25 +41,18 @@ class NNSiam(SimSiam):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        queue_size: int = 65536,
-        prediction_hidden_dim: int = 4096,
+        queue_size: PositiveInt = 65536,
+        prediction_hidden_dim: PositiveInt = 4096,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, views, num_classes, prediction_hidden_dim=prediction_hidden_dim, **kwargs)
-        self.queue_size = queue_size
-        self.queue = FeatureQueue(queue_size, self.projection_dim, seed=self.seed)
+        super().__init__(encoder, prediction_hidden_dim=prediction_hidden_dim, **kwargs)
+        self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
 
     def target(self, z: KerasTensor) -> KerasTensor:
         """The row of the queue that is nearest to a projection."""
         return self.queue.nearest(z)
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Puts the first view's projections of the global batch into the queue."""
-        self.queue.enqueue(self.gather(aux["targets"]))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "queue_size": self.queue_size}
+        self.queue.enqueue(self.gather(state["targets"]))

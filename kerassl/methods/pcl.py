@@ -14,27 +14,30 @@ Official code: salesforce/PCL, `main_pcl.py`, `pcl/builder.py`.
 - Where there are fewer other prototypes than negatives asked for, all of them are taken; there that fails.
 """
 
+from typing import Unpack
+
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.clustering import cluster_densities, kmeans
-from kerassl.evaluation import PrototypeUsage
 from kerassl.losses import proto_nce
+from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.moco_v2 import MoCoV2
+from kerassl.metrics import PrototypeUsage
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
 class PCL(MoCoV2):
     """PCL (arXiv 2005.04966).
 
-    `fit` takes images in memory, or batches of `{"images", "positions"}`, and passes over all images before
+    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images before
     each epoch after the warm-up.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `MoCoV2`; `None` for data that holds two views and the positions.
-        num_classes: number of classes for the online probe; `None` for none.
         num_images: size of the training set.
         num_prototypes: clusters of each clustering, none more than `num_images`.
         num_negative_prototypes: prototypes drawn as negatives in each step, at most; the paper's r.
@@ -46,8 +49,7 @@ class PCL(MoCoV2):
         queue_size: as in `MoCoV2`.
         projection_dim: as in `MoCoV2`.
         symmetric: as in `MoCoV2`.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for no clustering, more clusters than images, and as `MoCoV2`.
@@ -60,28 +62,25 @@ class PCL(MoCoV2):
         [(20, 128), (50, 128)]
     """
 
-    takes_positions = True
-    term_names = ("info_nce", "proto_nce")
+    needs_sample_index = True
+    terms = ("info_nce", "proto_nce")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_images: int,
-        num_prototypes: tuple[int, ...] = (25_000, 50_000, 100_000),
-        num_negative_prototypes: int = 16_384,
-        warmup_epochs: int = 20,
-        kmeans_iterations: int = 20,
-        kmeans_restarts: int = 5,
-        temperature: float = 0.2,
-        momentum: float = 0.999,
-        queue_size: int = 16_384,
-        projection_dim: int = 128,
+        num_images: PositiveInt,
+        num_prototypes: tuple[PositiveInt, ...] = (25_000, 50_000, 100_000),
+        num_negative_prototypes: PositiveInt = 16_384,
+        warmup_epochs: NonNegativeInt = 20,
+        kmeans_iterations: PositiveInt = 20,
+        kmeans_restarts: PositiveInt = 5,
+        temperature: PositiveFloat = 0.2,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 16_384,
+        projection_dim: PositiveInt = 128,
         symmetric: bool = False,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
         num_prototypes = tuple(num_prototypes)
         if not num_prototypes or not 1 <= min(num_prototypes) <= max(num_prototypes) <= num_images:
@@ -90,74 +89,60 @@ class PCL(MoCoV2):
             )
         super().__init__(
             encoder,
-            views,
-            num_classes,
             temperature=temperature,
             momentum=momentum,
             queue_size=queue_size,
             projection_dim=projection_dim,
             symmetric=symmetric,
-            seed=seed,
-            name=name,
+            **common,
         )
-        self.prototype_usage = PrototypeUsage(num_prototypes[0])
-        self.clustering = {
-            "num_images": num_images,
-            "num_prototypes": num_prototypes,
-            "num_negative_prototypes": num_negative_prototypes,
-            "warmup_epochs": warmup_epochs,
-            "kmeans_iterations": kmeans_iterations,
-            "kmeans_restarts": kmeans_restarts,
-        }
+        self.step_metrics.usages[None] = PrototypeUsage(num_prototypes[0])
 
-        def state(name: str, shape: tuple, start: float = 0.0, dtype: str = "float32"):
+        def state(name: str, shape: tuple, start: float = 0.0):
             initializer = keras.initializers.Constant(start)
-            return self.add_weight(
-                name=name, shape=shape, dtype=dtype, initializer=initializer, trainable=False
-            )
+            return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
 
         sizes = list(enumerate(num_prototypes))
         self.centroids = [state(f"centroids{i}", (k, projection_dim)) for i, k in sizes]
         self.densities = [state(f"densities{i}", (k,), temperature) for i, k in sizes]
-        # The last entry is that of images of unknown position.
-        self.clusters = [state(f"clusters{i}", (num_images + 1,), -1, "int32") for i, _ in sizes]
+        self.clusters = [
+            SampleMemory(self, f"clusters{i}", num_images, start=-1, dtype="int32") for i, _ in sizes
+        ]
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
         """Clusters the teacher's projections of all images, once the warm-up is over."""
-        options = self.clustering
-        if self.epochs_done < options["warmup_epochs"]:
+        given = self.arguments
+        if self.clock.epoch < given.warmup_epochs:
             return
-        z, positions = self.project(data, self.teacher_encoder, self.teacher_projector, verbose)
-        known = (positions >= 0) & (positions < options["num_images"])
-        z, positions = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True), positions[known]
-        for i, number in enumerate(options["num_prototypes"]):
+        z, indices = self.project(data, self.teacher_encoder, self.teacher_projector, verbose)
+        known = (indices >= 0) & (indices < given.num_images)
+        z, indices = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True), indices[known]
+        for i, number in enumerate(given.num_prototypes):
             centres, found, distances = kmeans(
                 z,
                 number,
-                options["kmeans_iterations"],
-                options["kmeans_restarts"],
-                seed=(self.seed, self.epochs_done, i),
+                given.kmeans_iterations,
+                given.kmeans_restarts,
+                seed=(self.seed, self.clock.epoch, i),
             )
-            clusters = np.full(options["num_images"] + 1, -1, "int32")
-            clusters[positions] = found
+            clusters = np.full(given.num_images + 1, -1, "int32")
+            clusters[indices] = found
             norms = np.linalg.norm(centres, axis=1, keepdims=True)
             self.centroids[i].assign(centres / np.maximum(norms, 1e-12))
-            self.densities[i].assign(cluster_densities(distances, found, number, self.temperature))
-            self.clusters[i].assign(clusters)
+            self.densities[i].assign(cluster_densities(distances, found, number, self.arguments.temperature))
+            self.clusters[i].values.assign(clusters)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """InfoNCE, and the mean over clusterings of the contrast with prototypes."""
-        views, rows = self.split_rows(views, self.clustering["num_images"], training)
-        terms, aux = super().loss_terms(views, labels, training)
+        rows = rows_of(batch, self.arguments.num_images, training, "PCL")
+        outputs = super().loss_terms(views, batch, training)
         contrasts = [
             self.contrast_with_prototypes(q, rows, i, training)
-            for q in aux["queries"]
+            for q in outputs.state["queries"]
             for i in range(len(self.centroids))
         ]
-        terms["proto_nce"] = sum(contrasts) / len(self.centroids)
-        return terms, {**aux, "assignments": ops.take(self.clusters[0], rows)}
+        terms = {**outputs.terms, "proto_nce": sum(contrasts) / len(self.centroids)}
+        return outputs._replace(terms=terms, assignments=self.clusters[0].read(rows))
 
     def contrast_with_prototypes(
         self, q: KerasTensor, rows: KerasTensor, clustering: int, training: bool
@@ -166,19 +151,19 @@ class PCL(MoCoV2):
         centroids, densities = (
             ops.convert_to_tensor(v[clustering]) for v in (self.centroids, self.densities)
         )
-        own = self.gather(ops.take(self.clusters[clustering], rows))
+        own = self.gather(self.clusters[clustering].read(rows))
         known = own >= 0
         # Every prototype draws a number; those of the batch one below all.
-        seed = self.step_seed(f"prototypes {clustering}", training)
+        seed = self.clock.seed(f"prototypes {clustering}", training)
         number = centroids.shape[0]
         drawn = keras.random.uniform((number,), seed=seed)
         of_batch = ops.max(ops.one_hot(own, number), axis=0)
         drawn, negatives = ops.top_k(
-            drawn - 2 * of_batch, min(self.clustering["num_negative_prototypes"], number)
+            drawn - 2 * of_batch, min(self.arguments.num_negative_prototypes, number)
         )
         columns = ops.concatenate([ops.maximum(own, 0), ops.cast(negatives, "int32")])
         batch = ops.shape(rows)[0]
-        first = self.first_row(batch)
+        first = self.row_offset(batch)
         targets = first + ops.arange(batch, dtype="int32")
         mine = ops.take(known, targets)
         each = proto_nce(
@@ -191,9 +176,3 @@ class PCL(MoCoV2):
         )
         count = ops.sum(ops.cast(known, "float32"))
         return self.mean_over_replicas(ops.sum(each)) * self.num_replicas / ops.maximum(count, 1.0)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        config = super().get_config()
-        del config["hard_fraction"]
-        return {**config, **self.clustering}

@@ -11,6 +11,7 @@
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import NonNegativeFloat, NonNegativeInt
 from kerassl.losses import power_law_prior
 from kerassl.methods.msn import MSN
 
@@ -21,8 +22,6 @@ class PMSN(MSN):
 
     Args:
         encoder: as in `MSN`.
-        views: as in `MSN`.
-        num_classes: number of classes for the online probe; `None` for none.
         prior_exponent: of the power law, tau in the paper; >= 0. 0 is MSN's prior, equal shares.
         sinkhorn_iterations: iterations of Sinkhorn-Knopp, with the prior, on the targets; 0 for none.
         **kwargs: the other arguments of `MSN`.
@@ -41,22 +40,13 @@ class PMSN(MSN):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        prior_exponent: float = 0.25,
-        sinkhorn_iterations: int = 0,
+        prior_exponent: NonNegativeFloat = 0.25,
+        sinkhorn_iterations: NonNegativeInt = 0,
         **kwargs,
     ) -> None:
-        if prior_exponent < 0:
-            raise ValueError(f"prior_exponent must be at least 0, got {prior_exponent}; the paper has 0.25.")
-        super().__init__(encoder, views, num_classes, sinkhorn_iterations=sinkhorn_iterations, **kwargs)
-        self.prior_exponent = prior_exponent
+        super().__init__(encoder, sinkhorn_iterations=sinkhorn_iterations, **kwargs)
 
     def prior(self) -> KerasTensor:
         """The share of the images that each prototype should get."""
-        return power_law_prior(self.options["num_prototypes"], self.prior_exponent)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "prior_exponent": self.prior_exponent}
+        return power_law_prior(self.arguments.num_prototypes, self.arguments.prior_exponent)

@@ -20,13 +20,16 @@
 
 import os
 import pathlib
+from typing import Annotated
 
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine, losses
+from kerassl.arguments import Bound, Fraction, NonNegativeInt, PositiveInt
 from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import DINOHeads
 from kerassl.methods.dinov2 import DINOv2
 from kerassl.views.multiview import same_size_batches
@@ -38,8 +41,6 @@ class POA(DINOv2):
 
     Args:
         encoder: a `kerassl.backbones.vit` that accepts the sizes of all crops: the largest network.
-        views: as for `iBOT`.
-        num_classes: number of classes for the online probe; `None` for none.
         num_prototypes: the prototypes of each of several heads, over which the losses are averaged.
         intact_weight: the paper's lambda, in [0, 1], weight of the teacher's loss of the intact student; the
             elastic one's losses weigh 1 - lambda. 1 is DINOv2.
@@ -64,20 +65,18 @@ class POA(DINOv2):
         (None, 32)
     """
 
-    term_names = ("dino", "ibot", "poa", "koleo")
+    terms = ("dino", "ibot", "poa", "koleo")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_prototypes: tuple[int, ...] = (8192, 16384, 32768, 65536),
-        intact_weight: float = 0.8,
-        min_width: int | None = None,
-        min_depth: int | None = None,
-        small_network_repeats: float = 3.0,
-        patch_start_epoch: int = 30,
+        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = (8192, 16384, 32768, 65536),
+        intact_weight: Fraction = 0.8,
+        min_width: PositiveInt | None = None,
+        min_depth: PositiveInt | None = None,
+        small_network_repeats: Annotated[float, Bound(1)] = 3.0,
+        patch_start_epoch: NonNegativeInt = 30,
         **kwargs,
     ) -> None:
         if not isinstance(encoder, ViT):
@@ -87,27 +86,15 @@ class POA(DINOv2):
         head_dim = encoder.hidden_dim // encoder.num_heads
         min_width = min_width or -(-encoder.num_heads // 2) * head_dim
         min_depth = min_depth or -(-encoder.depth // 2)
-        if not 0 < min_width <= encoder.hidden_dim or min_width % head_dim:
+        if min_width > encoder.hidden_dim or min_width % head_dim:
             raise ValueError(
                 f"min_width={min_width} must be a multiple of {head_dim}, a head's width, up to "
                 f"{encoder.hidden_dim}."
             )
-        if not 0 < min_depth <= encoder.depth:
+        if min_depth > encoder.depth:
             raise ValueError(f"min_depth={min_depth} must lie in 1..{encoder.depth}.")
-        if not 0 <= intact_weight <= 1:
-            raise ValueError(f"intact_weight must lie in [0, 1], got {intact_weight}.")
-        if small_network_repeats < 1:
-            raise ValueError(f"small_network_repeats must be at least 1, got {small_network_repeats}.")
-        num_prototypes = (num_prototypes,) if isinstance(num_prototypes, int) else tuple(num_prototypes)
-        super().__init__(encoder, views, num_classes, num_prototypes=num_prototypes, **kwargs)
-        self.options = {
-            **self.options,
-            "intact_weight": intact_weight,
-            "min_width": min_width,
-            "min_depth": min_depth,
-            "small_network_repeats": small_network_repeats,
-            "patch_start_epoch": patch_start_epoch,
-        }
+        num_prototypes = (num_prototypes,) if isinstance(num_prototypes, int) else num_prototypes
+        super().__init__(encoder, num_prototypes=num_prototypes, **kwargs)
         self.widths = tuple(range(min_width, encoder.hidden_dim + 1, head_dim))
         self.depths = tuple(range(min_depth, encoder.depth + 1))
         self.networks = self.list_networks()
@@ -121,7 +108,7 @@ class POA(DINOv2):
 
         The whole is left out once, as in the official code.
         """
-        repeats = self.options["small_network_repeats"]
+        repeats = self.arguments.small_network_repeats
         of_widths, of_depths = (np.linspace(repeats, 1, len(sizes)) for sizes in (self.widths, self.depths))
         networks = [
             (width, depth)
@@ -134,7 +121,7 @@ class POA(DINOv2):
     def elastic_network(self, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """Channels (int32 scalar) and kept blocks `(depth,)` of this update's sub-network."""
         count = len(self.networks)
-        update = self.updates if training else ops.zeros((), "int32")
+        update = self.clock.update if training else ops.zeros((), "int32")
         rng = engine.StepSeed(f"{self.seed}/elastic", update // count if training else -1)
         order = ops.argsort(keras.random.uniform((count,), seed=rng))
         chosen = ops.take(order, update % count)
@@ -144,14 +131,12 @@ class POA(DINOv2):
         widths = ops.convert_to_tensor(self.networks[:, 0])
         return ops.take(widths, chosen), ops.take(ops.convert_to_tensor(table), chosen, axis=0)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """DINOv2's terms of both students, the distillation between them, and KoLeo of both."""
-        options = self.options
-        share, elastic_share = options["intact_weight"], 1.0 - options["intact_weight"]
+        given = self.arguments
+        share, elastic_share = given.intact_weight, 1.0 - given.intact_weight
         crops, mask = self.crops_and_mask(views)
-        mask = ops.logical_and(mask, self.step >= options["patch_start_epoch"] * self.steps_per_epoch)
+        mask = ops.logical_and(mask, ops.logical_not(self.clock.before_epoch(given.patch_start_epoch)))
         teacher_features, teacher_tokens = self.teacher_pass(crops, training)
         features, tokens = self.student_pass(crops, mask, training)
         width, blocks = self.elastic_network(training)
@@ -172,18 +157,19 @@ class POA(DINOv2):
         terms["poa"] = elastic_share * self.distil(elastic_logits, logits)
         features, elastic_features = (ops.split(x, len(crops)) for x in (features, elastic_features))
         terms["koleo"] = 0.5 * (self.spread(features) + self.spread(elastic_features))
-        return terms, {
-            **targets,
-            "features": features,
-            "embedding": teacher_features[: ops.shape(crops[0])[0]],
-            "assignments": ops.argmax(self.head.split(targets["targets"][0])[0], axis=1),
-        }
+        return Outputs(
+            terms,
+            features=features,
+            embedding=teacher_features[: ops.shape(crops[0])[0]],
+            assignments=ops.argmax(self.head.split(targets["targets"][0])[0], axis=1),
+            state=targets,
+        )
 
     def elastic_pass(
         self, crops: tuple, mask: KerasTensor, width: KerasTensor, blocks: KerasTensor, training: bool
     ) -> tuple[KerasTensor, KerasTensor]:
         """As `student_pass`, of a sub-network; channels beyond its width are zero."""
-        num_global = self.num_global_crops
+        num_global = self.arguments.num_global_crops
 
         def encode(images: KerasTensor, **hidden):
             patches = self.encoder.embed_patches(images, **hidden)
@@ -218,7 +204,7 @@ class POA(DINOv2):
 
     def distil(self, elastic_logits: KerasTensor, logits: KerasTensor) -> KerasTensor:
         """What the intact student teaches the elastic one: of global and of local crops, mean over heads."""
-        num_global, temperature = self.num_global_crops, self.options["student_temperature"]
+        num_global, temperature = self.arguments.num_global_crops, self.arguments.student_temperature
         total, heads = 0.0, list(zip(self.head.split(elastic_logits), self.head.split(logits), strict=True))
         for part in (slice(num_global), slice(num_global, None))[: 1 + (logits.shape[0] > num_global)]:
             for pair in heads:
@@ -244,7 +230,7 @@ class POA(DINOv2):
         return sub_vit(self.teacher_encoder, width, depth)
 
     @property
-    def further_encoders(self) -> dict[str, keras.Model]:
+    def sub_encoders(self) -> dict[str, keras.Model]:
         """The smallest sub-network and one in the middle."""
         middle = (sizes[len(sizes) // 2] for sizes in (self.widths, self.depths))
         sizes = {(self.widths[0], self.depths[0]), tuple(middle)}

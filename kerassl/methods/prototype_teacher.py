@@ -1,12 +1,16 @@
 """What DINO, iBOT and Mugs share: a student, its moving-average teacher, and a head of prototypes on each."""
 
+from typing import Unpack
+
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl import engine, losses, schedules
+from kerassl import engine, losses
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import DINOHead
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 class PrototypeTeacher(SSLModel):
@@ -17,12 +21,6 @@ class PrototypeTeacher(SSLModel):
     the steps before.
 
     Args:
-        encoder: as in `SSLModel`.
-        views: as in `SSLModel`.
-        num_classes: as in `SSLModel`.
-        default_views: as in `SSLModel`.
-        shown_prototypes: prototypes whose usage is a metric; by default `num_prototypes`.
-        own_options: the method's further arguments, which join `options` and the config.
         num_prototypes: width K of the head's output.
         student_temperature: divides the student's logits; > 0.
         teacher_temperature: divides the centred teacher logits; > 0.
@@ -36,8 +34,7 @@ class PrototypeTeacher(SSLModel):
         hidden_dim: width of the head's hidden layers.
         bottleneck_dim: width of the embedding that meets the prototypes.
         use_batch_norm_in_head: whether the head's hidden layers are batch-normalised.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0 or a momentum outside [0, 1].
@@ -46,67 +43,31 @@ class PrototypeTeacher(SSLModel):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None,
-        num_classes: int | None,
         *,
-        default_views: tuple[str, str],
-        shown_prototypes: int | None = None,
-        own_options: dict,
-        num_prototypes: int | tuple[int, ...],
-        student_temperature: float = 0.1,
-        teacher_temperature: float,
-        warmup_teacher_temperature: float = 0.04,
-        warmup_teacher_temperature_epochs: int,
-        momentum: float = 0.996,
-        center_momentum: float = 0.9,
-        freeze_last_layer_epochs: int = 1,
-        num_global_crops: int = 2,
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
+        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = 65536,
+        student_temperature: PositiveFloat = 0.1,
+        teacher_temperature: PositiveFloat = 0.04,
+        warmup_teacher_temperature: PositiveFloat = 0.04,
+        warmup_teacher_temperature_epochs: NonNegativeFloat = 0,
+        momentum: Fraction = 0.996,
+        center_momentum: Fraction = 0.9,
+        freeze_last_layer_epochs: NonNegativeFloat = 1,
+        num_global_crops: PositiveInt = 2,
+        hidden_dim: PositiveInt = 2048,
+        bottleneck_dim: PositiveInt = 256,
         use_batch_norm_in_head: bool = False,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        for label, value in (
-            ("student_temperature", student_temperature),
-            ("teacher_temperature", teacher_temperature),
-            ("warmup_teacher_temperature", warmup_teacher_temperature),
-        ):
-            if value <= 0:
-                raise ValueError(f"{label} must be > 0, got {value}.")
-        for label, value in (("momentum", momentum), ("center_momentum", center_momentum)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{label} must lie in [0, 1], got {value}.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=default_views,
-            terms=self.term_names,
-            num_classes=num_classes,
-            num_prototypes=shown_prototypes or num_prototypes,
-            seed=seed,
-            name=name,
-        )
-        self.options = {
-            "num_prototypes": num_prototypes,
-            "student_temperature": student_temperature,
-            "teacher_temperature": teacher_temperature,
-            "warmup_teacher_temperature": warmup_teacher_temperature,
-            "warmup_teacher_temperature_epochs": warmup_teacher_temperature_epochs,
-            "momentum": momentum,
-            "center_momentum": center_momentum,
-            "freeze_last_layer_epochs": freeze_last_layer_epochs,
-            "num_global_crops": num_global_crops,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm_in_head": use_batch_norm_in_head,
-            **own_options,
-        }
-        self.num_global_crops = num_global_crops
+        super().__init__(encoder, num_prototypes=self.counted_prototypes, **common)
         self.head = self.make_head("head")
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_head = make_teacher(self.head)
         self.center = self.make_center("center")
+
+    @property
+    def counted_prototypes(self) -> int:
+        """Prototypes whose usage is a metric: those of the first head."""
+        return int(np.ravel(self.arguments.num_prototypes)[0])
 
     def make_head(self, name: str) -> keras.Model:
         """A projection head with prototypes, with their numbers as `output_dims`."""
@@ -114,12 +75,12 @@ class PrototypeTeacher(SSLModel):
 
     def head_options(self) -> dict:
         """The arguments that all kinds of heads take."""
-        options = self.options
+        given = self.arguments
         return {
-            "num_prototypes": options["num_prototypes"],
-            "hidden_dim": options["hidden_dim"],
-            "bottleneck_dim": options["bottleneck_dim"],
-            "use_batch_norm": options["use_batch_norm_in_head"],
+            "num_prototypes": given.num_prototypes,
+            "hidden_dim": given.hidden_dim,
+            "bottleneck_dim": given.bottleneck_dim,
+            "use_batch_norm": given.use_batch_norm_in_head,
         }
 
     def make_center(self, name: str) -> keras.Variable:
@@ -134,7 +95,7 @@ class PrototypeTeacher(SSLModel):
 
     def student_logits(self, head: keras.Model, features: KerasTensor, training: bool) -> KerasTensor:
         """Logits of features, whose prototypes get no gradient in the first epochs."""
-        frozen = self.step < self.options["freeze_last_layer_epochs"] * self.steps_per_epoch
+        frozen = self.clock.before_epoch(self.arguments.freeze_last_layer_epochs)
         return head(features, training=training, frozen=frozen)
 
     def teacher_logits(self, head: keras.Model, features: KerasTensor, training: bool) -> KerasTensor:
@@ -147,22 +108,18 @@ class PrototypeTeacher(SSLModel):
 
     def teacher_temperature(self) -> float | KerasTensor:
         """The teacher's temperature at this update: linear warm-up over the first epochs, then constant."""
-        start, end = self.options["warmup_teacher_temperature"], self.options["teacher_temperature"]
-        return self.over_first_epochs(start, end, self.options["warmup_teacher_temperature_epochs"])
+        start, end = self.arguments.warmup_teacher_temperature, self.arguments.teacher_temperature
+        return self.clock.ramp(start, end, self.arguments.warmup_teacher_temperature_epochs)
 
     def teacher_momentum(self) -> KerasTensor:
         """The teacher's momentum at this update: a half cosine up to 1 over the run."""
-        return schedules.cosine(self.options["momentum"], 1.0, self.updates, self.total_updates)
+        return self.clock.cosine(self.arguments.momentum, 1.0)
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the centre and the teacher."""
-        mean = engine.replica_mean(ops.mean(aux["teacher_logits"], axis=0))
-        rate = self.options["center_momentum"]
+        mean = engine.replica_mean(ops.mean(state["teacher_logits"], axis=0))
+        rate = self.arguments.center_momentum
         self.center.assign(rate * self.center + (1 - rate) * mean)
         momentum = self.teacher_momentum()
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_head, self.head, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}

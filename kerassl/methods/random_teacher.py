@@ -11,14 +11,18 @@
 - The embedding is the student's.
 """
 
+from typing import Unpack
+
 import keras
 import numpy as np
-from keras import KerasTensor, ops
+from keras import ops
 
+from kerassl.arguments import Fraction, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import DINOHead
 from kerassl.losses import kd
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -28,9 +32,6 @@ class RandomTeacher(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`, with the random weights of the
             teacher, which is copied from it. The student starts near them.
-        views: `"default"` (`unaugmented`), a recipe's name, a layer of one view, or `None` for data that
-            holds one ready view, as `((view,), labels)`.
-        num_classes: number of classes for the online probe; `None` for none.
         locality: alpha in the paper, in [0, 1]. The student starts at `((1 - alpha) teacher + alpha other)
             / sqrt(alpha^2 + (1 - alpha)^2)`, where other weights are drawn as the teacher's were: at 0 equal
             to the teacher, which leaves nothing to learn if there is no batch norm, at 1 independent of it.
@@ -38,8 +39,7 @@ class RandomTeacher(SSLModel):
         output_dim: logits that the student learns.
         hidden_dim: width of the head's two hidden layers.
         bottleneck_dim: width of the normalised embedding before the last layer.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a locality outside [0, 1], for more than one view, or if the encoder's initialisers
@@ -53,36 +53,20 @@ class RandomTeacher(SSLModel):
         (256, 128)
     """
 
+    default_views = ("unaugmented", "unaugmented")
+    terms = ("kd",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        locality: float = 0.01,
-        output_dim: int = 65536,
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
-        seed: int = 0,
-        name: str | None = None,
+        locality: Fraction = 0.01,
+        output_dim: PositiveInt = 65536,
+        hidden_dim: PositiveInt = 2048,
+        bottleneck_dim: PositiveInt = 256,
+        **common: Unpack[Common],
     ) -> None:
-        if not 0 <= locality <= 1:
-            raise ValueError(f"locality must lie in [0, 1], got {locality}.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("unaugmented", "unaugmented"),
-            terms=("kd",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.options = {
-            "locality": locality,
-            "output_dim": output_dim,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-        }
+        super().__init__(encoder, **common)
         self.head = DINOHead(
             self.feature_dim, num_prototypes=output_dim, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim
         )
@@ -91,11 +75,8 @@ class RandomTeacher(SSLModel):
         move_from_teacher(self.encoder, locality)
         move_from_teacher(self.head, locality)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """KL divergence of the student's distribution from the teacher's."""
-        views = views if isinstance(views, (tuple, list)) else (views,)
         if len(views) != 1:
             raise ValueError(
                 f"RandomTeacher shows student and teacher one and the same view; got {len(views)} views."
@@ -104,11 +85,7 @@ class RandomTeacher(SSLModel):
         teacher_features = self.encode(self.teacher_encoder, views[0], False)
         logits = self.head(features, training=training)
         targets = self.teacher_head(teacher_features, training=False)
-        return {"kd": kd(logits, targets, temperature=1.0)}, {"features": features}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}
+        return Outputs({"kd": kd(logits, targets, temperature=1.0)}, features=features)
 
 
 def move_from_teacher(student: keras.Model, locality: float) -> None:

@@ -10,14 +10,18 @@ Official code: KyleZheng1997/ReSSL, `network/ressl.py`, `network/head.py`, `ress
 - Keys are not shuffled between devices: batch norm is global here.
 """
 
+from typing import Unpack
+
 import keras
-from keras import KerasTensor, ops
+from keras import ops
 
 from kerassl import losses
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.memory import FeatureQueue
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -25,18 +29,13 @@ class ReSSL(SSLModel):
     """ReSSL (arXiv 2107.09282).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`ressl_cifar` up to 64 pixels, else `ressl`), a recipe's name, a views layer, or
-            `None` for data that holds a strong and a weak view, in this order.
-        num_classes: number of classes for the online probe; `None` for none.
         student_temperature: divides the student's cosines; > 0.
         teacher_temperature: divides the teacher's; > 0. Below the student's, for a target that is sharper.
         momentum: of the teacher, constant, in [0, 1]; 0.999 on ImageNet.
         queue_size: number of keys with which an image is compared: 131,072 on ImageNet.
         projection_dim: width of the embedding.
         hidden_dim: width of the projector's hidden layer.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, a momentum outside [0, 1], or a queue without rows.
@@ -49,42 +48,22 @@ class ReSSL(SSLModel):
         (4096, 16)
     """
 
+    default_views = ("ressl_cifar", "ressl")
+    terms = ("ressl",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        student_temperature: float = 0.1,
-        teacher_temperature: float = 0.04,
-        momentum: float = 0.999,
-        queue_size: int = 131072,
-        projection_dim: int = 512,
-        hidden_dim: int = 4096,
-        seed: int = 0,
-        name: str | None = None,
+        student_temperature: PositiveFloat = 0.1,
+        teacher_temperature: PositiveFloat = 0.04,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 131072,
+        projection_dim: PositiveInt = 512,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
     ) -> None:
-        if student_temperature <= 0:
-            raise ValueError(f"student_temperature must be > 0, got {student_temperature}; the paper: 0.1.")
-        if teacher_temperature <= 0:
-            raise ValueError(f"teacher_temperature must be > 0, got {teacher_temperature}; the paper: 0.04.")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper uses 0.999.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("ressl_cifar", "ressl"),
-            terms=("ressl",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
-        self.momentum = momentum
-        self.queue_size = queue_size
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
             (hidden_dim,),
@@ -96,11 +75,9 @@ class ReSSL(SSLModel):
         )
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
-        self.queue = FeatureQueue(queue_size, projection_dim, seed=seed)
+        self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy between the teacher's and the student's similarities to the queue."""
         strong, weak = views
         features = self.encode(self.encoder, strong, training)
@@ -108,23 +85,13 @@ class ReSSL(SSLModel):
         teacher_features = self.encode(self.teacher_encoder, weak, training)
         k = ops.stop_gradient(self.teacher_projector(teacher_features, training=training))
         queue = ops.convert_to_tensor(self.queue.features)
-        loss = losses.ressl(q, k, queue, self.student_temperature, self.teacher_temperature)
-        return {"ressl": loss}, {"features": features, "keys": k}
+        loss = losses.ressl(
+            q, k, queue, self.arguments.student_temperature, self.arguments.teacher_temperature
+        )
+        return Outputs({"ressl": loss}, features=features, state={"keys": k})
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the teacher and puts the keys of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.momentum)
-        self.queue.enqueue(self.gather(aux["keys"]))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "student_temperature": self.student_temperature,
-            "teacher_temperature": self.teacher_temperature,
-            "momentum": self.momentum,
-            "queue_size": self.queue_size,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        self.queue.enqueue(self.gather(state["keys"]))

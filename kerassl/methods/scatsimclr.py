@@ -13,9 +13,13 @@ datasets", arXiv 2108.13939, section 3. Official code: vkinakh/scatsimclr,
 - Dropout in the pretext head is drawn for the global batch, so that it does not depend on the devices.
 """
 
+from typing import Annotated, Literal
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.methods.simclr import SimCLR
 from kerassl.views import distant_permutations, nine_pieces, quarter_turns
@@ -30,8 +34,6 @@ class ScatSimCLR(SimCLR):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; the paper's is
             `kerassl.backbones.scatnet`.
-        views: as in `SimCLR`; square ones for rotations.
-        num_classes: number of classes for the online probe; `None` for none.
         pretext: "rotation": which of four quarter turns each image shows, four more images of each; or
             "jigsaw": which of `num_permutations` orders its 3 x 3 pieces come in, nine more.
         pretext_weight: of the cross entropy of the pretext task, lambda in the paper; >= 0.
@@ -53,34 +55,20 @@ class ScatSimCLR(SimCLR):
         (None, 4)
     """
 
-    further_losses = ("pretext",)
+    terms = ("nt_xent", "pretext")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        pretext: str = "rotation",
-        pretext_weight: float = 0.3,
-        num_permutations: int = 35,
-        dropout: float = 0.5,
-        temperature: float = 0.5,
+        pretext: Literal[PRETEXTS] = "rotation",
+        pretext_weight: NonNegativeFloat = 0.3,
+        num_permutations: Annotated[int, Bound(2, 72)] = 35,
+        dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.5,
+        temperature: PositiveFloat = 0.5,
         **kwargs,
     ) -> None:
-        if pretext not in PRETEXTS:
-            raise ValueError(f"pretext must be one of {PRETEXTS}, not {pretext!r}.")
-        if pretext_weight < 0:
-            raise ValueError(f"pretext_weight must be >= 0, got {pretext_weight}; the paper uses 0.3.")
-        if not 2 <= num_permutations <= 72:
-            raise ValueError(f"num_permutations must lie between 2 and 72, got {num_permutations}.")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {dropout}.")
-        super().__init__(encoder, views, num_classes, temperature=temperature, **kwargs)
-        self.pretext = pretext
-        self.pretext_weight = pretext_weight
-        self.num_permutations = num_permutations
-        self.dropout = dropout
+        super().__init__(encoder, temperature=temperature, **kwargs)
 
         def layer(input_dim: int, output_dim: int, name: str):
             return mlp(input_dim, (), output_dim, output_bias=True, name=f"pretext_{name}")
@@ -95,25 +83,24 @@ class ScatSimCLR(SimCLR):
         """The head, as wide as the features, with biases and without batch norm."""
         return mlp(
             self.feature_dim,
-            (self.feature_dim,) * (self.projection_layers - 1),
-            self.projection_dim,
+            (self.feature_dim,) * (self.arguments.projection_layers - 1),
+            self.arguments.projection_dim,
             hidden_bias=True,
             hidden_batch_norm=False,
             output_bias=True,
             name="projector",
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The contrast of two views and the cross entropy of the pretext task."""
-        terms, aux = super().loss_terms(views, labels, training)
-        rng = self.step_seed("pretext", training)
-        task = self.rotation if self.pretext == "rotation" else self.jigsaw
+        outputs = super().loss_terms(views, batch, training)
+        rng = self.clock.seed("pretext", training)
+        task = self.rotation if self.arguments.pretext == "rotation" else self.jigsaw
         logits, answers = task(views[0], training, rng)
         logits = ops.cast(logits, "float32")
         cross_entropy = ops.sparse_categorical_crossentropy(answers, logits, from_logits=True)
-        return {**terms, "pretext": self.pretext_weight * ops.mean(cross_entropy)}, aux
+        terms = {**outputs.terms, "pretext": self.arguments.pretext_weight * ops.mean(cross_entropy)}
+        return outputs._replace(terms=terms)
 
     def rotation(self, view: KerasTensor, training: bool, rng: keras.random.SeedGenerator) -> tuple:
         """Logits `(4 * batch, 4)` of the turns of each image, and the turns."""
@@ -127,11 +114,13 @@ class ScatSimCLR(SimCLR):
         """Logits `(batch, num_permutations)` of the order of each image's pieces, and the orders."""
         batch = ops.shape(view)[0]
         # Drawn for the global batch, so that an image's order does not depend on the number of devices.
-        drawn = keras.random.randint((batch * self.num_replicas,), 0, self.num_permutations, seed=rng)
+        drawn = keras.random.randint(
+            (batch * self.num_replicas,), 0, self.arguments.num_permutations, seed=rng
+        )
         orders = ops.take(drawn, self.own_rows(batch))
         features = ops.reshape(self.encode_each(nine_pieces(view), training), (batch, 9, self.feature_dim))
         # Pieces are encoded one by one, so their features can be ordered in their place.
-        places = ops.take(distant_permutations(self.num_permutations), orders, axis=0)
+        places = ops.take(distant_permutations(self.arguments.num_permutations), orders, axis=0)
         features = ops.take_along_axis(features, places[:, :, None], axis=1)
         features = ops.reshape(features, (batch * 9, self.feature_dim))
         hidden = self.drop(self.pretext_hidden1(features), batch, training, rng)
@@ -147,23 +136,16 @@ class ScatSimCLR(SimCLR):
     ) -> KerasTensor:
         """ReLU and, in training, dropout of hidden units `(n * batch, width)`, n rows an image."""
         hidden = ops.relu(hidden)
-        if not training or not self.dropout:
+        if not training or not self.arguments.dropout:
             return hidden
         rows, width = ops.shape(hidden)
         shape = (batch * self.num_replicas, rows // batch * width)
-        kept = ops.take(keras.random.uniform(shape, seed=rng), self.own_rows(batch), axis=0) >= self.dropout
-        return ops.where(ops.reshape(kept, (rows, width)), hidden / (1 - self.dropout), 0.0)
+        kept = (
+            ops.take(keras.random.uniform(shape, seed=rng), self.own_rows(batch), axis=0)
+            >= self.arguments.dropout
+        )
+        return ops.where(ops.reshape(kept, (rows, width)), hidden / (1 - self.arguments.dropout), 0.0)
 
     def own_rows(self, batch: int | KerasTensor) -> KerasTensor:
         """The rows of the global batch that are this replica's."""
-        return self.first_row(batch) + ops.arange(batch, dtype="int32")
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "pretext": self.pretext,
-            "pretext_weight": self.pretext_weight,
-            "num_permutations": self.num_permutations,
-            "dropout": self.dropout,
-        }
+        return self.row_offset(batch) + ops.arange(batch, dtype="int32")

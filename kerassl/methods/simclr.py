@@ -7,13 +7,16 @@ Official code: google-research/simclr, `tf2/objective.py`, `tf2/model.py`.
 - The loss is the paper's mean over 2N; the official code reports twice that.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
-from kerassl.losses.nt_xent import check_block_size
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -21,10 +24,6 @@ class SimCLR(SSLModel):
     """SimCLR (arXiv 2002.05709).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`simclr_cifar` up to 64 pixels, else `simclr_imagenet`), a recipe's name, a
-            views layer, or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         temperature: divides the cosines; > 0. The paper's 0.1 suits ImageNet, 0.5 CIFAR-10 at batch 512.
         projection_dim: width of the embedding that the loss sees.
         projection_layers: Dense layers of the head: 2 in the paper, 3 in SimCLR v2.
@@ -32,8 +31,7 @@ class SimCLR(SSLModel):
             `kerassl.heads.FixedReweighting`; `None` for the one that the two arguments before describe.
         block_size: rows that the loss compares with all others at a time, for batches whose similarities do
             not fit into memory; `None` for all. See `kerassl.losses.nt_xent`.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, fewer than one projection layer, a head of your own besides a
@@ -47,49 +45,27 @@ class SimCLR(SSLModel):
         (2, 64)
     """
 
-    loss_name = "nt_xent"
-    # Of methods that add terms to the contrast.
-    further_losses: tuple[str, ...] = ()
+    terms = ("nt_xent",)
+    default_views = ("simclr_cifar", "simclr_imagenet")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        temperature: float = 0.1,
-        projection_dim: int = 128,
-        projection_layers: int = 2,
+        temperature: PositiveFloat = 0.1,
+        projection_dim: PositiveInt = 128,
+        projection_layers: PositiveInt = 2,
         projector: keras.layers.Layer | None = None,
-        block_size: int | None = None,
-        seed: int = 0,
-        name: str | None = None,
+        block_size: PositiveInt | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.1 to 0.5.")
-        if projection_layers < 1:
-            raise ValueError(f"projection_layers must be at least 1, got {projection_layers}.")
         if projector is not None and (projection_dim, projection_layers) != (128, 2):
             raise ValueError(
                 "projector= takes the place of the head that projection_dim= and projection_layers= "
                 "describe; leave these out."
             )
-        check_block_size(block_size)
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("simclr_cifar", "simclr_imagenet"),
-            terms=(self.loss_name, *self.further_losses),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.temperature = temperature
-        self.projection_dim = projection_dim
-        self.projection_layers = projection_layers
-        self.block_size = block_size
-        self.has_own_projector = projector is not None
-        self.projector = projector if self.has_own_projector else self.make_projector()
+        super().__init__(encoder, **common)
+        self.projector = self.make_projector() if projector is None else projector
         if not self.projector.built:
             self.projector.build((None, self.feature_dim))
 
@@ -97,38 +73,24 @@ class SimCLR(SSLModel):
         """The head, as wide as the features, with batch norm after every layer."""
         return mlp(
             self.feature_dim,
-            (self.feature_dim,) * (self.projection_layers - 1),
-            self.projection_dim,
+            (self.feature_dim,) * (self.arguments.projection_layers - 1),
+            self.arguments.projection_dim,
             output_batch_norm="scale",
             initializer=keras.initializers.RandomNormal(stddev=0.01),
             name="projector",
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The contrast of two views' projections."""
         view1, view2 = views
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.
-        candidates, first_row = self.gather_candidates(z1, z2)
-        share = {"block_size": self.block_size, "candidates": candidates, "first_row": first_row}
-        loss = self.mean_over_replicas(self.contrast(z1, z2, **share))
-        return {self.loss_name: loss}, {"features": ops.split(features, 2)}
+        candidates, first_row = self.global_batch(z1, z2)
+        global_batch = {"candidates": candidates, "first_row": first_row}
+        loss = self.contrast(z1, z2, block_size=self.arguments.block_size, **global_batch)
+        return Outputs({self.terms[0]: self.mean_over_replicas(loss)}, features=ops.split(features, 2))
 
-    def contrast(self, z1: KerasTensor, z2: KerasTensor, **share) -> KerasTensor:
-        """The loss of this replica's rows; `share` says how they lie in the whole batch."""
-        return nt_xent(z1, z2, self.temperature, **share)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        own_projector = self.projector if self.has_own_projector else None
-        return {
-            **super().get_config(),
-            "temperature": self.temperature,
-            "projection_dim": self.projection_dim,
-            "projection_layers": self.projection_layers,
-            "projector": keras.saving.serialize_keras_object(own_projector),
-            "block_size": self.block_size,
-        }
+    def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
+        """The loss of this replica's rows; `global_batch` says how they lie in the whole batch."""
+        return nt_xent(z1, z2, self.arguments.temperature, **global_batch)

@@ -12,6 +12,7 @@ Official code: google-research/simclr, `tf2/model.py`.
 import keras
 from keras import ops
 
+from kerassl.arguments import PositiveInt
 from kerassl.methods.simclr import SimCLR
 
 
@@ -20,9 +21,6 @@ class SimCLRv2(SimCLR):
     """SimCLR v2 (arXiv 2006.10029).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `SimCLR`.
-        num_classes: number of classes for the online probe; `None` for none.
         projection_layers: Dense layers of the head.
         **kwargs: the other arguments of `SimCLR`: `temperature`, `projection_dim`, `block_size`, `seed`,
             `name`.
@@ -41,13 +39,11 @@ class SimCLRv2(SimCLR):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        projection_layers: int = 3,
+        projection_layers: PositiveInt = 3,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, views, num_classes, projection_layers=projection_layers, **kwargs)
+        super().__init__(encoder, projection_layers=projection_layers, **kwargs)
 
     def encoder_with_head(self, layers: int = 1) -> keras.Model:
         """The encoder and the first layers of the head, sharing their weights: what is fine-tuned.
@@ -62,9 +58,9 @@ class SimCLRv2(SimCLR):
         Raises:
             ValueError: for more layers than there are, or a negative number.
         """
-        if not 0 <= layers <= self.projection_layers:
+        if not 0 <= layers <= self.arguments.projection_layers:
             raise ValueError(
-                f"The head has {self.projection_layers} layers; it cannot keep {layers} of them."
+                f"The head has {self.arguments.projection_layers} layers; it cannot keep {layers} of them."
             )
         inputs = keras.Input(self.encoder.input_shape[1:])
         x = self.encoder(inputs)

@@ -9,12 +9,16 @@ Official code: facebookresearch/simsiam, `simsiam/builder.py`, `main_simsiam.py`
   optimizer's `constant_rates`, which the launcher sets under SGD.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import negative_cosine
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -22,17 +26,12 @@ class SimSiam(SSLModel):
     """SimSiam (arXiv 2011.10566).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`supcon_cifar`, the paper's for CIFAR, up to 64 pixels, else `moco_v2`), a
-            recipe's name, a views layer, or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         projection_dim: width of the embedding.
         projection_layers: Dense layers of the projector, as wide as the features but for the last: 3 on
             ImageNet, 2 on CIFAR.
         prediction_hidden_dim: width of the predictor's hidden layer, a quarter of `projection_dim` in the
             paper.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for fewer than one projection layer.
@@ -45,34 +44,20 @@ class SimSiam(SSLModel):
         (None, 64)
     """
 
+    terms = ("negative_cosine",)
+
     default_views = ("supcon_cifar", "moco_v2")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        projection_dim: int = 2048,
-        projection_layers: int = 3,
-        prediction_hidden_dim: int = 512,
-        seed: int = 0,
-        name: str | None = None,
+        projection_dim: PositiveInt = 2048,
+        projection_layers: PositiveInt = 3,
+        prediction_hidden_dim: PositiveInt = 512,
+        **common: Unpack[Common],
     ) -> None:
-        if projection_layers < 1:
-            raise ValueError(f"projection_layers must be at least 1, got {projection_layers}.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=self.default_views,
-            terms=("negative_cosine",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.projection_dim = projection_dim
-        self.projection_layers = projection_layers
-        self.prediction_hidden_dim = prediction_hidden_dim
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
             (self.feature_dim,) * (projection_layers - 1),
@@ -84,25 +69,14 @@ class SimSiam(SSLModel):
             projection_dim, (prediction_hidden_dim,), projection_dim, output_bias=True, name="predictor"
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Negative cosine of each prediction with the other view's detached target, averaged."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)
         p1, p2 = (self.predictor(z, training=training) for z in (z1, z2))
         loss = (negative_cosine(p1, self.target(z2)) + negative_cosine(p2, self.target(z1))) / 2
-        return {"negative_cosine": loss}, {"features": features, "targets": z1}
+        return Outputs({"negative_cosine": loss}, features=features, state={"targets": z1})
 
     def target(self, z: KerasTensor) -> KerasTensor:
         """What the other view's prediction is compared with: the projection itself."""
         return z
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "projection_dim": self.projection_dim,
-            "projection_layers": self.projection_layers,
-            "prediction_hidden_dim": self.prediction_hidden_dim,
-        }

@@ -16,16 +16,20 @@ code could not be read; details are those of lightly-ai/lightly (`heads.py`, SMo
   updates are about an epoch of ImageNet.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.clustering import kmeans
 from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
 from kerassl.losses import moved_groups, smog
 from kerassl.memory import FeatureQueue
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -33,10 +37,6 @@ class SMoG(SSLModel):
     """SMoG (arXiv 2207.06167).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         num_groups: groups K.
         temperature: divides the cosines; > 0.
         group_momentum: of the groups, the paper's beta, in [0, 1].
@@ -45,8 +45,7 @@ class SMoG(SSLModel):
         bank_size: last embeddings that they are made of; lightly's: 300 batches of 256.
         hidden_dim: width of the hidden layers.
         projection_dim: width of the embedding.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, a momentum outside [0, 1], no groups, or more than `bank_size`.
@@ -58,52 +57,28 @@ class SMoG(SSLModel):
         (64, 128)
     """
 
+    default_views = ("byol_cifar", "byol")
+    terms = ("smog",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_groups: int = 3000,
-        temperature: float = 0.1,
-        group_momentum: float = 0.99,
-        momentum: float = 0.999,
-        reset_updates: int = 300,
-        bank_size: int = 76_800,
-        hidden_dim: int = 2048,
-        projection_dim: int = 128,
-        seed: int = 0,
-        name: str | None = None,
+        num_groups: PositiveInt = 3000,
+        temperature: PositiveFloat = 0.1,
+        group_momentum: Fraction = 0.99,
+        momentum: Fraction = 0.999,
+        reset_updates: NonNegativeInt = 300,
+        bank_size: PositiveInt = 76_800,
+        hidden_dim: PositiveInt = 2048,
+        projection_dim: PositiveInt = 128,
+        **common: Unpack[Common],
     ) -> None:
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; the paper uses 0.1.")
-        for label, value in (("group_momentum", group_momentum), ("momentum", momentum)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{label} must lie in [0, 1], got {value}.")
         if not 1 <= num_groups <= bank_size:
             raise ValueError(
                 f"num_groups={num_groups} groups cannot be made of bank_size={bank_size} embeddings."
             )
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("byol_cifar", "byol"),
-            terms=("smog",),
-            num_classes=num_classes,
-            num_prototypes=num_groups,
-            seed=seed,
-            name=name,
-        )
-        self.options = {
-            "num_groups": num_groups,
-            "temperature": temperature,
-            "group_momentum": group_momentum,
-            "momentum": momentum,
-            "reset_updates": reset_updates,
-            "bank_size": bank_size,
-            "hidden_dim": hidden_dim,
-            "projection_dim": projection_dim,
-        }
+        super().__init__(encoder, num_prototypes=num_groups, **common)
         self.projector = mlp(
             self.feature_dim,
             (hidden_dim,),
@@ -126,7 +101,7 @@ class SMoG(SSLModel):
         self.bank = FeatureQueue(bank_size, projection_dim, seed=None, name="bank")
 
         def unit_rows(shape: tuple, dtype: str):
-            return unit(keras.random.normal(shape, dtype=dtype, seed=seed), axis=1)
+            return unit(keras.random.normal(shape, dtype=dtype, seed=self.seed), axis=1)
 
         self.groups = self.add_weight(
             name="groups",
@@ -141,14 +116,14 @@ class SMoG(SSLModel):
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
         """Makes the groups anew from the last embeddings, if enough updates have gone by."""
-        options = self.options
-        updates, last = (int(ops.convert_to_numpy(v)) for v in (self.updates, self.last_reset))
+        given = self.arguments
+        updates, last = (int(ops.convert_to_numpy(v)) for v in (self.clock.update, self.last_reset))
         bank = ops.convert_to_numpy(self.bank.features)
         bank = bank[bank.any(axis=1)]
-        due = options["reset_updates"] and updates - last >= options["reset_updates"]
-        if not due or len(bank) < options["num_groups"]:
+        due = given.reset_updates and updates - last >= given.reset_updates
+        if not due or len(bank) < given.num_groups:
             return
-        groups, _, _ = kmeans(bank, options["num_groups"], spherical=True, seed=(self.seed, updates))
+        groups, _, _ = kmeans(bank, given.num_groups, spherical=True, seed=(self.seed, updates))
         self.groups.assign(groups)
         self.last_reset.assign(updates)
         for teacher, student in (
@@ -158,12 +133,10 @@ class SMoG(SSLModel):
             for target, source in zip(teacher.weights, student.weights, strict=True):
                 target.assign(ops.convert_to_numpy(source))
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The contrast of one view's prediction with the groups, at the group of the other view."""
-        options = self.options
-        swap = ops.equal(self.step % 2, 1)
+        given = self.arguments
+        swap = ops.equal(self.clock.step % 2, 1)
         view1, view2 = ops.where(swap, views[1], views[0]), ops.where(swap, views[0], views[1])
         features = self.encode(self.encoder, view1, training)
         z = self.projector(features, training=training)
@@ -172,27 +145,23 @@ class SMoG(SSLModel):
         groups = ops.convert_to_tensor(self.groups)
         # The groups move with the global batch.
         moved = moved_groups(
-            groups, self.gather(z), self.gather(nearest_groups(z, groups)), options["group_momentum"]
+            groups, self.gather(z), self.gather(nearest_groups(z, groups)), given.group_momentum
         )
         assignments = nearest_groups(y, groups)
-        loss = self.mean_over_replicas(smog(x, moved, assignments, options["temperature"]))
-        return {"smog": loss}, {
-            "features": features,
-            "groups": ops.stop_gradient(moved),
-            "embeddings": ops.stop_gradient(z),
-            "assignments": assignments,
-        }
+        loss = self.mean_over_replicas(smog(x, moved, assignments, given.temperature))
+        return Outputs(
+            {"smog": loss},
+            features=features,
+            assignments=assignments,
+            state={"groups": ops.stop_gradient(moved), "embeddings": ops.stop_gradient(z)},
+        )
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Stores the moved groups and the embeddings of the global batch, and moves the teacher."""
-        self.groups.assign(aux["groups"])
-        self.bank.enqueue(self.gather(aux["embeddings"]))
-        update_teacher(self.teacher_encoder, self.encoder, self.options["momentum"])
-        update_teacher(self.teacher_projector, self.projector, self.options["momentum"])
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}
+        self.groups.assign(state["groups"])
+        self.bank.enqueue(self.gather(state["embeddings"]))
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
 
 
 def nearest_groups(embeddings: KerasTensor, groups: KerasTensor) -> KerasTensor:

@@ -8,12 +8,16 @@ Official code: HobbitLong/SupContrast, `losses.py`, `networks/resnet_big.py`.
 - The loss is the paper's; the official code multiplies it by `temperature / base_temperature`.
 """
 
-import keras
-from keras import KerasTensor, ops
+from typing import Unpack
 
+import keras
+from keras import ops
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import sup_con
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -21,17 +25,11 @@ class SupCon(SSLModel):
     """SupCon (arXiv 2004.11362): learns from labels, and draws a class together.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`supcon_cifar` up to 64 pixels, else `simclr_imagenet`), a recipe's name, a
-            views layer, or `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none. The loss needs labels in
-            either case, but not their number.
         temperature: divides the cosines; > 0. The paper uses 0.1.
         base_temperature: > 0, divides the temperature that multiplies the loss; `None` for the paper's
             equation, which has no such factor. The official code's is 0.07.
         projection_dim: width of the embedding that the loss sees.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0; in `fit`, for data without labels.
@@ -44,33 +42,19 @@ class SupCon(SSLModel):
         (None, 128)
     """
 
+    default_views = ("supcon_cifar", "simclr_imagenet")
+    terms = ("sup_con",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        temperature: float = 0.1,
-        base_temperature: float | None = None,
-        projection_dim: int = 128,
-        seed: int = 0,
-        name: str | None = None,
+        temperature: PositiveFloat = 0.1,
+        base_temperature: PositiveFloat | None = None,
+        projection_dim: PositiveInt = 128,
+        **common: Unpack[Common],
     ) -> None:
-        for argument, value in (("temperature", temperature), ("base_temperature", base_temperature)):
-            if value is not None and value <= 0:
-                raise ValueError(f"{argument} must be > 0, got {value}; the paper uses 0.1.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("supcon_cifar", "simclr_imagenet"),
-            terms=("sup_con",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.temperature = temperature
-        self.base_temperature = base_temperature
-        self.projection_dim = projection_dim
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
             (self.feature_dim,),
@@ -81,11 +65,9 @@ class SupCon(SSLModel):
             name="projector",
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """SupCon over both views of the global batch."""
-        if labels is None:
+        if batch.labels is None:
             raise ValueError(
                 "SupCon learns from labels, and the data has none. Pass (images, labels), with -1 for an "
                 "image whose class is not known, or use SimCLR."
@@ -94,27 +76,18 @@ class SupCon(SSLModel):
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z = self.projector(features, training=training)
         # An image without a label is alone in a class of its own, below all others.
-        images = ops.shape(labels)[0]
-        own_class = -1 - self.first_row(images) - ops.arange(images, dtype="int32")
-        labels = ops.where(labels < 0, own_class, labels)
+        rows = ops.shape(batch.labels)[0]
+        own_class = -1 - self.row_offset(rows) - ops.arange(rows, dtype="int32")
+        labels = ops.where(batch.labels < 0, own_class, batch.labels)
         labels = ops.concatenate([labels, labels])
         # Each replica compares its own rows with the whole batch.
-        candidates, first_row = self.gather_candidates(z, labels)
+        candidates, first_row = self.global_batch(z, labels)
         loss = sup_con(
             z,
             labels,
-            self.temperature,
-            self.base_temperature,
+            self.arguments.temperature,
+            self.arguments.base_temperature,
             candidates=candidates,
             first_row=first_row,
         )
-        return {"sup_con": self.mean_over_replicas(loss)}, {"features": ops.split(features, 2)}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "temperature": self.temperature,
-            "base_temperature": self.base_temperature,
-            "projection_dim": self.projection_dim,
-        }
+        return Outputs({"sup_con": self.mean_over_replicas(loss)}, features=ops.split(features, 2))

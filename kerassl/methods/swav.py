@@ -12,14 +12,17 @@
   facebookresearch/vissl); `prior_exponent` is the power law of arXiv 2210.07277.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.memory import FeatureQueue
-from kerassl.training.model import SSLModel
-from kerassl.objectives.swapped_prototypes import check_prototype_settings
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -29,9 +32,6 @@ class SwAV(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
             all crops.
-        views: `"default"` (`swav_cifar` up to 64 pixels, else `swav`), a recipe's name, a
-            `kerassl.views.MultiCrop`, or `None` for data that holds the crops, global ones first.
-        num_classes: number of classes for the online probe; `None` for none.
         num_prototypes: number of prototypes K.
         temperature: divides the cosines in the prediction; > 0.
         sinkhorn_temperature: divides them in the assignment, the paper's epsilon; > 0.
@@ -47,8 +47,7 @@ class SwAV(SSLModel):
         hidden_dims: widths of the head's hidden layers; none for a linear head.
         projection_dim: width of the embedding that meets the prototypes.
         use_batch_norm_in_head: whether the hidden layers are batch-normalised (not in SEER).
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a temperature <= 0, no iterations, a negative size or exponent, fewer than two crops.
@@ -61,60 +60,28 @@ class SwAV(SSLModel):
         (128, 64)
     """
 
+    default_views = ("swav_cifar", "swav")
+    terms = ("swav",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_prototypes: int = 3000,
-        temperature: float = 0.1,
-        sinkhorn_temperature: float = 0.05,
-        sinkhorn_iterations: int = 3,
-        prior_exponent: float = 0.0,
-        queue_size: int = 3840,
-        queue_start_epoch: int = 15,
-        freeze_prototypes_updates: int = 313,
-        num_global_crops: int = 2,
-        hidden_dims: tuple[int, ...] = (2048,),
-        projection_dim: int = 128,
+        num_prototypes: PositiveInt = 3000,
+        temperature: PositiveFloat = 0.1,
+        sinkhorn_temperature: PositiveFloat = 0.05,
+        sinkhorn_iterations: PositiveInt = 3,
+        prior_exponent: NonNegativeFloat = 0.0,
+        queue_size: NonNegativeInt = 3840,
+        queue_start_epoch: NonNegativeInt = 15,
+        freeze_prototypes_updates: NonNegativeInt = 313,
+        num_global_crops: PositiveInt = 2,
+        hidden_dims: tuple[PositiveInt, ...] = (2048,),
+        projection_dim: PositiveInt = 128,
         use_batch_norm_in_head: bool = True,
-        seed: int = 0,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        check_prototype_settings(temperature, sinkhorn_temperature, sinkhorn_iterations)
-        for label, value in (
-            ("prior_exponent", prior_exponent),
-            ("queue_size", queue_size),
-            ("queue_start_epoch", queue_start_epoch),
-            ("freeze_prototypes_updates", freeze_prototypes_updates),
-        ):
-            if value < 0:
-                raise ValueError(f"{label} must be at least 0, got {value}.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("swav_cifar", "swav"),
-            terms=("swav",),
-            num_classes=num_classes,
-            num_prototypes=num_prototypes,
-            seed=seed,
-            name=name,
-        )
-        self.options = {
-            "num_prototypes": num_prototypes,
-            "temperature": temperature,
-            "sinkhorn_temperature": sinkhorn_temperature,
-            "sinkhorn_iterations": sinkhorn_iterations,
-            "prior_exponent": prior_exponent,
-            "queue_size": queue_size,
-            "queue_start_epoch": queue_start_epoch,
-            "freeze_prototypes_updates": freeze_prototypes_updates,
-            "num_global_crops": num_global_crops,
-            "hidden_dims": tuple(hidden_dims),
-            "projection_dim": projection_dim,
-            "use_batch_norm_in_head": use_batch_norm_in_head,
-        }
+        super().__init__(encoder, num_prototypes=num_prototypes, **common)
         self.projector = mlp(
             self.feature_dim,
             tuple(hidden_dims),
@@ -126,60 +93,55 @@ class SwAV(SSLModel):
         )
         self.prototypes = PrototypeHead(projection_dim, num_prototypes)
         self.queues = [
-            FeatureQueue(queue_size, projection_dim, seed=seed + crop, name=f"queue{crop}")
+            FeatureQueue(queue_size, projection_dim, seed=self.seed + crop, name=f"queue{crop}")
             for crop in range(num_global_crops if queue_size else 0)
         ]
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy of all crops' predictions with the global crops' assignments."""
-        options = self.options
+        given = self.arguments
         if len(views) < 2:
             raise ValueError(
                 f"SwAV compares crops of one image, so it needs at least two views; got {len(views)}."
             )
-        frozen = self.updates < options["freeze_prototypes_updates"]
+        frozen = self.clock.update < given.freeze_prototypes_updates
         features = self.encode_views(self.encoder, views, training)
         z = self.projector(features, training=training)
         scores = ops.split(self.prototypes(z, frozen=frozen), len(views))
-        z = ops.split(z, len(views))[: options["num_global_crops"]]
-        assignments = [self.assign(crop, scores[crop]) for crop in range(options["num_global_crops"])]
-        loss = losses.swav(ops.stack(scores), ops.stack(assignments), options["temperature"])
-        return {"swav": loss}, {
-            "features": ops.split(features, len(views)),
-            "projections": z,
-            "assignments": ops.argmax(assignments[0], axis=1),
-        }
+        z = ops.split(z, len(views))[: given.num_global_crops]
+        assignments = [self.assign(crop, scores[crop]) for crop in range(given.num_global_crops)]
+        loss = losses.swav(ops.stack(scores), ops.stack(assignments), given.temperature)
+        return Outputs(
+            {"swav": loss},
+            features=ops.split(features, len(views)),
+            assignments=ops.argmax(assignments[0], axis=1),
+            state={"projections": z},
+        )
 
     def assign(self, crop: int, scores: KerasTensor) -> KerasTensor:
         """Assignments `(batch, num_prototypes)` of a global crop, among which the queue's, if it is full."""
-        options, batch, mask = self.options, ops.shape(scores)[0], None
-        prior = losses.power_law_prior(options["num_prototypes"], options["prior_exponent"])
+        given, batch, mask = self.arguments, ops.shape(scores)[0], None
+        prior = losses.power_law_prior(given.num_prototypes, given.prior_exponent)
         if self.queues:
             in_use = ops.logical_and(
-                self.step >= options["queue_start_epoch"] * self.steps_per_epoch,
-                self.updates * batch * self.num_replicas >= options["queue_size"],
+                ops.logical_not(self.clock.before_epoch(given.queue_start_epoch)),
+                self.clock.update * batch * self.num_replicas >= given.queue_size,
             )
             # Every replica holds the same queue, whose rows are to count once.
-            in_use = ops.logical_and(in_use, ops.equal(self.first_row(1), 0))
+            in_use = ops.logical_and(in_use, ops.equal(self.row_offset(1), 0))
             queued = self.prototypes(ops.convert_to_tensor(self.queues[crop].features))
             scores = ops.concatenate([scores, queued])
             mask = ops.logical_or(ops.arange(ops.shape(scores)[0]) < batch, in_use)
         return losses.sinkhorn(
             scores,
-            options["sinkhorn_temperature"],
-            options["sinkhorn_iterations"],
+            given.sinkhorn_temperature,
+            given.sinkhorn_iterations,
             prior=prior,
             mask=mask,
             gather=self.gather,
         )[:batch]
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Puts the embeddings of the global batch into the queues."""
-        for queue, z in zip(self.queues, aux["projections"], strict=False):
+        for queue, z in zip(self.queues, state["projections"], strict=False):
             queue.enqueue(self.gather(z))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self.options}

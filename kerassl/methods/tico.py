@@ -10,13 +10,17 @@ arXiv 2206.10698, section 3. The authors' code is not public; details as in ligh
 - Each view goes through batch norm by itself, in the teacher too, which runs in training mode.
 """
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import KerasTensor, ops
 
-from kerassl import losses, schedules
+from kerassl import losses
+from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
-from kerassl.training.model import SSLModel
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -24,17 +28,12 @@ class TiCo(SSLModel):
     """TiCo (arXiv 2206.10698).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`byol_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         covariance_weight: weight of the covariance contrast, rho in the paper; > 0.
         covariance_decay: of the moving covariance, beta in the paper; in [0, 1).
         momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
         projection_dim: width of the embedding.
         hidden_dim: width of the projector's hidden layer.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Attributes:
         covariance: variable `(projection_dim, projection_dim)`, the moving second moment of the embeddings.
@@ -50,42 +49,21 @@ class TiCo(SSLModel):
         (16, 16)
     """
 
+    default_views = ("byol_cifar", "byol")
+    terms = ("tico",)
+
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        covariance_weight: float = 8.0,
-        covariance_decay: float = 0.9,
-        momentum: float = 0.996,
-        projection_dim: int = 256,
-        hidden_dim: int = 4096,
-        seed: int = 0,
-        name: str | None = None,
+        covariance_weight: PositiveFloat = 8.0,
+        covariance_decay: Annotated[float, Bound(0, 1, open_high=True)] = 0.9,
+        momentum: Fraction = 0.996,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
     ) -> None:
-        if covariance_weight <= 0:
-            raise ValueError(f"covariance_weight must be > 0, got {covariance_weight}; the paper uses 8.")
-        if not 0 <= covariance_decay < 1:
-            raise ValueError(
-                f"covariance_decay must lie in [0, 1), got {covariance_decay}; the paper uses 0.9."
-            )
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the paper starts at 0.996.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("byol_cifar", "byol"),
-            terms=("tico",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
-        self.covariance_weight = covariance_weight
-        self.covariance_decay = covariance_decay
-        self.momentum = momentum
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
+        super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="projector"
         )
@@ -99,9 +77,7 @@ class TiCo(SSLModel):
             dtype="float32",
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Both directions, with the covariance that this batch has been added to."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)
@@ -113,26 +89,15 @@ class TiCo(SSLModel):
 
         target1, target2 = teacher(views[0]), teacher(views[1])
         both = ops.concatenate([self.gather(ops.stop_gradient(z)) for z in (z1, z2)])
-        covariance = losses.tico_covariance(both, self.covariance, self.covariance_decay)
-        loss = losses.tico(z1, target2, covariance, self.covariance_weight) + losses.tico(
-            z2, target1, covariance, self.covariance_weight
+        covariance = losses.tico_covariance(both, self.covariance, self.arguments.covariance_decay)
+        loss = losses.tico(z1, target2, covariance, self.arguments.covariance_weight) + losses.tico(
+            z2, target1, covariance, self.arguments.covariance_weight
         )
-        return {"tico": loss / 2}, {"features": features, "covariance": covariance}
+        return Outputs({"tico": loss / 2}, features=features, state={"covariance": covariance})
 
-    def after_update(self, aux: dict) -> None:
+    def after_update(self, state: dict) -> None:
         """Moves the covariance and the teacher."""
-        self.covariance.assign(aux["covariance"])
-        momentum = schedules.cosine(self.momentum, 1.0, self.updates, self.total_updates)
+        self.covariance.assign(state["covariance"])
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "covariance_weight": self.covariance_weight,
-            "covariance_decay": self.covariance_decay,
-            "momentum": self.momentum,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }

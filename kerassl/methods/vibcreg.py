@@ -11,12 +11,16 @@ arXiv 2109.00783, section 3. Official code: ML4ITS/vibcreg, `pypilib/vibcreg/los
 - The variance terms of the two views are summed, as there, where VICReg averages them.
 """
 
-import keras
-from keras import KerasTensor
+from typing import Unpack
 
+import keras
+
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import IterNorm
 from kerassl.losses import off_diagonal_correlation
 from kerassl.methods.vicreg import VICReg
+from kerassl.training import Common
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -24,9 +28,6 @@ class VIbCReg(VICReg):
     """VIbCReg (arXiv 2109.00783).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `VICReg`.
-        num_classes: number of classes for the online probe; `None` for none.
         invariance: weight of the squared distance between views; >= 0.
         variance: weight of the hinges on each dimension's standard deviation; >= 0.
         covariance: weight of the mean squared correlations between dimensions; >= 0.
@@ -34,8 +35,7 @@ class VIbCReg(VICReg):
         hidden_dim: width of the head's two hidden layers.
         num_groups: groups of dimensions that are whitened together; must divide `projection_dim`. See
             `kerassl.heads.IterNorm`.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a negative weight, or groups that do not divide the embedding.
@@ -51,36 +51,27 @@ class VIbCReg(VICReg):
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
         invariance: float = 25.0,
         variance: float = 25.0,
         covariance: float = 200.0,
-        projection_dim: int = 4096,
-        hidden_dim: int = 4096,
-        num_groups: int = 64,
-        seed: int = 0,
-        name: str | None = None,
+        projection_dim: PositiveInt = 4096,
+        hidden_dim: PositiveInt = 4096,
+        num_groups: PositiveInt = 64,
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(
             encoder,
-            views,
-            num_classes,
             invariance=invariance,
             variance=variance,
             covariance=covariance,
             projection_dim=projection_dim,
             hidden_dim=hidden_dim,
-            seed=seed,
-            name=name,
+            **common,
         )
-        self.num_groups = num_groups
         self.whitening = IterNorm(projection_dim, num_groups, name="whitening")
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Distance between the whitened views, and their variances and correlations over the global batch."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z = [self.projector(f, training=training) for f in features]
@@ -91,8 +82,4 @@ class VIbCReg(VICReg):
             "variance": self.term_weights["variance"] * 2 * variance,
             "covariance": self.term_weights["covariance"] * 2 * correlation,
         }
-        return terms, {"features": features}
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "num_groups": self.num_groups}
+        return Outputs(terms, features=features)

@@ -11,13 +11,16 @@ equations 1 to 6. Official code: facebookresearch/vicreg, `main_vicreg.py`.
 """
 
 from collections.abc import Callable
+from typing import Unpack
 
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import off_diagonal_covariance, variance_hinge
-from kerassl.training.model import SSLModel
+from kerassl.training import Common, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -25,17 +28,12 @@ class VICReg(SSLModel):
     """VICReg (arXiv 2105.04906).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: `"default"` (`vicreg_cifar` up to 64 pixels, else `byol`), a recipe's name, a views layer, or
-            `None` for data that holds two views.
-        num_classes: number of classes for the online probe; `None` for none.
         invariance: weight of the squared distance between views, lambda in the paper; >= 0.
         variance: weight of the hinge on each dimension's standard deviation, mu in the paper; >= 0.
         covariance: weight of the squared covariances between dimensions, nu in the paper; >= 0.
         projection_dim: width of the embedding; the method gains from wide ones.
         hidden_dim: width of the head's two hidden layers.
-        seed: Python integer that keys all randomness of the run.
-        name: name of the model.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for a negative weight.
@@ -49,45 +47,30 @@ class VICReg(SSLModel):
     """
 
     default_views = ("vicreg_cifar", "byol")
-    term_names = ("invariance", "variance", "covariance")
+    terms = ("invariance", "variance", "covariance")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
         invariance: float = 25.0,
         variance: float = 25.0,
         covariance: float = 1.0,
-        projection_dim: int = 8192,
-        hidden_dim: int = 8192,
-        seed: int = 0,
-        name: str | None = None,
+        projection_dim: PositiveInt = 8192,
+        hidden_dim: PositiveInt = 8192,
+        **common: Unpack[Common],
     ) -> None:
-        weights = dict(zip(VICReg.term_names, (invariance, variance, covariance), strict=True))
+        weights = dict(zip(VICReg.terms, (invariance, variance, covariance), strict=True))
         for argument, value in weights.items():
             if value < 0:
                 raise ValueError(f"{argument} must be >= 0, got {value}.")
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=self.default_views,
-            terms=self.term_names,
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
+        super().__init__(encoder, **common)
         self.term_weights = weights
-        self.projection_dim = projection_dim
-        self.hidden_dim = hidden_dim
         self.projector = mlp(
             self.feature_dim, (hidden_dim, hidden_dim), projection_dim, hidden_bias=True, name="projector"
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Distance between the views, and variance and covariance of each over the global batch."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)
@@ -97,7 +80,7 @@ class VICReg(SSLModel):
             "variance": self.term_weights["variance"] * variance,
             "covariance": self.term_weights["covariance"] * 2 * covariance,
         }
-        return terms, {"features": features}
+        return Outputs(terms, features=features)
 
     def measure(
         self, z1: KerasTensor, z2: KerasTensor, covariance: Callable = off_diagonal_covariance
@@ -110,12 +93,3 @@ class VICReg(SSLModel):
             sum(variance_hinge(z) for z in everyone) / 2,
             sum(covariance(z) for z in everyone) / 2,
         )
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            **self.term_weights,
-            "projection_dim": self.projection_dim,
-            "hidden_dim": self.hidden_dim,
-        }

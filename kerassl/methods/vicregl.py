@@ -16,7 +16,9 @@ Official code: facebookresearch/VICRegL, `main_vicregl.py`, `transforms.py`.
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, PositiveInt
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
+from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import matched_cells
 from kerassl.methods.vicreg import VICReg
@@ -31,9 +33,6 @@ class VICRegL(VICReg):
     Args:
         encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`, such as a
             `kerassl.backbones` network made with `pool=None`.
-        views: as in `VICReg`, the views of a recipe becoming `kerassl.views.LocatedViews`; `None` for data
-            that holds two views and their boxes, `(view1, view2, boxes1, boxes2)`.
-        num_classes: number of classes for the online probe; `None` for none.
         global_weight: of the loss of whole images, alpha in the paper, in [0, 1]; that of the cells has the
             rest. 0.75 or 0.9 in the paper.
         num_matches: pairs of nearest cells that are kept of an image where place decides, gamma in the
@@ -54,17 +53,16 @@ class VICRegL(VICReg):
         'LocatedViews'
     """
 
-    term_names = (*VICReg.term_names, *(f"local_{name}" for name in VICReg.term_names))
+    terms = (*VICReg.terms, *(f"local_{name}" for name in VICReg.terms))
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        global_weight: float = 0.75,
-        num_matches: int = 20,
-        local_dim: int = 512,
+        views: str | keras.layers.Layer | None = "default",
+        global_weight: Fraction = 0.75,
+        num_matches: PositiveInt = 20,
+        local_dim: PositiveInt = 512,
         **kwargs,
     ) -> None:
         views = choose_views(views, self.default_views, encoder, num_views=2, options={})
@@ -75,22 +73,13 @@ class VICRegL(VICReg):
                 f"VICRegL must know where its views were cropped, which {type(views).__name__} does not say; "
                 "pass kerassl.views.LocatedViews."
             )
-        super().__init__(encoder, views, num_classes, **kwargs)
+        super().__init__(encoder, views=views, **kwargs)
         check_feature_map(encoder, "VICRegL")
-        if not 0 <= global_weight <= 1:
-            raise ValueError(f"global_weight must lie in [0, 1], got {global_weight}; the paper uses 0.75.")
-        if num_matches < 1:
-            raise ValueError(f"num_matches must be at least 1, got {num_matches}; the paper uses 20.")
-        self.global_weight = global_weight
-        self.num_matches = num_matches
-        self.local_dim = local_dim
         self.local_projector = mlp(
             self.feature_dim, (local_dim, local_dim), local_dim, hidden_bias=True, name="local_projector"
         )
 
-    def loss_terms(
-        self, views: tuple | None, labels: KerasTensor | None, training: bool
-    ) -> tuple[dict, dict]:
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """VICReg of the images, and of the cells that match by their features and by their place."""
         view1, view2, *boxes = views
         maps = [self.encode_unpooled(self.encoder, view, training) for view in (view1, view2)]
@@ -100,28 +89,19 @@ class VICRegL(VICReg):
         height, width = maps[0].shape[1:3]
         centers = [cell_centers(box, height, width) for box in boxes]
         # Two ways to match, each in both directions: the mean over the directions, the sum over the ways.
-        local = [self.measure(x, y) for x, y in matched_cells(*cells, *centers, self.num_matches)]
+        local = [self.measure(x, y) for x, y in matched_cells(*cells, *centers, self.arguments.num_matches)]
         local = [sum(values) / 2 for values in zip(*local, strict=True)]
         terms = {}
         for prefix, share, measured in (
-            ("", self.global_weight, self.measure(z1, z2)),
-            ("local_", 1 - self.global_weight, local),
+            ("", self.arguments.global_weight, self.measure(z1, z2)),
+            ("local_", 1 - self.arguments.global_weight, local),
         ):
             for (name, weight), value in zip(self.term_weights.items(), measured, strict=True):
                 terms[prefix + name] = share * weight * value
-        return terms, {"features": features}
+        return Outputs(terms, features=features)
 
     def project_cells(self, feature_map: KerasTensor, training: bool) -> KerasTensor:
         """Embeddings `(batch, cells, local_dim)` of a map's cells, each projected by itself."""
         _, height, width, dim = feature_map.shape
         z = self.local_projector(ops.reshape(feature_map, (-1, dim)), training=training)
-        return ops.reshape(z, (-1, height * width, self.local_dim))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "global_weight": self.global_weight,
-            "num_matches": self.num_matches,
-            "local_dim": self.local_dim,
-        }
+        return ops.reshape(z, (-1, height * width, self.arguments.local_dim))

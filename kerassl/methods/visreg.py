@@ -10,6 +10,7 @@ Official code: HaiyuWu/visreg, `visreg/losses/visreg.py`.
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import PositiveInt, ProperFraction
 from kerassl.losses import visreg
 from kerassl.methods.lejepa import LeJEPA
 
@@ -19,10 +20,6 @@ class VISReg(LeJEPA):
     """VISReg (arXiv 2606.02572).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
-        views: as in `LeJEPA`. The paper's crops of two sizes are the recipe `lejepa` with four
-            global crops.
-        num_classes: number of classes for the online probe; `None` for none.
         num_views: views of each image that a named recipe of two makes.
         num_global_views: how many of the views, the first ones, make the mean that all predict.
         regularization_weight: lambda in the paper, in (0, 1): 0.9 and 0.8 on ImageNet, 0.6 on a small set.
@@ -42,25 +39,21 @@ class VISReg(LeJEPA):
     """
 
     activation = "gelu"
-    term = "visreg"
+    terms = ("invariance", "visreg")
 
     def __init__(
         self,
         encoder: keras.Model,
-        views: tuple | None = "default",
-        num_classes: int | None = None,
         *,
-        num_views: int = 4,
-        num_global_views: int = 4,
-        regularization_weight: float = 0.9,
-        num_directions: int = 4096,
-        projection_dim: int = 256,
+        num_views: PositiveInt = 4,
+        num_global_views: PositiveInt = 4,
+        regularization_weight: ProperFraction = 0.9,
+        num_directions: PositiveInt = 4096,
+        projection_dim: PositiveInt = 256,
         **kwargs,
     ) -> None:
         super().__init__(
             encoder,
-            views,
-            num_classes,
             num_views=num_views,
             num_global_views=num_global_views,
             regularization_weight=regularization_weight,

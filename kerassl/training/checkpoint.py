@@ -199,10 +199,10 @@ class Checkpoint(keras.callbacks.Callback):
         error = model.nonfinite_record.error()
         if error and model.nonfinite == "raise":
             raise error
-        step = int(keras.ops.convert_to_numpy(model.step))
+        step = int(keras.ops.convert_to_numpy(model.clock.step))
         path = self.folder / f"step_{step:08d}.keras"
         self._saved_at = step
-        position = Position(epoch, batch, int(keras.ops.convert_to_numpy(model.steps_per_epoch)))
+        position = Position(epoch, batch, int(keras.ops.convert_to_numpy(model.clock.steps_per_epoch)))
         if not engine.is_chief():
             # All processes must read the model alike, since weights may lie on several; one keeps the file.
             with tempfile.TemporaryDirectory() as elsewhere:
@@ -250,7 +250,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes the step, which the model has at hand between epochs only."""
         self._epoch, self._batches, self._new_epoch = epoch, 0, True
-        self._looked_at = int(keras.ops.convert_to_numpy(self.model.step))
+        self._looked_at = int(keras.ops.convert_to_numpy(self.model.clock.step))
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Saves what the batches before made, if it is time or if SIGTERM came."""

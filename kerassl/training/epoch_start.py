@@ -32,5 +32,5 @@ class EpochStart(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Calls the model, unless it is in the middle of an epoch."""
-        if self.is_due(int(keras.ops.convert_to_numpy(self.model.step))):
+        if self.is_due(int(keras.ops.convert_to_numpy(self.model.clock.step))):
             self.model.start_epoch(self.data, self.verbose)

@@ -107,7 +107,7 @@ class Loops:
             shuffle = kwargs.get("shuffle", True)
             x = data_room.OrderedBatches(x, shuffle, self.seed, first_step // length)
             kwargs["shuffle"] = False
-        elif not data_room.is_array(x) and not isinstance(x, (tuple, list, keras.utils.PyDataset)):
+        elif not (data_room.is_array(x) or data_room.holds_arrays(x) or isinstance(x, keras.utils.PyDataset)):
             # Such data sets shuffle by themselves, if at all; Keras would warn that it cannot.
             kwargs.setdefault("shuffle", False)
         callbacks = [NonfiniteGuard(), *callbacks]
@@ -193,7 +193,9 @@ class Loops:
         """
 
         def project(images: KerasTensor):
-            return ops.cast(head(self.encode(encoder, self.preprocess(images), training=False), training=False), "float32")
+            return ops.cast(
+                head(self.encode(encoder, self.preprocess(images), training=False), training=False), "float32"
+            )
 
         return self.map_images(project, data, verbose, batch_size)
 

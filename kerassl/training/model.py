@@ -10,7 +10,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import engine
-from kerassl.arguments import NonNegativeInt, PositiveInt, RemembersArguments, deserialized
+from kerassl.arguments import PositiveInt, RemembersArguments, deserialized
 from kerassl.backbones.feature_maps import average_pool, feature_dim
 from kerassl.batch import Batch, Outputs, StepRecord, unpack_batch
 from kerassl.heads import OnlineProbe
@@ -342,7 +342,9 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
 
     def get_metrics_result(self) -> dict:
         """The running means that `fit` shows; RankMe and diagnostics are left to `evaluate`."""
-        own = [metric for metric in self.metrics if not any(metric is other for other in self.step_metrics.all)]
+        own = [
+            metric for metric in self.metrics if not any(metric is other for other in self.step_metrics.all)
+        ]
         return self.replica_means(metric_results([*self.step_metrics.shown, *own]))
 
     def compile(

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from kerassl.data import can_enter, enter
 from kerassl.training.checkpoint import Checkpoint, Position
 from kerassl.training.one_run import OneRun
-from kerassl.data import can_enter, enter
 
 
 def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:

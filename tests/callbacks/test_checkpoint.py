@@ -336,7 +336,7 @@ data = ImageDataset(images(24), labels(24), batch_size=4, shuffle=True, seed=1)
 before = signal.getsignal(signal.SIGTERM)
 model.fit(data, epochs=2, verbose=0, callbacks=[Preempt(), Checkpoint(sys.argv[2])])
 assert signal.getsignal(signal.SIGTERM) is before
-print("finished", int(model.step))
+print("finished", int(model.clock.step))
 """
 
 

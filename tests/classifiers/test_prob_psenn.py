@@ -66,7 +66,7 @@ def test_without_spread_it_is_sure_of_what_it_says():
 def test_draws_are_new_in_each_step_and_one_for_predictions(tmp_path):
     model = make("ProbPSENN")
     first = numpy(model.draw_noise(True))
-    model.step.assign(1)
+    model.clock.step.assign(1)
     assert np.abs(numpy(model.draw_noise(True)) - first).min() > 0 and model.draw_noise(False) is None
     model.compile(keras.optimizers.Adam(1e-3))
     model.fit(images(16), labels(16), batch_size=8, verbose=0)

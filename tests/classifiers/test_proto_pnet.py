@@ -106,7 +106,7 @@ def test_pushes_come_in_their_epochs_and_a_resumed_run_repeats_them(tmp_path):
         model.compile(keras.optimizers.Adam(1e-2))
         pushed = []
         push = model.push
-        model.push = lambda *data: (pushed.append(model.epochs_done), push(*data))
+        model.push = lambda *data: (pushed.append(model.clock.epoch), push(*data))
         checkpoint = kerassl.callbacks.Checkpoint(folder)
         model.fit(images(16), labels(16), batch_size=8, epochs=epochs, verbose=0, callbacks=[checkpoint])
         return model, pushed

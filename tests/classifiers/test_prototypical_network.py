@@ -83,7 +83,7 @@ def test_it_trains_on_episodes_of_some_classes():
     model.compile(keras.optimizers.SGD(0.01))
     episodes = kerassl.data.Episodes(pictures, classes, ways=2, shots=2, queries=3, episodes=3)
     history = model.fit(episodes, epochs=2, verbose=0).history
-    assert np.isfinite(history["loss"]).all() and int(model.step) == 6
+    assert np.isfinite(history["loss"]).all() and int(model.clock.step) == 6
     # Settled on all images, drawn or not.
     assert (numpy(model.classifier.mass) > 0).all() and model.pictures().shape == (3, 16, 16, 3)
 
@@ -108,4 +108,4 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="no pictures of its prototypes yet: fit raw images, or call settle"):
         model.explain(ready_views("PrototypicalNetwork")[0][0])
     with pytest.raises(ValueError, match="Labels are needed"):
-        make("PrototypicalNetwork").settle(images(8))
+        make("PrototypicalNetwork").finalize_prototypes(images(8))

@@ -45,7 +45,7 @@ class Recorded:
 @pytest.mark.parametrize("variant", ("deeper", "wider"))
 def test_the_teacher_follows_the_future(variant):
     model = make("FST", views=None, look_ahead=3, variant=variant, max_momentum=0.9)
-    model.step.assign(4)
+    model.clock.step.assign(4)
     assign_teacher(model, 0.5)
     own = student(model)
     momentum = 0.8
@@ -63,14 +63,14 @@ def test_the_teacher_follows_the_future(variant):
         np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-6)
     for value, before in zip(student(model), own, strict=True):
         np.testing.assert_array_equal(value, before)
-    model.step.assign(100)
-    assert float(model.momentum(model.updates)) == pytest.approx(0.9)
+    model.clock.step.assign(100)
+    assert float(model.momentum(model.clock.update)) == pytest.approx(0.9)
 
 
 def test_without_learning_the_teacher_covers_its_gap_by_powers_of_the_momentum():
     model = make("FST", views=None, look_ahead=3)
     model.compile(keras.optimizers.SGD(0.0))
-    model.step.assign(9)
+    model.clock.step.assign(9)
     assign_teacher(model, 0.5)
     own = student(model)
     model.fit(ready_views("FST"), labels(8), batch_size=8, verbose=0)

@@ -105,7 +105,7 @@ def test_labels_enter_by_what_the_teacher_leaves_them():
     (view,) = ready_views("DistilledClassifier")
     some = np.where(np.arange(8) < 3, labels(8), -1)
     model = make("DistilledClassifier", views=None, distillation_weight=0.25, temperature=2.0)
-    assert [mean.name for mean in model.term_means] == ["soft_cross_entropy", "cross_entropy"]
+    assert model.step_metrics.terms == ["soft_cross_entropy", "cross_entropy"]
     _, logits = model.features_and_logits(view, training=False)
     said = model.teachers[0].network(view, training=False)
     terms, _ = model.loss_terms((view,), some, training=False)

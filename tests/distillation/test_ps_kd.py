@@ -42,11 +42,11 @@ def test_the_target_is_the_past_that_was_there_and_its_share_grows_by_epochs():
     past = softmax(rng.normal(size=(25, 3))).astype("float32")
     past[4] = 0
     model.past.assign(past)
-    model.steps_per_epoch.assign(2)
-    model.total_steps.assign(8)
+    model.clock.steps_per_epoch.assign(2)
+    model.clock.total_steps.assign(8)
     logits = model.features_and_logits(view, True)[1]
     for at, share in ((0, 0.15), (1, 0.15), (2, 0.3), (7, 0.6)):
-        model.step.assign(at)
+        model.clock.step.assign(at)
         terms, _ = model.loss_terms((view, positions), known, True)
         expected = kerassl.losses.ps_kd(logits, past[:8], known, share)
         assert float(terms["ps_kd"]) == pytest.approx(float(expected), rel=1e-5)
@@ -82,7 +82,7 @@ class KillAt(keras.callbacks.Callback):
         self.at = step
 
     def on_train_batch_begin(self, batch, logs=None):
-        if int(self.model.step) == self.at:
+        if int(self.model.clock.step) == self.at:
             raise Killed
 
 

@@ -5,8 +5,8 @@ from tiny_methods import labels, make, ready_views, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl import losses
-from kerassl.distillation import USKD
 from kerassl.backbones.feature_maps import IntermediateFeatures
+from kerassl.distillation import USKD
 
 
 def numpy(x):

@@ -36,7 +36,7 @@ class Share(keras.utils.PyDataset):
     def __getitem__(self, batch):
         part = BATCH // self.count
         rows = slice(batch * BATCH + self.index * part, batch * BATCH + (self.index + 1) * part)
-        return tuple(view[rows] for view in self.views), self.labels[rows]
+        return keras.tree.map_structure(lambda view: view[rows], self.views), self.labels[rows]
 
 
 def copies(variable):
@@ -83,13 +83,13 @@ def train(name, jit, alone):
     eager = alone and keras.backend.backend() == "tensorflow"
     model.compile(keras.optimizers.SGD(0.05), jit_compile=True if jit else "auto", run_eagerly=eager)
     views, classes = ready_views(name, 5 * BATCH), labels(5 * BATCH)
-    first = Share(tuple(view[:BATCH] for view in views), classes[:BATCH])
+    first = Share(keras.tree.map_structure(lambda view: view[:BATCH], views), classes[:BATCH])
     logs = model.fit(first, epochs=1, shuffle=False, verbose=0).history
     result = {"loss": logs["loss"][0], "accuracy": logs[accuracy_of(model)][0]}
     result |= weights(model, "after one step")
     if alone:
         return result
-    rest = Share(tuple(view[BATCH:] for view in views), classes[BATCH:])
+    rest = Share(keras.tree.map_structure(lambda view: view[BATCH:], views), classes[BATCH:])
     model.fit(rest, epochs=1, shuffle=False, verbose=0)
     if name in EMBEDDING:
         pictures = images(11)
@@ -107,7 +107,7 @@ def train_on_raw_images(name):
     # The last batch of 5 does not cut evenly.
     logs = model.fit(images(37), labels(37), batch_size=BATCH, epochs=2, verbose=0).history
     model.evaluate(images(37), labels(37), batch_size=BATCH, verbose=0)
-    return {"loss": logs["loss"], "step": keras.ops.convert_to_numpy(model.step)} | agreement(model)
+    return {"loss": logs["loss"], "step": keras.ops.convert_to_numpy(model.clock.step)} | agreement(model)
 
 
 def agreement(model):

@@ -52,7 +52,7 @@ def test_methods_train_in_chunks(name, capsys):
     model.compile(keras.optimizers.SGD(0.01), chunk_size=4)
     history = model.fit(images(18), labels(18), batch_size=8, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    assert int(keras.ops.convert_to_numpy(model.step)) == 4
+    assert int(keras.ops.convert_to_numpy(model.clock.step)) == 4
     assert (
         "last batch of 2 images does not cut evenly into chunks of 4; it is left out"
         in capsys.readouterr().out

@@ -102,7 +102,7 @@ def test_a_run_that_goes_on_within_an_epoch_does_not_cluster_again(tmp_path):
 
     class StopAfter(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if int(numpy(self.model.step)) == 5:
+            if int(numpy(self.model.clock.step)) == 5:
                 raise Stop
 
     def run(*callbacks):

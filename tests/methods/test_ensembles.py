@@ -98,9 +98,9 @@ def test_the_temperature_of_the_weights_falls_over_the_first_epochs():
     seen = []
     over_first_epochs = model.over_first_epochs
     model.over_first_epochs = lambda *args: seen.append((args, over_first_epochs(*args))) or seen[-1][1]
-    model.steps_per_epoch.assign(1)
+    model.clock.steps_per_epoch.assign(1)
     for step, expected in ((0, 0.5), (2, 0.275), (4, 0.05), (9, 0.05)):
-        model.step.assign(step)
+        model.clock.step.assign(step)
         model.loss_terms(ready_views("DINO"), None, training=True)
         assert float(next(v for args, v in reversed(seen) if args[0] == 0.5)) == pytest.approx(expected)
 

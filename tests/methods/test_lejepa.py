@@ -32,7 +32,7 @@ def test_directions_are_drawn_anew_in_every_step_and_alike_in_every_evaluation()
     evaluated, first = loss(False), loss(True)
     assert loss(True) == pytest.approx(first, rel=1e-6)
     model = make("LeJEPA", views=None)
-    model.step.assign(1)
+    model.clock.step.assign(1)
     assert loss(False) == pytest.approx(evaluated, rel=1e-6)
     assert loss(True) != pytest.approx(first, rel=1e-4)
 

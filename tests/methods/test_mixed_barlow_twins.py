@@ -27,7 +27,7 @@ def test_every_step_mixes_anew_and_no_weight_leaves_barlow_twins():
     model = make("MixedBarlowTwins", views=None)
     views = ready_views("MixedBarlowTwins")
     first = float(model.loss_terms(views, None, training=True)[0]["mixing"])
-    model.step.assign(1)
+    model.clock.step.assign(1)
     assert abs(float(model.loss_terms(views, None, training=True)[0]["mixing"]) - first) > 1e-6
     model, twins = make("MixedBarlowTwins", views=None, mixing_weight=0.0), make("BarlowTwins", views=None)
     twins.encoder.set_weights(model.encoder.get_weights())

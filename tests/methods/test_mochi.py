@@ -21,10 +21,10 @@ def test_without_mixtures_it_is_moco_v2():
     ) == pytest.approx(moco, rel=1e-6)
     # Before the first epoch of mixing, too.
     model = make("MoCHi", views=None, **{**SMALL, "mixing_start_epoch": 1})
-    model.steps_per_epoch.assign(5)
-    model.step.assign(4)
+    model.clock.steps_per_epoch.assign(5)
+    model.clock.step.assign(4)
     assert loss(model) == pytest.approx(moco, rel=1e-6)
-    model.step.assign(5)
+    model.clock.step.assign(5)
     assert loss(model) > moco + 1e-3
 
 
@@ -41,7 +41,7 @@ def test_mixtures_differ_between_steps_and_repeat_within_one():
     model = make("MoCHi", views=None, **SMALL)
     first = loss(model)
     assert loss(model) == first
-    model.step.assign(1)
+    model.clock.step.assign(1)
     assert loss(model) != first
 
 

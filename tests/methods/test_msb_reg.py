@@ -34,7 +34,7 @@ def test_the_push_is_drawn_anew_for_every_image_and_step():
         numpy(keras.random.normal((8, 8), seed=model.step_seed("brownian", training)))
         for training in (True, False)
     )
-    model.step.assign(1)
+    model.clock.step.assign(1)
     later = numpy(keras.random.normal((8, 8), seed=model.step_seed("brownian", True)))
     assert len({row.tobytes() for row in (*first, *second, *later)}) == 24
 

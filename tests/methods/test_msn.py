@@ -71,7 +71,7 @@ def test_each_image_and_step_keeps_patches_of_its_own():
     assert all(len(set(row)) == 8 for row in rows) and rows.min() >= 0 and rows.max() <= 15
     assert len({tuple(sorted(row)) for row in rows}) > 8
     np.testing.assert_array_equal(numpy(model.visible_patches(2, crops, training=True)), kept)
-    model.step.assign(1)
+    model.clock.step.assign(1)
     assert (numpy(model.visible_patches(2, crops, training=True)) != kept).any()
     fewest = make("MSN", views=None, drop_ratio=0.99)
     assert fewest.visible_patches(1, crops, training=True).shape == (1, 8, 1)

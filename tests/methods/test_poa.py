@@ -102,7 +102,7 @@ def test_every_sub_network_has_its_turn_before_the_list_is_shuffled_anew():
     assert model.networks.tolist() == [[8, 1]] * 9 + [[8, 2]] * 3 + [[16, 1]] * 3
     rounds = []
     for step in range(30):
-        model.step.assign(step)
+        model.clock.step.assign(step)
         width, blocks = model.elastic_network(True)
         rounds.append((int(numpy(width)), int(numpy(blocks).sum())))
     for one in (rounds[:15], rounds[15:]):
@@ -117,9 +117,9 @@ def test_no_patch_is_hidden_before_its_epoch():
     model = make("POA", views=None, patch_start_epoch=1)
     model.compile()
     views = ready_views("POA")
-    model.steps_per_epoch.assign(2)
+    model.clock.steps_per_epoch.assign(2)
     assert terms_of(model, views)["ibot"] == 0.0
-    model.step.assign(2)
+    model.clock.step.assign(2)
     assert terms_of(model, views)["ibot"] > 0.1
 
 

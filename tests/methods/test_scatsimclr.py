@@ -54,7 +54,7 @@ def test_orders_of_the_pieces_are_told_apart_and_drawn_anew_in_each_step():
     np.testing.assert_allclose(numpy(logits), expected, atol=1e-4)
     _, again = model.jigsaw(view, True, model.step_seed("pretext", True))
     np.testing.assert_array_equal(numpy(again), orders)
-    model.step.assign(1)
+    model.clock.step.assign(1)
     _, other = model.jigsaw(view, True, model.step_seed("pretext", True))
     assert (numpy(other) != orders).any()
 

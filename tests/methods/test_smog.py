@@ -16,7 +16,7 @@ def unit(x):
 def test_the_loss_is_the_contrast_with_the_groups_that_moved(step):
     model = make("SMoG", views=None, group_momentum=0.5)
     model.compile()
-    model.step.assign(step)
+    model.clock.step.assign(step)
     views = ready_views("SMoG")
     first, second = views if step == 0 else views[::-1]
     z = numpy(model.projector(model.encoder(first, training=True), training=True))

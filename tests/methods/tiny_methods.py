@@ -131,7 +131,8 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         kwargs = {**WITHOUT_CHANCE[name], **kwargs}
         model = make(name.removesuffix(" without chance"), views, num_classes, seed, weights_seed, **kwargs)
         if hasattr(model, "directions"):
-            drawn = np.random.default_rng(0).normal(size=(model.projection_dim, model.num_directions))
+            shape = model.arguments.projection_dim, model.arguments.num_directions
+            drawn = np.random.default_rng(0).normal(size=shape)
             model.directions = lambda training: keras.ops.convert_to_tensor(drawn, "float32")
         if hasattr(model, "draw_mixing"):
             model.draw_mixing = lambda batch, training: (0.3, keras.ops.flip(keras.ops.arange(batch)))
@@ -167,7 +168,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "PSKD": {"num_images": 24},
             "SLA": {"self_distillation": True},
             "LSSKD": {"layers": (encoder.layers[3].name,)},
-            "FST": {"look_ahead": 2},
+            "FST": {"num_virtual_steps": 2},
         }[name]
         return getattr(kerassl.distillation, name)(encoder, **{**common, **small, **kwargs})
     if name in CLASSIFIERS:
@@ -265,7 +266,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
             "prediction_hidden_dim": 16,
             "queue_size": 20,
             "momentum": 0.9,
-            "num_neighbours": 3,
+            "num_neighbors": 3,
             "transformer_depth": 1,
             "num_heads": 2,
             "dropout": 0.0,
@@ -376,9 +377,9 @@ def ready_views(name, n=8, seed=0):
     if name in one_view or name in CLASSIFIERS and name != "PALM":
         return (view(),)
     if name in ("PSKD", "UNFUSED"):
-        return view(), np.arange(n, dtype="int32")
+        return {"inputs": (view(),), "sample_index": np.arange(n, dtype="int32")}
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
-        return view(), view(), np.arange(n, dtype="int32")
+        return {"inputs": (view(), view()), "sample_index": np.arange(n, dtype="int32")}
     if name == "FastSiam":
         return view(), view(), view()
     return view(), view()

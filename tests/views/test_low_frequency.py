@@ -82,7 +82,7 @@ def test_images_grow_by_the_epoch_and_the_layer_is_saved(tmp_path):
     history = model.fit(images(8) * 255, batch_size=8, epochs=4, verbose=0, callbacks=[curriculum]).history
     # A compiled step is traced once for each size, an eager one runs through in each epoch.
     assert list(dict.fromkeys(sizes)) == [8, 12, 16]
-    assert np.isfinite(history["loss"]).all() and int(numpy(model.step)) == 4
+    assert np.isfinite(history["loss"]).all() and int(numpy(model.clock.step)) == 4
     assert model.predict(images(3) * 255, verbose=0).shape == (3, 4)
     del model.encode_unpooled
     model.save(tmp_path / "model.keras")

@@ -35,7 +35,7 @@ def forward(model, images, step):
     """The loss of a batch, written out."""
     views = ops.concatenate(model.views(images, seed=StepSeed(0, step)))
     projections = model.projector(model.encoder(views, training=True), training=True)
-    return kerassl.losses.nt_xent(*ops.split(projections, 2), temperature=model.temperature)
+    return kerassl.losses.contrastive.nt_xent(*ops.split(projections, 2), temperature=model.temperature)
 
 
 def tensorflow_step(model, optimizer, jit: bool):

@@ -26,7 +26,7 @@ from kerassl.evaluation.figures import (
 )
 from kerassl.evaluation.page import Page
 from kerassl.evaluation.patches import find_vit
-from kerassl.pictures import thumbnail, tiles
+from kerassl.evaluation.pictures import thumbnail, tiles
 from recipes import scores
 from recipes.curves import metric_names
 from recipes.workdir import read_metrics

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from kerassl.pictures import thumbnail
+from kerassl.evaluation.pictures import thumbnail
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import mixture_weights, moved_prototypes, palm, sinkhorn, sup_con
-from kerassl.losses.palm import nearest_of_class
+from kerassl.losses.supervised.palm import nearest_of_class
 from kerassl.metrics.features import l2_normalize
 from kerassl.training import Common
 

@@ -11,7 +11,7 @@ from kerassl import data as data_room
 from kerassl import engine
 from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
-from kerassl.pictures import resized, thumbnail
+from kerassl.evaluation.pictures import resized, thumbnail
 
 # Pictures that are kept with the weights have at most this side.
 PICTURE_SIZE = 64

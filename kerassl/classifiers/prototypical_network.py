@@ -27,7 +27,7 @@ from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
-from kerassl.losses.prototypical import prototype_logits
+from kerassl.losses.supervised.prototypical import prototype_logits
 from kerassl.training import Common
 
 

@@ -39,7 +39,7 @@ from kerassl.arguments import Bound, Fraction, NonNegativeFloat, NonNegativeInt
 from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.losses import pseudo_label
-from kerassl.losses.cross_entropy import labelled_mean
+from kerassl.losses.supervised.cross_entropy import labelled_mean
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Common
 

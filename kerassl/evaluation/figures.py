@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from kerassl.evaluation.knn import largest
+from kerassl.evaluation.pictures import thumbnail, tiles
 from kerassl.evaluation.sparsity import SparsityCurve
 from kerassl.metrics.features import check_features, l2_normalize
 from kerassl.metrics.power_law import eigenspectrum
-from kerassl.pictures import thumbnail, tiles
 
 UMAP_NEIGHBOURS = 15
 FRAME = (200, 30, 30)

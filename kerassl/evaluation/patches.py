@@ -8,8 +8,8 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.backbones import ViT
+from kerassl.evaluation.pictures import thumbnail, tiles
 from kerassl.metrics.features import l2_normalize
-from kerassl.pictures import thumbnail, tiles
 from kerassl.views import Preprocess
 
 THRESHOLDS = tuple(np.round(np.arange(-0.95, 1, 0.05), 2).tolist())

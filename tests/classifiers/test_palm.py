@@ -4,7 +4,7 @@ import pytest
 from tiny_methods import images, labels, make, ready_views
 
 from kerassl import evaluation, losses
-from kerassl.losses.palm import nearest_of_class
+from kerassl.losses.supervised.palm import nearest_of_class
 
 
 def numpy(x):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerassl.data import GuidedBatches, ImageDataset, OrderedBatches
-from kerassl.guidance import cluster_images
+from kerassl.methods.contrastive.gsimclr_clusters import cluster_images
 
 
 def guided(clusters, batch_size, seed=0, **kwargs):

@@ -111,11 +111,13 @@ def test_sure_pseudo_labels_teach_the_strong_view_of_unlabelled_images():
     terms, aux = model.loss_terms((strong, weak), keras.ops.convert_to_tensor(known), True)
     views = np.concatenate([weak, strong])
     of_weak, of_strong = np.split(numpy(model.classifier(model.encoder(views, training=True))), 2)
-    each = numpy(kerassl.losses.pseudo_label(of_strong, taught, model.threshold, reduction="none"))
+    each = numpy(
+        kerassl.losses.distillation.pseudo_label(of_strong, taught, model.threshold, reduction="none")
+    )
     assert np.count_nonzero(each[:5]) == 3
     assert float(terms["pseudo_label"]) == pytest.approx(2 * each[:5].mean(), rel=1e-5)
     assert float(terms["cross_entropy"]) == pytest.approx(
-        float(kerassl.losses.cross_entropy(of_weak, known)), rel=1e-5
+        float(kerassl.losses.supervised.cross_entropy(of_weak, known)), rel=1e-5
     )
     np.testing.assert_allclose(numpy(aux["logits"]), of_weak, atol=1e-5)
 

@@ -109,9 +109,9 @@ def test_labels_enter_by_what_the_teacher_leaves_them():
     _, logits = model.features_and_logits(view, training=False)
     said = model.teachers[0].network(view, training=False)
     terms, _ = model.loss_terms((view,), some, training=False)
-    soft = float(kerassl.losses.soft_cross_entropy(logits, said, 2.0))
+    soft = float(kerassl.losses.distillation.soft_cross_entropy(logits, said, 2.0))
     assert float(terms["soft_cross_entropy"]) == pytest.approx(0.25 * soft, rel=1e-5)
-    hard = float(kerassl.losses.cross_entropy(logits[:3], some[:3]))
+    hard = float(kerassl.losses.supervised.cross_entropy(logits[:3], some[:3]))
     assert float(terms["cross_entropy"]) == pytest.approx(0.75 * hard, rel=1e-5)
     with pytest.raises(ValueError, match="DistilledClassifier learns from labels, and the data has none"):
         model.loss_terms((view,), None, training=False)

@@ -25,10 +25,10 @@ def test_the_terms_are_those_of_the_losses_and_the_teacher_gives_its_logits():
     np.testing.assert_allclose(numpy(model.teacher.outputs(model, view)), numpy(taught), atol=1e-5)
     own = model.features_and_logits(view, True)[1]
     terms, aux = model.loss_terms((view,), keras.ops.convert_to_tensor(known), True)
-    expected = kerassl.losses.nkd(own, taught, known, 3.0, 2.0)
+    expected = kerassl.losses.distillation.nkd(own, taught, known, 3.0, 2.0)
     assert float(terms["nkd"]) == pytest.approx(float(expected), rel=1e-5)
     assert float(terms["cross_entropy"]) == pytest.approx(
-        float(kerassl.losses.cross_entropy(own, known)), rel=1e-5
+        float(kerassl.losses.supervised.cross_entropy(own, known)), rel=1e-5
     )
     np.testing.assert_allclose(numpy(aux["logits"]), numpy(own), atol=1e-6)
 

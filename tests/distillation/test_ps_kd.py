@@ -48,11 +48,11 @@ def test_the_target_is_the_past_that_was_there_and_its_share_grows_by_epochs():
     for at, share in ((0, 0.15), (1, 0.15), (2, 0.3), (7, 0.6)):
         model.clock.step.assign(at)
         terms, _ = model.loss_terms((view, positions), known, True)
-        expected = kerassl.losses.ps_kd(logits, past[:8], known, share)
+        expected = kerassl.losses.distillation.ps_kd(logits, past[:8], known, share)
         assert float(terms["ps_kd"]) == pytest.approx(float(expected), rel=1e-5)
     # In evaluation it is the cross entropy, whatever stands at these positions.
     terms, _ = model.loss_terms((view, positions), known, False)
-    plain = kerassl.losses.cross_entropy(model.features_and_logits(view, False)[1], known)
+    plain = kerassl.losses.supervised.cross_entropy(model.features_and_logits(view, False)[1], known)
     assert float(terms["ps_kd"]) == pytest.approx(float(plain), rel=1e-5)
 
 

@@ -73,7 +73,7 @@ def test_the_loss_is_that_of_the_last_layer_and_its_branches():
     np.testing.assert_allclose(numpy(aux["features"]), numpy(features), atol=1e-5)
     z = model.classifier(features)
     branch = model.branches[0](keras.ops.mean(middle, axis=(1, 2)), training=True)
-    expected = kerassl.losses.unfused(z[:6], (branch[:6],), clusters[:6], 0.5, 0.2, 0.1)
+    expected = kerassl.losses.distillation.unfused(z[:6], (branch[:6],), clusters[:6], 0.5, 0.2, 0.1)
     assert float(terms["unfused"]) == pytest.approx(float(expected), rel=1e-5)
     with pytest.raises(ValueError, match="UNFUSED remembers each image"):
         model.loss_terms((view,), None, training=True)

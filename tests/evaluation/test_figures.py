@@ -15,7 +15,7 @@ from kerassl.evaluation.figures import (
     spectrum_figure,
 )
 from kerassl.evaluation.page import Page
-from kerassl.pictures import tiles
+from kerassl.evaluation.pictures import tiles
 
 
 def test_the_interval_is_wilsons():

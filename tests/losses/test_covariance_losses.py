@@ -5,7 +5,7 @@ import pytest
 from loss_helpers import fast, value_and_grad
 
 from kerassl import losses
-from kerassl.losses.mmcr import nuclear_norm
+from kerassl.losses.redundancy.mmcr import nuclear_norm
 
 attraction, dispersion = fast(losses.centroid_attraction), fast(losses.singular_value_dispersion)
 emp_ssl, rate = fast(losses.emp_ssl), fast(losses.total_coding_rate)

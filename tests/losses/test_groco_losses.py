@@ -7,7 +7,7 @@ import pytest
 from loss_helpers import embeddings, fast, finite_differences, groco_reference, sort_reference, value_and_grad
 
 from kerassl import losses
-from kerassl.losses._differentiable_sort import differentiable_sort
+from kerassl.losses.contrastive.differentiable_sort import differentiable_sort
 
 groco = fast(losses.groco)
 three_seeds = pytest.mark.parametrize("seed", range(3))

@@ -8,7 +8,7 @@ from keras import ops
 from loss_helpers import fast, finite_differences, value_and_grad, visreg_reference
 
 from kerassl import losses
-from kerassl.losses.visreg import shape_term
+from kerassl.losses.redundancy.visreg import shape_term
 
 sigreg, characteristic_function = fast(losses.sigreg), fast(losses.characteristic_function)
 epps_pulley, view_invariance = fast(losses.epps_pulley), fast(losses.view_invariance)

@@ -8,7 +8,7 @@ from keras import ops
 from loss_helpers import dino_inputs, fast, heads_of_views, softmax, value_and_grad
 
 from kerassl import losses
-from kerassl.losses.weighted_ensemble import WEIGHTINGS, entropy_weights
+from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS, entropy_weights
 
 rng = np.random.default_rng
 every_weighting = pytest.mark.parametrize("weighting", WEIGHTINGS)

@@ -6,7 +6,9 @@ from tiny_methods import make, ready_views
 import kerassl
 
 
-@pytest.mark.parametrize(("name", "loss"), [("DCL", kerassl.losses.dcl), ("DCLW", kerassl.losses.dclw)])
+@pytest.mark.parametrize(
+    ("name", "loss"), [("DCL", kerassl.losses.contrastive.dcl), ("DCLW", kerassl.losses.dclw)]
+)
 def test_it_is_simclr_with_another_loss(name, loss):
     views = ready_views(name)
     model = make(name, views=None, temperature=0.3)

@@ -53,7 +53,11 @@ def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
     terms = {mean.name for mean in model.term_means} if len(model.term_means) > 1 else set()
     terms |= {"prototype_entropy", "dead_prototypes"} if model.prototype_usage else set()
     assert {"loss", "feature_std", "effective_rank", accuracy_of(model)} | terms == set(history)
-    assert int(model.clock.step) == 6 and int(model.clock.total_steps) == 6 and int(model.clock.steps_per_epoch) == 3
+    assert (
+        int(model.clock.step) == 6
+        and int(model.clock.total_steps) == 6
+        and int(model.clock.steps_per_epoch) == 3
+    )
     encoder = [v.path for v in model.encoder.trainable_variables]
     trained = state(model)
     assert any(np.abs(trained[path] - before[path]).max() > 1e-4 for path in encoder)
@@ -147,7 +151,9 @@ def test_state_moves_once_per_optimizer_update(name):
     if name == "DINO":
         assert not keras.ops.convert_to_numpy(model.center).any()
     fit(model, name, n=24, batch_size=8)
-    assert int(model.clock.step) == 4 and int(model.optimizer.iterations) == 2 and int(model.clock.update) == 2
+    assert (
+        int(model.clock.step) == 4 and int(model.optimizer.iterations) == 2 and int(model.clock.update) == 2
+    )
     kernels = [v for v in model.teacher_encoder.weights if "kernel" in v.path]
     assert any(
         np.abs(keras.ops.convert_to_numpy(v) - b).max() > 0 for v, b in zip(kernels, teacher, strict=False)

@@ -87,7 +87,13 @@ def test_the_elastic_terms_are_those_of_a_network_cut_out():
     assert numpy(logits).shape == (32, 28)
     dino = np.mean(
         [
-            float(numpy(kerassl.losses.dino(np.reshape(numpy(own), (4, 8, -1)), numpy(targets), 0.1)))
+            float(
+                numpy(
+                    kerassl.losses.self_distillation.dino(
+                        np.reshape(numpy(own), (4, 8, -1)), numpy(targets), 0.1
+                    )
+                )
+            )
             for own, targets in zip(model.head.split(logits), model.head.split(aux["targets"]), strict=True)
         ]
     )

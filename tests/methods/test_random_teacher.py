@@ -4,7 +4,7 @@ import pytest
 from tiny_methods import labels, make, ready_views, tiny_encoder, tiny_vit
 
 import kerassl
-from kerassl.methods.random_teacher import move_from_teacher
+from kerassl.methods.self_distillation.random_teacher import move_from_teacher
 
 
 def numpy(x):

@@ -17,7 +17,7 @@ def test_the_loss_is_the_papers_on_jointly_normalised_views():
     z = keras.ops.convert_to_numpy(
         model.projector(model.encoder(np.concatenate(views), training=True), training=True)
     )
-    expected = kerassl.losses.sup_con(z, np.tile(labels(8), 2), temperature=0.3)
+    expected = kerassl.losses.contrastive.sup_con(z, np.tile(labels(8), 2), temperature=0.3)
     assert loss(model, labels(8)) == pytest.approx(float(expected), rel=1e-5)
 
 

@@ -1,0 +1,66 @@
+"""The KoLeo regulariser: each row away from its nearest neighbour in the batch."""
+
+from keras import KerasTensor, ops
+
+from kerassl.losses.common import check_rank, check_reduction, l2_normalize, reduce, to_float32
+from kerassl.losses.contrastive.info_nce import rows_as_wide_as
+
+# Added to the distances, as in the official code.
+_EPSILON = 1e-8
+# Squared distances of unit vectors below this are rounding errors of float32.
+_SAME = 1e-14
+
+
+def koleo(
+    features: KerasTensor,
+    reduction: str = "mean",
+    candidates: KerasTensor | None = None,
+    first_row: int | KerasTensor = 0,
+) -> KerasTensor:
+    """`-mean_i log(min_{j != i} ||z_i - z_j|| + 1e-8)` with normalised rows: spreads the batch on the sphere.
+
+    The Kozachenko-Leonenko estimate of the differential entropy, negated. Gradients flow to a row and to its
+    neighbour; which row is the neighbour is decided without. Equal rows count with the largest value there
+    is, 18.4, and have no gradient, since there is no direction in which to part them. The official code adds
+    1e-8 to each coordinate of a difference, too, and so divides by nearly nothing there; it looks for
+    neighbours among the rows of one device, which `candidates` extends to those of all.
+
+    Papers: Sablayrolles et al., Spreading Vectors for Similarity Search, arXiv 1806.03198, section 3.1; Oquab
+    et al., DINOv2, arXiv 2304.07193, section 4. Official code: facebookresearch/dinov2,
+    dinov2/loss/koleo_loss.py.
+
+    Args:
+        features: `(batch, dim)` un-normalised features of one view of each image.
+        reduction: `"mean"` or `"none"`.
+        candidates: `(all, dim)` features of the whole batch, of which `features` are rows; `None` where they
+            are the whole batch. The mean over the parts of a batch is the loss of the batch.
+        first_row: the row of the candidates that is row 0 of `features`: an integer or an int32 scalar.
+
+    Returns:
+        A float32 scalar, or `(batch,)` with `"none"`. A batch of one has no neighbours: its loss is 0.
+
+    Raises:
+        ValueError: for shapes that do not fit, or an unknown reduction.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.losses import koleo
+        >>> print(f"{float(koleo(np.eye(4))):.4f}, -log sqrt 2 is {-np.log(2) / 2:.4f}")
+        -0.3466, -log sqrt 2 is -0.3466
+    """
+    features = to_float32(features)
+    check_rank("features", features, ("batch", "dim"))
+    check_reduction(reduction)
+    z = l2_normalize(features)
+    others = z if candidates is None else l2_normalize(rows_as_wide_as(z, "candidates", candidates))
+    rows = ops.arange(ops.shape(z)[0], dtype="int32") + ops.cast(first_row, "int32")
+    cosines = ops.stop_gradient(ops.matmul(z, ops.transpose(others)))
+    places = ops.arange(ops.shape(others)[0], dtype="int32")
+    cosines = ops.where(ops.equal(rows[:, None], places), -2.0, cosines)
+    # Two maxima: XLA takes longer for the place of one on a processor.
+    largest = ops.max(cosines, axis=1, keepdims=True)
+    nearest = ops.max(ops.where(cosines >= largest, places, 0), axis=1)
+    squared = ops.sum(ops.square(z - ops.take(others, nearest, axis=0)), axis=1)
+    apart = squared > _SAME
+    distance = ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
+    return reduce(ops.where(ops.equal(nearest, rows), 0.0, -ops.log(distance + _EPSILON)), reduction)

@@ -1,0 +1,95 @@
+"""BYOL: predict a slowly moving teacher's embedding of another view, without negatives.
+
+"Bootstrap your own latent", arXiv 2006.07733, equations 1-3.
+Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
+
+- The two directions are summed, as in the paper: the loss lies in [0, 8].
+- Each view goes through batch norm by itself, in the teacher too, which runs in training mode.
+- The teacher starts as a copy of the student; the official code draws it from another random key.
+- Running batch-norm statistics are not averaged: the teacher keeps its own.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import KerasTensor
+
+from kerassl import losses
+from kerassl.arguments import Fraction, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class BYOL(SSLModel):
+    """BYOL (arXiv 2006.07733).
+
+    Args:
+        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
+            run. The paper: 0.996 for 1000 epochs, 0.99 for 100 to 300, 0.97 for 40.
+        projection_dim: width of the embedding.
+        hidden_dim: width of the hidden layer of projector and predictor.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a momentum outside [0, 1].
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.BYOL(encoder, hidden_dim=64, projection_dim=16)
+        >>> len(model.teacher_encoder.trainable_variables)
+        0
+    """
+
+    family = "asymmetric"
+
+    default_views = ("byol_cifar", "byol")
+    terms = ("byol",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        momentum: Fraction = 0.996,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="projector"
+        )
+        self.predictor = mlp(
+            projection_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="predictor"
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Squared distance between normalised predictions and teacher projections, both directions."""
+
+        def student(view: KerasTensor):
+            features = self.encode(self.encoder, view, training)
+            return self.predictor(self.projector(features, training=training), training=training), features
+
+        def teacher(view: KerasTensor):
+            features = self.encode(self.teacher_encoder, view, training)
+            return self.teacher_projector(features, training=training)
+
+        (p1, features1), (p2, features2) = student(views[0]), student(views[1])
+        z1, z2 = teacher(views[0]), teacher(views[1])
+        loss = losses.byol(p1, self.target(z2)) + losses.byol(p2, self.target(z1))
+        return Outputs({"byol": loss}, features=(features1, features2), state={"targets": z1})
+
+    def target(self, z: KerasTensor) -> KerasTensor:
+        """What the other view's prediction is compared with: the teacher's projection itself."""
+        return z
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher."""
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
+        update_teacher(self.teacher_encoder, self.encoder, momentum)
+        update_teacher(self.teacher_projector, self.projector, momentum)

@@ -1,0 +1,237 @@
+"""DirectPred, DirectSet and DirectCopy: BYOL with a linear predictor that is computed, not trained.
+
+"Understanding self-supervised Learning Dynamics without Contrastive Pairs", arXiv 2102.06810, equations 18
+and 19 (DirectPred); "Towards Demystifying Representation Learning with Non-contrastive Self-supervision",
+arXiv 2110.04947 (DirectSet and DirectCopy).
+Official code: facebookresearch/luckmatters, `ssl/real-dataset/byol_trainer.py`; DirectSet is not in it.
+
+- After each update the predictor is set from the correlation matrix F of the projections of both views,
+  un-centred and un-normalised, over the global batch. The loss of a step sees the matrix of the steps before;
+  that of the first step sees the identity, where the official code has a random one.
+- All three divide F by its size, so that `boost` does not depend on how long the projections are:
+  DirectPred and DirectSet by the largest eigenvalue, as the official DirectPred; DirectCopy, which decomposes
+  nothing, by the Frobenius norm, where the official one takes F as it is.
+- The loss is BYOL's, `2 - 2 cos`, in both directions; the official code leaves out the 2.
+- Each view goes through batch norm by itself. The projector's batch norm has a scale and an offset, which it
+  has not in the official code.
+- The teacher starts as a copy of the student, there with weights of its own. Images above 64 pixels are
+  blurred one time in two, there always. The launcher's rate falls to 0, there it stays.
+- The default `boost` of DirectSet and DirectCopy, 0.3, is ours: the text of 2110.04947 was not at hand.
+- The official code cuts the predictor's eigenvalues off at 1e-4, below any sensible `boost`.
+"""
+
+from typing import Annotated, Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl import losses
+from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DirectPred(SSLModel):
+    """DirectPred (arXiv 2102.06810): the predictor has the eigenvalues `sqrt(s / max s) + boost`.
+
+    s are the eigenvalues of the projections' correlation matrix, whose eigenvectors are the predictor's, too.
+
+    Args:
+        momentum: of the teacher, constant, in [0, 1]; the official code has 0.996.
+        correlation_momentum: share of the old correlation matrix in the new one, rho in the paper; in [0, 1).
+        boost: what is added to all eigenvalues of the predictor, epsilon in the paper; > 0.
+        projection_dim: width of the embedding, and of the square matrix that predicts.
+        hidden_dim: width of the projector's hidden layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Attributes:
+        correlation: variable `(projection_dim, projection_dim)`, F in the paper.
+        predictor: variable of the same shape, W_p in the paper; symmetric.
+
+    Raises:
+        ValueError: for a momentum outside its range or a boost <= 0.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.DirectPred(encoder, projection_dim=16)
+        >>> model.predictor.trainable, tuple(model.predictor.shape)
+        (False, (16, 16))
+    """
+
+    family = "asymmetric"
+
+    default_views = ("simclr_cifar", "simclr_imagenet")
+    terms = ("byol",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        momentum: Fraction = 0.996,
+        correlation_momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.3,
+        boost: PositiveFloat = 0.01,
+        projection_dim: PositiveInt = 128,
+        hidden_dim: PositiveInt = 512,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (hidden_dim,),
+            projection_dim,
+            hidden_bias=True,
+            output_bias=True,
+            name="projector",
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+
+        def matrix(name: str, initializer: str):
+            shape = (projection_dim, projection_dim)
+            return self.add_weight(
+                name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32"
+            )
+
+        self.correlation = matrix("correlation", "zeros")
+        self.predictor = matrix("predictor", "identity")
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Squared distance between normalised predictions and teacher projections, both directions."""
+
+        def student(view: KerasTensor):
+            features = self.encode(self.encoder, view, training)
+            return ops.cast(self.projector(features, training=training), "float32"), features
+
+        def teacher(view: KerasTensor):
+            features = self.encode(self.teacher_encoder, view, training)
+            return self.teacher_projector(features, training=training)
+
+        (z1, features1), (z2, features2) = student(views[0]), student(views[1])
+        p1, p2 = ops.matmul(z1, self.predictor), ops.matmul(z2, self.predictor)
+        loss = losses.byol(p1, teacher(views[1])) + losses.byol(p2, teacher(views[0]))
+        return Outputs(
+            {"byol": loss},
+            features=(features1, features2),
+            state={"projections": ops.concatenate([z1, z2])},
+        )
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher and the correlation matrix, and sets the predictor."""
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        z = self.gather(state["projections"])
+        of_batch = ops.matmul(ops.transpose(z), z) / ops.cast(ops.shape(z)[0], "float32")
+        old, rho = ops.convert_to_tensor(self.correlation), self.arguments.correlation_momentum
+        new = ops.where(ops.any(old != 0), rho * old + (1 - rho) * of_batch, of_batch)
+        # What is not finite cannot be decomposed: some backends would end the run without a word about why.
+        self.correlation.assign(ops.where(ops.all(ops.isfinite(of_batch)), new, old))
+        self.predictor.assign(self.predictor_of(ops.convert_to_tensor(self.correlation)))
+
+    def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
+        """The predictor `(dim, dim)` that belongs to a correlation matrix."""
+        return relative_power(correlation, 0.5) + self.arguments.boost * ops.eye(
+            self.arguments.projection_dim
+        )
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DirectSet(DirectPred):
+    """DirectSet (arXiv 2110.04947): the predictor has the eigenvalues `(s / max s)^exponent + boost`.
+
+    Args:
+        exponent: alpha in the paper; > 0. 0.5 is DirectPred.
+        boost: as in `DirectPred`.
+        **kwargs: the other arguments of `DirectPred`.
+
+    Raises:
+        ValueError: for an exponent <= 0, and as `DirectPred`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> kerassl.methods.DirectSet(encoder, projection_dim=16).arguments.exponent
+        1.0
+    """
+
+    family = "asymmetric"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        exponent: PositiveFloat = 1.0,
+        boost: PositiveFloat = 0.3,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, boost=boost, **kwargs)
+
+    def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
+        """The predictor `(dim, dim)` that belongs to a correlation matrix."""
+        return relative_power(correlation, self.arguments.exponent) + self.arguments.boost * ops.eye(
+            self.arguments.projection_dim
+        )
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DirectCopy(DirectPred):
+    """DirectCopy (arXiv 2110.04947): the predictor is `F / |F| + boost`, without an eigen-decomposition.
+
+    F is the projections' correlation matrix, |F| its Frobenius norm.
+
+    Args:
+        boost: as in `DirectPred`.
+        **kwargs: the other arguments of `DirectPred`.
+
+    Raises:
+        ValueError: as `DirectPred`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> kerassl.methods.DirectCopy(encoder, projection_dim=16).arguments.boost
+        0.3
+    """
+
+    family = "asymmetric"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        boost: PositiveFloat = 0.3,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, boost=boost, **kwargs)
+
+    def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
+        """The predictor `(dim, dim)` that belongs to a correlation matrix."""
+        size = ops.sqrt(ops.sum(ops.square(correlation)))
+        return correlation / ops.maximum(size, 1e-30) + self.arguments.boost * ops.eye(
+            self.arguments.projection_dim
+        )
+
+
+def relative_power(matrix: KerasTensor, exponent: float) -> KerasTensor:
+    """`Q diag((s / max s)^exponent) Q^T` of a matrix `Q diag(s) Q^T`.
+
+    Args:
+        matrix: `(dim, dim)` float32, symmetric, without a negative eigenvalue but for rounding.
+        exponent: positive number.
+
+    Returns:
+        `(dim, dim)`; zeros for a matrix of zeros.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.methods.asymmetric.direct_pred import relative_power
+        >>> print(np.round(np.array(relative_power(np.diag([4.0, 1.0]).astype("float32"), 0.5)), 4))
+        [[1.  0. ]
+         [0.  0.5]]
+    """
+    eigenvalues, eigenvectors = ops.eigh(matrix)
+    relative = ops.maximum(eigenvalues, 0.0) / ops.maximum(ops.max(eigenvalues), 1e-30)
+    return ops.matmul(eigenvectors * relative**exponent, ops.transpose(eigenvectors))

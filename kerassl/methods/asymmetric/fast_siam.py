@@ -1,0 +1,63 @@
+"""FastSiam: SimSiam with several views, each of which predicts the mean embedding of all the others.
+
+"FastSiam: Resource-Efficient Self-supervised Learning on a Single GPU", DAGM GCPR 2022, Springer
+978-3-031-16788-1_4. The authors' code is not public; details as in lightly-ai/lightly, which has a benchmark
+of it.
+
+- Every view predicts in turn, so that two views are exactly SimSiam.
+- The embeddings are averaged as they are, not normalised before.
+- Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): each view goes through batch norm by
+  itself. The launcher lets the predictor's rate fall, as lightly does.
+"""
+
+import keras
+from keras import ops
+
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.losses import negative_cosine
+from kerassl.methods.asymmetric.simsiam import SimSiam
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class FastSiam(SimSiam):
+    """FastSiam (GCPR 2022): SimSiam towards the mean of several views.
+
+    Args:
+        num_views: views of each image that a named recipe makes; each predicts the mean of the others.
+        **kwargs: the other arguments of `SimSiam`: `projection_dim`, `projection_layers`,
+            `prediction_hidden_dim`, `seed`, `name`.
+
+    Raises:
+        ValueError: for fewer than two views, and as `SimSiam`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.FastSiam(encoder, projection_dim=64, prediction_hidden_dim=16)
+        >>> model.views.num_views
+        4
+    """
+
+    family = "asymmetric"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_views: PositiveInt = 4,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, num_views=num_views, **kwargs)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Negative cosine of each prediction with the detached mean of the other views' projections."""
+        if len(views) < 2:
+            raise ValueError(f"FastSiam predicts other views, so it needs at least two; got {len(views)}.")
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z = [ops.cast(self.projector(f, training=training), "float32") for f in features]
+        total, loss = sum(z), 0.0
+        for z_v in z:
+            target = (total - z_v) / (len(z) - 1)
+            loss += negative_cosine(self.predictor(z_v, training=training), target) / len(z)
+        return Outputs({"negative_cosine": loss}, features=features)

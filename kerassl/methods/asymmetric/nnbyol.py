@@ -1,0 +1,58 @@
+"""NNBYOL: BYOL whose targets are the nearest neighbours of the teacher's projections in a queue.
+
+Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
+`solo/methods/nnbyol.py`, the only public code.
+
+- Everything but the target is BYOL's (`kerassl/methods/asymmetric/byol.py`).
+- The queue takes the first view's teacher projections, after the loss.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.arguments import Fraction, PositiveInt
+from kerassl.memory import FeatureQueue
+from kerassl.methods.asymmetric.byol import BYOL
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class NNBYOL(BYOL):
+    """NNBYOL: BYOL with nearest neighbours as targets (arXiv 2104.14548).
+
+    Args:
+        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 over the run.
+        queue_size: number of projections among which neighbours are looked for.
+        **kwargs: the other arguments of `BYOL`: `projection_dim`, `hidden_dim`, `seed`, `name`.
+
+    Raises:
+        ValueError: for a queue without rows, and as `BYOL`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.NNBYOL(encoder, queue_size=1024, hidden_dim=64, projection_dim=16)
+        >>> tuple(model.queue.features.shape)
+        (1024, 16)
+    """
+
+    family = "asymmetric"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        momentum: Fraction = 0.99,
+        queue_size: PositiveInt = 65536,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, momentum=momentum, **kwargs)
+        self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
+
+    def target(self, z: KerasTensor) -> KerasTensor:
+        """The row of the queue that is nearest to a teacher projection."""
+        return self.queue.nearest(z)
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher and puts the first view's targets of the global batch into the queue."""
+        super().after_update(state)
+        self.queue.enqueue(self.gather(state["targets"]))

@@ -1,0 +1,60 @@
+"""NNSiam: SimSiam whose targets are the nearest neighbours of the projections in a queue.
+
+Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
+`solo/methods/nnsiam.py`, the only public code.
+
+- Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): the projector is as wide as the
+  features, there 2048.
+- The queue takes the first view's projections, after the loss.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.arguments import PositiveInt
+from kerassl.memory import FeatureQueue
+from kerassl.methods.asymmetric.simsiam import SimSiam
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class NNSiam(SimSiam):
+    """NNSiam: SimSiam with nearest neighbours as targets (arXiv 2104.14548).
+
+    Args:
+        queue_size: number of projections among which neighbours are looked for.
+        prediction_hidden_dim: width of the predictor's hidden layer.
+        **kwargs: the other arguments of `SimSiam`: `projection_dim`, `projection_layers`, `seed`, `name`.
+
+    Raises:
+        ValueError: for a queue without rows, and as `SimSiam`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.NNSiam(encoder, queue_size=1024, projection_dim=64)
+        >>> tuple(model.queue.features.shape)
+        (1024, 64)
+    """
+
+    family = "asymmetric"
+
+    default_views = ("byol_cifar", "byol")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        queue_size: PositiveInt = 65536,
+        prediction_hidden_dim: PositiveInt = 4096,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, prediction_hidden_dim=prediction_hidden_dim, **kwargs)
+        self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
+
+    def target(self, z: KerasTensor) -> KerasTensor:
+        """The row of the queue that is nearest to a projection."""
+        return self.queue.nearest(z)
+
+    def after_update(self, state: dict) -> None:
+        """Puts the first view's projections of the global batch into the queue."""
+        self.queue.enqueue(self.gather(state["targets"]))

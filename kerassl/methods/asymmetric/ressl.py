@@ -1,0 +1,99 @@
+"""ReSSL: a strong view's similarities to a queue of other images follow a teacher's of a weak view.
+
+"ReSSL: Relational Self-Supervised Learning with Weak Augmentation", arXiv 2107.09282, section 3.
+Official code: KyleZheng1997/ReSSL, `network/ressl.py`, `network/head.py`, `ressl.py`.
+
+- One direction: the student sees the first view, which is the strong one, the teacher the second.
+- The queue takes the keys after the loss, so that no key is compared with itself.
+- The teacher moves after the optimizer; the official code moves it before the next forward pass, which is
+  the same.
+- Keys are not shuffled between devices: batch norm is global here.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import ops
+
+from kerassl import losses
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.memory import FeatureQueue
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class ReSSL(SSLModel):
+    """ReSSL (arXiv 2107.09282).
+
+    Args:
+        student_temperature: divides the student's cosines; > 0.
+        teacher_temperature: divides the teacher's; > 0. Below the student's, for a target that is sharper.
+        momentum: of the teacher, constant, in [0, 1]; 0.999 on ImageNet.
+        queue_size: number of keys with which an image is compared: 131,072 on ImageNet.
+        projection_dim: width of the embedding.
+        hidden_dim: width of the projector's hidden layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, a momentum outside [0, 1], or a queue without rows.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.ReSSL(encoder, queue_size=4096, hidden_dim=64, projection_dim=16)
+        >>> tuple(model.queue.features.shape)
+        (4096, 16)
+    """
+
+    family = "asymmetric"
+
+    default_views = ("ressl_cifar", "ressl")
+    terms = ("ressl",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        student_temperature: PositiveFloat = 0.1,
+        teacher_temperature: PositiveFloat = 0.04,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 131072,
+        projection_dim: PositiveInt = 512,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (hidden_dim,),
+            projection_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name="projector",
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+        self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Cross entropy between the teacher's and the student's similarities to the queue."""
+        strong, weak = views
+        features = self.encode(self.encoder, strong, training)
+        q = self.projector(features, training=training)
+        teacher_features = self.encode(self.teacher_encoder, weak, training)
+        k = ops.stop_gradient(self.teacher_projector(teacher_features, training=training))
+        queue = ops.convert_to_tensor(self.queue.features)
+        loss = losses.ressl(
+            q, k, queue, self.arguments.student_temperature, self.arguments.teacher_temperature
+        )
+        return Outputs({"ressl": loss}, features=features, state={"keys": k})
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher and puts the keys of the global batch into the queue."""
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        self.queue.enqueue(self.gather(state["keys"]))

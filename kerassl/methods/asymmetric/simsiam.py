@@ -1,0 +1,84 @@
+"""SimSiam: predict the other view's embedding, which is detached; no negatives and no teacher.
+
+"Exploring Simple Siamese Representation Learning", arXiv 2011.10566, equations 1 to 4.
+Official code: facebookresearch/simsiam, `simsiam/builder.py`, `main_simsiam.py`.
+
+- Each view goes through batch norm by itself.
+- The projector's last Dense has no bias: the official one is frozen, and batch norm cancels it.
+- The official training keeps the predictor's learning rate constant while the others' falls: that is the
+  optimizer's `constant_rates`, which the launcher sets under SGD.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import KerasTensor
+
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import negative_cosine
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SimSiam(SSLModel):
+    """SimSiam (arXiv 2011.10566).
+
+    Args:
+        projection_dim: width of the embedding.
+        projection_layers: Dense layers of the projector, as wide as the features but for the last: 3 on
+            ImageNet, 2 on CIFAR.
+        prediction_hidden_dim: width of the predictor's hidden layer, a quarter of `projection_dim` in the
+            paper.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than one projection layer.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SimSiam(encoder, projection_dim=64, prediction_hidden_dim=16)
+        >>> model.predictor.output_shape
+        (None, 64)
+    """
+
+    family = "asymmetric"
+
+    terms = ("negative_cosine",)
+
+    default_views = ("supcon_cifar", "moco_v2")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        projection_dim: PositiveInt = 2048,
+        projection_layers: PositiveInt = 3,
+        prediction_hidden_dim: PositiveInt = 512,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (self.feature_dim,) * (projection_layers - 1),
+            projection_dim,
+            output_batch_norm="plain",
+            name="projector",
+        )
+        self.predictor = mlp(
+            projection_dim, (prediction_hidden_dim,), projection_dim, output_bias=True, name="predictor"
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Negative cosine of each prediction with the other view's detached target, averaged."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z1, z2 = (self.projector(f, training=training) for f in features)
+        p1, p2 = (self.predictor(z, training=training) for z in (z1, z2))
+        loss = (negative_cosine(p1, self.target(z2)) + negative_cosine(p2, self.target(z1))) / 2
+        return Outputs({"negative_cosine": loss}, features=features, state={"targets": z1})
+
+    def target(self, z: KerasTensor) -> KerasTensor:
+        """What the other view's prediction is compared with: the projection itself."""
+        return z

@@ -1,0 +1,1 @@
+"""Methods that assign views to prototypes or clusters."""

@@ -1,0 +1,172 @@
+"""DeepCluster v2: images are classified into clusters of the embeddings of the epoch before.
+
+Introduced in "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments", arXiv
+2006.09882, section 4 and appendix D, after DeepCluster, arXiv 1807.05520. Official code:
+facebookresearch/swav, `main_deepclusterv2.py`.
+
+1. While an epoch trains, each image's embedding in each of the large crops is remembered.
+2. Before the next, spherical k-means of the remembered embeddings of one crop gives each head its centres and
+   each image a cluster.
+3. All crops of an image are classified into its cluster; the centres are the classifier and do not learn.
+
+- Before the first epoch the embeddings are those of the images without views, in eval mode; there those of
+  one pass over the views in training mode.
+- Every device holds all of the memory, there a part of it.
+- An image of unknown position is not trained on. In evaluation an image's cluster is the nearest to its first
+  crop.
+"""
+
+from typing import Unpack
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.clustering import kmeans
+from kerassl.heads import mlp
+from kerassl.heads.prototypes import unit
+from kerassl.losses import deepcluster_v2
+from kerassl.memory import SampleMemory, rows_of
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DeepClusterV2(SSLModel):
+    """DeepCluster v2 (arXiv 2006.09882, appendix D).
+
+    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images before
+    the first epoch.
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
+            all crops.
+        num_images: size of the training set.
+        num_prototypes: clusters of each head; at most `num_images`.
+        num_heads: clusterings, each from other starts.
+        temperature: divides the cosines; > 0.
+        kmeans_iterations: of each clustering.
+        num_global_crops: how many of the views are remembered; head h is clustered on crop h modulo that.
+        hidden_dims: widths of the head's hidden layers.
+        projection_dim: width of the embedding.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, more clusters than images, or no heads.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.DeepClusterV2(encoder, num_images=500, num_prototypes=20)
+        >>> tuple(model.centroids.shape), tuple(model.clusters.shape)
+        ((3, 128, 20), (3, 501))
+    """
+
+    family = "clustering"
+
+    default_views = ("swav_cifar", "swav")
+    terms = ("deepcluster_v2",)
+
+    needs_sample_index = True
+    # Each batch is remembered as it comes.
+    supports_gradient_accumulation = False
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_images: PositiveInt,
+        num_prototypes: PositiveInt = 3000,
+        num_heads: PositiveInt = 3,
+        temperature: PositiveFloat = 0.1,
+        kmeans_iterations: PositiveInt = 10,
+        num_global_crops: PositiveInt = 2,
+        hidden_dims: tuple[PositiveInt, ...] = (2048,),
+        projection_dim: PositiveInt = 128,
+        **common: Unpack[Common],
+    ) -> None:
+        if not 1 <= num_prototypes <= num_images:
+            raise ValueError(
+                f"num_prototypes={num_prototypes} clusters cannot be made of num_images={num_images} images."
+            )
+        super().__init__(encoder, num_prototypes=num_prototypes * num_heads, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            tuple(hidden_dims),
+            projection_dim,
+            hidden_bias=True,
+            output_bias=True,
+            name="projector",
+        )
+
+        def state(name: str, shape: tuple, initializer: object = "zeros", dtype: str = "float32"):
+            return self.add_weight(
+                name=name, shape=shape, dtype=dtype, initializer=initializer, trainable=False
+            )
+
+        self.centroids = state("centroids", (num_heads, projection_dim, num_prototypes))
+        unknown = keras.initializers.Constant(-1)
+        # The last column is that of images of unknown index.
+        self.clusters = state("clusters", (num_heads, num_images + 1), unknown, "int32")
+        self.memory = SampleMemory(self, "memory", num_images, (num_global_crops, projection_dim))
+
+    def start_epoch(self, data: object, verbose: str | int) -> None:
+        """Clusters what is remembered: of the epoch before, or of the untrained network at first."""
+        given, memory = self.arguments, ops.convert_to_numpy(self.memory.values)
+        if not memory.any():
+            z, indices = self.project(data, self.encoder, self.projector, verbose)
+            known = (indices >= 0) & (indices < given.num_images)
+            z = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True)
+            memory = np.zeros(memory.shape, "float32")
+            memory[indices[known]] = z[:, None]
+            self.memory.values.assign(memory)
+        step = int(ops.convert_to_numpy(self.clock.step))
+        centroids = np.zeros(self.centroids.shape, "float32")
+        clusters = np.full(self.clusters.shape, -1, "int32")
+        for head in range(given.num_heads):
+            of_crop = memory[:, head % given.num_global_crops]
+            seen = np.flatnonzero(of_crop.any(axis=1))
+            centres, clusters[head, seen], _ = kmeans(
+                of_crop[seen],
+                given.num_prototypes,
+                given.kmeans_iterations,
+                spherical=True,
+                seed=(self.seed, step, head),
+            )
+            centroids[head] = centres.T
+        self.centroids.assign(centroids)
+        self.clusters.assign(clusters)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Cross entropy of all crops with the cluster of their image, in each head."""
+        given = self.arguments
+        rows = rows_of(batch, given.num_images, training, "DeepClusterV2")
+        if len(views) < given.num_global_crops:
+            raise ValueError(
+                f"DeepClusterV2 remembers num_global_crops={given.num_global_crops} crops of an image; got {len(views)}."
+            )
+        features = self.encode_views(self.encoder, views, training)
+        z = unit(ops.cast(self.projector(features, training=training), "float32"), axis=-1)
+        scores = ops.einsum("nd,hdk->hnk", z, ops.convert_to_tensor(self.centroids))
+        num_heads, num_prototypes = given.num_heads, given.num_prototypes
+        scores = ops.reshape(scores, (num_heads, len(views), -1, num_prototypes))
+        if training:
+            clusters = ops.take(self.clusters, rows, axis=1)
+        else:
+            clusters = ops.cast(ops.argmax(scores[:, 0], axis=-1), "int32")
+        each = deepcluster_v2(scores, clusters, given.temperature, reduction="none")
+        count = ops.sum(ops.cast(clusters[0] >= 0, "float32"))
+        total, count = self.mean_over_replicas(ops.sum(each)), self.mean_over_replicas(count)
+        remembered = ops.split(z, len(views))[: given.num_global_crops]
+        offsets = num_prototypes * ops.arange(num_heads, dtype="int32")[:, None]
+        return Outputs(
+            {"deepcluster_v2": total / ops.maximum(count, 1.0)},
+            features=ops.split(features, len(views)),
+            assignments=ops.where(clusters < 0, -1, clusters + offsets),
+            state={"embeddings": ops.stop_gradient(ops.stack(remembered, axis=1)), "rows": rows},
+        )
+
+    def after_update(self, state: dict) -> None:
+        """Remembers the embeddings of the global batch; the row of unknown images stays as it is."""
+        self.memory.write(self.gather(state["rows"]), self.gather(state["embeddings"]))

@@ -1,0 +1,180 @@
+"""PCL: MoCo v2 whose queries also find the prototype of their cluster, in clusterings of several sizes.
+
+"Prototypical Contrastive Learning of Unsupervised Representations", arXiv 2005.04966, equations 11 and 12.
+Official code: salesforce/PCL, `main_pcl.py`, `pcl/builder.py`.
+
+1. Before an epoch, once `warmup_epochs` are over, k-means of the teacher's projections of all images gives a
+   number of clusterings, each with a density for every cluster.
+2. The loss is InfoNCE (`kerassl/methods/contrastive/moco_v2.py`) and the mean over clusterings of the cross entropy
+   of a query's own prototype among those of the batch and of negatives drawn for the step, every one
+   divided by its density.
+
+- As in the official code, two images of a batch in one cluster put its prototype into two columns.
+- The columns are those of the global batch; there of one device.
+- Where there are fewer other prototypes than negatives asked for, all of them are taken; there that fails.
+"""
+
+from typing import Unpack
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.clustering import cluster_densities, kmeans
+from kerassl.losses import proto_nce
+from kerassl.memory import SampleMemory, rows_of
+from kerassl.methods.contrastive.moco_v2 import MoCoV2
+from kerassl.metrics import PrototypeUsage
+from kerassl.training import Common
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class PCL(MoCoV2):
+    """PCL (arXiv 2005.04966).
+
+    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images before
+    each epoch after the warm-up.
+
+    Args:
+        num_images: size of the training set.
+        num_prototypes: clusters of each clustering, none more than `num_images`.
+        num_negative_prototypes: prototypes drawn as negatives in each step, at most; the paper's r.
+        warmup_epochs: epochs of InfoNCE alone.
+        kmeans_iterations: of each clustering.
+        kmeans_restarts: starts of each clustering, of which the best is kept.
+        temperature: as in `MoCoV2`, and the mean of the densities; > 0.
+        momentum: as in `MoCoV2`.
+        queue_size: as in `MoCoV2`.
+        projection_dim: as in `MoCoV2`.
+        symmetric: as in `MoCoV2`.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for no clustering, more clusters than images, and as `MoCoV2`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.PCL(encoder, num_images=500, num_prototypes=(20, 50), queue_size=256)
+        >>> [tuple(centroids.shape) for centroids in model.centroids]
+        [(20, 128), (50, 128)]
+    """
+
+    family = "clustering"
+
+    needs_sample_index = True
+    terms = ("info_nce", "proto_nce")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_images: PositiveInt,
+        num_prototypes: tuple[PositiveInt, ...] = (25_000, 50_000, 100_000),
+        num_negative_prototypes: PositiveInt = 16_384,
+        warmup_epochs: NonNegativeInt = 20,
+        kmeans_iterations: PositiveInt = 20,
+        kmeans_restarts: PositiveInt = 5,
+        temperature: PositiveFloat = 0.2,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 16_384,
+        projection_dim: PositiveInt = 128,
+        symmetric: bool = False,
+        **common: Unpack[Common],
+    ) -> None:
+        num_prototypes = tuple(num_prototypes)
+        if not num_prototypes or not 1 <= min(num_prototypes) <= max(num_prototypes) <= num_images:
+            raise ValueError(
+                f"num_prototypes={num_prototypes} must be numbers of clusters up to num_images={num_images}."
+            )
+        super().__init__(
+            encoder,
+            temperature=temperature,
+            momentum=momentum,
+            queue_size=queue_size,
+            projection_dim=projection_dim,
+            symmetric=symmetric,
+            **common,
+        )
+        self.step_metrics.usages[None] = PrototypeUsage(num_prototypes[0])
+
+        def state(name: str, shape: tuple, start: float = 0.0):
+            initializer = keras.initializers.Constant(start)
+            return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
+
+        sizes = list(enumerate(num_prototypes))
+        self.centroids = [state(f"centroids{i}", (k, projection_dim)) for i, k in sizes]
+        self.densities = [state(f"densities{i}", (k,), temperature) for i, k in sizes]
+        self.clusters = [
+            SampleMemory(self, f"clusters{i}", num_images, start=-1, dtype="int32") for i, _ in sizes
+        ]
+
+    def start_epoch(self, data: object, verbose: str | int) -> None:
+        """Clusters the teacher's projections of all images, once the warm-up is over."""
+        given = self.arguments
+        if self.clock.epoch < given.warmup_epochs:
+            return
+        z, indices = self.project(data, self.teacher_encoder, self.teacher_projector, verbose)
+        known = (indices >= 0) & (indices < given.num_images)
+        z, indices = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True), indices[known]
+        for i, number in enumerate(given.num_prototypes):
+            centres, found, distances = kmeans(
+                z,
+                number,
+                given.kmeans_iterations,
+                given.kmeans_restarts,
+                seed=(self.seed, self.clock.epoch, i),
+            )
+            clusters = np.full(given.num_images + 1, -1, "int32")
+            clusters[indices] = found
+            norms = np.linalg.norm(centres, axis=1, keepdims=True)
+            self.centroids[i].assign(centres / np.maximum(norms, 1e-12))
+            self.densities[i].assign(cluster_densities(distances, found, number, self.arguments.temperature))
+            self.clusters[i].values.assign(clusters)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """InfoNCE, and the mean over clusterings of the contrast with prototypes."""
+        rows = rows_of(batch, self.arguments.num_images, training, "PCL")
+        outputs = super().loss_terms(views, batch, training)
+        contrasts = [
+            self.contrast_with_prototypes(q, rows, i, training)
+            for q in outputs.state["queries"]
+            for i in range(len(self.centroids))
+        ]
+        terms = {**outputs.terms, "proto_nce": sum(contrasts) / len(self.centroids)}
+        return outputs._replace(terms=terms, assignments=self.clusters[0].read(rows))
+
+    def contrast_with_prototypes(
+        self, q: KerasTensor, rows: KerasTensor, clustering: int, training: bool
+    ) -> KerasTensor:
+        """How well queries find their prototype among those of the global batch and drawn ones."""
+        centroids, densities = (
+            ops.convert_to_tensor(v[clustering]) for v in (self.centroids, self.densities)
+        )
+        own = self.gather(self.clusters[clustering].read(rows))
+        known = own >= 0
+        # Every prototype draws a number; those of the batch one below all.
+        seed = self.clock.seed(f"prototypes {clustering}", training)
+        number = centroids.shape[0]
+        drawn = keras.random.uniform((number,), seed=seed)
+        of_batch = ops.max(ops.one_hot(own, number), axis=0)
+        drawn, negatives = ops.top_k(
+            drawn - 2 * of_batch, min(self.arguments.num_negative_prototypes, number)
+        )
+        columns = ops.concatenate([ops.maximum(own, 0), ops.cast(negatives, "int32")])
+        batch = ops.shape(rows)[0]
+        first = self.row_offset(batch)
+        targets = first + ops.arange(batch, dtype="int32")
+        mine = ops.take(known, targets)
+        each = proto_nce(
+            q,
+            ops.take(centroids, columns, axis=0),
+            ops.take(densities, columns),
+            ops.where(mine, targets, -1),
+            mask=ops.concatenate([known, drawn >= 0]),
+            reduction="none",
+        )
+        count = ops.sum(ops.cast(known, "float32"))
+        return self.mean_over_replicas(ops.sum(each)) * self.num_replicas / ops.maximum(count, 1.0)

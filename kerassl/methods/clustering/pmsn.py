@@ -1,0 +1,54 @@
+"""PMSN: MSN whose prototypes get uneven shares of the images, by a power law.
+
+"The Hidden Uniform Cluster Prior in Self-Supervised Learning", arXiv 2210.07277, section 4. No official code.
+
+- The divergence is `KL(mean || prior)`, which alone is MSN's regulariser where the prior is equal shares.
+- The targets are not balanced by Sinkhorn-Knopp, which would spread them evenly again; with
+  `sinkhorn_iterations` it spreads them by the prior.
+- Prototype k has the k-th largest share from the start: the order is arbitrary, as all start alike.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.arguments import NonNegativeFloat, NonNegativeInt
+from kerassl.losses import power_law_prior
+from kerassl.methods.clustering.msn import MSN
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class PMSN(MSN):
+    """PMSN (arXiv 2210.07277): `MSN` with a prior for data of uneven classes.
+
+    Args:
+        encoder: as in `MSN`.
+        prior_exponent: of the power law, tau in the paper; >= 0. 0 is MSN's prior, equal shares.
+        sinkhorn_iterations: iterations of Sinkhorn-Knopp, with the prior, on the targets; 0 for none.
+        **kwargs: the other arguments of `MSN`.
+
+    Raises:
+        ValueError: for a negative exponent, and as `MSN`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=8, depth=1)
+        >>> model = kerassl.methods.PMSN(encoder, num_prototypes=2, hidden_dim=64, prior_exponent=1.0)
+        >>> print([round(float(share), 3) for share in model.prior()])
+        [0.667, 0.333]
+    """
+
+    family = "clustering"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        prior_exponent: NonNegativeFloat = 0.25,
+        sinkhorn_iterations: NonNegativeInt = 0,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, sinkhorn_iterations=sinkhorn_iterations, **kwargs)
+
+    def prior(self) -> KerasTensor:
+        """The share of the images that each prototype should get."""
+        return power_law_prior(self.arguments.num_prototypes, self.arguments.prior_exponent)

@@ -1,0 +1,1 @@
+"""Contrastive methods: views of an example attract each other, other examples repel."""

@@ -1,0 +1,159 @@
+"""All4One: neighbours, what a transformer makes of several of them, and decorrelated features, in one loss.
+
+"All4One: Symbiotic Neighbour Contrastive Learning via Self-Attention and Redundancy Reduction", arXiv
+2303.09417, section 3. Official code: ImaGonEs/all4one, `solo/methods/all4one.py`.
+
+- Neighbours are looked up with the teacher's projections; the queue takes those of the first view, after the
+  loss.
+- Each contrast is one direction and N-way, over the predictions of the other view alone, as in NNCLR.
+- In a shifted sequence a prediction takes the first place, and the neighbours move on by one. The output of
+  the first place is the centroid. Gradients reach the transformer from both sides of the contrast.
+- Positions are the usual sinusoids over the places of a sequence; the official code's are sinusoids over the
+  features, one for each place, and only there are for five.
+- The features' correlations are those of the global batch; the official code takes each device's.
+- The official training gives the transformer a learning rate of its own. Here one rate serves all.
+- Each view goes through batch norm by itself, in the teacher too.
+"""
+
+from typing import Annotated, Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl import losses
+from kerassl.arguments import Bound, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp, sinusoidal_positions, transformer
+from kerassl.memory import FeatureQueue
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class All4One(SSLModel):
+    """All4One (arXiv 2303.09417).
+
+    Args:
+        temperature: divides the cosines of neighbours; > 0.
+        centroid_temperature: divides the cosines of centroids; > 0.
+        neighbour_weight: of the contrast with the nearest neighbour; >= 0.
+        centroid_weight: of the contrast of centroids; >= 0.
+        feature_weight: of `kerassl.losses.redundancy.feature_redundancy`; >= 0.
+        num_neighbors: neighbours that make a centroid.
+        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
+        queue_size: number of projections among which neighbours are looked for.
+        projection_dim: width of projections and predictions.
+        hidden_dim: width of the projector's two hidden layers.
+        prediction_hidden_dim: width of the hidden layer of both predictors.
+        transformer_depth: blocks of the transformer.
+        num_heads: its attention heads, a divisor of `projection_dim`.
+        dropout: its dropout rate, in [0, 1).
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, a negative weight, a momentum outside [0, 1], fewer neighbours
+            than one or more than the queue has rows, or heads that do not divide the width.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> small = {"projection_dim": 16, "hidden_dim": 64, "prediction_hidden_dim": 64, "queue_size": 1024}
+        >>> kerassl.methods.All4One(encoder, **small).transformer.output_shape
+        (None, 5, 16)
+    """
+
+    family = "contrastive"
+
+    default_views = ("byol_cifar", "byol")
+    terms = ("neighbour", "centroid", "feature")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        temperature: PositiveFloat = 0.2,
+        centroid_temperature: PositiveFloat = 0.1,
+        neighbour_weight: NonNegativeFloat = 0.5,
+        centroid_weight: NonNegativeFloat = 0.5,
+        feature_weight: NonNegativeFloat = 5.0,
+        num_neighbors: PositiveInt = 5,
+        momentum: Fraction = 0.99,
+        queue_size: PositiveInt = 98304,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 2048,
+        prediction_hidden_dim: PositiveInt = 4096,
+        transformer_depth: PositiveInt = 3,
+        num_heads: PositiveInt = 8,
+        dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.1,
+        **common: Unpack[Common],
+    ) -> None:
+        if num_neighbors > queue_size:
+            raise ValueError(f"num_neighbors must be at most queue_size={queue_size}, got {num_neighbors}.")
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (hidden_dim, hidden_dim),
+            projection_dim,
+            output_batch_norm="affine",
+            name="projector",
+        )
+
+        def predictor(name: str):
+            return mlp(projection_dim, (prediction_hidden_dim,), projection_dim, output_bias=True, name=name)
+
+        self.predictor = predictor("predictor")
+        self.centroid_predictor = predictor("centroid_predictor")
+        self.transformer = transformer(
+            num_neighbors, projection_dim, depth=transformer_depth, num_heads=num_heads, dropout=dropout
+        )
+        self.positions = sinusoidal_positions(num_neighbors, projection_dim)
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+        self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Contrast of neighbours, contrast of centroids, redundancy of features."""
+        given = self.arguments
+
+        def teacher(view: KerasTensor):
+            features = self.encode(self.teacher_encoder, view, training)
+            return ops.stop_gradient(self.teacher_projector(features, training=training))
+
+        def shifted(z: KerasTensor, neighbours: KerasTensor):
+            prediction = ops.cast(self.centroid_predictor(z, training=training), "float32")
+            return ops.concatenate([prediction[:, None], neighbours[:, :-1]], axis=1)
+
+        def contrast(targets: list, predictions: list, temperature: float):
+            loss = 0.0
+            for target, prediction in zip(targets, reversed(predictions), strict=True):
+                everyone = self.gather(prediction)
+                loss += losses.info_nce(target, prediction, temperature=temperature, candidates=everyone) / 2
+            return self.mean_over_replicas(loss)
+
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z = [self.projector(f, training=training) for f in features]
+        predictions = [self.predictor(z_v, training=training) for z_v in z]
+        keys = [teacher(view) for view in views]
+        neighbours = [self.queue.neighbours(k, given.num_neighbors) for k in keys]
+        nearest = [rows[:, 0] for rows in neighbours]
+
+        sequences = ops.concatenate([*neighbours, *map(shifted, z, neighbours)])
+        tokens = self.transformer(ops.add(sequences, self.positions), training=training)
+        centroids = ops.split(tokens[:, 0], 4)
+
+        of_neighbours = contrast(nearest, predictions, given.temperature)
+        of_centroids = contrast(centroids[:2], centroids[2:], given.centroid_temperature)
+        of_features = losses.feature_redundancy(*map(self.gather, (*z, *keys)))
+        terms = {
+            "neighbour": given.neighbour_weight * of_neighbours,
+            "centroid": given.centroid_weight * of_centroids,
+            "feature": given.feature_weight * of_features,
+        }
+        return Outputs(terms, features=features, state={"keys": keys[0]})
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher and puts the first view's keys of the global batch into the queue."""
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
+        update_teacher(self.teacher_encoder, self.encoder, momentum)
+        update_teacher(self.teacher_projector, self.projector, momentum)
+        self.queue.enqueue(self.gather(state["keys"]))

@@ -1,0 +1,90 @@
+"""AMCL: contrast two views in several heads, with a learned temperature for every pair in every head.
+
+"Adaptive Multi-head Contrastive Learning", arXiv 2310.05615, equation 2.1. Official code: LeiWangR/cl,
+`src/models.py`, `src/amcl_components`, which does not run as released.
+
+- The loss is a reading of ours, `kerassl.losses.contrastive.amcl`: the equation's maximum over negatives is a
+  log-sum-exp over all candidates, without which the loss has no lower bound.
+- One network gives the temperatures of all heads, as in the paper's figure; the released code has one a head.
+- It sees embeddings of length one, the anchor's first: it is not symmetric. Gradients reach the heads through
+  the temperatures, too.
+- Each view goes through the encoder by itself, as in the released code.
+- Of the paper's forms, this is that on SimCLR; `AMCLMoCo` is that on MoCo.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import ops
+
+from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import PairTemperature, multi_head_mlp
+from kerassl.losses import amcl
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class AMCL(SSLModel):
+    """AMCL on SimCLR (arXiv 2310.05615).
+
+    Args:
+        num_heads: projection heads, C in the paper.
+        regularization: weight of the penalty on temperatures, beta in the paper; >= 0.
+        min_temperature: the smallest temperature that a pair can get; > 0.
+        max_temperature: the largest. Training begins near the middle of the two.
+        temperature_hidden_dim: width of the hidden layer of the network that gives the temperatures.
+        projection_dim: width of each head's embedding.
+        hidden_dim: width of each head's hidden layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than one head, a regularization below 0, or temperatures that do not fulfil
+            0 < minimum < maximum.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.AMCL(encoder, num_heads=3)
+        >>> model.projector.output_shape
+        (None, 3, 128)
+    """
+
+    family = "contrastive"
+
+    default_views = ("simclr_cifar", "simclr_imagenet")
+    terms = ("amcl",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_heads: PositiveInt = 3,
+        regularization: NonNegativeFloat = 0.1,
+        min_temperature: PositiveFloat = 1e-5,
+        max_temperature: PositiveFloat = 2.0,
+        temperature_hidden_dim: PositiveInt = 128,
+        projection_dim: PositiveInt = 128,
+        hidden_dim: PositiveInt = 512,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = multi_head_mlp(
+            self.feature_dim, (hidden_dim,), projection_dim, num_heads, name="projector"
+        )
+        self.temperature = PairTemperature(
+            projection_dim, temperature_hidden_dim, min_temperature, max_temperature
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """The contrast of two views in all heads."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z1, z2 = (self.projector(f, training=training) for f in features)
+        # Each replica compares its own rows with the whole batch.
+        candidates, first_row = self.global_batch(z1, z2)
+        everyone = (z1, z2) if candidates is None else candidates
+        temperatures = self.temperature(ops.concatenate([z1, z2]), ops.concatenate(everyone))
+        loss = amcl(
+            z1, z2, temperatures, self.arguments.regularization, candidates=candidates, first_row=first_row
+        )
+        return Outputs({"amcl": self.mean_over_replicas(loss)}, features=features)

@@ -1,0 +1,81 @@
+"""CACR: attract the views of an image, the far ones most, and repel other images, the near ones most.
+
+"Contrastive Attraction and Contrastive Repulsion for Representation Learning", arXiv 2105.03746, section 3.
+Official code: JegZheng/CACR-CL.
+
+- All views go through the encoder together.
+- Gradients flow through the weights of the distances, as in the official code.
+- With two views there is one positive, whose weight is 1: attraction is then plain alignment.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import ops
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import contrastive_attraction, contrastive_repulsion
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class CACR(SSLModel):
+    """CACR (arXiv 2105.03746).
+
+    Args:
+        num_views: views of each image that a named recipe makes; 5 in the official command for CIFAR-10.
+        attraction_weight: of the distances between views of an image, alpha in the official code; > 0.
+        repulsion_weight: of the distances from other images, beta in the official code; > 0.
+        positive_temperature: multiplies the distances in the positives' weights; > 0.
+        negative_temperature: the same for the negatives' weights; > 0.
+        projection_dim: width of the embedding that the loss sees.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than two views or a weight or temperature <= 0.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.CACR(encoder, num_views=5)
+        >>> model.views.num_views
+        5
+    """
+
+    family = "contrastive"
+
+    default_views = ("moco_cifar", "moco_v2")
+    terms = ("attraction", "repulsion")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_views: PositiveInt = 2,
+        attraction_weight: PositiveFloat = 1.0,
+        repulsion_weight: PositiveFloat = 1.0,
+        positive_temperature: PositiveFloat = 1.0,
+        negative_temperature: PositiveFloat = 0.9,
+        projection_dim: PositiveInt = 128,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, num_views=num_views, **common)
+        self.projector = mlp(self.feature_dim, (self.feature_dim,), projection_dim, name="projector")
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Attraction within images, repulsion between them."""
+        if len(views) < 2:
+            raise ValueError(f"CACR attracts views of one image, so it needs at least two; got {len(views)}.")
+        features = self.encode(self.encoder, ops.concatenate(views), training)
+        z = ops.split(self.projector(features, training=training), len(views))
+        # Each replica compares its own images with the whole batch.
+        candidates, first_row = self.global_batch(*z)
+        attraction = contrastive_attraction(z, self.arguments.positive_temperature)
+        repulsion = contrastive_repulsion(z, self.arguments.negative_temperature, candidates, first_row)
+        terms = {
+            "attraction": self.arguments.attraction_weight * attraction,
+            "repulsion": self.arguments.repulsion_weight * self.mean_over_replicas(repulsion),
+        }
+        return Outputs(terms, features=ops.split(features, len(views)))

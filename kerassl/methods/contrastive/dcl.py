@@ -1,0 +1,78 @@
+"""DCL and DCLW: SimCLR whose loss leaves the positive pair out of its denominator.
+
+"Decoupled Contrastive Learning", arXiv 2110.06848, proposition 2 and section 3.
+A repository of the authors is not known.
+
+- Everything but the loss is SimCLR's (`kerassl/methods/contrastive/simclr.py`): views, heads, batch norm over both views.
+- The loss is the mean over the 2N views; the paper sums the two directions.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl import losses
+from kerassl.arguments import PositiveFloat
+from kerassl.methods.contrastive.simclr import SimCLR
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DCL(SimCLR):
+    """DCL (arXiv 2110.06848): SimCLR without the coupling of positives and negatives, for small batches.
+
+    Args:
+        **kwargs: the other arguments of `SimCLR`: `temperature` (0.1), `projection_dim`,
+            `projection_layers`, `block_size`, `seed`, `name`.
+
+    Raises:
+        ValueError: as `SimCLR`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> kerassl.methods.DCL(encoder, num_classes=10).arguments.temperature
+        0.1
+    """
+
+    family = "contrastive"
+
+    terms = ("dcl",)
+
+    def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
+        """The decoupled loss of this replica's rows."""
+        return losses.dcl(z1, z2, self.arguments.temperature, **global_batch)
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DCLW(SimCLR):
+    """DCLW (arXiv 2110.06848): DCL that weighs an image the more, the less alike its two views are.
+
+    Args:
+        sigma: width of the weights, > 0; the larger, the nearer to DCL.
+        **kwargs: the other arguments of `SimCLR`.
+
+    Raises:
+        ValueError: for a sigma <= 0, and as `SimCLR`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> kerassl.methods.DCLW(encoder, num_classes=10, sigma=1.0).arguments.sigma
+        1.0
+    """
+
+    family = "contrastive"
+
+    terms = ("dclw",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        sigma: PositiveFloat = 0.5,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, **kwargs)
+
+    def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
+        """The weighted decoupled loss of this replica's rows."""
+        return losses.dclw(z1, z2, self.arguments.temperature, self.arguments.sigma, **global_batch)

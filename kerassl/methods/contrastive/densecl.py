@@ -1,0 +1,121 @@
+"""DenseCL: MoCo v2 on whole images and, at once, on the cells of their feature maps.
+
+"Dense Contrastive Learning for Self-Supervised Visual Pre-Training", arXiv 2011.09157, equations 1 to 4.
+Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/hooks/densecl_warmup_hook.py`.
+
+- All that concerns whole images, the teacher and the queue is MoCo v2's (`kerassl/methods/contrastive/moco_v2.py`).
+- Cells are matched by the encoder's features; what is compared are their projections.
+- The second queue takes one key an image, the mean of its projected cells, as the official code does.
+- The weight of the dense loss is 0 for the first updates, as the official hook has it, which no released
+  configuration names and the paper does not mention.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.arguments import Fraction, NonNegativeInt
+from kerassl.backbones.feature_maps import check_feature_map
+from kerassl.batch import Batch, Outputs
+from kerassl.losses import dense_info_nce
+from kerassl.memory import FeatureQueue
+from kerassl.methods.contrastive.moco_v2 import MoCoV2
+from kerassl.teachers import make_teacher, update_teacher
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DenseCL(MoCoV2):
+    """DenseCL (arXiv 2011.09157).
+
+    Args:
+        encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`, such as a
+            `kerassl.backbones` network made with `pool=None`.
+        dense_weight: of the loss of the cells, lambda in the paper, in [0, 1]; that of whole images has the
+            rest. 0 is MoCo v2.
+        dense_warmup_updates: optimizer updates at the start in which the weight is 0, while the queues fill.
+        **kwargs: the other arguments of `MoCoV2`: `temperature`, `momentum`, `queue_size`, `projection_dim`,
+            `symmetric`, `hard_fraction` (of whole images alone), `seed`, `name`.
+
+    Raises:
+        ValueError: for an encoder that pools its feature map, a weight outside [0, 1], a negative number of
+            updates, and as `MoCoV2`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8, pool=None)
+        >>> model = kerassl.methods.DenseCL(encoder, queue_size=4096, momentum=0.99)
+        >>> tuple(model.dense_queue.features.shape)
+        (4096, 128)
+    """
+
+    family = "contrastive"
+
+    terms = ("info_nce", "dense_info_nce")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        dense_weight: Fraction = 0.5,
+        dense_warmup_updates: NonNegativeInt = 1000,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, **kwargs)
+        check_feature_map(encoder, "DenseCL")
+        self.dense_projector = self.make_projector("dense_projector")
+        self.teacher_dense_projector = make_teacher(self.dense_projector)
+        self.dense_queue = FeatureQueue(
+            self.arguments.queue_size, self.arguments.projection_dim, seed=self.seed + 1, name="dense_queue"
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """InfoNCE of the images, and of the cells with the cells that match them, both with a queue."""
+
+        def student(view: KerasTensor):
+            cells = self.cells(self.encoder, view, training)
+            features = ops.mean(cells, axis=1)
+            return self.projector(features), self.project(self.dense_projector, cells), cells, features
+
+        def teacher(view: KerasTensor):
+            cells = self.cells(self.teacher_encoder, view, training)
+            k = self.teacher_projector(ops.mean(cells, axis=1))
+            dense_k = self.project(self.teacher_dense_projector, cells)
+            return ops.stop_gradient(k), ops.stop_gradient(dense_k), cells
+
+        rng = self.clock.seed("contrast", training)
+        dense_queue = ops.convert_to_tensor(self.dense_queue.features)
+        loss, dense_loss, keys, dense_keys, features = 0.0, 0.0, [], [], []
+        for mine, other in ((0, 1), (1, 0)) if self.arguments.symmetric else ((0, 1),):
+            q, dense_q, q_cells, pooled = student(views[mine])
+            k, dense_k, k_cells = teacher(views[other])
+            loss += self.contrast(q, k, rng)
+            dense_loss += dense_info_nce(
+                dense_q, dense_k, q_cells, k_cells, dense_queue, self.arguments.temperature
+            )
+            keys.append(k)
+            dense_keys.append(ops.mean(ops.cast(dense_k, "float32"), axis=1))
+            features.append(pooled)
+        weight = ops.where(
+            self.clock.update >= self.arguments.dense_warmup_updates, self.arguments.dense_weight, 0.0
+        )
+        terms = {"info_nce": (1 - weight) * loss, "dense_info_nce": weight * dense_loss}
+        return Outputs(terms, features=features, state={"keys": keys, "dense_keys": dense_keys})
+
+    def cells(self, encoder: keras.Model, view: KerasTensor, training: bool) -> KerasTensor:
+        """The encoder's features of each cell of a view, `(batch, cells, dim)`."""
+        feature_map = self.encode_unpooled(encoder, view, training)
+        batch, height, width, dim = ops.shape(feature_map)
+        return ops.reshape(feature_map, (batch, height * width, dim))
+
+    def project(self, projector: keras.Model, cells: KerasTensor) -> KerasTensor:
+        """The projections of all cells, `(batch, cells, projection_dim)`: a 1x1 convolution's."""
+        batch, count, dim = ops.shape(cells)
+        return ops.reshape(
+            projector(ops.reshape(cells, (-1, dim))), (batch, count, self.arguments.projection_dim)
+        )
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher and puts the keys of the global batch into the queues."""
+        super().after_update(state)
+        update_teacher(self.teacher_dense_projector, self.dense_projector, self.arguments.momentum)
+        for keys in state["dense_keys"]:
+            self.dense_queue.enqueue(self.gather(keys))

@@ -1,0 +1,70 @@
+"""DirectCLR: contrast the first coordinates of the representation itself, without a head.
+
+"Understanding Dimensional Collapse in Contrastive Self-supervised Learning", arXiv 2110.09348, section 6.
+Official code: facebookresearch/directclr, `directclr/main.py`.
+
+- The loss of each direction is N-way, over the other views of all images; the halves are averaged.
+- Each view goes through batch norm by itself.
+"""
+
+from typing import Unpack
+
+import keras
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.losses import direct_clr
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DirectCLR(SSLModel):
+    """DirectCLR (arXiv 2110.09348).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`; its last block is residual, so
+            that the coordinates that the loss does not see learn, too.
+        subvector_dim: how many of the features, the first ones, the loss sees: d_0 in the paper, 360 of 2048.
+        temperature: divides the cosines; > 0.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0 or a `subvector_dim` that the encoder does not have.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.DirectCLR(encoder, subvector_dim=16)
+        >>> model.feature_dim
+        64
+    """
+
+    family = "contrastive"
+
+    default_views = ("simclr_cifar", "byol")
+    terms = ("direct_clr",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        subvector_dim: PositiveInt = 360,
+        temperature: PositiveFloat = 0.1,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        if subvector_dim > self.feature_dim:
+            raise ValueError(
+                f"subvector_dim must be at most {self.feature_dim}, the width of the encoder's features, got "
+                f"{subvector_dim}; the paper takes 360 of 2048."
+            )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """The contrast of two views' features."""
+        r1, r2 = (self.encode(self.encoder, view, training) for view in views)
+        # Each replica compares its own rows with the whole batch.
+        candidates, _ = self.global_batch(r1, r2)
+        loss = direct_clr(
+            r1, r2, self.arguments.subvector_dim, self.arguments.temperature, candidates=candidates
+        )
+        return Outputs({"direct_clr": self.mean_over_replicas(loss)}, features=(r1, r2))

@@ -1,0 +1,85 @@
+"""GroCo: sort the positives and the nearest negatives of an anchor, and keep the groups apart.
+
+"Learning by Sorting: Self-supervised Learning with Group Ordering Constraints", arXiv 2301.02009.
+Official code: ninatu/learning_by_sorting, `losses/groco.py`, `configs/2views_100ep.yaml`.
+
+- Each view goes through batch norm by itself.
+- The other side of every similarity is detached, that of the positives, too.
+- The projector's last Dense has no bias: the official one is frozen, and batch norm cancels it.
+- Views for small images are BYOL's: the paper has none for them.
+- The local crops of the official multi-crop training, anchors without being positives, are left out.
+"""
+
+from typing import Unpack
+
+import keras
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import groco
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class GroCo(SSLModel):
+    """GroCo (arXiv 2301.02009).
+
+    Args:
+        num_views: views of each image that a named recipe makes; 2 to 4 in the paper.
+        num_negatives: nearest negatives of each anchor, of the global batch; 10 in the paper.
+        steepness: of the sort's exchanges; > 0. 1 in the paper.
+        projection_dim: width of the embedding that the loss sees.
+        projection_layers: Dense layers of the head, as wide as the features but for the last.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than two views, one negative or one projection layer, or a steepness <= 0.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.GroCo(encoder, projection_dim=64)
+        >>> model.projector.output_shape
+        (None, 64)
+    """
+
+    family = "contrastive"
+
+    default_views = ("byol_cifar", "groco")
+    terms = ("groco",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_views: PositiveInt = 2,
+        num_negatives: PositiveInt = 10,
+        steepness: PositiveFloat = 1.0,
+        projection_dim: PositiveInt = 2048,
+        projection_layers: PositiveInt = 3,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, num_views=num_views, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (self.feature_dim,) * (projection_layers - 1),
+            projection_dim,
+            output_batch_norm="plain",
+            name="projector",
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """How far the groups of positives and negatives are from being in order."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z = [self.projector(f, training=training) for f in features]
+        # Each replica looks for the negatives of its own images in the whole batch.
+        candidates, first_row = self.global_batch(*z)
+        loss = groco(
+            *z,
+            num_negatives=self.arguments.num_negatives,
+            steepness=self.arguments.steepness,
+            candidates=candidates,
+            first_row=first_row,
+        )
+        return Outputs({"groco": self.mean_over_replicas(loss)}, features=features)

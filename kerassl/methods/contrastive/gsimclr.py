@@ -1,0 +1,180 @@
+"""G-SimCLR: SimCLR in batches whose images are of different clusters, so that few negatives are alike.
+
+"G-SimCLR: Self-Supervised Contrastive Learning with Guided Projection via Pseudo Labelling", arXiv
+2009.12007, section 3. Official code: ariG23498/G-SimCLR, `CIFAR10/Autoencoder.ipynb`,
+`CIFAR10/SimCLR_Pseudo_Labels/SimCLR_Pseudo_Labels_Training.ipynb`.
+
+1. A denoising autoencoder is trained on the images.
+2. k-means finds clusters of its average-pooled codes, as many as a batch has images.
+3. SimCLR (`kerassl/methods/contrastive/simclr.py`) is trained in batches of about one image of each cluster.
+
+- Clusters are of unequal size: each is spread evenly over an epoch, which is drawn anew every time. The
+  official code has one order, at whose end only the largest clusters are left.
+- Views are SimCLR's; the official code does not crop, and its conversion to grey returns its input.
+- The head is the official one, 256, 128 and 50 wide, without batch norm.
+"""
+
+import os
+import pathlib
+from typing import Annotated, Unpack
+
+import keras
+import numpy as np
+
+from kerassl import data as data_room
+from kerassl import engine
+from kerassl.arguments import Bound, PositiveFloat, PositiveInt
+from kerassl.heads import mlp
+from kerassl.methods.contrastive.gsimclr_clusters import cluster_images
+from kerassl.methods.contrastive.simclr import SimCLR
+from kerassl.training import Common, resume
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class GSimCLR(SimCLR):
+    """G-SimCLR (arXiv 2009.12007).
+
+    `fit` guides images in memory by itself, before it trains; `guide` does so once for several calls.
+
+    Args:
+        num_clusters: k of the k-means, at least 2; `None` for as many as a batch has images, as in the paper.
+        autoencoder_epochs: passes of the autoencoder over the images, at least 1.
+        temperature: divides the cosines; > 0.
+        projection_dim: width of the embedding that the loss sees.
+        block_size: as in `SimCLR`.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than two clusters or one epoch, and as `SimCLR`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> kerassl.methods.GSimCLR(encoder).projector.output_shape
+        (None, 50)
+    """
+
+    family = "contrastive"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_clusters: Annotated[int, Bound(2)] | None = None,
+        autoencoder_epochs: PositiveInt = 100,
+        temperature: PositiveFloat = 0.1,
+        projection_dim: PositiveInt = 50,
+        block_size: PositiveInt | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(
+            encoder,
+            temperature=temperature,
+            projection_dim=projection_dim,
+            block_size=block_size,
+            **common,
+        )
+
+    def make_projector(self) -> keras.Sequential:
+        """The head of three layers."""
+        return mlp(
+            self.feature_dim,
+            (256, 128),
+            self.arguments.projection_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name="projector",
+        )
+
+    def fit(
+        self, x: object = None, y: object = None, *, batch_size: int | None = None, **kwargs
+    ) -> keras.callbacks.History:
+        """Trains as `SSLModel.fit` does, after guiding images that are not guided yet.
+
+        With a `kerassl.callbacks.Checkpoint` among the callbacks the clusters are kept in its folder, for the
+        run that goes on from there.
+
+        Args:
+            x: images in memory: an array, a `kerassl.data.ImageDataset` or `GuidedBatches`; ready views
+                where the model was made with `views=None`.
+            y: as in `SSLModel.fit`.
+            batch_size: images per step where `x` is an array (32 by default).
+            **kwargs: the other arguments of `SSLModel.fit`.
+
+        Returns:
+            The `keras.callbacks.History`.
+
+        Raises:
+            ValueError: for data that is not in memory, for several processes and batches that are not guided,
+                and as `SSLModel.fit` and `guide`.
+            ImportError: if scikit-learn is missing.
+        """
+        if self.views is not None and not isinstance(x, data_room.GuidedBatches):
+            data_room.check_data(x, y, batch_size=batch_size, num_classes=self.num_classes)
+            if data_room.is_array(x):
+                x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
+            if not isinstance(x, data_room.ImageDataset):
+                raise ValueError(
+                    f"GSimCLR clusters all images before it trains, so it needs them in memory, not a "
+                    f"{type(x).__name__}: pass an array or a kerassl.data.ImageDataset."
+                )
+            if engine.process()[1] > 1:
+                raise ValueError(
+                    "Each of several processes would cluster the images for itself. Call guide(dataset, "
+                    "file) in one process beforehand, then give fit what guide(dataset, file) reads in each."
+                )
+            _, checkpoint = resume.split_callbacks(kwargs.get("callbacks"))
+            file = checkpoint and checkpoint.folder / "clusters.npy"
+            x, y, batch_size = self.guide(x, file, kwargs.get("verbose", "auto")), None, None
+        return super().fit(x, y, batch_size=batch_size, **kwargs)
+
+    def guide(
+        self,
+        dataset: data_room.ImageDataset,
+        file: str | os.PathLike | None = None,
+        verbose: str | int = "auto",
+    ) -> data_room.GuidedBatches:
+        """Guided batches of images: trains the autoencoder and clusters its codes.
+
+        Args:
+            dataset: images in memory, with or without labels, which are not looked at.
+            file: where the clusters are kept (`.npy`): written after the clustering, and read instead of
+                clustering again where it exists, so that a resumed run repeats itself.
+            verbose: as in `fit`, for the autoencoder.
+
+        Returns:
+            The same images, labels and batch size in the order of `kerassl.data.GuidedBatches`.
+
+        Raises:
+            ValueError: for more clusters than images, or a file of other images.
+            ImportError: if scikit-learn is missing.
+        """
+        file = None if file is None else pathlib.Path(file)
+        if file is not None and file.exists():
+            clusters = np.load(file)
+            if len(clusters) != dataset.num_examples:
+                raise ValueError(
+                    f"{file} holds the clusters of {len(clusters)} images, but {dataset.num_examples} came. "
+                    "Pass the same images, or another file."
+                )
+        else:
+            num_clusters = self.arguments.num_clusters or min(dataset.batch_size, dataset.num_examples)
+            clusters = cluster_images(
+                dataset, num_clusters, self.arguments.autoencoder_epochs, self.seed, verbose
+            )
+            if file is not None and engine.is_chief():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                # Renamed when whole, so that a kill leaves no half of a file.
+                partial = file.with_suffix(".partial")
+                with partial.open("wb") as stream:
+                    np.save(stream, clusters)
+                partial.replace(file)
+        return data_room.GuidedBatches(
+            dataset.images,
+            clusters,
+            dataset.labels,
+            dataset.batch_size,
+            seed=self.seed,
+            drop_remainder=dataset.drop_remainder,
+        )

@@ -1,0 +1,122 @@
+"""iSogCLR: SogCLR whose temperature is each image's own, learnt as a robust optimum.
+
+"Not All Semantics are Created Equal: Contrastive Self-supervised Learning with Automatic Temperature
+Individualization", arXiv 2305.11965, algorithm 1. Official code: zhqiu/contrastive-learning-iSogCLR,
+`unimodal_exps/losses.py`, `SogCLR_DRO_Loss`.
+
+- An image that was never seen takes the normaliser of its batch. The official code would in epoch 0, but it
+  counts from 1: there it starts from 0, and so with larger weights for some epochs.
+- Otherwise as SogCLR, head, views and optimizer, too. There the head has two hidden layers of 8192 and no
+  batch norm at its end, and LARS scales all variables.
+"""
+
+from typing import Annotated, Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.losses import temperature_gradients
+from kerassl.memory import SampleMemory
+from kerassl.methods.contrastive.sogclr import SogCLR
+from kerassl.training import Common
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class iSogCLR(SogCLR):  # noqa: N801, the paper's name
+    """iSogCLR (arXiv 2305.11965); how it learns which image it sees is said at `SogCLR`.
+
+    An unknown image takes the temperature with which all start.
+
+    Args:
+        num_images: images of the training set, three remembered numbers each.
+        temperature: with which all images start, between the two bounds; 0.1 in the official command for
+            CIFAR.
+        gamma: weight of the batch's own normaliser against the remembered one, in (0, 1].
+        robustness: rho, the price of a high temperature: the higher, the lower the temperatures. 0.4 in the
+            command for CIFAR.
+        temperature_learning_rate: eta, by which a temperature follows its gradient; 0.03 in that command.
+        temperature_momentum: weight of the new gradient against the remembered one, in (0, 1]; 0.5 in that
+            command.
+        min_temperature: the lowest temperature; > 0.
+        max_temperature: the highest temperature.
+        projection_dim: width of the embedding that the loss sees.
+        hidden_dim: width of the projector's hidden layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for what `SogCLR` refuses, a temperature outside of its bounds, a negative rate, or a
+            momentum outside of (0, 1].
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.iSogCLR(encoder, num_images=50_000)
+        >>> print(f"{float(model.temperatures[0]):.2f}")
+        0.07
+    """
+
+    family = "contrastive"
+
+    terms = ("isogclr",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_images: PositiveInt,
+        temperature: PositiveFloat = 0.07,
+        gamma: Annotated[float, Bound(0, 1, open_low=True)] = 0.8,
+        robustness: NonNegativeFloat = 6.0,
+        temperature_learning_rate: NonNegativeFloat = 1e-3,
+        temperature_momentum: Annotated[float, Bound(0, 1, open_low=True)] = 0.9,
+        min_temperature: PositiveFloat = 0.05,
+        max_temperature: PositiveFloat = 1.0,
+        projection_dim: PositiveInt = 128,
+        hidden_dim: PositiveInt = 2048,
+        **common: Unpack[Common],
+    ) -> None:
+        if not min_temperature <= temperature <= max_temperature:
+            raise ValueError(
+                "The temperatures must be positive and in the order min_temperature <= temperature <= "
+                f"max_temperature, got {min_temperature}, {temperature}, {max_temperature}."
+            )
+        super().__init__(
+            encoder,
+            num_images=num_images,
+            temperature=temperature,
+            gamma=gamma,
+            projection_dim=projection_dim,
+            hidden_dim=hidden_dim,
+            **common,
+        )
+        for name, start in (("temperatures", temperature), ("temperature_moments", 0.0)):
+            self.memories[name] = SampleMemory(self, name, num_images, start=start)
+
+    def temperature_of(self, rows: KerasTensor) -> KerasTensor:
+        """Each image's own."""
+        return self.memories["temperatures"].read(rows)
+
+    def memory_updates(
+        self,
+        rows: KerasTensor,
+        z1: KerasTensor,
+        z2: KerasTensor,
+        log_normalizers: KerasTensor,
+        temperature: float | KerasTensor,
+        global_batch: dict,
+    ) -> dict:
+        """The normalisers, and temperatures that have followed their gradients, clipped to 3."""
+        gradients = temperature_gradients(
+            z1, z2, log_normalizers, temperature, self.arguments.robustness, **global_batch
+        )
+        old, new = self.memories["temperature_moments"].read(rows), ops.clip(gradients, -3.0, 3.0)
+        moments = (1 - self.arguments.temperature_momentum) * old + self.arguments.temperature_momentum * new
+        followed = temperature - self.arguments.temperature_learning_rate * moments
+        return {
+            **super().memory_updates(rows, z1, z2, log_normalizers, temperature, global_batch),
+            "temperatures": ops.clip(
+                followed, self.arguments.min_temperature, self.arguments.max_temperature
+            ),
+            "temperature_moments": moments,
+        }

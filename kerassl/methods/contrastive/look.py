@@ -1,0 +1,104 @@
+"""LOOK: an image must share its class with most of its nearest neighbours, not with the whole class.
+
+"Rethinking Supervised Pre-training for Better Downstream Transferring", arXiv 2110.06014. The authors' code
+is not public. From the abstract: the loss is the leave-one-out error of a weighted kNN classifier. All the
+rest is ours: the form of the loss (see `kerassl.losses.contrastive.look`), the defaults, and head, views, teacher and
+queue, which are those of MoCo v2.
+
+- The queue holds the teacher's keys of other views, with their labels, and takes those of a batch after its
+  loss: no image is its own neighbour. Its key of the epoch before may be, where the queue outlives the
+  shuffle; the model is not told which image a row shows.
+- An unlabelled image (-1) has no loss, and its key is nobody's neighbour.
+- Each view goes through the student's or the teacher's batch norm by itself.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import ops
+
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import look
+from kerassl.memory import LabelledQueue
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class LOOK(SSLModel):
+    """LOOK (arXiv 2110.06014): learns from labels, and leaves a class its several modes.
+
+    Args:
+        num_neighbors: rows of the queue that vote on a query's class; below the number that a class has
+            there, which would else have to stay together.
+        temperature: divides the cosines; > 0.
+        momentum: of the teacher, constant, in [0, 1].
+        queue_size: number of keys that are kept.
+        projection_dim: width of queries and keys.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, fewer than one neighbour, a momentum outside [0, 1], or a queue
+            without rows; in `fit`, for data without labels.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.LOOK(encoder, num_classes=10, queue_size=4096, momentum=0.99)
+        >>> tuple(model.queue.labels.shape)
+        (4096,)
+    """
+
+    family = "contrastive"
+
+    default_views = ("moco_cifar", "moco_v2")
+    terms = ("look",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_neighbors: PositiveInt = 200,
+        temperature: PositiveFloat = 0.1,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 65536,
+        projection_dim: PositiveInt = 128,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (self.feature_dim,),
+            projection_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name="projector",
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+        self.queue = LabelledQueue(queue_size, projection_dim, seed=self.seed)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """How badly the neighbours of the first view in the queue vote on its class."""
+        if batch.labels is None:
+            raise ValueError(
+                "LOOK learns from labels, and the data has none. Pass (images, labels), with -1 for an image "
+                "whose class is not known, or use MoCoV2."
+            )
+        features = self.encode(self.encoder, views[0], training)
+        q = self.projector(features, training=training)
+        k = self.teacher_projector(self.encode(self.teacher_encoder, views[1], training), training=training)
+        queue, queue_labels = (ops.convert_to_tensor(v) for v in (self.queue.features, self.queue.labels))
+        loss = look(
+            q, batch.labels, queue, queue_labels, self.arguments.num_neighbors, self.arguments.temperature
+        )
+        return Outputs({"look": loss}, features=features, state={"keys": k, "key_labels": batch.labels})
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher and puts keys and labels of the global batch into the queue."""
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        self.queue.enqueue(self.gather(state["keys"]), self.gather(state["key_labels"]))

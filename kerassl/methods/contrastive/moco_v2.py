@@ -1,0 +1,122 @@
+"""MoCo v2: find the key of another view of the image among a queue of keys of past batches.
+
+"Momentum Contrast for Unsupervised Visual Representation Learning", arXiv 1911.05722, equation 1;
+"Improved Baselines with Momentum Contrastive Learning", arXiv 2003.04297.
+Official code: facebookresearch/moco, `moco/builder.py`; CIFAR notebook on its branch `colab-notebook`.
+
+- The queue takes the keys after the loss, so that no key is its own negative.
+- The teacher moves after the optimizer; the official code moves it before the next forward pass, which is
+  the same.
+- Keys are not shuffled between devices: batch norm is global here, so no device's statistics tell which key
+  belongs to a query.
+- `symmetric=True` sums the two directions, as the official notebook on CIFAR can.
+"""
+
+from typing import Annotated, Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import hard_contrastive, info_nce
+from kerassl.memory import FeatureQueue
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MoCoV2(SSLModel):
+    """MoCo v2 (arXiv 2003.04297).
+
+    Args:
+        temperature: divides the cosines; > 0. 0.2 on ImageNet, 0.1 in the official CIFAR notebook.
+        momentum: of the teacher, constant, in [0, 1]. 0.999 on ImageNet, 0.99 in the CIFAR notebook.
+        queue_size: number of keys that are kept: 65,536 on ImageNet, 4,096 in the CIFAR notebook.
+        projection_dim: width of queries and keys.
+        symmetric: whether each view is query and key in turn; twice the cost of a step.
+        hard_fraction: share of the queue nearest to a query that counts as its negatives, in (0, 1]; `None`
+            for all. See `kerassl.losses.contrastive.hard_contrastive` (arXiv 2012.09740).
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, a momentum outside [0, 1], or a queue without rows.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.MoCoV2(encoder, queue_size=4096, momentum=0.99)
+        >>> tuple(model.queue.features.shape)
+        (4096, 128)
+    """
+
+    family = "contrastive"
+
+    default_views = ("moco_cifar", "moco_v2")
+
+    terms = ("info_nce",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        temperature: PositiveFloat = 0.2,
+        momentum: Fraction = 0.999,
+        queue_size: PositiveInt = 65536,
+        projection_dim: PositiveInt = 128,
+        symmetric: bool = False,
+        hard_fraction: Annotated[float, Bound(0, 1, open_low=True)] | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = self.make_projector("projector")
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+        self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
+
+    def make_projector(self, name: str) -> keras.Sequential:
+        """A head of two layers with biases and without batch norm."""
+        return mlp(
+            self.feature_dim,
+            (self.feature_dim,),
+            self.arguments.projection_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name=name,
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """InfoNCE of the queries with their own keys and those of the queue."""
+
+        def query(view: KerasTensor):
+            features = self.encode(self.encoder, view, training)
+            return self.projector(features, training=training), features
+
+        def key(view: KerasTensor):
+            features = self.encode(self.teacher_encoder, view, training)
+            return ops.stop_gradient(self.teacher_projector(features, training=training))
+
+        rng = self.clock.seed("contrast", training)
+        (q, features), k = query(views[0]), key(views[1])
+        loss, queries, keys = self.contrast(q, k, rng), [q], [k]
+        if self.arguments.symmetric:
+            (q, _), k = query(views[1]), key(views[0])
+            loss, queries, keys = loss + self.contrast(q, k, rng), [*queries, q], [*keys, k]
+        return Outputs({"info_nce": loss}, features=features, state={"queries": queries, "keys": keys})
+
+    def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
+        """The loss of queries with their keys; `rng` is for methods that draw in it."""
+        queue = ops.convert_to_tensor(self.queue.features)
+        if self.arguments.hard_fraction is None:
+            return info_nce(q, k, queue, self.arguments.temperature)
+        return hard_contrastive(q, k, queue, self.arguments.temperature, self.arguments.hard_fraction)
+
+    def after_update(self, state: dict) -> None:
+        """Moves the teacher and puts the keys of the global batch into the queue."""
+        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
+        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        # One view after the other, so that the order does not depend on the number of replicas.
+        for keys in state["keys"]:
+            self.queue.enqueue(self.gather(keys))

@@ -1,0 +1,98 @@
+"""SimCLR: contrast two views of an image with all other images of the batch.
+
+"A Simple Framework for Contrastive Learning of Visual Representations", arXiv 2002.05709, equation 1.
+Official code: google-research/simclr, `tf2/objective.py`, `tf2/model.py`.
+
+- Both views go through the encoder together, so batch norm sees 2N images, as in the official code.
+- The loss is the paper's mean over 2N; the official code reports twice that.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import nt_xent
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SimCLR(SSLModel):
+    """SimCLR (arXiv 2002.05709).
+
+    Args:
+        temperature: divides the cosines; > 0. The paper's 0.1 suits ImageNet, 0.5 CIFAR-10 at batch 512.
+        projection_dim: width of the embedding that the loss sees.
+        projection_layers: Dense layers of the head: 2 in the paper, 3 in SimCLR v2.
+        projector: a head of your own, a layer from features `(batch, dim)` to embeddings such as
+            `kerassl.heads.FixedReweighting`; `None` for the one that the two arguments before describe.
+        block_size: rows that the loss compares with all others at a time, for batches whose similarities do
+            not fit into memory; `None` for all. See `kerassl.losses.contrastive.nt_xent`.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, fewer than one projection layer, a head of your own besides a
+            description of another, or a block size below 1.
+
+    Example:
+        >>> import keras, kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SimCLR(encoder, num_classes=10)
+        >>> tuple(model(keras.ops.ones((2, 32, 32, 3))).shape)
+        (2, 64)
+    """
+
+    family = "contrastive"
+
+    terms = ("nt_xent",)
+    default_views = ("simclr_cifar", "simclr_imagenet")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        temperature: PositiveFloat = 0.1,
+        projection_dim: PositiveInt = 128,
+        projection_layers: PositiveInt = 2,
+        projector: keras.layers.Layer | None = None,
+        block_size: PositiveInt | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        if projector is not None and (projection_dim, projection_layers) != (128, 2):
+            raise ValueError(
+                "projector= takes the place of the head that projection_dim= and projection_layers= "
+                "describe; leave these out."
+            )
+        super().__init__(encoder, **common)
+        self.projector = self.make_projector() if projector is None else projector
+        if not self.projector.built:
+            self.projector.build((None, self.feature_dim))
+
+    def make_projector(self) -> keras.Sequential:
+        """The head, as wide as the features, with batch norm after every layer."""
+        return mlp(
+            self.feature_dim,
+            (self.feature_dim,) * (self.arguments.projection_layers - 1),
+            self.arguments.projection_dim,
+            output_batch_norm="scale",
+            initializer=keras.initializers.RandomNormal(stddev=0.01),
+            name="projector",
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """The contrast of two views' projections."""
+        view1, view2 = views
+        features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
+        z1, z2 = ops.split(self.projector(features, training=training), 2)
+        # Each replica compares its own rows with the whole batch.
+        candidates, first_row = self.global_batch(z1, z2)
+        global_batch = {"candidates": candidates, "first_row": first_row}
+        loss = self.contrast(z1, z2, block_size=self.arguments.block_size, **global_batch)
+        return Outputs({self.terms[0]: self.mean_over_replicas(loss)}, features=ops.split(features, 2))
+
+    def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
+        """The loss of this replica's rows; `global_batch` says how they lie in the whole batch."""
+        return nt_xent(z1, z2, self.arguments.temperature, **global_batch)

@@ -1,0 +1,75 @@
+"""SimCLR v2: SimCLR with a deeper head, of which fine-tuning keeps a part.
+
+"Big Self-Supervised Models are Strong Semi-Supervised Learners", arXiv 2006.10029, sections 2 and 3.
+Official code: google-research/simclr, `tf2/model.py`.
+
+- Everything but the head's depth is SimCLR's (`kerassl/methods/contrastive/simclr.py`).
+- The second step, fine-tuning, is a `kerassl.classifiers.Classifier` on `encoder_with_head()`; the third,
+  distillation on unlabelled images, `kerassl.distillation.DistilledClassifier`. `recipes.semi_supervised`
+  runs the three.
+"""
+
+import keras
+from keras import ops
+
+from kerassl.arguments import PositiveInt
+from kerassl.methods.contrastive.simclr import SimCLR
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SimCLRv2(SimCLR):
+    """SimCLR v2 (arXiv 2006.10029).
+
+    Args:
+        projection_layers: Dense layers of the head.
+        **kwargs: the other arguments of `SimCLR`: `temperature`, `projection_dim`, `block_size`, `seed`,
+            `name`.
+
+    Raises:
+        ValueError: as `SimCLR`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SimCLRv2(encoder)
+        >>> model.encoder_with_head(1).output_shape
+        (None, 64)
+    """
+
+    family = "contrastive"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        projection_layers: PositiveInt = 3,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, projection_layers=projection_layers, **kwargs)
+
+    def encoder_with_head(self, layers: int = 1) -> keras.Model:
+        """The encoder and the first layers of the head, sharing their weights: what is fine-tuned.
+
+        Args:
+            layers: Dense layers of the head to keep, each with its batch norm and activation. The paper
+                keeps 1; 0 is the encoder alone, as SimCLR's fine-tuning has it.
+
+        Returns:
+            A model from normalised images to `(batch, dim)`.
+
+        Raises:
+            ValueError: for more layers than there are, or a negative number.
+        """
+        if not 0 <= layers <= self.arguments.projection_layers:
+            raise ValueError(
+                f"The head has {self.arguments.projection_layers} layers; it cannot keep {layers} of them."
+            )
+        inputs = keras.Input(self.encoder.input_shape[1:])
+        x = self.encoder(inputs)
+        if len(x.shape) == 4:
+            x = ops.mean(x, axis=(1, 2))
+        dense = [i for i, layer in enumerate(self.projector.layers) if isinstance(layer, keras.layers.Dense)]
+        end = [*dense, len(self.projector.layers)][layers]
+        for layer in self.projector.layers[:end]:
+            x = layer(x)
+        return keras.Model(inputs, x, name=f"{self.encoder.name}_with_head")

@@ -1,0 +1,135 @@
+"""SogCLR: contrast with normalisers that are remembered for each image, so that batches may be small.
+
+"Provable Stochastic Optimization for Global Contrastive Learning: Small Batch Does Not Harm Performance",
+arXiv 2202.12387, algorithm 1. Official code: Optimization-AI/SogCLR, `sogclr/builder.py`.
+
+- What is remembered of an image is the mean of its two views' normalisers, as in that code; the code of
+  iSogCLR keeps their sum in its own class SogCLR.
+- An image that was never seen takes the normaliser of its batch. The official code asks whether all images of
+  a batch are new.
+- Normalisers are kept as logarithms, which no temperature makes overflow.
+- Both views go through the encoder together, and so through batch norm; there each by itself.
+- An embedding also gets its gradients as a negative of anchors on other devices; the official gather drops
+  those.
+"""
+
+import math
+from typing import Annotated, Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.arguments import Bound, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import log_mean_similarities, sogclr
+from kerassl.memory import SampleMemory, rows_of
+from kerassl.training import Common, SSLModel
+
+# The logarithm of a normaliser that was never set.
+NEVER = -1e30
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SogCLR(SSLModel):
+    """SogCLR (arXiv 2202.12387).
+
+    The step must know which image it sees. `fit` gives it the positions of arrays and of a
+    `kerassl.data.ImageDataset`; other data yield `{"images": images, "positions": positions}` in place of
+    images, ready views `(view1, view2, positions)`. A position outside of `0..num_images - 1`, such as -1, is
+    unknown: that image takes the normaliser of its batch, and nothing of it is remembered. Evaluation needs
+    no positions.
+
+    Args:
+        num_images: images of the training set, one remembered number each.
+        temperature: divides the cosines in the weights of the negatives; > 0. A change of it makes what is
+            remembered wrong.
+        gamma: weight of the batch's own normaliser against the remembered one, in (0, 1].
+        projection_dim: width of the embedding that the loss sees.
+        hidden_dim: width of the projector's hidden layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, gamma outside of (0, 1], no images, and, in training, for data
+            without positions.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SogCLR(encoder, num_images=50_000)
+        >>> tuple(model.memories["log_normalizers"].values.shape)
+        (50001,)
+    """
+
+    family = "contrastive"
+
+    default_views = ("simclr_cifar", "sogclr")
+
+    needs_sample_index = True
+    terms = ("sogclr",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_images: PositiveInt,
+        temperature: PositiveFloat = 0.1,
+        gamma: Annotated[float, Bound(0, 1, open_low=True)] = 0.9,
+        projection_dim: PositiveInt = 128,
+        hidden_dim: PositiveInt = 2048,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim, (hidden_dim,), projection_dim, output_batch_norm="plain", name="projector"
+        )
+        self.memories = {"log_normalizers": SampleMemory(self, "log_normalizers", num_images, start=NEVER)}
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """The contrast under the remembered normalisers, moved towards those of the batch."""
+        view1, view2 = views
+        rows = rows_of(batch, self.arguments.num_images, training, type(self).__name__)
+        features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
+        z1, z2 = ops.split(self.projector(features, training=training), 2)
+        # Each replica compares its own rows with the whole batch.
+        candidates, first_row = self.global_batch(z1, z2)
+        global_batch = {"candidates": candidates, "first_row": first_row}
+        temperature = self.temperature_of(rows)
+        moved = self.moved_normalizers(rows, log_mean_similarities(z1, z2, temperature, **global_batch))
+        loss = self.mean_over_replicas(sogclr(z1, z2, moved, temperature, **global_batch))
+        memory = self.memory_updates(rows, z1, z2, moved, temperature, global_batch)
+        return Outputs(
+            {self.terms[0]: loss},
+            features=ops.split(features, 2),
+            state={"rows": rows, "memory": memory},
+        )
+
+    def temperature_of(self, rows: KerasTensor) -> float | KerasTensor:
+        """The temperature of the images: one for all."""
+        return self.arguments.temperature
+
+    def moved_normalizers(self, rows: KerasTensor, own: KerasTensor) -> KerasTensor:
+        """Logarithms `(batch, 2)`: gamma of the batch's own mean and the rest of what is remembered."""
+        old = self.memories["log_normalizers"].read(rows)[:, None]
+        if self.arguments.gamma == 1:
+            return own
+        mixed = ops.logaddexp(old + math.log(1 - self.arguments.gamma), own + math.log(self.arguments.gamma))
+        return ops.where(old > NEVER / 2, mixed, own)
+
+    def memory_updates(
+        self,
+        rows: KerasTensor,
+        z1: KerasTensor,
+        z2: KerasTensor,
+        log_normalizers: KerasTensor,
+        temperature: float | KerasTensor,
+        global_batch: dict,
+    ) -> dict:
+        """What is to be remembered of the images of this batch, by the name of the memory."""
+        return {"log_normalizers": ops.logsumexp(log_normalizers, axis=1) - math.log(2)}
+
+    def after_update(self, state: dict) -> None:
+        """Remembers the images of the global batch; the row of unknown ones stays as it began."""
+        rows = self.gather(state["rows"])
+        for name, memory in self.memories.items():
+            memory.write(rows, self.gather(state["memory"][name]))

@@ -1,0 +1,95 @@
+"""SupCon: pull all views of a class together, and all classes apart.
+
+"Supervised Contrastive Learning", arXiv 2004.11362, equation 2 (L_out).
+Official code: HobbitLong/SupContrast, `losses.py`, `networks/resnet_big.py`.
+
+- Both views go through the encoder together, so batch norm sees 2N images, as in the official code.
+- An image without a label (-1) is a class of its own: its positive is its other view, as in SimCLR.
+- The loss is the paper's; the official code multiplies it by `temperature / base_temperature`.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import ops
+
+from kerassl.arguments import PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import sup_con
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class SupCon(SSLModel):
+    """SupCon (arXiv 2004.11362): learns from labels, and draws a class together.
+
+    Args:
+        temperature: divides the cosines; > 0. The paper uses 0.1.
+        base_temperature: > 0, divides the temperature that multiplies the loss; `None` for the paper's
+            equation, which has no such factor. The official code's is 0.07.
+        projection_dim: width of the embedding that the loss sees.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0; in `fit`, for data without labels.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.SupCon(encoder, num_classes=10)
+        >>> model.projector.output_shape
+        (None, 128)
+    """
+
+    family = "contrastive"
+
+    default_views = ("supcon_cifar", "simclr_imagenet")
+    terms = ("sup_con",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        temperature: PositiveFloat = 0.1,
+        base_temperature: PositiveFloat | None = None,
+        projection_dim: PositiveInt = 128,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (self.feature_dim,),
+            projection_dim,
+            hidden_bias=True,
+            hidden_batch_norm=False,
+            output_bias=True,
+            name="projector",
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """SupCon over both views of the global batch."""
+        if batch.labels is None:
+            raise ValueError(
+                "SupCon learns from labels, and the data has none. Pass (images, labels), with -1 for an "
+                "image whose class is not known, or use SimCLR."
+            )
+        view1, view2 = views
+        features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
+        z = self.projector(features, training=training)
+        # An image without a label is alone in a class of its own, below all others.
+        rows = ops.shape(batch.labels)[0]
+        own_class = -1 - self.row_offset(rows) - ops.arange(rows, dtype="int32")
+        labels = ops.where(batch.labels < 0, own_class, batch.labels)
+        labels = ops.concatenate([labels, labels])
+        # Each replica compares its own rows with the whole batch.
+        candidates, first_row = self.global_batch(z, labels)
+        loss = sup_con(
+            z,
+            labels,
+            self.arguments.temperature,
+            self.arguments.base_temperature,
+            candidates=candidates,
+            first_row=first_row,
+        )
+        return Outputs({"sup_con": self.mean_over_replicas(loss)}, features=ops.split(features, 2))

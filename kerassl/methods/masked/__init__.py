@@ -1,0 +1,1 @@
+"""Methods that hide a part of the input and predict it."""

@@ -1,0 +1,1 @@
+"""Methods that keep the dimensions of an embedding apart."""

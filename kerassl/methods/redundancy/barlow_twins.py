@@ -1,0 +1,68 @@
+"""Barlow Twins: make the cross-correlation of two views' embeddings the identity matrix.
+
+"Barlow Twins: Self-Supervised Learning via Redundancy Reduction", arXiv 2103.03230, equation 1.
+Official code: facebookresearch/barlowtwins, `main.py`.
+
+- The views go through the encoder one after the other, so batch norm sees each view by itself.
+- The correlation is that of the global batch, with gradients of all replicas; the official code sums
+  the matrix over devices without differentiating across them.
+"""
+
+from typing import Unpack
+
+import keras
+
+from kerassl.arguments import NonNegativeFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import barlow_twins
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class BarlowTwins(SSLModel):
+    """Barlow Twins (arXiv 2103.03230).
+
+    Args:
+        redundancy_weight: weight of the off-diagonal terms, lambda in the paper; >= 0.
+        projection_dim: width of the embedding; the method gains from wide ones.
+        hidden_dim: width of the head's two hidden layers.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a negative `redundancy_weight`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.BarlowTwins(encoder, projection_dim=64, hidden_dim=64)
+        >>> model.projector.output_shape
+        (None, 64)
+    """
+
+    family = "redundancy"
+
+    default_views = ("barlow_twins_cifar", "barlow_twins")
+
+    terms = ("barlow_twins",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        redundancy_weight: NonNegativeFloat = 0.0051,
+        projection_dim: PositiveInt = 8192,
+        hidden_dim: PositiveInt = 8192,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(self.feature_dim, (hidden_dim, hidden_dim), projection_dim, name="projector")
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Distance of the cross-correlation matrix from the identity."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z1, z2 = (self.projector(f, training=training) for f in features)
+        loss = barlow_twins(
+            self.gather(z1), self.gather(z2), redundancy_weight=self.arguments.redundancy_weight
+        )
+        return Outputs({"barlow_twins": loss}, features=features)

@@ -1,0 +1,76 @@
+"""EMP-SSL: many small patches of an image agree, and a batch of them spans much volume.
+
+"EMP-SSL: Towards Self-Supervised Learning in One Training Epoch", arXiv 2304.03977, equations 3 and 4.
+Official code: tsb0601/EMP-SSL, `main.py`, `loss.py`.
+
+- All patches go through the encoder together, as in the official code.
+- The coding rate is that of the global batch; the official code takes that of each device's share.
+- The first of the head's hidden layers is a part of the official network, whose features are its output. Here
+  they are the encoder's.
+- The paper evaluates the mean feature of many patches of an image; here it is that of the whole image.
+"""
+
+from typing import Annotated, Unpack
+
+import keras
+from keras import ops
+
+from kerassl.arguments import Bound, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import emp_ssl
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class EMPSSL(SSLModel):
+    """EMP-SSL (arXiv 2304.03977).
+
+    Args:
+        num_patches: patches of each image that a named recipe makes; 20 or 200 in the paper.
+        invariance_weight: weight of the agreement of the patches, lambda in the paper; > 0.
+        distortion: epsilon in the coding rate; > 0.
+        projection_dim: width of the embedding.
+        hidden_dim: width of the head's two hidden layers.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than two patches, a weight or distortion <= 0.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.EMPSSL(encoder, hidden_dim=64, projection_dim=32)
+        >>> model.views.num_views
+        20
+    """
+
+    family = "redundancy"
+
+    default_views = ("emp_ssl", "emp_ssl")
+    terms = ("emp_ssl",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_patches: Annotated[int, Bound(2)] = 20,
+        invariance_weight: PositiveFloat = 200.0,
+        distortion: PositiveFloat = 0.2,
+        projection_dim: PositiveInt = 1024,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, num_views=num_patches, **common)
+        self.projector = mlp(self.feature_dim, (hidden_dim, hidden_dim), projection_dim, name="projector")
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Disagreement of the patches of an image, less the coding rate of a batch of patches."""
+        if len(views) < 2:
+            raise ValueError(f"EMP-SSL compares patches of an image; it needs two, got {len(views)}.")
+        features = self.encode(self.encoder, ops.concatenate(views), training)
+        patches = ops.split(self.projector(features, training=training), len(views))
+        loss = emp_ssl(
+            [self.gather(z) for z in patches], self.arguments.invariance_weight, self.arguments.distortion
+        )
+        return Outputs({"emp_ssl": loss}, features=ops.split(features, len(views)))

@@ -1,0 +1,105 @@
+"""LeJEPA: views predict the mean of the global ones, while embeddings are kept an isotropic Gaussian.
+
+"LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics", arXiv 2511.08544, sections 4
+and 5. Official code: rbalestr-lab/lejepa, `MINIMAL.md`.
+
+- Views of one size go through the encoder together.
+- The mean is that of the global views, as in the paper; `num_global_views` as large as the number of views
+  gives that of `MINIMAL.md`.
+- The characteristic functions are those of the global batch, with gradients of all replicas, whose directions
+  are the same.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.arguments import PositiveInt, ProperFraction
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import characteristic_function, epps_pulley, view_invariance
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class LeJEPA(SSLModel):
+    """LeJEPA (arXiv 2511.08544).
+
+    Args:
+        num_views: views of each image that a named recipe of two makes.
+        num_global_views: how many of the views, the first ones, make the mean that all predict.
+        regularization_weight: weight of SIGReg, lambda in the paper, in (0, 1); that of the views' distance
+            is 1 - lambda. SIGReg grows with the batch.
+        num_directions: random directions in each step: 1024 in the paper, 256 in `MINIMAL.md`.
+        projection_dim: width of the embedding; 16 in `MINIMAL.md`.
+        hidden_dim: width of the head's two hidden layers.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a weight outside (0, 1), fewer than two views, no global view, or no direction.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.LeJEPA(encoder, num_views=4, num_global_views=4)
+        >>> model.projector.output_shape
+        (None, 16)
+    """
+
+    family = "redundancy"
+
+    default_views = ("simclr_cifar", "simclr_imagenet")
+
+    activation = "relu"
+    terms = ("invariance", "sigreg")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_views: PositiveInt = 2,
+        num_global_views: PositiveInt = 2,
+        regularization_weight: ProperFraction = 0.05,
+        num_directions: PositiveInt = 1024,
+        projection_dim: PositiveInt = 16,
+        hidden_dim: PositiveInt = 2048,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, num_views=num_views, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (hidden_dim, hidden_dim),
+            projection_dim,
+            activation=self.activation,
+            hidden_bias=True,
+            output_bias=True,
+            name="projector",
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """The views' distance from the mean of the global ones, and the distance from a Gaussian."""
+        if len(views) < max(2, self.arguments.num_global_views):
+            raise ValueError(
+                f"{type(self).__name__} needs at least two views and its {self.arguments.num_global_views} global "
+                f"ones; got {len(views)}."
+            )
+        features = self.encode_views(self.encoder, views, training)
+        z = ops.split(self.projector(features, training=training), len(views))
+        distance = self.regularization(z, self.directions(training))
+        terms = {
+            "invariance": (1 - self.arguments.regularization_weight)
+            * view_invariance(z, self.arguments.num_global_views),
+            self.terms[1]: self.arguments.regularization_weight * distance,
+        }
+        return Outputs(terms, features=ops.split(features, len(views)))
+
+    def directions(self, training: bool) -> KerasTensor:
+        """Random directions `(projection_dim, num_directions)` of this step, the same on all replicas."""
+        shape = (self.arguments.projection_dim, self.arguments.num_directions)
+        return keras.random.normal(shape, seed=self.clock.seed("directions", training))
+
+    def regularization(self, z: list, directions: KerasTensor) -> KerasTensor:
+        """SIGReg of the global batch: equal shares' characteristic functions have its own as their mean."""
+        values = self.mean_over_replicas(characteristic_function(z, directions))
+        return epps_pulley(values, self.num_replicas * ops.shape(z[0])[0])

@@ -1,0 +1,79 @@
+"""Mixed Barlow Twins: Barlow Twins, and embeddings of mixed images that are mixtures of embeddings.
+
+"Guarding Barlow Twins Against Overfitting with Mixed Samples", arXiv 2312.02151. Official code:
+wgcban/mix-bt, `main.py`.
+
+- Images are mixed as views: after augmentation and normalisation. The share is one number a batch, drawn
+  from Beta(1, 1), which is uniform.
+- Each view and the mixed batch go through batch norm by themselves.
+- Columns are standardised as in Barlow Twins; see `kerassl.losses.redundancy.mixing_regularizer`.
+- The official code for ImageNet halves the regulariser, and lets its weight grow over ten epochs. That for
+  small images has one hidden layer, of 512, and 1024 outputs, and both views without solarising.
+- Partners are drawn from the global batch, so devices exchange the second views, pixels and all.
+"""
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl.arguments import NonNegativeFloat
+from kerassl.batch import Batch, Outputs
+from kerassl.losses import barlow_twins, mixing_regularizer
+from kerassl.methods.redundancy.barlow_twins import BarlowTwins
+from kerassl.views import mix_views
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MixedBarlowTwins(BarlowTwins):
+    """Mixed Barlow Twins (arXiv 2312.02151).
+
+    Args:
+        mixing_weight: of the regulariser, lambda_reg in the paper; >= 0. 4 for small images, 1 (halved) for
+            ImageNet in the official runs; 0 is Barlow Twins.
+        **kwargs: the other arguments of `BarlowTwins`: `redundancy_weight` (1 / 128 in the official runs on
+            small images), which weighs the regulariser, too; `projection_dim`, `hidden_dim`, `seed`, `name`.
+
+    Raises:
+        ValueError: for a negative weight.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.MixedBarlowTwins(encoder, projection_dim=64, hidden_dim=64)
+        >>> model.step_metrics.terms
+        ['barlow_twins', 'mixing']
+    """
+
+    family = "redundancy"
+
+    terms = ("barlow_twins", "mixing")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        mixing_weight: NonNegativeFloat = 4.0,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, **kwargs)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Barlow Twins of the two views, and the regulariser of a third batch that mixes them."""
+        view1, view2 = views
+        everyone = self.gather(view2)
+        mixing, permutation = self.draw_mixing(ops.shape(everyone)[0], training)
+        # Each replica mixes its own rows.
+        rows = self.row_offset(ops.shape(view1)[0]) + ops.arange(ops.shape(view1)[0], dtype="int32")
+        mixed = mix_views(view1, everyone, mixing, ops.take(permutation, rows))
+
+        features = [self.encode(self.encoder, view, training) for view in (view1, view2, mixed)]
+        z1, z2, z_mixed = (self.gather(self.projector(f, training=training)) for f in features)
+        loss = barlow_twins(z1, z2, redundancy_weight=self.arguments.redundancy_weight)
+        regularizer = mixing_regularizer(z1, z2, z_mixed, mixing, permutation)
+        weight = self.arguments.mixing_weight * self.arguments.redundancy_weight
+        return Outputs({"barlow_twins": loss, "mixing": weight * regularizer}, features=features)
+
+    def draw_mixing(self, batch: int | KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
+        """The share of the first views, and the partner of each of the global batch's images."""
+        rng = self.clock.seed("mixing", training)
+        mixing = keras.random.uniform((), seed=rng)
+        return mixing, ops.argsort(keras.random.uniform((batch,), seed=rng))

@@ -1,0 +1,72 @@
+"""MMCR: make the centroids of the images' views span as much room as they can.
+
+"Learning Efficient Coding of Natural Images with Maximum Manifold Capacity Representations",
+arXiv 2303.03307, section 3. Official code: ThomasYerxa/mmcr, `mmcr/cifar_stl/loss_mmcr.py`.
+
+- All views go through the encoder together, as in the official code.
+- The singular values are those of the global batch, with gradients of all replicas; in the official code a
+  device's gradients flow through its own rows alone.
+- The variant with a teacher, which the official code has for ImageNet, is not in this class.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import ops
+
+from kerassl.arguments import NonNegativeFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import mmcr
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class MMCR(SSLModel):
+    """MMCR (arXiv 2303.03307).
+
+    Args:
+        num_views: views of each image that a named recipe makes: 2 on ImageNet with batches of 2048, 40 on
+            CIFAR-10 with batches of 32.
+        local_weight: weight of the spread of an image's own views, lambda in the paper; >= 0.
+        projection_dim: width of the embedding.
+        hidden_dim: width of the head's two hidden layers.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than two views or a negative weight.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.MMCR(encoder, num_views=4, hidden_dim=64, projection_dim=32)
+        >>> model.views.num_views
+        4
+    """
+
+    family = "redundancy"
+
+    default_views = ("moco_cifar", "byol")
+    terms = ("mmcr",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_views: PositiveInt = 2,
+        local_weight: NonNegativeFloat = 0.0,
+        projection_dim: PositiveInt = 512,
+        hidden_dim: PositiveInt = 8192,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, num_views=num_views, **common)
+        self.projector = mlp(self.feature_dim, (hidden_dim, hidden_dim), projection_dim, name="projector")
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """The negated nuclear norm of the centroids."""
+        if len(views) < 2:
+            raise ValueError(f"MMCR averages views of an image, so it needs at least two; got {len(views)}.")
+        features = self.encode(self.encoder, ops.concatenate(views), training)
+        z = ops.split(self.projector(features, training=training), len(views))
+        loss = mmcr([self.gather(view) for view in z], self.arguments.local_weight)
+        return Outputs({"mmcr": loss}, features=ops.split(features, len(views)))

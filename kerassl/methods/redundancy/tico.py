@@ -1,0 +1,105 @@
+"""TiCo: agree with a slowly moving teacher, and keep away from where embeddings have lately lain.
+
+"TiCo: Transformation Invariance and Covariance Contrast for Self-Supervised Visual Representation Learning",
+arXiv 2206.10698, section 3. The authors' code is not public; details as in lightly-ai/lightly,
+`lightly/loss/tico_loss.py`.
+
+- The two directions are averaged, and both views of a batch enter the moving covariance, once; lightly's loss
+  is that of one direction.
+- The covariance starts at zero and holds the batch before the loss is taken.
+- Each view goes through batch norm by itself, in the teacher too, which runs in training mode.
+"""
+
+from typing import Annotated, Unpack
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl import losses
+from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class TiCo(SSLModel):
+    """TiCo (arXiv 2206.10698).
+
+    Args:
+        covariance_weight: weight of the covariance contrast, rho in the paper; > 0.
+        covariance_decay: of the moving covariance, beta in the paper; in [0, 1).
+        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
+        projection_dim: width of the embedding.
+        hidden_dim: width of the projector's hidden layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Attributes:
+        covariance: variable `(projection_dim, projection_dim)`, the moving second moment of the embeddings.
+
+    Raises:
+        ValueError: for a weight <= 0, a decay outside [0, 1) or a momentum outside [0, 1].
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.TiCo(encoder, hidden_dim=64, projection_dim=16)
+        >>> tuple(model.covariance.shape)
+        (16, 16)
+    """
+
+    family = "redundancy"
+
+    default_views = ("byol_cifar", "byol")
+    terms = ("tico",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        covariance_weight: PositiveFloat = 8.0,
+        covariance_decay: Annotated[float, Bound(0, 1, open_high=True)] = 0.9,
+        momentum: Fraction = 0.996,
+        projection_dim: PositiveInt = 256,
+        hidden_dim: PositiveInt = 4096,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.projector = mlp(
+            self.feature_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="projector"
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_projector = make_teacher(self.projector)
+        self.covariance = self.add_weight(
+            name="covariance",
+            shape=(projection_dim, projection_dim),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Both directions, with the covariance that this batch has been added to."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z1, z2 = (self.projector(f, training=training) for f in features)
+
+        def teacher(view: KerasTensor):
+            return self.teacher_projector(
+                self.encode(self.teacher_encoder, view, training), training=training
+            )
+
+        target1, target2 = teacher(views[0]), teacher(views[1])
+        both = ops.concatenate([self.gather(ops.stop_gradient(z)) for z in (z1, z2)])
+        covariance = losses.tico_covariance(both, self.covariance, self.arguments.covariance_decay)
+        loss = losses.tico(z1, target2, covariance, self.arguments.covariance_weight) + losses.tico(
+            z2, target1, covariance, self.arguments.covariance_weight
+        )
+        return Outputs({"tico": loss / 2}, features=features, state={"covariance": covariance})
+
+    def after_update(self, state: dict) -> None:
+        """Moves the covariance and the teacher."""
+        self.covariance.assign(state["covariance"])
+        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
+        update_teacher(self.teacher_encoder, self.encoder, momentum)
+        update_teacher(self.teacher_projector, self.projector, momentum)

@@ -1,0 +1,87 @@
+"""VIbCReg: VICReg on whitened embeddings, with correlations in place of covariances.
+
+"VIbCReg: Variance-Invariance-better-Covariance Regularization for Self-Supervised Learning on Time Series",
+arXiv 2109.00783, section 3. Official code: ML4ITS/vibcreg, `pypilib/vibcreg/losses.py`,
+`vibcreg/frameworks/vibcreg_.py`.
+
+- The paper is about time series; images take the views of VICReg, as in vturrisi/solo-learn.
+- Each view goes through batch norm and iterative normalisation by itself.
+- All statistics, those of the iterative normalisation, too, are of the global batch, with gradients of all
+  replicas; the official code trains on one device.
+- The variance terms of the two views are summed, as there, where VICReg averages them.
+"""
+
+from typing import Unpack
+
+import keras
+
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import IterNorm
+from kerassl.losses import off_diagonal_correlation
+from kerassl.methods.redundancy.vicreg import VICReg
+from kerassl.training import Common
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class VIbCReg(VICReg):
+    """VIbCReg (arXiv 2109.00783).
+
+    Args:
+        invariance: weight of the squared distance between views; >= 0.
+        variance: weight of the hinges on each dimension's standard deviation; >= 0.
+        covariance: weight of the mean squared correlations between dimensions; >= 0.
+        projection_dim: width of the embedding.
+        hidden_dim: width of the head's two hidden layers.
+        num_groups: groups of dimensions that are whitened together; must divide `projection_dim`. See
+            `kerassl.heads.IterNorm`.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a negative weight, or groups that do not divide the embedding.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.VIbCReg(encoder, projection_dim=64, hidden_dim=64, num_groups=8)
+        >>> model.whitening.group_size
+        8
+    """
+
+    family = "redundancy"
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 200.0,
+        projection_dim: PositiveInt = 4096,
+        hidden_dim: PositiveInt = 4096,
+        num_groups: PositiveInt = 64,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(
+            encoder,
+            invariance=invariance,
+            variance=variance,
+            covariance=covariance,
+            projection_dim=projection_dim,
+            hidden_dim=hidden_dim,
+            **common,
+        )
+        self.whitening = IterNorm(projection_dim, num_groups, name="whitening")
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Distance between the whitened views, and their variances and correlations over the global batch."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z = [self.projector(f, training=training) for f in features]
+        z1, z2 = (self.whitening(projection, training=training) for projection in z)
+        distance, variance, correlation = self.measure(z1, z2, off_diagonal_correlation)
+        terms = {
+            "invariance": self.term_weights["invariance"] * distance,
+            "variance": self.term_weights["variance"] * 2 * variance,
+            "covariance": self.term_weights["covariance"] * 2 * correlation,
+        }
+        return Outputs(terms, features=features)

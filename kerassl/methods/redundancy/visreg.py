@@ -1,0 +1,69 @@
+"""VISReg: LeJEPA with a regulariser of three parts: the centre, the scale and the shape of the embeddings.
+
+"VISReg: Variance-Invariance-Sketching Regularization for JEPA training", arXiv 2606.02572, section 3.
+Official code: HaiyuWu/visreg, `visreg/losses/visreg.py`.
+
+- Everything but the regulariser and the head's activation is LeJEPA's (`kerassl/methods/redundancy/lejepa.py`).
+- The regulariser is that of the global batch, with gradients of all replicas, whose directions are the same.
+"""
+
+import keras
+from keras import KerasTensor
+
+from kerassl.arguments import PositiveInt, ProperFraction
+from kerassl.losses import visreg
+from kerassl.methods.redundancy.lejepa import LeJEPA
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class VISReg(LeJEPA):
+    """VISReg (arXiv 2606.02572).
+
+    Args:
+        num_views: views of each image that a named recipe of two makes.
+        num_global_views: how many of the views, the first ones, make the mean that all predict.
+        regularization_weight: lambda in the paper, in (0, 1): 0.9 and 0.8 on ImageNet, 0.6 on a small set.
+        num_directions: random directions in each step: 4096 in the official runs.
+        projection_dim: width of the embedding: 256 for a ViT-B, 128 on a small set.
+        **kwargs: the other arguments of `LeJEPA`: `hidden_dim`, `seed`, `name`.
+
+    Raises:
+        ValueError: as `LeJEPA`.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.VISReg(encoder)
+        >>> model.projector.output_shape
+        (None, 256)
+    """
+
+    family = "redundancy"
+
+    activation = "gelu"
+    terms = ("invariance", "visreg")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_views: PositiveInt = 4,
+        num_global_views: PositiveInt = 4,
+        regularization_weight: ProperFraction = 0.9,
+        num_directions: PositiveInt = 4096,
+        projection_dim: PositiveInt = 256,
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            encoder,
+            num_views=num_views,
+            num_global_views=num_global_views,
+            regularization_weight=regularization_weight,
+            num_directions=num_directions,
+            projection_dim=projection_dim,
+            **kwargs,
+        )
+
+    def regularization(self, z: list, directions: KerasTensor) -> KerasTensor:
+        """Centre, scale and shape of the global batch."""
+        return visreg([self.gather(view) for view in z], directions)

@@ -1,0 +1,92 @@
+"""W-MSE: the views of an image agree after the embeddings of a batch have been whitened.
+
+"Whitening for Self-Supervised Representation Learning", arXiv 2007.06346, section 3. Official code:
+htdt/self-supervised, `methods/w_mse.py`, `methods/whitening.py`.
+
+- Each view goes through the encoder by itself, and all views through the head together.
+- Gradients flow through all views.
+- Sub-batches are cut from the global batch by a permutation that all devices draw alike, so that many
+  devices do what one does; the embeddings, which are narrow, are gathered for it. The official code trains on
+  one device.
+- The diagonal of the covariance is raised by a ten-thousandth; see `kerassl.losses.whiten`.
+"""
+
+from typing import Unpack
+
+import keras
+from keras import ops
+
+from kerassl.arguments import PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import mlp
+from kerassl.losses import wmse
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class WMSE(SSLModel):
+    """W-MSE (arXiv 2007.06346).
+
+    Args:
+        num_views: views of each image that a named recipe makes: 2 or 4 in the paper.
+        subbatch_size: images that are whitened together; larger than `projection_dim`. The paper takes twice
+            as many as dimensions.
+        num_cuts: how many times a batch is cut into sub-batches, each time in another order, for the mean of
+            the losses: 4 for STL-10 in the paper.
+        projection_dim: width of the embedding: 64, or 128 for STL-10 and Tiny ImageNet.
+        hidden_dim: width of the head's hidden layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for fewer than two views or one cut, or sub-batches not larger than the embedding is wide.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.WMSE(encoder, num_views=4)
+        >>> model.projector.output_shape
+        (None, 64)
+    """
+
+    family = "redundancy"
+
+    default_views = ("wmse_cifar", "simclr_imagenet")
+    terms = ("wmse",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_views: PositiveInt = 2,
+        subbatch_size: PositiveInt = 128,
+        num_cuts: PositiveInt = 1,
+        projection_dim: PositiveInt = 64,
+        hidden_dim: PositiveInt = 1024,
+        **common: Unpack[Common],
+    ) -> None:
+        if subbatch_size <= projection_dim:
+            raise ValueError(
+                f"subbatch_size={subbatch_size} images have no covariance of full rank in "
+                f"projection_dim={projection_dim} dimensions; the paper takes twice as many images."
+            )
+        super().__init__(encoder, num_views=num_views, **common)
+        self.projector = mlp(
+            self.feature_dim,
+            (hidden_dim,),
+            projection_dim,
+            hidden_bias=True,
+            output_bias=True,
+            name="projector",
+        )
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """W-MSE of the global batch, cut into sub-batches at random."""
+        features = [self.encode(self.encoder, view, training) for view in views]
+        z = ops.split(self.projector(ops.concatenate(features), training=training), len(views))
+        z = [self.gather(view) for view in z]
+        rng = self.clock.seed("sub-batches", training)
+        loss = 0.0
+        for _ in range(self.arguments.num_cuts):
+            order = ops.argsort(keras.random.uniform((ops.shape(z[0])[0],), seed=rng))
+            loss += wmse(z, self.arguments.subbatch_size, order) / self.arguments.num_cuts
+        return Outputs({"wmse": loss}, features=features)

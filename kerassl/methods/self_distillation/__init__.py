@@ -1,0 +1,1 @@
+"""Methods whose teacher's distribution over prototypes the student matches."""

@@ -1,0 +1,131 @@
+"""DINO: a student matches its teacher's sharpened, centred prototype assignments across crops.
+
+"Emerging Properties in Self-Supervised Vision Transformers", arXiv 2104.14294, equations 1-4.
+Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transformer.py`.
+
+- Crops of one size go through the encoder together, as in the official MultiCropWrapper.
+- The centre used in a step is that of the steps before; it moves after the optimizer.
+- The prototypes receive no gradient during the first epoch.
+- The embedding is the teacher's, which the paper evaluates.
+- `num_heads` heads are a weighted ensemble (arXiv 2211.09981), whose teachers are centred here, head by head;
+  there they are balanced by Sinkhorn-Knopp.
+"""
+
+from typing import Literal
+
+import keras
+from keras import ops
+
+from kerassl import losses
+from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import EnsembleHead
+from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
+from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
+from kerassl.metrics import assigned_prototypes
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DINO(PrototypeTeacher):
+    """DINO (arXiv 2104.14294).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
+            all crops, such as `kerassl.backbones.vit`.
+        num_prototypes: width K of a head's output.
+        student_temperature: divides the student's logits; > 0.
+        teacher_temperature: divides the centred teacher logits; > 0. Above 0.07 training becomes unstable.
+        warmup_teacher_temperature: teacher temperature at the start, rising linearly to
+            `teacher_temperature`; the paper's default holds 0.04 throughout.
+        warmup_teacher_temperature_epochs: epochs of that rise.
+        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
+            run. The paper: 0.996; 0.9995 for batches of 256.
+        center_momentum: of the centre, in [0, 1].
+        freeze_last_layer_epochs: epochs in which the prototypes do not move.
+        num_global_crops: how many of the views are global ones; the teacher sees only these.
+        hidden_dim: width of the head's hidden layers.
+        bottleneck_dim: width of the embedding that meets the prototypes.
+        use_batch_norm_in_head: whether the head's hidden layers are batch-normalised (for ResNets).
+        num_heads: heads of the ensemble, each with prototypes of its own; 1 is plain DINO.
+        ensemble_weighting: how the heads' losses are weighed: "uniform", "probability" or "entropy"; see
+            `kerassl.losses.clustering.weighted_ensemble`.
+        ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
+        ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a temperature <= 0, a momentum outside [0, 1], fewer than two crops, no head, or an
+            unknown weighting.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
+        >>> model = kerassl.methods.DINO(encoder, num_prototypes=128, hidden_dim=64)
+        >>> tuple(model.center.shape)
+        (128,)
+    """
+
+    family = "self_distillation"
+
+    default_views = ("dino_cifar", "dino")
+
+    terms = ("dino",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_heads: PositiveInt = 1,
+        ensemble_weighting: Literal[WEIGHTINGS] = "uniform",
+        ensemble_temperature: PositiveFloat = 0.05,
+        ensemble_warmup_epochs: NonNegativeFloat = 30,
+        **teacher,
+    ) -> None:
+        super().__init__(encoder, **teacher)
+
+    @property
+    def counted_prototypes(self) -> int:
+        """Prototypes whose usage is a metric: those of all heads."""
+        return self.arguments.num_heads * self.arguments.num_prototypes
+
+    def make_head(self, name: str) -> keras.Model:
+        """A head, or the heads of an ensemble."""
+        num_heads = self.arguments.num_heads
+        if num_heads == 1:
+            return super().make_head(name)
+        return EnsembleHead(self.feature_dim, num_heads=num_heads, name=name, **self.head_options())
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """Cross entropy of the student's crops with the teacher's global crops, same crop left out."""
+        given = self.arguments
+        if len(views) < 2:
+            raise ValueError(
+                f"DINO compares crops of one image, so it needs at least two views; got {len(views)}."
+            )
+        rows = ops.shape(views[0])[0]
+        features = self.encode_views(self.encoder, views, training)
+        student_logits = self.student_logits(self.head, features, training)
+        heads = given.num_heads, given.num_prototypes
+        student_logits = ops.reshape(student_logits, (len(views), rows, *heads))
+
+        global_crops = ops.concatenate(views[: self.arguments.num_global_crops])
+        teacher_features = self.encode(self.teacher_encoder, global_crops, training)
+        teacher_logits = self.teacher_logits(self.teacher_head, teacher_features, training)
+        probabilities = self.teacher_probabilities(teacher_logits, self.center)
+        probabilities = ops.reshape(probabilities, (self.arguments.num_global_crops, rows, *heads))
+
+        loss = losses.weighted_ensemble(
+            losses.dino,
+            student_logits,
+            probabilities,
+            given.student_temperature,
+            given.ensemble_weighting,
+            self.clock.ramp(0.5, given.ensemble_temperature, given.ensemble_warmup_epochs),
+        )
+        return Outputs(
+            {"dino": loss},
+            features=ops.split(features, len(views)),
+            embedding=teacher_features[:rows],
+            assignments=assigned_prototypes(probabilities[0]),
+            state={"teacher_logits": teacher_logits},
+        )

@@ -1,0 +1,118 @@
+"""DINOv2's objective: iBOT with Sinkhorn-Knopp targets and features that are spread over the sphere.
+
+"DINOv2: Learning Robust Visual Features without Supervision", arXiv 2304.07193, section 4.
+Official code: facebookresearch/dinov2, `dinov2/train/ssl_meta_arch.py`, `dinov2/loss`, `dinov2/configs`.
+
+- The official sums of the losses of local and of global crops, each divided by the number of all pairs, are
+  together DINO's mean over pairs, the term `dino`.
+- Each crop draws for itself whether it is masked; there exactly half of a batch's crops are.
+- At most the larger `mask_ratio` of a crop's patches is predicted. Of a crop that comes with more of them
+  hidden, the first ones are.
+- KoLeo looks for neighbours in the global batch of one crop, so that N devices do what one does; the official
+  code looks within a device.
+- Softmax centring divides by the hidden patches of the global batch; there each device's mean counts alike.
+- Images and patches share a head by default, as in the official default configuration; the large models have
+  two, of different bottlenecks.
+- The prototypes have no gain; there it is learned, from 1. The mask token is not decayed, there it is.
+- A block of hidden patches has at least as many as iBOT's; there 4.
+- The launcher clips the gradient of each variable; the official code that of each network as a whole.
+- Not here: learning rates that fall with depth or are smaller for the patch embedding, LayerScale, and the
+  last phase on larger images. Stochastic depth, 0.3 there, is `drop_path` of the encoder.
+"""
+
+import math
+from typing import Literal
+
+import keras
+from keras import KerasTensor, ops
+
+from kerassl import losses
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
+from kerassl.backbones import take_patches
+from kerassl.batch import Batch, Outputs
+from kerassl.methods.self_distillation.ibot import iBOT
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class DINOv2(iBOT):
+    """DINOv2 (arXiv 2304.07193).
+
+    Args:
+        encoder: an encoder with the token interface of `kerassl.backbones.vit` that accepts the sizes of all
+            crops.
+        num_prototypes: width K of the head's output; 131072 for the paper's large models.
+        centering: "sinkhorn", as for the paper's large models, or "softmax", DINO's running centres, the
+            official default configuration.
+        sinkhorn_iterations: of the former; at least 1.
+        koleo_weight: weight of KoLeo, which is summed over the global crops.
+        momentum: of the teacher at the first update, in [0, 1]; 0.994 for the paper's large models.
+        **kwargs: the other arguments of `iBOT`.
+
+    Raises:
+        ValueError: as `iBOT`, and for an unknown centring, no iterations, a negative weight.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
+        >>> model = kerassl.methods.DINOv2(encoder, num_prototypes=128, hidden_dim=64, share_head=False)
+        >>> model.step_metrics.terms
+        ('dino', 'ibot', 'koleo')
+    """
+
+    family = "self_distillation"
+
+    default_views = ("ibot_cifar", "dinov2")
+    terms = ("dino", "ibot", "koleo")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = 65536,
+        centering: Literal["sinkhorn", "softmax"] = "sinkhorn",
+        sinkhorn_iterations: PositiveInt = 3,
+        koleo_weight: NonNegativeFloat = 0.1,
+        momentum: Fraction = 0.992,
+        **kwargs,
+    ) -> None:
+        super().__init__(encoder, num_prototypes=num_prototypes, momentum=momentum, **kwargs)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """The terms of iBOT, and KoLeo of each global crop's features."""
+        outputs = super().loss_terms(views, batch, training)
+        return outputs._replace(terms={**outputs.terms, "koleo": self.spread(outputs.features)})
+
+    def spread(self, features: tuple) -> KerasTensor:
+        """The weighted KoLeo of the features of each global crop, from those of all crops."""
+        koleo = 0.0
+        for view in features[: self.arguments.num_global_crops]:
+            # Each replica looks for the neighbours of its own rows in the whole batch.
+            candidates, first_row = self.global_batch(view)
+            candidates = None if candidates is None else candidates[0]
+            koleo += losses.koleo(view, candidates=candidates, first_row=first_row)
+        return self.arguments.koleo_weight * self.mean_over_replicas(koleo)
+
+    def predicted_patches(self, tokens: KerasTensor, teacher_tokens: KerasTensor, mask: KerasTensor) -> tuple:
+        """The hidden patches alone, and seen ones where fewer are hidden, which count for nothing."""
+        num_patches = mask.shape[1]
+        most = max(1, math.ceil(self.arguments.mask_ratio[1] * num_patches))
+        places = ops.arange(num_patches, dtype="int32")
+        hidden_first = ops.argsort(ops.where(mask, places, places + num_patches), axis=1)[:, :most]
+        mask = ops.take_along_axis(mask, hidden_first, axis=1)
+        tokens, teacher_tokens = (take_patches(x, hidden_first) for x in (tokens, teacher_tokens))
+        return tokens, teacher_tokens, mask, mask
+
+    def targets(
+        self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
+    ) -> KerasTensor:
+        """Assignments of the global batch; of patches, those of the hidden ones."""
+        if self.arguments.centering == "softmax":
+            return super().targets(logits, center, mask)
+        assignments = losses.sinkhorn(
+            ops.reshape(logits, (-1, logits.shape[-1])),
+            self.teacher_temperature(),
+            self.arguments.sinkhorn_iterations,
+            mask=None if mask is None else ops.reshape(mask, (-1,)),
+            gather=self.gather,
+        )
+        return ops.reshape(assignments, ops.shape(logits))

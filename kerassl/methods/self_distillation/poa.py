@@ -1,0 +1,266 @@
+"""POA: DINOv2's objective on a network and, in each step, on one of its sub-networks, which then stand alone.
+
+"POA: Pre-training Once for Models of All Sizes", arXiv 2408.01031, section 3. Official code: alipay/POA,
+`poa/train/ssl_meta_arch.py`, `poa/layers/dynamic_ops.py`, `poa/models/vision_transformer.py`.
+
+- Three branches: the teacher and the intact student are the whole network, the elastic student is its first
+  channels, heads and hidden units and some of its blocks, with the intact student's weights.
+- The elastic student is computed at full size with its other channels held at zero, so that one compiled step
+  serves all sizes; it costs as much as the intact one. The official code slices.
+- Which blocks stay follows the official code, which rounds down what is spread evenly.
+- The intact student teaches the elastic one by crops, global and local ones, as in the official code; not by
+  patches.
+- Sub-networks come from a list in which small ones stand several times, shuffled anew when it is through. The
+  order is a function of the seed and the update, and the same on all devices.
+- Sub-networks are cut out of the teacher, which the paper evaluates.
+- The teacher's momentum rises to 1, there to 0.9999. The launcher's rate falls to 0, there to a ninth of its
+  peak. What DINOv2's docstring says of gain, mask token and clipping holds here, too.
+- Not here: learning rates that fall with depth or are smaller for the patch embedding, and LayerScale.
+"""
+
+import os
+import pathlib
+from typing import Annotated
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from kerassl import engine, losses
+from kerassl.arguments import Bound, Fraction, NonNegativeInt, PositiveInt
+from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import DINOHeads
+from kerassl.methods.self_distillation.dinov2 import DINOv2
+from kerassl.views.multiview import same_size_batches
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class POA(DINOv2):
+    """POA (arXiv 2408.01031): encoders of many sizes from one run.
+
+    Args:
+        encoder: a `kerassl.backbones.vit` that accepts the sizes of all crops: the largest network.
+        num_prototypes: the prototypes of each of several heads, over which the losses are averaged.
+        intact_weight: the paper's lambda, in [0, 1], weight of the teacher's loss of the intact student; the
+            elastic one's losses weigh 1 - lambda. 1 is DINOv2.
+        min_width: channels of the narrowest sub-network, a multiple of a head's width; `None` for half of
+            the encoder's, or the next multiple above.
+        min_depth: blocks of the shallowest sub-network; `None` for half of the encoder's, rounded up.
+        small_network_repeats: how many times as often as the largest the smallest width, and the smallest
+            depth, is drawn; at least 1.
+        patch_start_epoch: epochs without hidden patches.
+        **kwargs: the other arguments of `DINOv2`.
+
+    Raises:
+        ValueError: as `DINOv2`, for an encoder that is not a ViT, or sizes that cannot be cut out of it.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.vit((32, 32, 3), patch_size=4, hidden_dim=64, num_heads=4, depth=4)
+        >>> model = kerassl.methods.POA(encoder, num_prototypes=(64, 128), hidden_dim=64)
+        >>> model.widths, model.depths
+        ((32, 48, 64), (2, 3, 4))
+        >>> model.sub_encoder(width=32, depth=2).output_shape
+        (None, 32)
+    """
+
+    family = "self_distillation"
+
+    terms = ("dino", "ibot", "poa", "koleo")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = (8192, 16384, 32768, 65536),
+        intact_weight: Fraction = 0.8,
+        min_width: PositiveInt | None = None,
+        min_depth: PositiveInt | None = None,
+        small_network_repeats: Annotated[float, Bound(1)] = 3.0,
+        patch_start_epoch: NonNegativeInt = 30,
+        **kwargs,
+    ) -> None:
+        if not isinstance(encoder, ViT):
+            raise ValueError(
+                f"POA cuts sub-networks out of a kerassl.backbones.vit; {encoder.name!r} is another encoder."
+            )
+        head_dim = encoder.hidden_dim // encoder.num_heads
+        min_width = min_width or -(-encoder.num_heads // 2) * head_dim
+        min_depth = min_depth or -(-encoder.depth // 2)
+        if min_width > encoder.hidden_dim or min_width % head_dim:
+            raise ValueError(
+                f"min_width={min_width} must be a multiple of {head_dim}, a head's width, up to "
+                f"{encoder.hidden_dim}."
+            )
+        if min_depth > encoder.depth:
+            raise ValueError(f"min_depth={min_depth} must lie in 1..{encoder.depth}.")
+        num_prototypes = (num_prototypes,) if isinstance(num_prototypes, int) else num_prototypes
+        super().__init__(encoder, num_prototypes=num_prototypes, **kwargs)
+        self.widths = tuple(range(min_width, encoder.hidden_dim + 1, head_dim))
+        self.depths = tuple(range(min_depth, encoder.depth + 1))
+        self.networks = self.list_networks()
+
+    def make_head(self, name: str) -> keras.Model:
+        """Several heads."""
+        return DINOHeads(self.feature_dim, name=name, **self.head_options())
+
+    def list_networks(self) -> np.ndarray:
+        """Int32 `(n, 2)`: width and depth of the sub-networks, small ones several times.
+
+        The whole is left out once, as in the official code.
+        """
+        repeats = self.arguments.small_network_repeats
+        of_widths, of_depths = (np.linspace(repeats, 1, len(sizes)) for sizes in (self.widths, self.depths))
+        networks = [
+            (width, depth)
+            for width, w in zip(self.widths, of_widths, strict=True)
+            for depth, d in zip(self.depths, of_depths, strict=True)
+            for _ in range(round(w * d))
+        ]
+        return np.array(networks[:-1] or networks, "int32")
+
+    def elastic_network(self, training: bool) -> tuple[KerasTensor, KerasTensor]:
+        """Channels (int32 scalar) and kept blocks `(depth,)` of this update's sub-network."""
+        count = len(self.networks)
+        update = self.clock.update if training else ops.zeros((), "int32")
+        rng = engine.StepSeed(f"{self.seed}/elastic", update // count if training else -1)
+        order = ops.argsort(keras.random.uniform((count,), seed=rng))
+        chosen = ops.take(order, update % count)
+        table = np.zeros((count, self.encoder.depth), "float32")
+        for row, (_, depth) in enumerate(self.networks):
+            table[row, kept_blocks(self.encoder.depth, depth)] = 1.0
+        widths = ops.convert_to_tensor(self.networks[:, 0])
+        return ops.take(widths, chosen), ops.take(ops.convert_to_tensor(table), chosen, axis=0)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """DINOv2's terms of both students, the distillation between them, and KoLeo of both."""
+        given = self.arguments
+        share, elastic_share = given.intact_weight, 1.0 - given.intact_weight
+        crops, mask = self.crops_and_mask(views)
+        mask = ops.logical_and(mask, ops.logical_not(self.clock.before_epoch(given.patch_start_epoch)))
+        teacher_features, teacher_tokens = self.teacher_pass(crops, training)
+        features, tokens = self.student_pass(crops, mask, training)
+        width, blocks = self.elastic_network(training)
+        elastic_features, elastic_tokens = self.elastic_pass(crops, mask, width, blocks, training)
+
+        elastic_tokens, *_ = self.predicted_patches(elastic_tokens, elastic_tokens, mask)
+        tokens, teacher_tokens, mask, counted = self.predicted_patches(tokens, teacher_tokens, mask)
+        targets = self.teacher_targets(teacher_features, teacher_tokens, mask, counted, training)
+        logits, patch_logits = self.logits_of_crops(features, tokens, len(crops), training)
+        scale = ops.cast(self.encoder.hidden_dim / ops.cast(width, "float32"), elastic_features.dtype)
+        elastic_logits, elastic_patch_logits = self.logits_of_crops(
+            elastic_features * scale, elastic_tokens * scale, len(crops), training
+        )
+
+        intact = self.compare(logits, patch_logits, mask, targets)
+        elastic = self.compare(elastic_logits, elastic_patch_logits, mask, targets)
+        terms = {name: share * intact[name] + elastic_share * elastic[name] for name in ("dino", "ibot")}
+        terms["poa"] = elastic_share * self.distil(elastic_logits, logits)
+        features, elastic_features = (ops.split(x, len(crops)) for x in (features, elastic_features))
+        terms["koleo"] = 0.5 * (self.spread(features) + self.spread(elastic_features))
+        return Outputs(
+            terms,
+            features=features,
+            embedding=teacher_features[: ops.shape(crops[0])[0]],
+            assignments=ops.argmax(self.head.split(targets["targets"][0])[0], axis=1),
+            state=targets,
+        )
+
+    def elastic_pass(
+        self, crops: tuple, mask: KerasTensor, width: KerasTensor, blocks: KerasTensor, training: bool
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """As `student_pass`, of a sub-network; channels beyond its width are zero."""
+        num_global = self.arguments.num_global_crops
+
+        def encode(images: KerasTensor, **hidden):
+            patches = self.encoder.embed_patches(images, **hidden)
+            return encode_elastic(self.encoder, patches, width, blocks, training)
+
+        tokens = encode(ops.concatenate(crops[:num_global]), mask=mask, mask_token=self.mask_token)
+        parts = [tokens, *(encode(images) for images in same_size_batches(crops[num_global:]))]
+        features = ops.concatenate([self.encoder.pool_tokens(part) for part in parts])
+        return features, tokens[:, self.encoder.num_prefix_tokens :]
+
+    def targets(
+        self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
+    ) -> KerasTensor:
+        """The probabilities of each head by itself."""
+        of_heads = super().targets
+        parts = zip(self.head.split(logits), self.head.split(center), strict=True)
+        return ops.concatenate([of_heads(own, own_center, mask) for own, own_center in parts], axis=-1)
+
+    def compare(
+        self, logits: KerasTensor, patch_logits: KerasTensor, mask: KerasTensor, targets: dict
+    ) -> dict:
+        """The mean over heads of their terms."""
+        of_head, split = super().compare, self.head.split
+        names = ("targets", "patch_targets")
+        each = [
+            of_head(own, own_patches, mask, dict(zip(names, own_targets, strict=True)))
+            for own, own_patches, *own_targets in zip(
+                split(logits), split(patch_logits), *(split(targets[name]) for name in names), strict=True
+            )
+        ]
+        return {name: sum(terms[name] for terms in each) / len(each) for name in each[0]}
+
+    def distil(self, elastic_logits: KerasTensor, logits: KerasTensor) -> KerasTensor:
+        """What the intact student teaches the elastic one: of global and of local crops, mean over heads."""
+        num_global, temperature = self.arguments.num_global_crops, self.arguments.student_temperature
+        total, heads = 0.0, list(zip(self.head.split(elastic_logits), self.head.split(logits), strict=True))
+        for part in (slice(num_global), slice(num_global, None))[: 1 + (logits.shape[0] > num_global)]:
+            for pair in heads:
+                rows = (ops.reshape(x[part], (-1, x.shape[-1])) for x in pair)
+                total += losses.poa(*rows, temperature)
+        return total / len(heads)
+
+    def sub_encoder(self, width: int, depth: int) -> ViT:
+        """A smaller encoder cut out of the teacher, with weights of its own; see `kerassl.backbones.sub_vit`.
+
+        Args:
+            width: its channels, one of `widths`.
+            depth: its blocks, one of `depths`.
+
+        Raises:
+            ValueError: for a size that was not trained.
+        """
+        if width not in self.widths or depth not in self.depths:
+            raise ValueError(
+                f"A sub-network of width {width} and depth {depth} was not trained: choose of the widths "
+                f"{self.widths} and the depths {self.depths}."
+            )
+        return sub_vit(self.teacher_encoder, width, depth)
+
+    @property
+    def sub_encoders(self) -> dict[str, keras.Model]:
+        """The smallest sub-network and one in the middle."""
+        middle = (sizes[len(sizes) // 2] for sizes in (self.widths, self.depths))
+        sizes = {(self.widths[0], self.depths[0]), tuple(middle)}
+        return {f"{width}x{depth}": self.sub_encoder(width, depth) for width, depth in sorted(sizes)}
+
+    def export_encoder(
+        self,
+        path: str | os.PathLike,
+        format: str = "tf_saved_model",
+        image_size: int | tuple[int, int] | None = None,
+        resize_to: int | tuple[int, int] | None = None,
+        *,
+        width: int | None = None,
+        depth: int | None = None,
+    ) -> pathlib.Path:
+        """Writes the encoder, or a smaller one cut out of it; see `kerassl.export.export_encoder`.
+
+        Args:
+            path: as there.
+            format: as there.
+            image_size: as there.
+            resize_to: as there.
+            width: channels of the encoder that is written; all if not given.
+            depth: its blocks; all if not given.
+        """
+        from kerassl.export import export_encoder
+
+        encoder = None
+        if width is not None or depth is not None:
+            encoder = self.sub_encoder(width or self.encoder.hidden_dim, depth or self.encoder.depth)
+        return export_encoder(self, path, format, image_size, encoder, resize_to)

@@ -1,0 +1,107 @@
+"""Random teachers: a student learns from a teacher that knows nothing, and comes to know more than it.
+
+"Random Teachers are Good Teachers", arXiv 2302.12091, equations 1 and 2. Official code: safelix/dinopl.
+
+- Of self-distillation all is left out but distillation: no augmentation, no moving average, no centre, no
+  temperatures; student and teacher see the same image.
+- The teacher is in eval mode, as there: its batch norm has the initial statistics, and does nothing, while
+  the student's takes those of the batch.
+- The head's prototypes are unit vectors, as in the paper's appendix A; there their lengths are learned.
+- Weights that are not drawn, such as biases that start at zero, start as the teacher's.
+- The embedding is the student's.
+"""
+
+from typing import Unpack
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerassl.arguments import Fraction, PositiveInt
+from kerassl.batch import Batch, Outputs
+from kerassl.heads import DINOHead
+from kerassl.losses import kd
+from kerassl.teachers import make_teacher
+from kerassl.training import Common, SSLModel
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class RandomTeacher(SSLModel):
+    """Distillation from a random teacher (arXiv 2302.12091).
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`, with the random weights of the
+            teacher, which is copied from it. The student starts near them.
+        locality: alpha in the paper, in [0, 1]. The student starts at `((1 - alpha) teacher + alpha other)
+            / sqrt(alpha^2 + (1 - alpha)^2)`, where other weights are drawn as the teacher's were: at 0 equal
+            to the teacher, which leaves nothing to learn if there is no batch norm, at 1 independent of it.
+            The official 1e-10 is 0 in float32 for most weights.
+        output_dim: logits that the student learns.
+        hidden_dim: width of the head's two hidden layers.
+        bottleneck_dim: width of the normalised embedding before the last layer.
+        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+
+    Raises:
+        ValueError: for a locality outside [0, 1], for more than one view, or if the encoder's initialisers
+            draw the same weights each time.
+
+    Example:
+        >>> import kerassl
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> model = kerassl.methods.RandomTeacher(encoder, output_dim=128, hidden_dim=64)
+        >>> tuple(model.head.prototypes.shape)
+        (256, 128)
+    """
+
+    family = "self_distillation"
+
+    default_views = ("unaugmented", "unaugmented")
+    terms = ("kd",)
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        *,
+        locality: Fraction = 0.01,
+        output_dim: PositiveInt = 65536,
+        hidden_dim: PositiveInt = 2048,
+        bottleneck_dim: PositiveInt = 256,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(encoder, **common)
+        self.head = DINOHead(
+            self.feature_dim, num_prototypes=output_dim, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim
+        )
+        self.teacher_encoder = make_teacher(self.encoder)
+        self.teacher_head = make_teacher(self.head)
+        move_from_teacher(self.encoder, locality)
+        move_from_teacher(self.head, locality)
+
+    def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
+        """KL divergence of the student's distribution from the teacher's."""
+        if len(views) != 1:
+            raise ValueError(
+                f"RandomTeacher shows student and teacher one and the same view; got {len(views)} views."
+            )
+        features = self.encode(self.encoder, views[0], training)
+        teacher_features = self.encode(self.teacher_encoder, views[0], False)
+        logits = self.head(features, training=training)
+        targets = self.teacher_head(teacher_features, training=False)
+        return Outputs({"kd": kd(logits, targets, temperature=1.0)}, features=features)
+
+
+def move_from_teacher(student: keras.Model, locality: float) -> None:
+    """Mixes the drawn weights of a model, which are its teacher's, with others drawn as they were."""
+    other = student.__class__.from_config(student.get_config())
+    norm = (locality**2 + (1 - locality) ** 2) ** 0.5
+    any_drawn = False
+    for variable, another in zip(student.trainable_variables, other.trainable_variables, strict=True):
+        mine, others = ops.convert_to_numpy(variable), ops.convert_to_numpy(another)
+        drawn = mine != others
+        variable.assign(np.where(drawn, ((1 - locality) * mine + locality * others) / norm, mine))
+        any_drawn = any_drawn or drawn.any()
+    if locality and not any_drawn:
+        raise ValueError(
+            f"{student.name!r} has the same weights each time that it is made, so its student cannot start "
+            "beside it: leave the seeds of its initialisers out."
+        )

@@ -1,7 +1,7 @@
 """Constructor arguments: their bounds stand in the signature, and an object remembers what it was given.
 
-A bound is part of an annotation, such as `temperature: PositiveFloat`, so the signature says all that a reader,
-a check and a test need to know of an argument.
+A bound is part of an annotation, such as `temperature: PositiveFloat`, so the signature says all that a
+reader, a check and a test need to know of an argument.
 """
 
 import difflib
@@ -75,8 +75,8 @@ def check_value(
     Args:
         name: of the argument.
         value: what was given.
-        annotation: a type, a union, `tuple[...]`, `Literal[...]` or `Annotated[type, Bound]`; other annotations
-            accept everything.
+        annotation: a type, a union, `tuple[...]`, `Literal[...]` or `Annotated[type, Bound]`; other
+            annotations accept everything.
         default: of the argument, for the message.
 
     Raises:
@@ -158,8 +158,8 @@ def _join(options: list[str]) -> str:
 def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
     """All keyword arguments of a class by name; `**common: Unpack[...]` and `**options` are spelled out.
 
-    A parameter's annotation is resolved, with its bounds. A class whose constructor ends in `**keywords` takes
-    those of the next class, too.
+    A parameter's annotation is resolved, with its bounds. A class whose constructor ends in `**keywords`
+    takes those of the next class, too.
 
     Args:
         cls: a class.
@@ -250,9 +250,9 @@ class RemembersArguments:
     """Checks the arguments of a constructor by their annotations, and keeps them as `self.arguments`.
 
     `self.arguments.temperature` is what the constructor got, or its default; a class whose constructor is
-    called by a subclass finds its own there, too. The config that Keras saves is written from the arguments that
-    the object's own class takes. Where a constructor resolves an argument to something else that is to be saved,
-    it puts that in the argument's place, as in `self.arguments.views = self.views`.
+    called by a subclass finds its own there, too. The config that Keras saves is written from the arguments
+    that the object's own class takes. Where a constructor resolves an argument to something else that is to
+    be saved, it puts that in the argument's place, as in `self.arguments.views = self.views`.
 
     Example:
         >>> import keras

@@ -30,8 +30,9 @@ class Outputs(NamedTuple):
 
     Attributes:
         terms: `{name: scalar}`, the terms whose sum is minimised, named and ordered as the class's `terms`.
-        features: `(batch, dim)` with gradient of each view that the student has encoded, a tuple or one tensor:
-            what attached objectives learn from. The online probe and the statistics of collapse look at the first.
+        features: `(batch, dim)` with gradient of each view that the student has encoded, a tuple or one
+            tensor: what attached objectives learn from. The online probe and the statistics of collapse look
+            at the first.
         embedding: `(batch, dim)` at which these look instead, such as a teacher's.
         assignments: integers of any shape, the prototypes that the examples fell to; -1 counts for none.
         logits: `(batch, num_classes)` of a classifier.
@@ -60,7 +61,8 @@ class StepRecord(NamedTuple):
         updates: the optimizer's updates before this step; `None` in evaluation.
         hits: float32 `(batch,)`, whether the online probe is right; `None` without probe or labels.
         finite: whether loss and gradients are finite, a boolean scalar; `None` if it was not checked.
-        before: `[(variable, value)]` that an update which is left out puts back; `None` unless that may happen.
+        before: `[(variable, value)]` that an update which is left out puts back; `None` unless that may
+            happen.
     """
 
     loss: KerasTensor
@@ -80,14 +82,15 @@ def unpack_batch(data: Any) -> Batch:
     """The parts of a batch as a data set yields it; nothing is cast.
 
     Args:
-        data: `inputs`, `(inputs,)`, `(inputs, labels)` or `(inputs, labels, sample_weight)`. Inputs with their
-            indices are `{"inputs": inputs, "sample_index": indices}`, or a dict of inputs with the further key
-            "sample_index".
+        data: `inputs`, `(inputs,)`, `(inputs, labels)` or `(inputs, labels, sample_weight)`. Inputs with
+            their indices are `{"inputs": inputs, "sample_index": indices}`, or a dict of inputs with the
+            further key "sample_index".
 
     Example:
         >>> import numpy as np
         >>> from kerassl.batch import unpack_batch
-        >>> batch = unpack_batch(({"inputs": np.zeros((2, 5)), "sample_index": np.array([7, 3])}, np.array([0, 1])))
+        >>> batch = unpack_batch(({"inputs": np.zeros((2, 5)), "sample_index": np.array([7, 3])},
+        np.array([0, 1])))
         >>> batch.inputs.shape, batch.indices.tolist(), batch.labels.tolist()
         ((2, 5), [7, 3], [0, 1])
     """

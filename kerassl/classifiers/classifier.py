@@ -12,7 +12,8 @@ from keras import KerasTensor, ops
 from kerassl.arguments import Bound
 from kerassl.batch import Batch, Outputs, StepRecord
 from kerassl.losses import cross_entropy
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -46,8 +47,20 @@ class Classifier(SSLModel):
         (3, 10)
     """
 
+    family = "supervised"
+    needs_labels = True
     terms = ("cross_entropy",)
     default_views = ("crop_flip", "crop_flip")
+    # arXiv 1512.03385 section 3.4; fine-tuning as in google-research/simclr.
+    recipes = {
+        "finetuned_classifier": Recipe(
+            paper={**SIMCLR_V2_PAPER, "learning_rate": 0.08, "weight_decay": 0.0, "warmup_epochs": 0},
+            short={"learning_rate": 1e-3, "weight_decay": 0.0},
+        ),
+        "classifier": Recipe(
+            paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+        ),
+    }
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import mixture_weights, moved_prototypes, palm, sinkhorn, sup_con
 from kerassl.losses.supervised.palm import nearest_of_class
 from kerassl.metrics.features import l2_normalize
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -67,6 +67,19 @@ class PALM(PrototypeClassifier):
 
     terms = ("palm", "prototype_contrast")
     default_views = ("supcon_cifar", "simclr_imagenet")
+    # jeff024/PALM, whose 0.5 is for batches of 512.
+    recipes = {
+        "palm": Recipe(
+            paper={
+                "optimizer": "sgd",
+                "learning_rate": 0.25,
+                "weight_decay": 1e-6,
+                "warmup_epochs": 10,
+                "options": {"nesterov": True},
+            },
+            short_arguments={"momentum": 0.99},
+        )
+    }
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt, Reme
 from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_dl import PrototypeDL
 from kerassl.losses import prototype_nll
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -109,6 +109,15 @@ class ProbPSENN(PrototypeDL):
     """
 
     terms = ("cross_entropy", "reconstruction", "prototype_nll")
+
+    # As PrototypeDL.
+    recipes = {
+        "prob_psenn": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+            backbone_args={"pool": None},
+            views="unaugmented",
+        )
+    }
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ from kerassl.classifiers.last_layer import fit_last_layer
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -67,10 +67,20 @@ class ProtoPNet(PrototypeClassifier):
         (128, 20)
     """
 
+    wants = "feature map"
     terms = ("cross_entropy", "cluster", "separation")
     has_spatial_maps = True
     # Each branch has convolutions, prototypes and a last layer of its own.
     branches = ("prototypes",)
+
+    # arXiv 1806.10574; cfchen-duke/ProtoPNet, with Adam, 1e-4 for the encoder and 3e-3 for the rest.
+    recipes = {
+        "proto_pnet": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3, "warmup_epochs": 0},
+            short_arguments={"prototypes_per_class": 5, "prototype_dim": 64, "warmup_epochs": 1},
+            backbone_args={"pool": None},
+        )
+    }
 
     def __init__(
         self,

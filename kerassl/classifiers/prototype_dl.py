@@ -25,7 +25,7 @@ from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances, image_decoder
 from kerassl.losses import nearest_image, nearest_prototype
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -59,6 +59,15 @@ class PrototypeDL(PrototypeClassifier):
 
     terms = ("cross_entropy", "reconstruction", "nearest_image", "nearest_prototype")
     default_views = ("unaugmented", "unaugmented")
+    # arXiv 1710.04806; OscarcarLi/PrototypeDL, with Adam.
+    recipes = {
+        "prototype_dl": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+            # The decoder draws better from a feature map.
+            backbone_args={"pool": None},
+            views="unaugmented",
+        )
+    }
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
 from kerassl.losses.supervised.prototypical import prototype_logits
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -93,6 +93,13 @@ class PrototypicalNetwork(PrototypeClassifier):
     """
 
     terms = ("prototypical",)
+
+    # arXiv 1703.05175 section 3.1; jakesnell/prototypical-networks, with Adam.
+    recipes = {
+        "prototypical_network": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+        )
+    }
 
     def __init__(
         self,

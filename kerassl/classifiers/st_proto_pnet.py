@@ -21,7 +21,7 @@ from kerassl.classifiers.proto_pnet import ProtoPNet, convolution_1x1
 from kerassl.heads import PrototypeHead
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import prototype_closeness, prototype_discrimination, prototype_orthogonality
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -66,6 +66,15 @@ class STProtoPNet(ProtoPNet):
         "closeness",
     )
     branches = ("trivial", "support")
+
+    # As ProtoPNet.
+    recipes = {
+        "st_proto_pnet": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3, "warmup_epochs": 0},
+            short_arguments={"warmup_epochs": 1, "push_start_epoch": 10},
+            backbone_args={"pool": None},
+        )
+    }
 
     def __init__(
         self,

@@ -64,7 +64,8 @@ def check_data(
     """
     if isinstance(x, dict) and not views:
         raise ValueError(
-            "Arrays are given by themselves, not in a dict: the index of an example is its place in the array. "
+            "Arrays are given by themselves, not in a dict: the index of an example is its place in the "
+            "array. "
             'Data with other indices is a dataset of batches {"inputs": inputs, "sample_index": indices}.'
         )
     if is_array(x) or views and holds_arrays(x):

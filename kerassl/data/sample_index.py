@@ -14,8 +14,8 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
     """Batches of raw inputs and their int32 indices, of one pass over a data set that knows them.
 
     Args:
-        data: an `ImageDataset`, read in the order of its images; or batches of `{"inputs", "sample_index"}`, of
-            whose ready views the first is taken.
+        data: an `ImageDataset`, read in the order of its images; or batches of `{"inputs", "sample_index"}`,
+            of whose ready views the first is taken.
         batch_size: examples at a time of an `ImageDataset` and of arrays.
 
     Raises:
@@ -48,7 +48,8 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
             inputs = inputs[0]
         if indices is None:
             raise ValueError(
-                'Batches of {"inputs": inputs, "sample_index": indices} are needed, which say where each example '
+                'Batches of {"inputs": inputs, "sample_index": indices} are needed, which say where each '
+                "example "
                 "is in the data set; fit an array or a kerassl.data.ImageDataset, which know."
             )
         yield ops.convert_to_numpy(inputs), ops.convert_to_numpy(indices).reshape(-1).astype("int32")

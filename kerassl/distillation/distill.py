@@ -10,7 +10,10 @@ from kerassl import losses
 from kerassl.batch import Batch, Outputs
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+# PaddlePaddle/PaddleClas.
+SSLD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -46,7 +49,10 @@ class Distill(SSLModel):
         True
     """
 
+    family = "distillation"
     default_views = ("crop_flip", "crop_flip")
+    # As SSLD.
+    recipes = {"kd": Recipe(paper=SSLD_PAPER, arguments={"loss": "kd"})}
 
     def __init__(
         self,

@@ -19,7 +19,8 @@ from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import soft_cross_entropy
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -50,7 +51,12 @@ class DistilledClassifier(Classifier):
         10
     """
 
+    family = "distillation"
+    needs_labels = False
     terms = ("soft_cross_entropy",)
+
+    # As SimCLR v2.
+    recipes = {"distilled_classifier": Recipe(paper={**SIMCLR_V2_PAPER, "warmup_epochs": 0})}
 
     def __init__(
         self,

@@ -5,10 +5,10 @@ code: usr922/FST, `mmseg/models/uda/{fst_d,fst_w}.py`. Without looking ahead it 
 teacher ("Mean teachers are better role models", arXiv 1703.01780).
 
 In each step of FST-D, the deeper variant, the teacher follows the student by an exponential moving average
-(EMA) and the student takes a virtual step on the batch, `num_virtual_steps` times; the teacher follows once more,
-the student is taken back, and takes its real step with the labels of that teacher. In FST-W, the wider one,
-`num_virtual_steps` students each take one virtual step from the same weights; the teacher follows their mean, and
-after the real step the student.
+(EMA) and the student takes a virtual step on the batch, `num_virtual_steps` times; the teacher follows once
+more, the student is taken back, and takes its real step with the labels of that teacher. In FST-W, the wider
+one, `num_virtual_steps` students each take one virtual step from the same weights; the teacher follows their
+mean, and after the real step the student.
 
 - Images are classified here, where there pixels are: an image's pseudo-label counts where the teacher is sure
   of it, as in FixMatch (arXiv 2001.07685); there all pixels are weighed by the share of the sure ones. Images
@@ -41,9 +41,18 @@ from kerassl.classifiers import Classifier
 from kerassl.losses import pseudo_label
 from kerassl.losses.supervised.cross_entropy import labelled_mean
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 VARIANTS = ("deeper", "wider")
+
+
+FIXMATCH_PAPER = {
+    "optimizer": "sgd",
+    "learning_rate": 0.12,
+    "weight_decay": 5e-4,
+    "warmup_epochs": 0,
+    "options": {"nesterov": True, "decay_bias_and_norm": False},
+}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -68,12 +77,25 @@ class FST(Classifier):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.FST(encoder, num_classes=10)
-        >>> model.uses_virtual_steps, kerassl.distillation.FST(encoder, num_classes=10, num_virtual_steps=0).uses_virtual_steps
-        (True, False)
+        >>> model.uses_virtual_steps, kerassl.distillation.FST(encoder, num_classes=10,
+        num_virtual_steps=0).uses_virtual_steps (True, False)
     """
 
+    family = "distillation"
     terms = ("cross_entropy", "pseudo_label")
     default_views = ("ressl_cifar", "ressl")
+    # Of FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's own are those of segmentation.
+    recipes = {
+        "fst": Recipe(
+            paper=FIXMATCH_PAPER,
+            digits_views="ressl_digits",
+        ),
+        "mean_teacher": Recipe(
+            paper=FIXMATCH_PAPER,
+            arguments={"look_ahead": 0},
+            digits_views="ressl_digits",
+        ),
+    }
 
     def __init__(
         self,

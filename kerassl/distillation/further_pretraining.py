@@ -6,7 +6,8 @@ Official code: seanie12/self-distillation, `trainer.py`.
 1. A masked autoencoder, pre-trained on other images, is further pre-trained on the images at hand: the
    teacher.
 2. The student restarts from what the teacher started from, not from the teacher. It minimises MAE's loss
-   (`kerassl/methods/masked/mae.py`) and the squared distance of its class token to the teacher's, of whole images.
+   (`kerassl/methods/masked/mae.py`) and the squared distance of its class token to the teacher's, of whole
+   images.
 3. The student's encoder is fine-tuned.
 
 - The class token is that after the final norm, whatever the encoder's `pool`.
@@ -22,6 +23,7 @@ from kerassl.batch import Batch, Outputs
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import feature_distance
 from kerassl.methods import MAE
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -50,7 +52,23 @@ class FurtherPretraining(MAE):
         (1, ['masked_mse', 'feature_distance'])
     """
 
+    family = "distillation"
     terms = ("masked_mse", "feature_distance")
+
+    # arXiv 2210.02871; seanie12/self-distillation.
+    recipes = {
+        "further_pretraining": Recipe(
+            # Of the official batch of 64, the rate is 1.5e-4.
+            paper={
+                "optimizer": "adamw",
+                "learning_rate": 6e-4,
+                "weight_decay": 0.01,
+                "warmup_epochs": 0,
+                "options": {"beta_2": 0.95},
+            },
+            short={"learning_rate": 1.5e-3, "weight_decay": 0.01},
+        )
+    }
 
     def __init__(
         self,

@@ -25,10 +25,11 @@ from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
 from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
 from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
+from kerassl.distillation.ps_kd import PS_KD_PAPER
 from kerassl.distillation.sla import joint_labels
 from kerassl.engine import batch_norm
 from kerassl.losses import kd
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 from kerassl.views import quarter_turns
 
 NUM_TURNS = 4
@@ -61,7 +62,15 @@ class LSSKD(Classifier):
         (3, 40)
     """
 
+    family = "distillation"
     terms = ("cross_entropy", "joint", "kd", "features")
+
+    # Of HSAKD, winycg/HSAKD, with batches of 64.
+    recipes = {
+        "lsskd": Recipe(
+            paper=PS_KD_PAPER,
+        )
+    }
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from kerassl.distillation.distilled_classifier import DistilledClassifier
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.losses import meal_v2_discriminator
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -55,6 +55,14 @@ class MEALV2(DistilledClassifier):
     """
 
     terms = ("soft_cross_entropy", "discriminator")
+
+    # szq0214/MEAL-V2, whose 0.01 is for batches of 512.
+    recipes = {
+        "meal_v2": Recipe(
+            paper={"optimizer": "sgd", "learning_rate": 0.005, "weight_decay": 0.0, "warmup_epochs": 0},
+            short={"learning_rate": 2e-3, "weight_decay": 0.0},
+        )
+    }
 
     def __init__(
         self,

@@ -17,7 +17,9 @@ from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import nkd
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
+
+NKD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 0}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -48,7 +50,11 @@ class NKD(Classifier):
         10
     """
 
+    family = "distillation"
     terms = ("cross_entropy", "nkd")
+
+    # yzd-v/cls_KD, `configs/resnet`.
+    recipes = {"nkd": Recipe(paper=NKD_PAPER)}
 
     def __init__(
         self,

@@ -20,9 +20,12 @@ from keras import KerasTensor, ops
 from kerassl.arguments import Bound, Fraction, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
+from kerassl.distillation.fst import FIXMATCH_PAPER
 from kerassl.losses import ps_kd
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
+
+PS_KD_PAPER = {**FIXMATCH_PAPER, "learning_rate": 0.2, "options": {"nesterov": True}}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -56,9 +59,17 @@ class PSKD(Classifier):
         (50001, 10)
     """
 
+    family = "distillation"
     terms = ("ps_kd",)
     needs_sample_index = True
     supports_gradient_accumulation = False
+
+    # lgcnsai/PS-KD-Pytorch, with batches of 128.
+    recipes = {
+        "ps_kd": Recipe(
+            paper=PS_KD_PAPER,
+        )
+    }
 
     def __init__(
         self,

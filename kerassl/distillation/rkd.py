@@ -15,9 +15,9 @@ import keras
 from keras import KerasTensor
 
 from kerassl.arguments import Bound, NonNegativeFloat
-from kerassl.distillation.distill import Distill
+from kerassl.distillation.distill import SSLD_PAPER, Distill
 from kerassl.losses import rkd_angle, rkd_distance
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -45,6 +45,9 @@ class RKD(Distill):
     """
 
     terms = ("rkd_distance", "rkd_angle")
+
+    # As SSLD.
+    recipes = {"rkd": Recipe(paper=SSLD_PAPER)}
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from kerassl.distillation.distill import Distill
 from kerassl.heads import mlp
 from kerassl.losses import seed as seed_loss
 from kerassl.memory import FeatureQueue
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -48,6 +48,14 @@ class SEED(Distill):
         >>> model.head.output_shape, tuple(model.queue.features.shape)
         ((None, 64), (4096, 64))
     """
+
+    # jacobswan1/SEED.
+    recipes = {
+        "seed": Recipe(
+            paper={"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0},
+            short_arguments={"queue_size": 4096, "hidden_dim": 512},
+        )
+    }
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
 from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.losses import kd
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 from kerassl.views import color_permutations, quarter_turns
 
 # Functions from (batch, ...) to (batch, number, ...), the images as they are first, and the number.
@@ -56,7 +56,15 @@ class SLA(Classifier):
         40
     """
 
+    family = "distillation"
     terms = ("joint",)
+
+    # hankook/SLA, with batches of 128.
+    recipes = {
+        "sla": Recipe(
+            paper={"optimizer": "sgd", "learning_rate": 0.2, "weight_decay": 1e-4, "warmup_epochs": 0},
+        )
+    }
 
     def __init__(
         self,

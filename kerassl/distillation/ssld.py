@@ -17,9 +17,9 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.arguments import PositiveFloat
-from kerassl.distillation.distill import Distill
+from kerassl.distillation.distill import SSLD_PAPER, Distill
 from kerassl.losses import ssld
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -53,6 +53,9 @@ class SSLD(Distill):
         >>> kerassl.distillation.SSLD(teacher, student).head.output_shape
         (None, 64)
     """
+
+    # PaddlePaddle/PaddleClas.
+    recipes = {"ssld": Recipe(paper=SSLD_PAPER)}
 
     def __init__(
         self,

@@ -28,15 +28,15 @@ from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
 from kerassl.losses import unfused
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
 class UNFUSED(SSLModel):
     """UNFUSED (arXiv 2303.05668), on images.
 
-    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images before
-    the first epoch.
+    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images
+    before the first epoch.
 
     Args:
         teacher: a trained `SSLModel`, whose embedding and preprocessing are used, or a built `keras.Model`
@@ -68,12 +68,20 @@ class UNFUSED(SSLModel):
         (3, (32, 64))
     """
 
+    family = "distillation"
     default_views = ("crop_flip", "crop_flip")
     terms = ("unfused",)
 
     needs_sample_index = True
     # Several layers of the encoder are looked at.
     supports_chunks = False
+
+    # Sreyan88/LAPE, whose 0.03 is for batches of 64.
+    recipes = {
+        "unfused": Recipe(
+            paper={"optimizer": "sgd", "learning_rate": 0.12, "weight_decay": 1e-4, "warmup_epochs": 0},
+        )
+    }
 
     def __init__(
         self,

@@ -19,8 +19,9 @@ from kerassl.arguments import Bound, NonNegativeFloat
 from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
 from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
+from kerassl.distillation.nkd import NKD_PAPER
 from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -50,7 +51,11 @@ class USKD(Classifier):
         ('stage3_block2_relu2',)
     """
 
+    family = "distillation"
     terms = ("cross_entropy", "uskd_target", "uskd_non_target", "weak")
+
+    # As NKD.
+    recipes = {"uskd": Recipe(paper=NKD_PAPER)}
 
     def __init__(
         self,

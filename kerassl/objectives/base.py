@@ -17,8 +17,8 @@ class Objective(RemembersArguments, keras.layers.Layer):
 
     Args:
         terms: names of the loss terms that `loss_terms` returns.
-        num_prototypes: number of prototypes, for an objective whose `Outputs.assignments` says to which an example
-            fell; their usage is then a metric of `fit`.
+        num_prototypes: number of prototypes, for an objective whose `Outputs.assignments` says to which an
+            example fell; their usage is then a metric of `fit`.
         name: name of the objective; no two of a model have the same.
 
     Example:

@@ -33,7 +33,8 @@ def check_compile(
     for given in ("loss", "metrics", "loss_weights", "weighted_metrics"):
         if others.get(given) is not None:
             raise ValueError(
-                f"compile({given}=...) does not apply to {name}: the loss is the method's own. Choose its terms "
+                f"compile({given}=...) does not apply to {name}: the loss is the method's own. Choose its "
+                f"terms "
                 "by the constructor's arguments; follow the run with the online probe (`num_classes=`) and "
                 "kerassl.callbacks."
             )

@@ -39,24 +39,25 @@ class Common(TypedDict, total=False):
 class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
     """A self-supervised method: an encoder, the views it is shown, and a loss on them.
 
-    A method subclasses this, says in class constants what is to be known of it, makes its heads in `__init__`, whose
-    arguments are checked by their annotations and kept as `self.arguments`, and writes
+    A method subclasses this, says in class constants what is to be known of it, makes its heads in
+    `__init__`, whose arguments are checked by their annotations and kept as `self.arguments`, and writes
 
-    - `loss_terms(views, batch, training) -> Outputs`: the named terms whose sum is minimized, and what else is to be
-      known of the step;
-    - `after_update(state)`, where it has state (EMA teacher, queue, center): assignments to Keras variables, run
-      inside the compiled step once per optimizer update. It receives `Outputs.state`.
+    - `loss_terms(views, batch, training) -> Outputs`: the named terms whose sum is minimized, and what else
+      is to be known of the step;
+    - `after_update(state)`, where it has state (EMA teacher, queue, center): assignments to Keras variables,
+      run inside the compiled step once per optimizer update. It receives `Outputs.state`.
 
     Args:
-        encoder: built `keras.Model` from preprocessed inputs to features `(batch, dim)`; a feature map or tokens
-            `(batch, ..., dim)` are average-pooled.
-        views: `"default"` for the method's own, the name of a preset of `kerassl.views`, a views layer, or `None`
-            for data that already holds views as `((view1, view2, ...), labels)` or `((view1, view2, ...),)`.
+        encoder: built `keras.Model` from preprocessed inputs to features `(batch, dim)`; a feature map or
+            tokens `(batch, ..., dim)` are average-pooled.
+        views: `"default"` for the method's own, the name of a preset of `kerassl.views`, a views layer, or
+            `None` for data that already holds views as `((view1, view2, ...), labels)` or `((view1, view2,
+            ...),)`.
         num_classes: number of classes of the labels, for an online linear probe; `None` for none.
         seed: Python integer; with the step counter it determines every random number of the run.
         num_views: views of each example that a named preset makes, where the method takes more than two.
-        num_prototypes: number of prototypes, for a method whose `Outputs.assignments` says to which an example
-            fell; their usage is then a metric.
+        num_prototypes: number of prototypes, for a method whose `Outputs.assignments` says to which an
+            example fell; their usage is then a metric.
         views_options: further arguments of the default or named preset.
         name: name of the model.
 
@@ -66,8 +67,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
 
     Raises:
         TypeError: for an argument that the method does not take.
-        ValueError: for an argument out of its bounds, if the encoder's output is neither features nor a feature
-            map, or if the views cannot be chosen from the encoder's input shape.
+        ValueError: for an argument out of its bounds, if the encoder's output is neither features nor a
+            feature map, or if the views cannot be chosen from the encoder's input shape.
     """
 
     # The family of methods, which names the docs page and chooses the advice on collapse.
@@ -412,7 +413,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             epochs: passes over the data.
             data: what `fit` will get, which knows its batch size and its number of batches.
             recipe: name of one of the class's `recipes`; the first by default.
-            **changes: as of `kerassl.training.recipe_optimizer`: `optimizer`, `learning_rate`, `weight_decay`,
+            **changes: as of `kerassl.training.recipe_optimizer`: `optimizer`, `learning_rate`,
+            `weight_decay`,
                 `warmup_epochs` and others.
 
         Example:
@@ -483,7 +485,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         batch = unpack_batch(data)
         if batch.weights is not None and not self.supports_sample_weight:
             raise ValueError(
-                f"{type(self).__name__} compares examples with each other, so its loss has no weight for each: "
+                f"{type(self).__name__} compares examples with each other, so its loss has no weight for "
+                f"each: "
                 "leave out sample_weight and class_weight, and the third entry of (inputs, labels, weights)."
             )
         if batch.labels is not None:

@@ -1,9 +1,9 @@
 """How a method is trained: the optimizer of its paper, and what suits a short run.
 
-A paper's rate is that for a batch of 256, and grows with the batch. A short run has fewer than 10,000 updates: LARS
-and the papers' rates for ViTs hardly move a network in so few. It takes AdamW, a rate that was tried on small images,
-and a tenth of the run as warm-up; heads and queues are smaller, to fit the narrow networks and few images of such
-runs, and teachers faster.
+A paper's rate is that for a batch of 256, and grows with the batch. A short run has fewer than 10,000
+updates: LARS and the papers' rates for ViTs hardly move a network in so few. It takes AdamW, a rate that was
+tried on small images, and a tenth of the run as warm-up; heads and queues are smaller, to fit the narrow
+networks and few images of such runs, and teachers faster.
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ class Recipe:
 
     Attributes:
         paper: `optimizer` ("adamw", "lars" or "sgd"), `learning_rate` at a batch of 256, `weight_decay`,
-            `final_weight_decay` where it changes by a cosine, `warmup_epochs`; `batch_power`, the power of the
-            batch with which the rate grows, if not 1; `options`, further arguments of the optimizer.
+            `final_weight_decay` where it changes by a cosine, `warmup_epochs`; `batch_power`, the power of
+            the batch with which the rate grows, if not 1; `options`, further arguments of the optimizer.
         short: rate and decay of AdamW in a short run.
         arguments: of the class, where they are not its defaults.
         short_arguments: further arguments in a short run.
@@ -105,7 +105,8 @@ def optimizer_settings(
         `{"optimizer", "learning_rate", "weight_decay", "final_weight_decay", "warmup_epochs"}`.
 
     Raises:
-        ValueError: for an unknown optimizer, a number out of its bounds, or a warm-up that leaves nothing of the run.
+        ValueError: for an unknown optimizer, a number out of its bounds, or a warm-up that leaves nothing of
+            the run.
 
     Example:
         >>> import kerassl
@@ -209,7 +210,8 @@ def recipe_optimizer(
             `final_weight_decay` or `warmup_epochs`, as of `optimizer_settings`.
 
     Raises:
-        ValueError: for a recipe that the class does not have, or data that does not tell its batch size or length.
+        ValueError: for a recipe that the class does not have, or data that does not tell its batch size or
+            length.
     """
     check_value("epochs", epochs, PositiveInt)
     known = type(model).recipes or {"general": Recipe(paper={"optimizer": "adamw", **GENERAL["adamw"]})}

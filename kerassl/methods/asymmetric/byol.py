@@ -9,6 +9,7 @@ Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
 - Running batch-norm statistics are not averaged: the teacher keeps its own.
 """
 
+import math
 from typing import Unpack
 
 import keras
@@ -19,7 +20,9 @@ from kerassl.arguments import Fraction, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+BYOL_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -45,9 +48,21 @@ class BYOL(SSLModel):
     """
 
     family = "asymmetric"
-
     default_views = ("byol_cifar", "byol")
     terms = ("byol",)
+
+    # arXiv 2006.07733 section 3.3.
+    recipes = {
+        "byol": Recipe(
+            paper=BYOL_PAPER,
+            short_arguments={"hidden_dim": 512, "projection_dim": 128},
+            by_updates={
+                20_000: {"learning_rate": 0.45, "weight_decay": 1e-6, "arguments": {"momentum": 0.97}},
+                150_000: {"learning_rate": 0.3, "weight_decay": 1e-6, "arguments": {"momentum": 0.99}},
+                math.inf: {"arguments": {"momentum": 0.996}},
+            },
+        )
+    }
 
     def __init__(
         self,

@@ -30,7 +30,9 @@ from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+DIRECT_PRED_PAPER = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -63,9 +65,11 @@ class DirectPred(SSLModel):
     """
 
     family = "asymmetric"
-
     default_views = ("simclr_cifar", "simclr_imagenet")
     terms = ("byol",)
+
+    # facebookresearch/luckmatters, `ssl/real-dataset`, whose batch is 128.
+    recipes = {"direct_pred": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
     def __init__(
         self,
@@ -158,6 +162,8 @@ class DirectSet(DirectPred):
     """
 
     family = "asymmetric"
+    # As DirectPred.
+    recipes = {"direct_set": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
     def __init__(
         self,
@@ -197,6 +203,8 @@ class DirectCopy(DirectPred):
     """
 
     family = "asymmetric"
+    # As DirectPred.
+    recipes = {"direct_copy": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
     def __init__(
         self,

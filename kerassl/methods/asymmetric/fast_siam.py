@@ -6,8 +6,8 @@ of it.
 
 - Every view predicts in turn, so that two views are exactly SimSiam.
 - The embeddings are averaged as they are, not normalised before.
-- Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): each view goes through batch norm by
-  itself. The launcher lets the predictor's rate fall, as lightly does.
+- Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): each view goes through
+  batch norm by itself. The launcher lets the predictor's rate fall, as lightly does.
 """
 
 import keras
@@ -16,7 +16,8 @@ from keras import ops
 from kerassl.arguments import PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.losses import negative_cosine
-from kerassl.methods.asymmetric.simsiam import SimSiam
+from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER, SimSiam
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -40,6 +41,13 @@ class FastSiam(SimSiam):
     """
 
     family = "asymmetric"
+    # As SimSiam.
+    recipes = {
+        "fast_siam": Recipe(
+            paper=SIMSIAM_PAPER,
+            short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
+        )
+    }
 
     def __init__(
         self,

@@ -12,7 +12,8 @@ from keras import KerasTensor
 
 from kerassl.arguments import Fraction, PositiveInt
 from kerassl.memory import FeatureQueue
-from kerassl.methods.asymmetric.byol import BYOL
+from kerassl.methods.asymmetric.byol import BYOL, BYOL_PAPER
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -36,6 +37,13 @@ class NNBYOL(BYOL):
     """
 
     family = "asymmetric"
+    # As BYOL.
+    recipes = {
+        "nnbyol": Recipe(
+            paper=BYOL_PAPER,
+            short_arguments={"momentum": 0.97, "hidden_dim": 512, "projection_dim": 128, "queue_size": 4096},
+        )
+    }
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
 Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
 `solo/methods/nnsiam.py`, the only public code.
 
-- Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): the projector is as wide as the
-  features, there 2048.
+- Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): the projector is as wide
+  as the features, there 2048.
 - The queue takes the first view's projections, after the loss.
 """
 
@@ -13,7 +13,8 @@ from keras import KerasTensor
 
 from kerassl.arguments import PositiveInt
 from kerassl.memory import FeatureQueue
-from kerassl.methods.asymmetric.simsiam import SimSiam
+from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER, SimSiam
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -37,8 +38,15 @@ class NNSiam(SimSiam):
     """
 
     family = "asymmetric"
-
     default_views = ("byol_cifar", "byol")
+    # As SimSiam.
+    recipes = {
+        "nnsiam": Recipe(
+            paper=SIMSIAM_PAPER,
+            constant_rate="predictor",
+            short_arguments={"projection_dim": 512, "prediction_hidden_dim": 512, "queue_size": 4096},
+        )
+    }
 
     def __init__(
         self,

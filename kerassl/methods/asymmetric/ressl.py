@@ -20,8 +20,9 @@ from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.memory import FeatureQueue
+from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -49,9 +50,17 @@ class ReSSL(SSLModel):
     """
 
     family = "asymmetric"
-
     default_views = ("ressl_cifar", "ressl")
     terms = ("ressl",)
+
+    # arXiv 2107.09282; KyleZheng1997/ReSSL.
+    recipes = {
+        "ressl": Recipe(
+            paper={**SIMSIAM_PAPER, "warmup_epochs": 5, "options": {"decay_bias_and_norm": False}},
+            short_arguments={"momentum": 0.99, "queue_size": 4096, "hidden_dim": 512, "projection_dim": 128},
+            digits_views="ressl_digits",
+        )
+    }
 
     def __init__(
         self,

@@ -18,7 +18,9 @@ from kerassl.arguments import PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import negative_cosine
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+SIMSIAM_PAPER = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -45,10 +47,17 @@ class SimSiam(SSLModel):
     """
 
     family = "asymmetric"
-
     terms = ("negative_cosine",)
 
     default_views = ("supcon_cifar", "moco_v2")
+    # arXiv 2011.10566 section 3.
+    recipes = {
+        "simsiam": Recipe(
+            paper=SIMSIAM_PAPER,
+            constant_rate="predictor",
+            short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
+        )
+    }
 
     def __init__(
         self,

@@ -29,15 +29,16 @@ from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
 from kerassl.losses import deepcluster_v2
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Common, SSLModel
+from kerassl.methods.clustering.swav import SWAV_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
 class DeepClusterV2(SSLModel):
     """DeepCluster v2 (arXiv 2006.09882, appendix D).
 
-    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images before
-    the first epoch.
+    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images
+    before the first epoch.
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
@@ -64,13 +65,20 @@ class DeepClusterV2(SSLModel):
     """
 
     family = "clustering"
-
     default_views = ("swav_cifar", "swav")
     terms = ("deepcluster_v2",)
 
     needs_sample_index = True
     # Each batch is remembered as it comes.
     supports_gradient_accumulation = False
+
+    # As SwAV.
+    recipes = {
+        "deepcluster_v2": Recipe(
+            paper=SWAV_PAPER,
+            short_arguments={"num_prototypes": 100, "hidden_dims": (512,)},
+        )
+    }
 
     def __init__(
         self,
@@ -144,7 +152,8 @@ class DeepClusterV2(SSLModel):
         rows = rows_of(batch, given.num_images, training, "DeepClusterV2")
         if len(views) < given.num_global_crops:
             raise ValueError(
-                f"DeepClusterV2 remembers num_global_crops={given.num_global_crops} crops of an image; got {len(views)}."
+                f"DeepClusterV2 remembers num_global_crops={given.num_global_crops} crops of an image; got "
+                f"{len(views)}."
             )
         features = self.encode_views(self.encoder, views, training)
         z = unit(ops.cast(self.projector(features, training=training), "float32"), axis=-1)

@@ -27,14 +27,27 @@ from kerassl.backbones.patches import patch_grid
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import EnsembleHead
 from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
+from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.metrics import assigned_prototypes
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 from kerassl.views import random_patch_permutation
 from kerassl.views.multiview import same_size_batches
 
 # The official code plans for a quarter more updates than it does.
 PLANNED_UPDATES = 1.25
+
+
+MSN_PAPER = {
+    "optimizer": "adamw",
+    "learning_rate": 2.5e-4,
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    "warmup_epochs": 15,
+    "options": {"global_clipnorm": 3.0},
+}
+# No more prototypes than images in a batch, over which they are spread.
+SHORT_MSN = {"momentum": 0.99, "num_prototypes": 256, "hidden_dim": 512, "projection_dim": 128}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -78,9 +91,18 @@ class MSN(SSLModel):
     """
 
     family = "clustering"
-
     default_views = ("msn_cifar", "msn")
     terms = ("msn", "prior_divergence")
+
+    # facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024.
+    recipes = {
+        "msn": Recipe(
+            paper=MSN_PAPER,
+            short=SHORT_VIT,
+            short_arguments=SHORT_MSN,
+            backbone="vit_tiny",
+        )
+    }
 
     def __init__(
         self,

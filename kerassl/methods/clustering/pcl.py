@@ -5,7 +5,8 @@ Official code: salesforce/PCL, `main_pcl.py`, `pcl/builder.py`.
 
 1. Before an epoch, once `warmup_epochs` are over, k-means of the teacher's projections of all images gives a
    number of clusterings, each with a density for every cluster.
-2. The loss is InfoNCE (`kerassl/methods/contrastive/moco_v2.py`) and the mean over clusterings of the cross entropy
+2. The loss is InfoNCE (`kerassl/methods/contrastive/moco_v2.py`) and the mean over clusterings of the cross
+entropy
    of a query's own prototype among those of the batch and of negatives drawn for the step, every one
    divided by its density.
 
@@ -25,17 +26,17 @@ from kerassl.batch import Batch, Outputs
 from kerassl.clustering import cluster_densities, kmeans
 from kerassl.losses import proto_nce
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.methods.contrastive.moco_v2 import MoCoV2
+from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.metrics import PrototypeUsage
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
 class PCL(MoCoV2):
     """PCL (arXiv 2005.04966).
 
-    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images before
-    each epoch after the warm-up.
+    `fit` takes images in memory, or batches of `{"inputs", "sample_index"}`, and passes over all images
+    before each epoch after the warm-up.
 
     Args:
         num_images: size of the training set.
@@ -63,9 +64,22 @@ class PCL(MoCoV2):
     """
 
     family = "clustering"
-
     needs_sample_index = True
     terms = ("info_nce", "proto_nce")
+
+    # As MoCo v2.
+    recipes = {
+        "pcl": Recipe(
+            paper=MOCO_PAPER,
+            short_arguments={
+                **SHORT_MOCO,
+                "num_prototypes": (50, 100, 200),
+                "num_negative_prototypes": 200,
+                "warmup_epochs": 4,
+                "kmeans_restarts": 1,
+            },
+        )
+    }
 
     def __init__(
         self,

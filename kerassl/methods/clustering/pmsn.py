@@ -13,7 +13,9 @@ from keras import KerasTensor
 
 from kerassl.arguments import NonNegativeFloat, NonNegativeInt
 from kerassl.losses import power_law_prior
-from kerassl.methods.clustering.msn import MSN
+from kerassl.methods.clustering.msn import MSN, MSN_PAPER, SHORT_MSN
+from kerassl.methods.self_distillation.dino import SHORT_VIT
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -38,6 +40,16 @@ class PMSN(MSN):
     """
 
     family = "clustering"
+    # As MSN.
+    recipes = {
+        "pmsn": Recipe(
+            paper=MSN_PAPER,
+            short=SHORT_VIT,
+            # At a weight of 1, most prototypes were out of use after two epochs of the CPU protocol.
+            short_arguments={**SHORT_MSN, "regularization_weight": 4.0},
+            backbone="vit_tiny",
+        )
+    }
 
     def __init__(
         self,

@@ -28,8 +28,9 @@ from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
 from kerassl.losses import moved_groups, smog
 from kerassl.memory import FeatureQueue
+from kerassl.methods.clustering.swav import SWAV_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -58,9 +59,22 @@ class SMoG(SSLModel):
     """
 
     family = "clustering"
-
     default_views = ("byol_cifar", "byol")
     terms = ("smog",)
+
+    # As SwAV.
+    recipes = {
+        "smog": Recipe(
+            paper=SWAV_PAPER,
+            short_arguments={
+                "num_groups": 100,
+                "momentum": 0.99,
+                "reset_updates": 120,
+                "bank_size": 8192,
+                "hidden_dim": 512,
+            },
+        )
+    }
 
     def __init__(
         self,

@@ -22,7 +22,11 @@ from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, P
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.memory import FeatureQueue
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
+from kerassl.training import Common, Recipe, SSLModel
+
+# LARC of NVIDIA's apex.
+SWAV_PAPER = {**SIMCLR_PAPER, "options": {"decay_bias_and_norm": True}}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -61,9 +65,41 @@ class SwAV(SSLModel):
     """
 
     family = "clustering"
-
     default_views = ("swav_cifar", "swav")
     terms = ("swav",)
+
+    # arXiv 2006.09882; facebookresearch/swav, whose 4.8 is for batches of 4096. SEER: arXiv 2103.01988;
+    # facebookresearch/vissl, `configs/config/pretrain/seer`.
+    recipes = {
+        "swav": Recipe(
+            paper=SWAV_PAPER,
+            short_arguments={
+                "num_prototypes": 256,
+                "hidden_dims": (512,),
+                "queue_size": 0,
+                "freeze_prototypes_updates": 40,
+            },
+        ),
+        "seer": Recipe(
+            paper={**SWAV_PAPER, "weight_decay": 1e-5, "warmup_epochs": 0.0436},
+            arguments={
+                "num_prototypes": 16_000,
+                "sinkhorn_temperature": 0.03,
+                "sinkhorn_iterations": 10,
+                "queue_size": 0,
+                "hidden_dims": (8192, 8192),
+                "projection_dim": 256,
+                "use_batch_norm_in_head": False,
+            },
+            short_arguments={
+                "num_prototypes": 256,
+                "hidden_dims": (512,),
+                "projection_dim": 128,
+                "freeze_prototypes_updates": 40,
+            },
+            views="seer",
+        ),
+    }
 
     def __init__(
         self,

@@ -25,8 +25,9 @@ from kerassl.arguments import Bound, Fraction, NonNegativeFloat, PositiveFloat, 
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp, sinusoidal_positions, transformer
 from kerassl.memory import FeatureQueue
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -63,9 +64,27 @@ class All4One(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("byol_cifar", "byol")
     terms = ("neighbour", "centroid", "feature")
+
+    # ImaGonEs/all4one, `scripts/pretrain/cifar`.
+    recipes = {
+        "all4one": Recipe(
+            # Of small images.
+            paper={
+                **SIMCLR_PAPER,
+                "learning_rate": 1.0,
+                "weight_decay": 1e-5,
+                "options": {"trust_coefficient": 0.02, "clip": True},
+            },
+            short_arguments={
+                "hidden_dim": 512,
+                "projection_dim": 128,
+                "prediction_hidden_dim": 512,
+                "queue_size": 4096,
+            },
+        )
+    }
 
     def __init__(
         self,

@@ -21,7 +21,10 @@ from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+AMCL_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
+SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -51,9 +54,10 @@ class AMCL(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("simclr_cifar", "simclr_imagenet")
     terms = ("amcl",)
+
+    recipes = {"amcl": Recipe(paper=AMCL_PAPER, short_arguments=SHORT_AMCL)}
 
     def __init__(
         self,

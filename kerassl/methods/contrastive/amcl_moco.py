@@ -18,8 +18,9 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl_queue
 from kerassl.memory import FeatureQueue
+from kerassl.methods.contrastive.amcl import AMCL_PAPER, SHORT_AMCL
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -52,9 +53,15 @@ class AMCLMoCo(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("moco_cifar", "moco_v2")
     terms = ("amcl",)
+
+    recipes = {
+        "amcl_moco": Recipe(
+            paper={**AMCL_PAPER, "learning_rate": 0.04},
+            short_arguments={**SHORT_AMCL, "queue_size": 2048},
+        )
+    }
 
     def __init__(
         self,

@@ -17,7 +17,8 @@ from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import contrastive_attraction, contrastive_repulsion
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -45,9 +46,11 @@ class CACR(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("moco_cifar", "moco_v2")
     terms = ("attraction", "repulsion")
+
+    # As MoCo v2: of its own little is known.
+    recipes = {"cacr": Recipe(paper=MOCO_PAPER)}
 
     def __init__(
         self,

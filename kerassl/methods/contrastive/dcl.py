@@ -3,7 +3,8 @@
 "Decoupled Contrastive Learning", arXiv 2110.06848, proposition 2 and section 3.
 A repository of the authors is not known.
 
-- Everything but the loss is SimCLR's (`kerassl/methods/contrastive/simclr.py`): views, heads, batch norm over both views.
+- Everything but the loss is SimCLR's (`kerassl/methods/contrastive/simclr.py`): views, heads, batch norm
+  over both views.
 - The loss is the mean over the 2N views; the paper sums the two directions.
 """
 
@@ -12,7 +13,8 @@ from keras import KerasTensor
 
 from kerassl import losses
 from kerassl.arguments import PositiveFloat
-from kerassl.methods.contrastive.simclr import SimCLR
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -34,8 +36,10 @@ class DCL(SimCLR):
     """
 
     family = "contrastive"
-
     terms = ("dcl",)
+
+    # As SimCLR.
+    recipes = {"dcl": Recipe(paper=SIMCLR_PAPER, short_arguments={"temperature": 0.2})}
 
     def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
         """The decoupled loss of this replica's rows."""
@@ -61,8 +65,10 @@ class DCLW(SimCLR):
     """
 
     family = "contrastive"
-
     terms = ("dclw",)
+
+    # As SimCLR.
+    recipes = {"dclw": Recipe(paper=SIMCLR_PAPER, short_arguments={"temperature": 0.2})}
 
     def __init__(
         self,

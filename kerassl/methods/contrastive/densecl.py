@@ -3,7 +3,8 @@
 "Dense Contrastive Learning for Self-Supervised Visual Pre-Training", arXiv 2011.09157, equations 1 to 4.
 Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/hooks/densecl_warmup_hook.py`.
 
-- All that concerns whole images, the teacher and the queue is MoCo v2's (`kerassl/methods/contrastive/moco_v2.py`).
+- All that concerns whole images, the teacher and the queue is MoCo v2's
+  (`kerassl/methods/contrastive/moco_v2.py`).
 - Cells are matched by the encoder's features; what is compared are their projections.
 - The second queue takes one key an image, the mean of its projected cells, as the official code does.
 - The weight of the dense loss is 0 for the first updates, as the official hook has it, which no released
@@ -18,8 +19,9 @@ from kerassl.backbones.feature_maps import check_feature_map
 from kerassl.batch import Batch, Outputs
 from kerassl.losses import dense_info_nce
 from kerassl.memory import FeatureQueue
-from kerassl.methods.contrastive.moco_v2 import MoCoV2
+from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -48,8 +50,17 @@ class DenseCL(MoCoV2):
     """
 
     family = "contrastive"
-
+    wants = "feature map"
     terms = ("info_nce", "dense_info_nce")
+
+    # As MoCo v2.
+    recipes = {
+        "dense_cl": Recipe(
+            paper=MOCO_PAPER,
+            short_arguments={**SHORT_MOCO, "dense_warmup_updates": 40},
+            backbone_args={"pool": None},
+        )
+    }
 
     def __init__(
         self,

@@ -14,7 +14,8 @@ import keras
 from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.losses import direct_clr
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -40,9 +41,16 @@ class DirectCLR(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("simclr_cifar", "byol")
     terms = ("direct_clr",)
+
+    # As SimCLR.
+    recipes = {
+        "direct_clr": Recipe(
+            paper=SIMCLR_PAPER,
+            short_arguments={"temperature": 0.2, "subvector_dim": 64},
+        )
+    }
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import groco
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -45,9 +45,17 @@ class GroCo(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("byol_cifar", "groco")
     terms = ("groco",)
+
+    # ninatu/learning_by_sorting, `configs/2views_100ep.yaml`.
+    recipes = {
+        "groco": Recipe(
+            # 0.75 times 32 at the official batch of 1024.
+            paper={"optimizer": "sgd", "learning_rate": 6.0, "weight_decay": 1e-6, "warmup_epochs": 1},
+            short_arguments={"projection_dim": 512},
+        )
+    }
 
     def __init__(
         self,

@@ -26,8 +26,8 @@ from kerassl import engine
 from kerassl.arguments import Bound, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.methods.contrastive.gsimclr_clusters import cluster_images
-from kerassl.methods.contrastive.simclr import SimCLR
-from kerassl.training import Common, resume
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
+from kerassl.training import Common, Recipe, resume
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -55,6 +55,13 @@ class GSimCLR(SimCLR):
     """
 
     family = "contrastive"
+    # As SimCLR.
+    recipes = {
+        "g_simclr": Recipe(
+            paper=SIMCLR_PAPER,
+            short_arguments={"temperature": 0.2, "autoencoder_epochs": 5},
+        )
+    }
 
     def __init__(
         self,

@@ -18,8 +18,8 @@ from keras import KerasTensor, ops
 from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.losses import temperature_gradients
 from kerassl.memory import SampleMemory
-from kerassl.methods.contrastive.sogclr import SogCLR
-from kerassl.training import Common
+from kerassl.methods.contrastive.sogclr import SOGCLR_PAPER, SogCLR
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -57,8 +57,21 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
     """
 
     family = "contrastive"
-
     terms = ("isogclr",)
+
+    # As SogCLR.
+    recipes = {
+        "isogclr": Recipe(
+            paper=SOGCLR_PAPER,
+            short_arguments={
+                "temperature": 0.2,
+                "robustness": 0.4,
+                "temperature_learning_rate": 0.03,
+                "temperature_momentum": 0.5,
+                "hidden_dim": 512,
+            },
+        )
+    }
 
     def __init__(
         self,

@@ -2,8 +2,8 @@
 
 "Rethinking Supervised Pre-training for Better Downstream Transferring", arXiv 2110.06014. The authors' code
 is not public. From the abstract: the loss is the leave-one-out error of a weighted kNN classifier. All the
-rest is ours: the form of the loss (see `kerassl.losses.contrastive.look`), the defaults, and head, views, teacher and
-queue, which are those of MoCo v2.
+rest is ours: the form of the loss (see `kerassl.losses.contrastive.look`), the defaults, and head, views,
+teacher and queue, which are those of MoCo v2.
 
 - The queue holds the teacher's keys of other views, with their labels, and takes those of a batch after its
   loss: no image is its own neighbour. Its key of the epoch before may be, where the queue outlives the
@@ -22,8 +22,9 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import look
 from kerassl.memory import LabelledQueue
+from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -52,9 +53,17 @@ class LOOK(SSLModel):
     """
 
     family = "contrastive"
-
+    needs_labels = True
     default_views = ("moco_cifar", "moco_v2")
     terms = ("look",)
+
+    # As MoCo v2: of its own little is known.
+    recipes = {
+        "look": Recipe(
+            paper=MOCO_PAPER,
+            short_arguments={"num_neighbors": 100, "momentum": 0.99, "queue_size": 4096},
+        )
+    }
 
     def __init__(
         self,

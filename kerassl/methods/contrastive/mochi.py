@@ -12,7 +12,8 @@ from keras import KerasTensor, ops
 
 from kerassl import losses
 from kerassl.arguments import NonNegativeInt, PositiveInt
-from kerassl.methods.contrastive.moco_v2 import MoCoV2
+from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -40,6 +41,19 @@ class MoCHi(MoCoV2):
     """
 
     family = "contrastive"
+    # As MoCo v2.
+    recipes = {
+        "mochi": Recipe(
+            paper=MOCO_PAPER,
+            short_arguments={
+                **SHORT_MOCO,
+                "num_hardest": 512,
+                "num_mixed": 256,
+                "num_query_mixed": 64,
+                "mixing_start_epoch": 5,
+            },
+        )
+    }
 
     def __init__(
         self,
@@ -58,7 +72,8 @@ class MoCHi(MoCoV2):
             )
         if num_hardest > self.arguments.queue_size:
             raise ValueError(
-                f"num_hardest must lie between 1 and queue_size={self.arguments.queue_size}, got {num_hardest}."
+                f"num_hardest must lie between 1 and queue_size={self.arguments.queue_size}, got "
+                f"{num_hardest}."
             )
 
     def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:

@@ -23,7 +23,10 @@ from kerassl.heads import mlp
 from kerassl.losses import hard_contrastive, info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+MOCO_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
+SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -52,10 +55,11 @@ class MoCoV2(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("moco_cifar", "moco_v2")
-
     terms = ("info_nce",)
+
+    # arXiv 2003.04297; facebookresearch/moco.
+    recipes = {"moco_v2": Recipe(paper=MOCO_PAPER, short_arguments=SHORT_MOCO)}
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -52,9 +52,24 @@ class MoCoV3(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("byol_cifar", "byol")
     terms = ("moco_v3",)
+
+    # arXiv 2104.02057 section 4.
+    recipes = {
+        "moco_v3": Recipe(
+            paper={
+                "optimizer": "adamw",
+                "learning_rate": 1.5e-4,
+                "weight_decay": 0.1,
+                "warmup_epochs": 40,
+                "options": {"decay_bias_and_norm": True},
+            },
+            short={"learning_rate": 1e-3, "weight_decay": 0.05},
+            short_arguments={"hidden_dim": 512, "projection_dim": 128},
+            backbone="vit_tiny",
+        )
+    }
 
     def __init__(
         self,

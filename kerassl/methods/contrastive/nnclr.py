@@ -19,7 +19,8 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
 from kerassl.memory import FeatureQueue
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -46,9 +47,22 @@ class NNCLR(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("byol_cifar", "byol")
     terms = ("info_nce",)
+
+    # arXiv 2104.14548 section 4.
+    recipes = {
+        "nnclr": Recipe(
+            paper=SIMCLR_PAPER,
+            short_arguments={
+                "temperature": 0.2,
+                "hidden_dim": 512,
+                "projection_dim": 128,
+                "prediction_hidden_dim": 512,
+                "queue_size": 4096,
+            },
+        )
+    }
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.methods.contrastive.simclr import SimCLR
+from kerassl.training import Recipe
 from kerassl.views import distant_permutations, nine_pieces, quarter_turns
 
 PRETEXTS = ("rotation", "jigsaw")
@@ -56,8 +57,16 @@ class ScatSimCLR(SimCLR):
     """
 
     family = "contrastive"
-
     terms = ("nt_xent", "pretext")
+
+    # vkinakh/scatsimclr, with Adam there.
+    recipes = {
+        "scat_simclr": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 3e-4, "weight_decay": 1e-5, "warmup_epochs": 0},
+            short_arguments={"temperature": 0.2},
+            backbone="scatnet",
+        )
+    }
 
     def __init__(
         self,

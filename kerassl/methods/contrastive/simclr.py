@@ -16,7 +16,9 @@ from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+SIMCLR_PAPER = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -46,9 +48,15 @@ class SimCLR(SSLModel):
     """
 
     family = "contrastive"
-
     terms = ("nt_xent",)
     default_views = ("simclr_cifar", "simclr_imagenet")
+    # Rate, decay and warm-up: arXiv 2002.05709 section 2.2; google-research/simclr.
+    recipes = {
+        "simclr": Recipe(
+            paper={**SIMCLR_PAPER, "options": {"lr_in_momentum": True}},
+            short_arguments={"temperature": 0.2},
+        )
+    }
 
     def __init__(
         self,

@@ -13,7 +13,16 @@ import keras
 from keras import ops
 
 from kerassl.arguments import PositiveInt
-from kerassl.methods.contrastive.simclr import SimCLR
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
+from kerassl.training import Recipe
+
+SIMCLR_V2_PAPER = {
+    **SIMCLR_PAPER,
+    "learning_rate": 1.2,
+    "batch_power": 0.5,
+    "weight_decay": 1e-4,
+    "options": {"lr_in_momentum": True},
+}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -37,6 +46,8 @@ class SimCLRv2(SimCLR):
     """
 
     family = "contrastive"
+    # google-research/simclr, readme: the rate grows with the root of the batch.
+    recipes = {"simclr_v2": Recipe(paper=SIMCLR_V2_PAPER, short_arguments={"temperature": 0.2})}
 
     def __init__(
         self,

@@ -24,10 +24,14 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import log_mean_similarities, sogclr
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 # The logarithm of a normaliser that was never set.
 NEVER = -1e30
+
+
+SOGCLR_PAPER = {**SIMCLR_PAPER, "learning_rate": 1.2, "batch_power": 0.5}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -62,11 +66,12 @@ class SogCLR(SSLModel):
     """
 
     family = "contrastive"
-
     default_views = ("simclr_cifar", "sogclr")
-
     needs_sample_index = True
     terms = ("sogclr",)
+
+    # arXiv 2202.12387; Optimization-AI/SogCLR, whose 0.075 times the root of the batch is 1.2 at 256.
+    recipes = {"sogclr": Recipe(paper=SOGCLR_PAPER, short_arguments={"temperature": 0.2, "hidden_dim": 512})}
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import sup_con
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -43,9 +43,17 @@ class SupCon(SSLModel):
     """
 
     family = "contrastive"
-
+    needs_labels = True
     default_views = ("supcon_cifar", "simclr_imagenet")
     terms = ("sup_con",)
+
+    # HobbitLong/SupContrast.
+    recipes = {
+        "supcon": Recipe(
+            # 0.5 at the official batch of 1024, times the 0.1 / 0.07 of the official loss.
+            paper={"optimizer": "sgd", "learning_rate": 0.179, "weight_decay": 1e-4, "warmup_epochs": 10},
+        )
+    }
 
     def __init__(
         self,

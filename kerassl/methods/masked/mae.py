@@ -20,7 +20,7 @@ from kerassl.backbones import TokenDecoder, patchify, take_patches
 from kerassl.backbones.feature_maps import check_tokens
 from kerassl.batch import Batch, Outputs
 from kerassl.losses import masked_mse
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -48,12 +48,28 @@ class MAE(SSLModel):
     """
 
     family = "masked"
-
+    wants = "tokens"
     default_views = ("mae", "mae")
-
     # Only the visible patches are encoded, by `encode_tokens`.
     supports_chunks = False
     terms: tuple[str, ...] = ("masked_mse",)
+
+    # arXiv 2111.06377 appendix A.1.
+    recipes = {
+        "mae": Recipe(
+            paper={
+                "optimizer": "adamw",
+                "learning_rate": 1.5e-4,
+                "weight_decay": 0.05,
+                "warmup_epochs": 40,
+                "options": {"beta_2": 0.95},
+            },
+            short={"learning_rate": 1.5e-3, "weight_decay": 0.05},
+            short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3},
+            backbone="vit_tiny",
+            digits_views="mae_digits",
+        )
+    }
 
     def __init__(
         self,

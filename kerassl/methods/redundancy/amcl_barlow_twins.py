@@ -18,7 +18,8 @@ from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import DimensionTemperature, multi_head_mlp
 from kerassl.losses import amcl_barlow_twins
-from kerassl.training import Common, SSLModel
+from kerassl.methods.asymmetric.byol import BYOL_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -48,10 +49,15 @@ class AMCLBarlowTwins(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("barlow_twins_cifar", "barlow_twins")
-
     terms = ("amcl",)
+
+    # As Barlow Twins.
+    recipes = {
+        "amcl_barlow_twins": Recipe(
+            paper=BYOL_PAPER, short_arguments={"hidden_dim": 512, "projection_dim": 512}
+        )
+    }
 
     def __init__(
         self,

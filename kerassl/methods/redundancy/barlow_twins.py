@@ -16,7 +16,8 @@ from kerassl.arguments import NonNegativeFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import barlow_twins
-from kerassl.training import Common, SSLModel
+from kerassl.methods.asymmetric.byol import BYOL_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -41,10 +42,13 @@ class BarlowTwins(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("barlow_twins_cifar", "barlow_twins")
-
     terms = ("barlow_twins",)
+
+    # arXiv 2103.03230 section 2.2, whose rate of 0.0048 for biases is not used; the others are BYOL's.
+    recipes = {
+        "barlow_twins": Recipe(paper=BYOL_PAPER, short_arguments={"hidden_dim": 512, "projection_dim": 512})
+    }
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from kerassl.arguments import Bound, PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import emp_ssl
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -46,9 +46,23 @@ class EMPSSL(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("emp_ssl", "emp_ssl")
     terms = ("emp_ssl",)
+
+    # tsb0601/EMP-SSL.
+    recipes = {
+        "emp_ssl": Recipe(
+            # Of the official batch of 100, the rate is 0.3.
+            paper={
+                "optimizer": "lars",
+                "learning_rate": 0.77,
+                "weight_decay": 1e-4,
+                "warmup_epochs": 0,
+                "options": {"trust_coefficient": 0.005, "clip": True},
+            },
+            short_arguments={"num_patches": 6, "hidden_dim": 512, "projection_dim": 256},
+        )
+    }
 
     def __init__(
         self,

@@ -16,7 +16,8 @@ from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import frossl
-from kerassl.training import Common, SSLModel
+from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -44,9 +45,22 @@ class FroSSL(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("simclr_cifar", "simclr_imagenet")
     terms = ("frossl",)
+
+    # OFSkean/FroSSL.
+    recipes = {
+        "frossl": Recipe(
+            paper={
+                **SIMCLR_PAPER,
+                "weight_decay": 1e-4,
+                "options": {"trust_coefficient": 0.02, "clip": True},
+            },
+            # The pull of the views grows with the width over the batch: at the paper's width they pull too
+            # much.
+            short_arguments={"hidden_dim": 512, "projection_dim": 512},
+        )
+    }
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from kerassl.arguments import PositiveInt, ProperFraction
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import characteristic_function, epps_pulley, view_invariance
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -48,11 +48,24 @@ class LeJEPA(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("simclr_cifar", "simclr_imagenet")
-
     activation = "relu"
     terms = ("invariance", "sigreg")
+
+    # rbalestr-lab/lejepa.
+    recipes = {
+        "lejepa": Recipe(
+            # Of ResNets; the decay of ViTs is 0.05.
+            paper={"optimizer": "adamw", "learning_rate": 5e-4, "weight_decay": 5e-4, "warmup_epochs": 10},
+            short_arguments={
+                "num_views": 4,
+                "num_global_views": 4,
+                "num_directions": 256,
+                "hidden_dim": 512,
+                "projection_dim": 64,
+            },
+        )
+    }
 
     def __init__(
         self,
@@ -81,7 +94,8 @@ class LeJEPA(SSLModel):
         """The views' distance from the mean of the global ones, and the distance from a Gaussian."""
         if len(views) < max(2, self.arguments.num_global_views):
             raise ValueError(
-                f"{type(self).__name__} needs at least two views and its {self.arguments.num_global_views} global "
+                f"{type(self).__name__} needs at least two views and its {self.arguments.num_global_views} "
+                f"global "
                 f"ones; got {len(views)}."
             )
         features = self.encode_views(self.encoder, views, training)

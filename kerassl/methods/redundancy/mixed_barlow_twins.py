@@ -19,6 +19,7 @@ from kerassl.arguments import NonNegativeFloat
 from kerassl.batch import Batch, Outputs
 from kerassl.losses import barlow_twins, mixing_regularizer
 from kerassl.methods.redundancy.barlow_twins import BarlowTwins
+from kerassl.training import Recipe
 from kerassl.views import mix_views
 
 
@@ -44,8 +45,16 @@ class MixedBarlowTwins(BarlowTwins):
     """
 
     family = "redundancy"
-
     terms = ("barlow_twins", "mixing")
+
+    recipes = {
+        "mixed_barlow_twins": Recipe(
+            # Of small images, as is the weight of the regulariser.
+            paper={"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 1e-6, "warmup_epochs": 10},
+            arguments={"redundancy_weight": 1 / 128, "hidden_dim": 512, "projection_dim": 1024},
+            short_arguments={"projection_dim": 512},
+        )
+    }
 
     def __init__(
         self,

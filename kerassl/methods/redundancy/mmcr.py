@@ -18,7 +18,7 @@ from kerassl.arguments import NonNegativeFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import mmcr
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -45,9 +45,16 @@ class MMCR(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("moco_cifar", "byol")
     terms = ("mmcr",)
+
+    # ThomasYerxa/mmcr.
+    recipes = {
+        "mmcr": Recipe(
+            paper={"optimizer": "lars", "learning_rate": 0.6, "weight_decay": 1e-6, "warmup_epochs": 10},
+            short_arguments={"hidden_dim": 512, "projection_dim": 128},
+        )
+    }
 
     def __init__(
         self,

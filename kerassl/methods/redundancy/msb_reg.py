@@ -22,8 +22,9 @@ from kerassl import losses
 from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
+from kerassl.methods.asymmetric.byol import BYOL_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -51,9 +52,16 @@ class MSBReg(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("byol_cifar", "byol")
     terms = ("centroid", "singular_values", "brownian")
+
+    # As BYOL.
+    recipes = {
+        "msb_reg": Recipe(
+            paper=BYOL_PAPER,
+            short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
+        )
+    }
 
     def __init__(
         self,

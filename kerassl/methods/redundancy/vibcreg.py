@@ -20,7 +20,7 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import IterNorm
 from kerassl.losses import off_diagonal_correlation
 from kerassl.methods.redundancy.vicreg import VICReg
-from kerassl.training import Common
+from kerassl.training import Common, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -49,6 +49,13 @@ class VIbCReg(VICReg):
     """
 
     family = "redundancy"
+
+    recipes = {
+        "vibcreg": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-5, "warmup_epochs": 0},
+            short_arguments={"hidden_dim": 1024, "projection_dim": 1024},
+        )
+    }
 
     def __init__(
         self,

@@ -20,7 +20,9 @@ from kerassl.arguments import PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import off_diagonal_covariance, variance_hinge
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
+
+VICREG_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -47,9 +49,16 @@ class VICReg(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("vicreg_cifar", "byol")
     terms = ("invariance", "variance", "covariance")
+
+    # arXiv 2105.04906 section 4.2.
+    recipes = {
+        "vicreg": Recipe(
+            paper=VICREG_PAPER,
+            short_arguments={"hidden_dim": 1024, "projection_dim": 1024},
+        )
+    }
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
 "VICRegL: Self-Supervised Learning of Local Visual Features", arXiv 2210.01571, section 3.
 Official code: facebookresearch/VICRegL, `main_vicregl.py`, `transforms.py`.
 
-- What concerns whole images is VICReg's (`kerassl/methods/redundancy/vicreg.py`), but that the covariance terms of the
-  two views are averaged, as in the official code of this method, where VICReg sums them.
+- What concerns whole images is VICReg's (`kerassl/methods/redundancy/vicreg.py`), but that the covariance
+  terms of the two views are averaged, as in the official code of this method, where VICReg sums them.
 - As many cells are kept by place in both directions; the official code keeps 20 in one and 4 in the other.
 - Two views of one size; the official commands for ConvNeXt add six small ones.
 - The place of a cell follows the crop and its flip. The official code leaves the flip out by default.
@@ -21,7 +21,8 @@ from kerassl.backbones.feature_maps import average_pool, check_feature_map
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import matched_cells
-from kerassl.methods.redundancy.vicreg import VICReg
+from kerassl.methods.redundancy.vicreg import VICREG_PAPER, VICReg
+from kerassl.training import Recipe
 from kerassl.views import LocatedViews, TwoViews, cell_centers
 from kerassl.views.choice import choose_views
 
@@ -54,8 +55,23 @@ class VICRegL(VICReg):
     """
 
     family = "redundancy"
-
+    wants = "feature map"
     terms = (*VICReg.terms, *(f"local_{name}" for name in VICReg.terms))
+
+    # As VICReg.
+    recipes = {
+        "vicregl": Recipe(
+            paper=VICREG_PAPER,
+            short_arguments={
+                "global_weight": 0.9,
+                "num_matches": 2,
+                "hidden_dim": 1024,
+                "projection_dim": 1024,
+                "local_dim": 128,
+            },
+            backbone_args={"pool": None},
+        )
+    }
 
     def __init__(
         self,

@@ -3,7 +3,8 @@
 "VISReg: Variance-Invariance-Sketching Regularization for JEPA training", arXiv 2606.02572, section 3.
 Official code: HaiyuWu/visreg, `visreg/losses/visreg.py`.
 
-- Everything but the regulariser and the head's activation is LeJEPA's (`kerassl/methods/redundancy/lejepa.py`).
+- Everything but the regulariser and the head's activation is LeJEPA's
+  (`kerassl/methods/redundancy/lejepa.py`).
 - The regulariser is that of the global batch, with gradients of all replicas, whose directions are the same.
 """
 
@@ -13,6 +14,7 @@ from keras import KerasTensor
 from kerassl.arguments import PositiveInt, ProperFraction
 from kerassl.losses import visreg
 from kerassl.methods.redundancy.lejepa import LeJEPA
+from kerassl.training import Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -39,9 +41,28 @@ class VISReg(LeJEPA):
     """
 
     family = "redundancy"
-
     activation = "gelu"
     terms = ("invariance", "visreg")
+
+    # HaiyuWu/visreg.
+    recipes = {
+        "visreg": Recipe(
+            paper={
+                "optimizer": "adamw",
+                "learning_rate": 9e-4,
+                "weight_decay": 0.05,
+                "warmup_epochs": 5,
+                "options": {"global_clipnorm": 1.0},
+            },
+            # The weight of the official run on a small data set.
+            short_arguments={
+                "regularization_weight": 0.6,
+                "num_directions": 256,
+                "hidden_dim": 512,
+                "projection_dim": 128,
+            },
+        )
+    }
 
     def __init__(
         self,

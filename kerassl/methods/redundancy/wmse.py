@@ -20,7 +20,7 @@ from kerassl.arguments import PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import wmse
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -49,9 +49,15 @@ class WMSE(SSLModel):
     """
 
     family = "redundancy"
-
     default_views = ("wmse_cifar", "simclr_imagenet")
     terms = ("wmse",)
+
+    recipes = {
+        "wmse": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 1.5e-3, "weight_decay": 1e-6, "warmup_epochs": 5},
+            short_arguments={"subbatch_size": 256},
+        )
+    }
 
     def __init__(
         self,

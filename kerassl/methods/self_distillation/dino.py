@@ -23,6 +23,18 @@ from kerassl.heads import EnsembleHead
 from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.metrics import assigned_prototypes
+from kerassl.training import Recipe
+
+DINO_PAPER = {
+    "optimizer": "adamw",
+    "learning_rate": 5e-4,
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    "warmup_epochs": 10,
+    "options": {"clipnorm": 3.0},
+}
+SHORT_VIT = {"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 0.4}
+SHORT_DINO = {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -66,10 +78,18 @@ class DINO(PrototypeTeacher):
     """
 
     family = "self_distillation"
-
     default_views = ("dino_cifar", "dino")
-
     terms = ("dino",)
+
+    # arXiv 2104.14294 section 3.2; facebookresearch/dino.
+    recipes = {
+        "dino": Recipe(
+            paper=DINO_PAPER,
+            short=SHORT_VIT,
+            short_arguments=SHORT_VIT,
+            backbone="vit_tiny",
+        )
+    }
 
     def __init__(
         self,

@@ -24,10 +24,14 @@ from kerassl import engine, losses
 from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.backbones.feature_maps import check_tokens
 from kerassl.batch import Batch, Outputs
+from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_DINO, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Recipe
 from kerassl.views import MaskedCrops
 from kerassl.views.choice import choose_views
+
+SHORT_IBOT = {**SHORT_DINO, "teacher_temperature": 0.04, "warmup_teacher_temperature_epochs": 0}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -64,11 +68,21 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     """
 
     family = "self_distillation"
-
+    wants = "tokens"
     # Masked crops are encoded by `encode_tokens`.
     supports_chunks = False
     default_views = ("ibot_cifar", "ibot")
     terms = ("dino", "ibot")
+
+    # arXiv 2111.07832; bytedance/ibot.
+    recipes = {
+        "ibot": Recipe(
+            paper=DINO_PAPER,
+            short=SHORT_VIT,
+            short_arguments=SHORT_IBOT,
+            backbone="vit_tiny",
+        )
+    }
 
     def __init__(
         self,

@@ -29,8 +29,10 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.memory import FeatureQueue
+from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
+from kerassl.training import Recipe
 from kerassl.views.multiview import same_size_batches
 
 
@@ -71,12 +73,28 @@ class Mugs(PrototypeTeacher):
     """
 
     family = "self_distillation"
-
+    wants = "tokens"
     default_views = ("dino_cifar", "ibot")
-
     # Tokens are encoded by `encode_tokens`.
     supports_chunks = False
     terms = ("instance", "local_group", "dino")
+
+    # arXiv 2203.14415; sail-sg/mugs.
+    recipes = {
+        "mugs": Recipe(
+            paper={**DINO_PAPER, "learning_rate": 8e-4, "final_weight_decay": 0.2},
+            short=SHORT_VIT,
+            short_arguments={
+                **SHORT_VIT,
+                "teacher_temperature": 0.04,
+                "warmup_teacher_temperature_epochs": 0,
+                "queue_size": 4096,
+                "memory_size": 4096,
+                "prediction_hidden_dim": 512,
+            },
+            backbone="vit_tiny",
+        )
+    }
 
     def __init__(
         self,

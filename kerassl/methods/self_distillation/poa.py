@@ -31,7 +31,10 @@ from kerassl.arguments import Bound, Fraction, NonNegativeInt, PositiveInt
 from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
 from kerassl.batch import Batch, Outputs
 from kerassl.heads import DINOHeads
-from kerassl.methods.self_distillation.dinov2 import DINOv2
+from kerassl.methods.self_distillation.dino import SHORT_VIT
+from kerassl.methods.self_distillation.dinov2 import DINOV2_PAPER, DINOv2
+from kerassl.methods.self_distillation.ibot import SHORT_IBOT
+from kerassl.training import Recipe
 from kerassl.views.multiview import same_size_batches
 
 
@@ -66,8 +69,17 @@ class POA(DINOv2):
     """
 
     family = "self_distillation"
-
     terms = ("dino", "ibot", "poa", "koleo")
+
+    # As DINOv2.
+    recipes = {
+        "poa": Recipe(
+            paper={**DINOV2_PAPER, "options": {"clipnorm": 1.5}},
+            short=SHORT_VIT,
+            short_arguments={**SHORT_IBOT, "num_prototypes": (256, 512), "patch_start_epoch": 0},
+            backbone="vit_tiny",
+        )
+    }
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from kerassl.batch import Batch, Outputs
 from kerassl.heads import DINOHead
 from kerassl.losses import kd
 from kerassl.teachers import make_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -54,9 +54,20 @@ class RandomTeacher(SSLModel):
     """
 
     family = "self_distillation"
-
     default_views = ("unaugmented", "unaugmented")
     terms = ("kd",)
+
+    # arXiv 2302.12091 section 3, with Adam.
+    recipes = {
+        "random_teacher": Recipe(
+            paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
+            short={"learning_rate": 1e-2, "weight_decay": 0.0},
+            short_arguments={"output_dim": 1024, "hidden_dim": 512, "bottleneck_dim": 128},
+            # A teacher whose residual branches begin at zero sees little.
+            backbone_args={"zero_init_residual": False},
+            digits_views="default",
+        )
+    }
 
     def __init__(
         self,

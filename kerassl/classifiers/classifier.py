@@ -9,11 +9,10 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Bound
 from kerassl.batch import Batch, Outputs, StepRecord
 from kerassl.losses import cross_entropy
 from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Bound, Common, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

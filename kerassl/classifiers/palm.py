@@ -26,15 +26,22 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import evaluation
-from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import mixture_weights, moved_prototypes, palm, sinkhorn, sup_con
 from kerassl.losses.supervised.palm import nearest_of_class
 from kerassl.metrics.features import l2_normalize
-from kerassl.training import Common, Recipe
+from kerassl.training import (
+    Batch,
+    Common,
+    Fraction,
+    NonNegativeFloat,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+)
 
 
 @keras.saving.register_keras_serializable("kerassl")

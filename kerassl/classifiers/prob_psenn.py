@@ -18,10 +18,9 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt, RemembersArguments
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_dl import PrototypeDL
 from kerassl.losses import prototype_nll
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

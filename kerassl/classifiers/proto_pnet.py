@@ -28,14 +28,12 @@ from keras import KerasTensor, layers, ops
 
 from kerassl import data as data_room
 from kerassl import engine
-from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.last_layer import fit_last_layer
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Common, NonNegativeFloat, NonNegativeInt, Outputs, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -19,13 +19,11 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.arguments import NonNegativeFloat, PositiveInt
 from kerassl.backbones.feature_maps import average_pool
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances, image_decoder
 from kerassl.losses import nearest_image, nearest_prototype
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -22,13 +22,11 @@ from keras import KerasTensor, ops
 
 from kerassl import data as data_room
 from kerassl import engine
-from kerassl.arguments import Bound, Fraction, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
 from kerassl.losses.supervised.prototypical import prototype_logits
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Bound, Common, Fraction, Outputs, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

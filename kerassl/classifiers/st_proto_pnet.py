@@ -16,12 +16,11 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, layers, ops
 
-from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from kerassl.classifiers.proto_pnet import ProtoPNet, convolution_1x1
 from kerassl.heads import PrototypeHead
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import prototype_closeness, prototype_discrimination, prototype_orthogonality
-from kerassl.training import Common, Recipe
+from kerassl.training import Common, NonNegativeFloat, NonNegativeInt, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -7,10 +7,9 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.batch import Batch, Outputs
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel
 
 # PaddlePaddle/PaddleClas.
 SSLD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5}

@@ -14,13 +14,11 @@ from typing import Unpack
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import Fraction, PositiveFloat
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import soft_cross_entropy
 from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -35,13 +35,11 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine
-from kerassl.arguments import Bound, Fraction, NonNegativeFloat, NonNegativeInt
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.losses import pseudo_label
 from kerassl.losses.supervised.cross_entropy import labelled_mean
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Bound, Common, Fraction, NonNegativeFloat, NonNegativeInt, Outputs, Recipe
 
 VARIANTS = ("deeper", "wider")
 

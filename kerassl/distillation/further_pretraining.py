@@ -19,11 +19,10 @@ Official code: seanie12/self-distillation, `trainer.py`.
 import keras
 from keras import KerasTensor
 
-from kerassl.batch import Batch, Outputs
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import feature_distance
 from kerassl.methods import MAE
-from kerassl.training import Recipe
+from kerassl.training import Batch, Outputs, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

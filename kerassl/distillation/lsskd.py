@@ -21,15 +21,13 @@ from typing import Annotated, Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
 from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.ps_kd import PS_KD_PAPER
 from kerassl.distillation.sla import joint_labels
 from kerassl.engine import batch_norm
 from kerassl.losses import kd
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, PositiveFloat, Recipe
 from kerassl.views import quarter_turns
 
 NUM_TURNS = 4

@@ -18,12 +18,11 @@ from typing import Literal, Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import NonNegativeFloat
 from kerassl.distillation.distilled_classifier import DistilledClassifier
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.losses import meal_v2_discriminator
-from kerassl.training import Common, Recipe
+from kerassl.training import Common, NonNegativeFloat, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -12,12 +12,10 @@ from typing import Annotated, Unpack
 
 import keras
 
-from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import nkd
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, PositiveFloat, Recipe
 
 NKD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 0}
 

@@ -17,13 +17,11 @@ from typing import Annotated, Literal, Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Bound, Fraction, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.fst import FIXMATCH_PAPER
 from kerassl.losses import ps_kd
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Bound, Common, Fraction, Outputs, PositiveInt, Recipe
 
 PS_KD_PAPER = {**FIXMATCH_PAPER, "learning_rate": 0.2, "options": {"nesterov": True}}
 

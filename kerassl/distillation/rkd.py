@@ -14,10 +14,9 @@ from typing import Annotated, Unpack
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import Bound, NonNegativeFloat
 from kerassl.distillation.distill import SSLD_PAPER, Distill
 from kerassl.losses import rkd_angle, rkd_distance
-from kerassl.training import Common, Recipe
+from kerassl.training import Bound, Common, NonNegativeFloat, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

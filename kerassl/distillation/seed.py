@@ -15,12 +15,11 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import PositiveFloat, PositiveInt
 from kerassl.distillation.distill import Distill
 from kerassl.heads import mlp
 from kerassl.losses import seed as seed_loss
 from kerassl.memory import FeatureQueue
-from kerassl.training import Common, Recipe
+from kerassl.training import Common, PositiveFloat, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -14,11 +14,9 @@ from typing import Annotated, Literal, Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.losses import kd
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, PositiveFloat, Recipe
 from kerassl.views import color_permutations, quarter_turns
 
 # Functions from (batch, ...) to (batch, number, ...), the images as they are first, and the number.

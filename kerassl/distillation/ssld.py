@@ -16,10 +16,9 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import PositiveFloat
 from kerassl.distillation.distill import SSLD_PAPER, Distill
 from kerassl.losses import ssld
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Common, PositiveFloat, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

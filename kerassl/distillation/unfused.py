@@ -20,15 +20,13 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.arguments import NonNegativeFloat, PositiveInt
 from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
-from kerassl.batch import Batch, Outputs
 from kerassl.clustering import kmeans, pca_whitening
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
 from kerassl.losses import unfused
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

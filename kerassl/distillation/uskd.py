@@ -15,13 +15,11 @@ from typing import Annotated, Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import Bound, NonNegativeFloat
 from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
-from kerassl.batch import Batch, Outputs
 from kerassl.classifiers import Classifier
 from kerassl.distillation.nkd import NKD_PAPER
 from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

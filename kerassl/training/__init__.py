@@ -1,5 +1,14 @@
 """Training: the base class of every method, its loops, and what makes a run exact."""
 
+from kerassl.arguments import (
+    Bound,
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ProperFraction,
+)
 from kerassl.batch import Batch, Outputs
 from kerassl.training.clock import Clock
 from kerassl.training.model import Common, SSLModel
@@ -7,9 +16,16 @@ from kerassl.training.recipe import Recipe, make_optimizer, optimizer_settings
 
 __all__ = [
     "Batch",
+    "Bound",
     "Clock",
     "Common",
+    "Fraction",
+    "NonNegativeFloat",
+    "NonNegativeInt",
     "Outputs",
+    "PositiveFloat",
+    "PositiveInt",
+    "ProperFraction",
     "Recipe",
     "SSLModel",
     "make_optimizer",

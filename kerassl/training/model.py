@@ -198,14 +198,16 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         """The tensor of the global batch: all replicas' rows, with gradients. Identity on one device."""
         return engine.gather(tensor)
 
-    def global_batch(self, *tensors: KerasTensor) -> tuple[tuple | None, KerasTensor]:
-        """All replicas' rows of some tensors, and the row at which this replica's own begin there.
+    def global_batch(self, *tensors: KerasTensor) -> dict[str, Any]:
+        """How this replica's rows lie in the whole batch, as the arguments `candidates` and `first_row` of a loss.
 
-        `(None, 0)` where the tensors hold the global batch: on one device and on JAX.
+        `candidates` are all replicas' rows of the tensors, and `first_row` is that at which this replica's own
+        begin there; `None` and 0 where the tensors hold the whole batch: on one device and on JAX.
         """
         if engine.num_replicas() == 1:
-            return None, 0
-        return tuple(self.gather(tensor) for tensor in tensors), self.row_offset(ops.shape(tensors[0])[0])
+            return {"candidates": None, "first_row": 0}
+        candidates = tuple(self.gather(tensor) for tensor in tensors)
+        return {"candidates": candidates, "first_row": self.row_offset(ops.shape(tensors[0])[0])}
 
     def row_offset(self, rows: int | KerasTensor) -> int | KerasTensor:
         """The row of the global batch at which this replica's `rows` rows begin."""

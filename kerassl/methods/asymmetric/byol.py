@@ -16,11 +16,9 @@ import keras
 from keras import KerasTensor
 
 from kerassl import losses
-from kerassl.arguments import Fraction, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel
 
 BYOL_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
 

@@ -13,11 +13,9 @@ of it.
 import keras
 from keras import ops
 
-from kerassl.arguments import PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.losses import negative_cosine
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER, SimSiam
-from kerassl.training import Recipe
+from kerassl.training import Batch, Outputs, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -10,10 +10,9 @@ Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import Fraction, PositiveInt
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.byol import BYOL, BYOL_PAPER
-from kerassl.training import Recipe
+from kerassl.training import Fraction, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -11,10 +11,9 @@ Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import PositiveInt
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER, SimSiam
-from kerassl.training import Recipe
+from kerassl.training import PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -16,13 +16,11 @@ import keras
 from keras import ops
 
 from kerassl import losses
-from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -14,11 +14,9 @@ from typing import Unpack
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import negative_cosine
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel
 
 SIMSIAM_PAPER = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
 

@@ -22,15 +22,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerassl.arguments import PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.clustering import kmeans
 from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
 from kerassl.losses import deepcluster_v2
 from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.clustering.swav import SWAV_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -21,14 +21,21 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.clustering import cluster_densities, kmeans
 from kerassl.losses import proto_nce
 from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.metrics import PrototypeUsage
-from kerassl.training import Common, Recipe
+from kerassl.training import (
+    Batch,
+    Common,
+    Fraction,
+    NonNegativeInt,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+)
 
 
 @keras.saving.register_keras_serializable("kerassl")

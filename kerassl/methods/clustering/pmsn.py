@@ -11,11 +11,10 @@
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import NonNegativeFloat, NonNegativeInt
 from kerassl.losses import power_law_prior
 from kerassl.methods.clustering.msn import MSN, MSN_PAPER, SHORT_MSN
 from kerassl.methods.self_distillation.dino import SHORT_VIT
-from kerassl.training import Recipe
+from kerassl.training import NonNegativeFloat, NonNegativeInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

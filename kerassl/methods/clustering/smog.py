@@ -21,8 +21,6 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.clustering import kmeans
 from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
@@ -30,7 +28,17 @@ from kerassl.losses import moved_groups, smog
 from kerassl.memory import FeatureQueue
 from kerassl.methods.clustering.swav import SWAV_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Common,
+    Fraction,
+    NonNegativeInt,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 
 @keras.saving.register_keras_serializable("kerassl")

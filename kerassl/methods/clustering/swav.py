@@ -18,12 +18,20 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Common,
+    NonNegativeFloat,
+    NonNegativeInt,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 # LARC of NVIDIA's apex.
 SWAV_PAPER = {**SIMCLR_PAPER, "options": {"decay_bias_and_norm": True}}

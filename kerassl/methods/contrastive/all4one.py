@@ -21,13 +21,22 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.arguments import Bound, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp, sinusoidal_positions, transformer
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Bound,
+    Common,
+    Fraction,
+    NonNegativeFloat,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 
 @keras.saving.register_keras_serializable("kerassl")

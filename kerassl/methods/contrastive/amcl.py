@@ -17,11 +17,18 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Common,
+    NonNegativeFloat,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 AMCL_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
@@ -85,10 +92,8 @@ class AMCL(SSLModel):
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)
         # Each replica compares its own rows with the whole batch.
-        candidates, first_row = self.global_batch(z1, z2)
-        everyone = (z1, z2) if candidates is None else candidates
+        global_batch = self.global_batch(z1, z2)
+        everyone = global_batch["candidates"] or (z1, z2)
         temperatures = self.temperature(ops.concatenate([z1, z2]), ops.concatenate(everyone))
-        loss = amcl(
-            z1, z2, temperatures, self.arguments.regularization, candidates=candidates, first_row=first_row
-        )
+        loss = amcl(z1, z2, temperatures, self.arguments.regularization, **global_batch)
         return Outputs({"amcl": self.mean_over_replicas(loss)}, features=features)

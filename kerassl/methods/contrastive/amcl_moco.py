@@ -13,14 +13,22 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl_queue
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.amcl import AMCL_PAPER, SHORT_AMCL
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Common,
+    Fraction,
+    NonNegativeFloat,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 
 @keras.saving.register_keras_serializable("kerassl")

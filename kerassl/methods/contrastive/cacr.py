@@ -13,12 +13,10 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import contrastive_attraction, contrastive_repulsion
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -74,9 +72,8 @@ class CACR(SSLModel):
         features = self.encode(self.encoder, ops.concatenate(views), training)
         z = ops.split(self.projector(features, training=training), len(views))
         # Each replica compares its own images with the whole batch.
-        candidates, first_row = self.global_batch(*z)
         attraction = contrastive_attraction(z, self.arguments.positive_temperature)
-        repulsion = contrastive_repulsion(z, self.arguments.negative_temperature, candidates, first_row)
+        repulsion = contrastive_repulsion(z, self.arguments.negative_temperature, **self.global_batch(*z))
         terms = {
             "attraction": self.arguments.attraction_weight * attraction,
             "repulsion": self.arguments.repulsion_weight * self.mean_over_replicas(repulsion),

@@ -12,9 +12,8 @@ import keras
 from keras import KerasTensor
 
 from kerassl import losses
-from kerassl.arguments import PositiveFloat
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
-from kerassl.training import Recipe
+from kerassl.training import PositiveFloat, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

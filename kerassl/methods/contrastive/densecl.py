@@ -14,14 +14,12 @@ Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/h
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Fraction, NonNegativeInt
 from kerassl.backbones.feature_maps import check_feature_map
-from kerassl.batch import Batch, Outputs
 from kerassl.losses import dense_info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Recipe
+from kerassl.training import Batch, Fraction, NonNegativeInt, Outputs, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

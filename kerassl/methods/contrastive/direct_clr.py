@@ -11,11 +11,9 @@ from typing import Unpack
 
 import keras
 
-from kerassl.arguments import PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.losses import direct_clr
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -71,8 +69,7 @@ class DirectCLR(SSLModel):
         """The contrast of two views' features."""
         r1, r2 = (self.encode(self.encoder, view, training) for view in views)
         # Each replica compares its own rows with the whole batch.
-        candidates, _ = self.global_batch(r1, r2)
-        loss = direct_clr(
-            r1, r2, self.arguments.subvector_dim, self.arguments.temperature, candidates=candidates
-        )
+        candidates = self.global_batch(r1, r2)["candidates"]
+        given = self.arguments
+        loss = direct_clr(r1, r2, given.subvector_dim, given.temperature, candidates=candidates)
         return Outputs({"direct_clr": self.mean_over_replicas(loss)}, features=(r1, r2))

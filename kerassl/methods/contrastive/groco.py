@@ -14,11 +14,9 @@ from typing import Unpack
 
 import keras
 
-from kerassl.arguments import PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import groco
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -82,12 +80,6 @@ class GroCo(SSLModel):
         features = [self.encode(self.encoder, view, training) for view in views]
         z = [self.projector(f, training=training) for f in features]
         # Each replica looks for the negatives of its own images in the whole batch.
-        candidates, first_row = self.global_batch(*z)
-        loss = groco(
-            *z,
-            num_negatives=self.arguments.num_negatives,
-            steepness=self.arguments.steepness,
-            candidates=candidates,
-            first_row=first_row,
-        )
+        how = {"num_negatives": self.arguments.num_negatives, "steepness": self.arguments.steepness}
+        loss = groco(*z, **how, **self.global_batch(*z))
         return Outputs({"groco": self.mean_over_replicas(loss)}, features=features)

@@ -23,11 +23,10 @@ import numpy as np
 
 from kerassl import data as data_room
 from kerassl import engine
-from kerassl.arguments import Bound, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.methods.contrastive.gsimclr_clusters import cluster_images
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
-from kerassl.training import Common, Recipe, resume
+from kerassl.training import Bound, Common, PositiveFloat, PositiveInt, Recipe, resume
 
 
 @keras.saving.register_keras_serializable("kerassl")

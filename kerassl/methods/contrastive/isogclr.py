@@ -15,11 +15,10 @@ from typing import Annotated, Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.losses import temperature_gradients
 from kerassl.memory import SampleMemory
 from kerassl.methods.contrastive.sogclr import SOGCLR_PAPER, SogCLR
-from kerassl.training import Common, Recipe
+from kerassl.training import Bound, Common, NonNegativeFloat, PositiveFloat, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -17,14 +17,12 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import look
 from kerassl.memory import LabelledQueue
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

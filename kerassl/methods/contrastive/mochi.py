@@ -11,9 +11,8 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.arguments import NonNegativeInt, PositiveInt
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
-from kerassl.training import Recipe
+from kerassl.training import NonNegativeInt, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -17,13 +17,21 @@ from typing import Annotated, Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import hard_contrastive, info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Bound,
+    Common,
+    Fraction,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 MOCO_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}

@@ -14,13 +14,11 @@ from typing import Unpack
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

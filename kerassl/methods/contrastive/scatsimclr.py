@@ -18,11 +18,9 @@ from typing import Annotated, Literal
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.methods.contrastive.simclr import SimCLR
-from kerassl.training import Recipe
+from kerassl.training import Batch, Bound, NonNegativeFloat, Outputs, PositiveFloat, Recipe
 from kerassl.views import distant_permutations, nine_pieces, quarter_turns
 
 PRETEXTS = ("rotation", "jigsaw")

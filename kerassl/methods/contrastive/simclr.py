@@ -12,11 +12,9 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 SIMCLR_PAPER = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 
@@ -96,9 +94,7 @@ class SimCLR(SSLModel):
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.
-        candidates, first_row = self.global_batch(z1, z2)
-        global_batch = {"candidates": candidates, "first_row": first_row}
-        loss = self.contrast(z1, z2, block_size=self.arguments.block_size, **global_batch)
+        loss = self.contrast(z1, z2, block_size=self.arguments.block_size, **self.global_batch(z1, z2))
         return Outputs({self.terms[0]: self.mean_over_replicas(loss)}, features=ops.split(features, 2))
 
     def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:

@@ -12,9 +12,8 @@ Official code: google-research/simclr, `tf2/model.py`.
 import keras
 from keras import ops
 
-from kerassl.arguments import PositiveInt
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
-from kerassl.training import Recipe
+from kerassl.training import PositiveInt, Recipe
 
 SIMCLR_V2_PAPER = {
     **SIMCLR_PAPER,

@@ -19,13 +19,11 @@ from typing import Annotated, Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Bound, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import log_mean_similarities, sogclr
 from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Bound, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 # The logarithm of a normaliser that was never set.
 NEVER = -1e30
@@ -97,8 +95,7 @@ class SogCLR(SSLModel):
         features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.
-        candidates, first_row = self.global_batch(z1, z2)
-        global_batch = {"candidates": candidates, "first_row": first_row}
+        global_batch = self.global_batch(z1, z2)
         temperature = self.temperature_of(rows)
         moved = self.moved_normalizers(rows, log_mean_similarities(z1, z2, temperature, **global_batch))
         loss = self.mean_over_replicas(sogclr(z1, z2, moved, temperature, **global_batch))

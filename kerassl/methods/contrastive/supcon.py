@@ -13,11 +13,9 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import sup_con
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -91,13 +89,6 @@ class SupCon(SSLModel):
         labels = ops.where(batch.labels < 0, own_class, batch.labels)
         labels = ops.concatenate([labels, labels])
         # Each replica compares its own rows with the whole batch.
-        candidates, first_row = self.global_batch(z, labels)
-        loss = sup_con(
-            z,
-            labels,
-            self.arguments.temperature,
-            self.arguments.base_temperature,
-            candidates=candidates,
-            first_row=first_row,
-        )
+        temperatures = self.arguments.temperature, self.arguments.base_temperature
+        loss = sup_con(z, labels, *temperatures, **self.global_batch(z, labels))
         return Outputs({"sup_con": self.mean_over_replicas(loss)}, features=ops.split(features, 2))

@@ -15,12 +15,10 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import PositiveInt
 from kerassl.backbones import TokenDecoder, patchify, take_patches
 from kerassl.backbones.feature_maps import check_tokens
-from kerassl.batch import Batch, Outputs
 from kerassl.losses import masked_mse
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

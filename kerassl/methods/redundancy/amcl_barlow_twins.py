@@ -14,12 +14,19 @@ from typing import Unpack
 
 import keras
 
-from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import DimensionTemperature, multi_head_mlp
 from kerassl.losses import amcl_barlow_twins
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Common,
+    NonNegativeFloat,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -12,12 +12,10 @@ from typing import Unpack
 
 import keras
 
-from kerassl.arguments import NonNegativeFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import barlow_twins
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

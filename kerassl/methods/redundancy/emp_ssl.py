@@ -15,11 +15,9 @@ from typing import Annotated, Unpack
 import keras
 from keras import ops
 
-from kerassl.arguments import Bound, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import emp_ssl
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Bound, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -15,11 +15,9 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import PositiveInt, ProperFraction
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import characteristic_function, epps_pulley, view_invariance
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, ProperFraction, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

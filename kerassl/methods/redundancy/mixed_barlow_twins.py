@@ -15,11 +15,9 @@ wgcban/mix-bt, `main.py`.
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import NonNegativeFloat
-from kerassl.batch import Batch, Outputs
 from kerassl.losses import barlow_twins, mixing_regularizer
 from kerassl.methods.redundancy.barlow_twins import BarlowTwins
-from kerassl.training import Recipe
+from kerassl.training import Batch, NonNegativeFloat, Outputs, Recipe
 from kerassl.views import mix_views
 
 

@@ -16,12 +16,20 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.arguments import Bound, Fraction, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import (
+    Batch,
+    Bound,
+    Common,
+    Fraction,
+    Outputs,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    SSLModel,
+)
 
 
 @keras.saving.register_keras_serializable("kerassl")

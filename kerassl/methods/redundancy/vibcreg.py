@@ -15,12 +15,10 @@ from typing import Unpack
 
 import keras
 
-from kerassl.arguments import PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import IterNorm
 from kerassl.losses import off_diagonal_correlation
 from kerassl.methods.redundancy.vicreg import VICReg
-from kerassl.training import Common, Recipe
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -16,11 +16,9 @@ from typing import Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import off_diagonal_covariance, variance_hinge
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel
 
 VICREG_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 

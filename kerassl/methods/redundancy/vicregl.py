@@ -16,13 +16,11 @@ Official code: facebookresearch/VICRegL, `main_vicregl.py`, `transforms.py`.
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Fraction, PositiveInt
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.losses import matched_cells
 from kerassl.methods.redundancy.vicreg import VICREG_PAPER, VICReg
-from kerassl.training import Recipe
+from kerassl.training import Batch, Fraction, Outputs, PositiveInt, Recipe
 from kerassl.views import LocatedViews, TwoViews, cell_centers
 from kerassl.views.choice import choose_views
 

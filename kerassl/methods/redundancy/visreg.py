@@ -11,10 +11,9 @@ Official code: HaiyuWu/visreg, `visreg/losses/visreg.py`.
 import keras
 from keras import KerasTensor
 
-from kerassl.arguments import PositiveInt, ProperFraction
 from kerassl.losses import visreg
 from kerassl.methods.redundancy.lejepa import LeJEPA
-from kerassl.training import Recipe
+from kerassl.training import PositiveInt, ProperFraction, Recipe
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -17,13 +17,11 @@ import keras
 from keras import ops
 
 from kerassl import losses
-from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import EnsembleHead
 from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.metrics import assigned_prototypes
-from kerassl.training import Recipe
+from kerassl.training import Batch, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
 
 DINO_PAPER = {
     "optimizer": "adamw",

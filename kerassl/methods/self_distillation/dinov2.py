@@ -27,12 +27,10 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
 from kerassl.backbones import take_patches
-from kerassl.batch import Batch, Outputs
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_VIT
 from kerassl.methods.self_distillation.ibot import SHORT_IBOT, iBOT
-from kerassl.training import Recipe
+from kerassl.training import Batch, Fraction, NonNegativeFloat, Outputs, PositiveInt, Recipe
 
 DINOV2_PAPER = {**DINO_PAPER, "learning_rate": 2e-3, "batch_power": 0.5}
 
@@ -100,9 +98,8 @@ class DINOv2(iBOT):
         koleo = 0.0
         for view in features[: self.arguments.num_global_crops]:
             # Each replica looks for the neighbours of its own rows in the whole batch.
-            candidates, first_row = self.global_batch(view)
-            candidates = None if candidates is None else candidates[0]
-            koleo += losses.koleo(view, candidates=candidates, first_row=first_row)
+            candidates, first_row = self.global_batch(view).values()
+            koleo += losses.koleo(view, candidates=candidates and candidates[0], first_row=first_row)
         return self.arguments.koleo_weight * self.mean_over_replicas(koleo)
 
     def predicted_patches(self, tokens: KerasTensor, teacher_tokens: KerasTensor, mask: KerasTensor) -> tuple:

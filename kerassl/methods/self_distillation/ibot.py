@@ -21,13 +21,11 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import engine, losses
-from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.backbones.feature_maps import check_tokens
-from kerassl.batch import Batch, Outputs
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_DINO, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Recipe
+from kerassl.training import Batch, Fraction, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
 from kerassl.views import MaskedCrops
 from kerassl.views.choice import choose_views
 

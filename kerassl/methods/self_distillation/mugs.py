@@ -23,16 +23,14 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
-from kerassl.arguments import Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.backbones import TransformerBlock, ViT
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.memory import FeatureQueue
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Recipe
+from kerassl.training import Batch, Bound, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
 from kerassl.views.multiview import same_size_batches
 
 

@@ -27,14 +27,12 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine, losses
-from kerassl.arguments import Bound, Fraction, NonNegativeInt, PositiveInt
 from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import DINOHeads
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.methods.self_distillation.dinov2 import DINOV2_PAPER, DINOv2
 from kerassl.methods.self_distillation.ibot import SHORT_IBOT
-from kerassl.training import Recipe
+from kerassl.training import Batch, Bound, Fraction, NonNegativeInt, Outputs, PositiveInt, Recipe
 from kerassl.views.multiview import same_size_batches
 
 

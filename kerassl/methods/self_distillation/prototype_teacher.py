@@ -7,10 +7,9 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine, losses
-from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import DINOHead
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, SSLModel
+from kerassl.training import Common, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, SSLModel
 
 
 class PrototypeTeacher(SSLModel):

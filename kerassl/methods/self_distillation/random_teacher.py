@@ -17,12 +17,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerassl.arguments import Fraction, PositiveInt
-from kerassl.batch import Batch, Outputs
 from kerassl.heads import DINOHead
 from kerassl.losses import kd
 from kerassl.teachers import make_teacher
-from kerassl.training import Common, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel
 
 
 @keras.saving.register_keras_serializable("kerassl")

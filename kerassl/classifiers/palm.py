@@ -27,7 +27,7 @@ from keras import KerasTensor, ops
 
 from kerassl import evaluation
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
-from kerassl.heads import PrototypeHead, mlp
+from kerassl.heads import PrototypeHead, plain_mlp
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import mixture_weights, moved_prototypes, palm, sinkhorn, sup_con
 from kerassl.losses.supervised.palm import nearest_of_class
@@ -104,15 +104,7 @@ class PALM(PrototypeClassifier):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, **common)
-        self.projector = mlp(
-            self.feature_dim,
-            (self.feature_dim,),
-            projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="projector",
-        )
+        self.projector = plain_mlp(self.feature_dim, (self.feature_dim,), projection_dim)
         self.allocate_prototype_images()
 
     def make_classifier(self) -> PrototypeHead:

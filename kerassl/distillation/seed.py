@@ -16,7 +16,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.distillation.distill import Distill
-from kerassl.heads import mlp
+from kerassl.heads import plain_mlp
 from kerassl.losses import seed as seed_loss
 from kerassl.memory import FeatureQueue
 from kerassl.training import Common, PositiveFloat, PositiveInt, Recipe
@@ -73,14 +73,8 @@ class SEED(Distill):
 
     def make_head(self) -> keras.Sequential:
         """A head of two layers with biases and without batch norm."""
-        return mlp(
-            self.feature_dim,
-            (self.arguments.hidden_dim or self.feature_dim,),
-            self.teacher.dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="head",
+        return plain_mlp(
+            self.feature_dim, (self.arguments.hidden_dim or self.feature_dim,), self.teacher.dim, name="head"
         )
 
     def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:

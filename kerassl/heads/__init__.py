@@ -7,7 +7,7 @@ from kerassl.heads.distances import PrototypeDistances
 from kerassl.heads.ensemble import EnsembleHead
 from kerassl.heads.image_decoder import image_decoder
 from kerassl.heads.iter_norm import IterNorm
-from kerassl.heads.mlp import mlp
+from kerassl.heads.mlp import mlp, plain_mlp
 from kerassl.heads.multi_head import multi_head_mlp
 from kerassl.heads.pair_temperature import PairTemperature
 from kerassl.heads.probe import OnlineProbe
@@ -28,6 +28,7 @@ __all__ = [
     "PrototypeHead",
     "image_decoder",
     "mlp",
+    "plain_mlp",
     "multi_head_mlp",
     "sinusoidal_positions",
     "transformer",

@@ -71,3 +71,23 @@ def mlp(
             center, scale = norms[output_batch_norm]
             layers.append(batch_norm(center=center, scale=scale))
         return keras.Sequential(layers, name=name)
+
+
+def plain_mlp(
+    input_dim: int, hidden_dims: tuple[int, ...], output_dim: int, name: str = "projector"
+) -> keras.Sequential:
+    """An `mlp` whose layers have biases and no batch norm.
+
+    Args:
+        input_dim: width of the features that enter.
+        hidden_dims: widths of the hidden layers, possibly none.
+        output_dim: width of the output.
+        name: name of the head, the prefix of its variable paths.
+
+    Example:
+        >>> from kerassl.heads import plain_mlp
+        >>> len(plain_mlp(8, (16,), 4).trainable_variables)
+        4
+    """
+    biases = {"hidden_bias": True, "output_bias": True}
+    return mlp(input_dim, hidden_dims, output_dim, hidden_batch_norm=False, **biases, name=name)

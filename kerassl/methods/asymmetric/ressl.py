@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from kerassl import losses
-from kerassl.heads import mlp
+from kerassl.heads import plain_mlp
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER
 from kerassl.teachers import make_teacher, update_teacher
@@ -73,15 +73,7 @@ class ReSSL(SSLModel):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, **common)
-        self.projector = mlp(
-            self.feature_dim,
-            (hidden_dim,),
-            projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="projector",
-        )
+        self.projector = plain_mlp(self.feature_dim, (hidden_dim,), projection_dim)
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)

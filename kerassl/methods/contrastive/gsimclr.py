@@ -23,7 +23,7 @@ import numpy as np
 
 from kerassl import data as data_room
 from kerassl import engine
-from kerassl.heads import mlp
+from kerassl.heads import plain_mlp
 from kerassl.methods.contrastive.gsimclr_clusters import cluster_images
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
 from kerassl.training import Bound, Common, PositiveFloat, PositiveInt, Recipe, resume
@@ -83,15 +83,7 @@ class GSimCLR(SimCLR):
 
     def make_projector(self) -> keras.Sequential:
         """The head of three layers."""
-        return mlp(
-            self.feature_dim,
-            (256, 128),
-            self.arguments.projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="projector",
-        )
+        return plain_mlp(self.feature_dim, (256, 128), self.arguments.projection_dim)
 
     def fit(
         self, x: object = None, y: object = None, *, batch_size: int | None = None, **kwargs

@@ -17,7 +17,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from kerassl.heads import mlp
+from kerassl.heads import plain_mlp
 from kerassl.losses import look
 from kerassl.memory import LabelledQueue
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
@@ -75,15 +75,7 @@ class LOOK(SSLModel):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, **common)
-        self.projector = mlp(
-            self.feature_dim,
-            (self.feature_dim,),
-            projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="projector",
-        )
+        self.projector = plain_mlp(self.feature_dim, (self.feature_dim,), projection_dim)
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
         self.queue = LabelledQueue(queue_size, projection_dim, seed=self.seed)

@@ -17,7 +17,7 @@ from typing import Annotated, Unpack
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.heads import mlp
+from kerassl.heads import plain_mlp
 from kerassl.losses import hard_contrastive, info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.teachers import make_teacher, update_teacher
@@ -89,15 +89,7 @@ class MoCoV2(SSLModel):
 
     def make_projector(self, name: str) -> keras.Sequential:
         """A head of two layers with biases and without batch norm."""
-        return mlp(
-            self.feature_dim,
-            (self.feature_dim,),
-            self.arguments.projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name=name,
-        )
+        return plain_mlp(self.feature_dim, (self.feature_dim,), self.arguments.projection_dim, name=name)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """InfoNCE of the queries with their own keys and those of the queue."""

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.heads import mlp
+from kerassl.heads import mlp, plain_mlp
 from kerassl.methods.contrastive.simclr import SimCLR
 from kerassl.training import Batch, Bound, NonNegativeFloat, Outputs, PositiveFloat, Recipe
 from kerassl.views import distant_permutations, nine_pieces, quarter_turns
@@ -90,14 +90,10 @@ class ScatSimCLR(SimCLR):
 
     def make_projector(self) -> keras.Sequential:
         """The head, as wide as the features, with biases and without batch norm."""
-        return mlp(
+        return plain_mlp(
             self.feature_dim,
             (self.feature_dim,) * (self.arguments.projection_layers - 1),
             self.arguments.projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="projector",
         )
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:

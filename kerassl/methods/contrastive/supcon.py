@@ -13,7 +13,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from kerassl.heads import mlp
+from kerassl.heads import plain_mlp
 from kerassl.losses import sup_con
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
 
@@ -63,15 +63,7 @@ class SupCon(SSLModel):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, **common)
-        self.projector = mlp(
-            self.feature_dim,
-            (self.feature_dim,),
-            projection_dim,
-            hidden_bias=True,
-            hidden_batch_norm=False,
-            output_bias=True,
-            name="projector",
-        )
+        self.projector = plain_mlp(self.feature_dim, (self.feature_dim,), projection_dim)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """SupCon over both views of the global batch."""

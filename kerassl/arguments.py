@@ -12,7 +12,7 @@ import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Unpack
 
 import keras
 import numpy as np
@@ -110,7 +110,7 @@ def _misfit(value: object, annotation: object) -> str | None:
     if origin in (typing.Union, types.UnionType):
         misfits = [_misfit(value, option) for option in inner]
         return None if None in misfits else _join(misfits)
-    if origin is typing.Literal:
+    if origin is Literal:
         return None if value in inner and type(value) in map(type, inner) else _join([repr(v) for v in inner])
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
@@ -181,7 +181,7 @@ def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
             annotation = hints.get(parameter.name, Any)
             found.setdefault(parameter.name, parameter.replace(annotation=annotation))
         named = [p for p in own if p.kind is p.VAR_KEYWORD]
-        if named and typing.get_origin(hints.get(named[0].name)) is typing.Unpack:
+        if named and typing.get_origin(hints.get(named[0].name)) is Unpack:
             # The keywords are spelled out there: those and no others.
             (spelled,) = typing.get_args(hints[named[0].name])
             shared = _constructor_defaults(cls, owner)

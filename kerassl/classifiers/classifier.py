@@ -3,7 +3,6 @@
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Annotated, Unpack
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ from keras import KerasTensor, ops
 from kerassl.batch import Batch, Outputs, StepRecord
 from kerassl.losses import cross_entropy
 from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
-from kerassl.training import Bound, Common, Recipe, SSLModel
+from kerassl.training import Annotated, Bound, Common, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -19,29 +19,19 @@ jeff024/PALM, `util/loss_functions.py`, `trainer.py`, `util/evaluations/mahalano
 - Images of label -1 take no part. A label is predicted by the mixtures' likelihood, with equal weights.
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import evaluation
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeHead, plain_mlp
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import mixture_weights, moved_prototypes, palm, sinkhorn, sup_con
 from kerassl.losses.supervised.palm import nearest_of_class
 from kerassl.metrics.features import l2_normalize
-from kerassl.training import (
-    Batch,
-    Common,
-    Fraction,
-    NonNegativeFloat,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -11,8 +11,6 @@ implementation by others.
 - The reconstruction error is the mean over the pixels of an image in [0, 1].
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
@@ -20,7 +18,7 @@ from keras import KerasTensor, ops
 from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt, RemembersArguments
 from kerassl.classifiers.prototype_dl import PrototypeDL
 from kerassl.losses import prototype_nll
-from kerassl.training import Batch, Common, Outputs, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -20,20 +20,19 @@ Official code: cfchen-duke/ProtoPNet, `model.py`, `train_and_test.py`, `push.py`
   the 5 % most similar pixels. A pruned prototype stays among the weights without a connection.
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
 from kerassl import data as data_room
 from kerassl import engine
+from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
 from kerassl.classifiers.last_layer import fit_last_layer
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
-from kerassl.training import Batch, Common, NonNegativeFloat, NonNegativeInt, Outputs, PositiveInt, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

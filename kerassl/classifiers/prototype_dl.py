@@ -13,8 +13,6 @@ arXiv 1710.04806, section 3. Official code: OscarcarLi/PrototypeDL, `CAE_MNIST.p
 - Images are not augmented by default; the official code deforms its digits elastically.
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
@@ -23,7 +21,7 @@ from kerassl.backbones.feature_maps import average_pool
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances, image_decoder
 from kerassl.losses import nearest_image, nearest_prototype
-from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe
+from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

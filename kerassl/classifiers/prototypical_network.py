@@ -14,8 +14,6 @@ jakesnell/prototypical-networks, `protonets/models/few_shot.py`.
   together, in training mode.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
@@ -26,7 +24,7 @@ from kerassl.classifiers.prototype_classifier import PrototypeClassifier
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
 from kerassl.losses.supervised.prototypical import prototype_logits
-from kerassl.training import Batch, Bound, Common, Fraction, Outputs, PositiveInt, Recipe
+from kerassl.training import Annotated, Batch, Bound, Common, Fraction, Outputs, PositiveInt, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

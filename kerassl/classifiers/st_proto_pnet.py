@@ -11,8 +11,6 @@ code: cwangrun/ST-ProtoPNet, `full/model.py`, `full/train_and_test.py` (whole im
 - Push, last layers, warm-up and pictures are those of `ProtoPNet`.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, layers, ops
 
@@ -20,7 +18,7 @@ from kerassl.classifiers.proto_pnet import ProtoPNet, convolution_1x1
 from kerassl.heads import PrototypeHead
 from kerassl.heads.prototypes import start_positive, unit
 from kerassl.losses import prototype_closeness, prototype_discrimination, prototype_orthogonality
-from kerassl.training import Common, NonNegativeFloat, NonNegativeInt, PositiveInt, Recipe
+from kerassl.training import Common, NonNegativeFloat, NonNegativeInt, PositiveInt, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

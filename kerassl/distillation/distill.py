@@ -1,7 +1,6 @@
 """A student learns from a frozen teacher, by any loss that compares their outputs."""
 
 from collections.abc import Callable
-from typing import Unpack
 
 import keras
 from keras import KerasTensor, ops
@@ -9,7 +8,7 @@ from keras import KerasTensor, ops
 from kerassl import losses
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
-from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 # PaddlePaddle/PaddleClas.
 SSLD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5}

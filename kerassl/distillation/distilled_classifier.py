@@ -9,8 +9,6 @@ and 3. Official code: google-research/simclr, `colabs/distillation_self_training
 - Student and teacher see the same view. The paper's has a crop and a flip, and so has the default.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor
 
@@ -18,7 +16,7 @@ from kerassl.classifiers import Classifier
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import soft_cross_entropy
 from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
-from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -28,18 +28,17 @@ mean, and after the real step the student.
   eval mode and follows once more after the step, and leaves out the most uncertain pixels.
 """
 
-from typing import Annotated, Literal, Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine
+from kerassl.arguments import Annotated, Bound, Fraction, Literal, NonNegativeFloat, NonNegativeInt
 from kerassl.classifiers import Classifier
 from kerassl.losses import pseudo_label
 from kerassl.losses.supervised.cross_entropy import labelled_mean
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Bound, Common, Fraction, NonNegativeFloat, NonNegativeInt, Outputs, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 VARIANTS = ("deeper", "wider")
 

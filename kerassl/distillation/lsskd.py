@@ -16,18 +16,17 @@ which it builds:
   of the image as it is.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import ops
 
+from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat
 from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
 from kerassl.classifiers import Classifier
 from kerassl.distillation.ps_kd import PS_KD_PAPER
 from kerassl.distillation.sla import joint_labels
 from kerassl.engine import batch_norm
 from kerassl.losses import kd
-from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, PositiveFloat, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 from kerassl.views import quarter_turns
 
 NUM_TURNS = 4

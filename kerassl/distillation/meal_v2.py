@@ -13,8 +13,6 @@ equations 1 to 5. Official code: szq0214/MEAL-V2, `loss.py`, `models/discriminat
 - The paper trains a student that has been trained before, without weight decay.
 """
 
-from typing import Literal, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
@@ -22,7 +20,7 @@ from kerassl.distillation.distilled_classifier import DistilledClassifier
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.losses import meal_v2_discriminator
-from kerassl.training import Common, NonNegativeFloat, Recipe
+from kerassl.training import Common, Literal, NonNegativeFloat, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -8,14 +8,13 @@ Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/m
   training loop puts it into training mode again.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 
+from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat
 from kerassl.classifiers import Classifier
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import nkd
-from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, PositiveFloat, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 NKD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 0}
 

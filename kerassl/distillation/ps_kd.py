@@ -12,16 +12,15 @@ lgcnsai/PS-KD-Pytorch, `main.py`, `loss/pskd_loss.py`.
 - Predictions are those of the augmented view in training, as there.
 """
 
-from typing import Annotated, Literal, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, Fraction, Literal, PositiveInt
 from kerassl.classifiers import Classifier
 from kerassl.distillation.fst import FIXMATCH_PAPER
 from kerassl.losses import ps_kd
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Batch, Bound, Common, Fraction, Outputs, PositiveInt, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 PS_KD_PAPER = {**FIXMATCH_PAPER, "learning_rate": 0.2, "options": {"nesterov": True}}
 

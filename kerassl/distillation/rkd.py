@@ -9,14 +9,12 @@
   are taken of the first `angle_images` images.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import KerasTensor
 
 from kerassl.distillation.distill import SSLD_PAPER, Distill
 from kerassl.losses import rkd_angle, rkd_distance
-from kerassl.training import Bound, Common, NonNegativeFloat, Recipe
+from kerassl.training import Annotated, Bound, Common, NonNegativeFloat, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -10,8 +10,6 @@ code: jacobswan1/SEED, `seed/builder.py`, `tools/opts.py`.
 - `teacher_temperature=0.01` is the paper's; the code's default is 1e-4, almost one-hot on the image itself.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
@@ -19,7 +17,7 @@ from kerassl.distillation.distill import Distill
 from kerassl.heads import plain_mlp
 from kerassl.losses import seed as seed_loss
 from kerassl.memory import FeatureQueue
-from kerassl.training import Common, PositiveFloat, PositiveInt, Recipe
+from kerassl.training import Common, PositiveFloat, PositiveInt, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -9,14 +9,13 @@
 - Of SLA+SD, the distillation asks no label, so unlabelled images take part in it.
 """
 
-from typing import Annotated, Literal, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, Literal, NonNegativeFloat, PositiveFloat
 from kerassl.classifiers import Classifier
 from kerassl.losses import kd
-from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, PositiveFloat, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 from kerassl.views import color_permutations, quarter_turns
 
 # Functions from (batch, ...) to (batch, number, ...), the images as they are first, and the number.

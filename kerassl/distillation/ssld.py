@@ -11,14 +11,12 @@ Backbones", arXiv 2103.05959. Official code: PaddlePaddle/PaddleClas, `ppcls/los
   standardised over the batch, stand for the logits, and a linear head gives the student as many.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl.distillation.distill import SSLD_PAPER, Distill
 from kerassl.losses import ssld
-from kerassl.training import Common, PositiveFloat, Recipe, SSLModel
+from kerassl.training import Common, PositiveFloat, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

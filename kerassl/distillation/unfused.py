@@ -14,8 +14,6 @@ Official code: Sreyan88/LAPE, `src/upstream/unfused`.
 - An image of unknown position is not trained on. In evaluation an image's cluster is the nearest.
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
@@ -26,7 +24,7 @@ from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
 from kerassl.losses import unfused
 from kerassl.memory import SampleMemory, rows_of
-from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

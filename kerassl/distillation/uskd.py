@@ -10,8 +10,6 @@ Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/m
 - The weak classifier sees the stage before the last, as there; of a ViT the class token in the middle.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import ops
 
@@ -19,7 +17,7 @@ from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, s
 from kerassl.classifiers import Classifier
 from kerassl.distillation.nkd import NKD_PAPER
 from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
-from kerassl.training import Batch, Bound, Common, NonNegativeFloat, Outputs, Recipe
+from kerassl.training import Annotated, Batch, Bound, Common, NonNegativeFloat, Outputs, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

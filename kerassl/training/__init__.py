@@ -1,13 +1,16 @@
 """Training: the base class of every method, its loops, and what makes a run exact."""
 
 from kerassl.arguments import (
+    Annotated,
     Bound,
     Fraction,
+    Literal,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ProperFraction,
+    Unpack,
 )
 from kerassl.batch import Batch, Outputs
 from kerassl.training.clock import Clock
@@ -15,11 +18,13 @@ from kerassl.training.model import Common, SSLModel
 from kerassl.training.recipe import Recipe, make_optimizer, optimizer_settings
 
 __all__ = [
+    "Annotated",
     "Batch",
     "Bound",
     "Clock",
     "Common",
     "Fraction",
+    "Literal",
     "NonNegativeFloat",
     "NonNegativeInt",
     "Outputs",
@@ -28,6 +33,7 @@ __all__ = [
     "ProperFraction",
     "Recipe",
     "SSLModel",
+    "Unpack",
     "make_optimizer",
     "optimizer_settings",
 ]

@@ -10,7 +10,6 @@ Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
 """
 
 import math
-from typing import Unpack
 
 import keras
 from keras import KerasTensor
@@ -18,7 +17,7 @@ from keras import KerasTensor
 from kerassl import losses
 from kerassl.heads import mlp
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 BYOL_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
 

@@ -20,25 +20,14 @@ Official code: facebookresearch/luckmatters, `ssl/real-dataset/byol_trainer.py`;
 - The official code cuts the predictor's eigenvalues off at 1e-4, below any sensible `boost`.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import (
-    Batch,
-    Bound,
-    Common,
-    Fraction,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 DIRECT_PRED_PAPER = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 

@@ -10,17 +10,16 @@ Official code: KyleZheng1997/ReSSL, `network/ressl.py`, `network/head.py`, `ress
 - Keys are not shuffled between devices: batch norm is global here.
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
 from kerassl import losses
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import plain_mlp
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

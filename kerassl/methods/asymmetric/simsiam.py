@@ -9,14 +9,12 @@ Official code: facebookresearch/simsiam, `simsiam/builder.py`, `main_simsiam.py`
   optimizer's `constant_rates`, which the launcher sets under SGD.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor
 
 from kerassl.heads import mlp
 from kerassl.losses import negative_cosine
-from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 SIMSIAM_PAPER = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
 

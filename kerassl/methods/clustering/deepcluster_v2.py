@@ -16,8 +16,6 @@ facebookresearch/swav, `main_deepclusterv2.py`.
   crop.
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import ops
@@ -28,7 +26,7 @@ from kerassl.heads.prototypes import unit
 from kerassl.losses import deepcluster_v2
 from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.clustering.swav import SWAV_PAPER
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -16,31 +16,27 @@ facebookresearch/msn, `src/msn_train.py`, `src/losses.py`, `src/deit.py`.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
-from typing import Annotated, Literal, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses, schedules
+from kerassl.arguments import (
+    Annotated,
+    Bound,
+    Fraction,
+    Literal,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from kerassl.backbones.patches import patch_grid
 from kerassl.heads import EnsembleHead
 from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.metrics import assigned_prototypes
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import (
-    Batch,
-    Bound,
-    Common,
-    Fraction,
-    NonNegativeFloat,
-    NonNegativeInt,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 from kerassl.views import random_patch_permutation
 from kerassl.views.multiview import same_size_batches
 

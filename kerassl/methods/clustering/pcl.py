@@ -15,27 +15,17 @@ entropy
 - Where there are fewer other prototypes than negatives asked for, all of them are taken; there that fails.
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from kerassl.clustering import cluster_densities, kmeans
 from kerassl.losses import proto_nce
 from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.metrics import PrototypeUsage
-from kerassl.training import (
-    Batch,
-    Common,
-    Fraction,
-    NonNegativeInt,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -16,11 +16,10 @@ code could not be read; details are those of lightly-ai/lightly (`heads.py`, SMo
   updates are about an epoch of ImageNet.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from kerassl.clustering import kmeans
 from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
@@ -28,17 +27,7 @@ from kerassl.losses import moved_groups, smog
 from kerassl.memory import FeatureQueue
 from kerassl.methods.clustering.swav import SWAV_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import (
-    Batch,
-    Common,
-    Fraction,
-    NonNegativeInt,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

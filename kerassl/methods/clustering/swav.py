@@ -12,26 +12,15 @@
   facebookresearch/vissl); `prior_exponent` is the power law of arXiv 2210.07277.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from kerassl.heads import PrototypeHead, mlp
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import (
-    Batch,
-    Common,
-    NonNegativeFloat,
-    NonNegativeInt,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 # LARC of NVIDIA's apex.
 SWAV_PAPER = {**SIMCLR_PAPER, "options": {"decay_bias_and_norm": True}}

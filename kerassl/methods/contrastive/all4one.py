@@ -15,28 +15,16 @@
 - Each view goes through batch norm by itself, in the teacher too.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Annotated, Bound, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import mlp, sinusoidal_positions, transformer
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import (
-    Batch,
-    Bound,
-    Common,
-    Fraction,
-    NonNegativeFloat,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -12,23 +12,13 @@
 - Of the paper's forms, this is that on SimCLR; `AMCLMoCo` is that on MoCo.
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
+from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl
-from kerassl.training import (
-    Batch,
-    Common,
-    NonNegativeFloat,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 AMCL_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "warmup_epochs": 0}
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}

@@ -8,27 +8,16 @@ MoCo is without heads and temperatures.
 - The temperature network has no teacher: it sees a query and a detached key.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl_queue
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.amcl import AMCL_PAPER, SHORT_AMCL
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import (
-    Batch,
-    Common,
-    Fraction,
-    NonNegativeFloat,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

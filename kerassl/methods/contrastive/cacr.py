@@ -8,15 +8,13 @@ Official code: JegZheng/CACR-CL.
 - With two views there is one positive, whose weight is 1: attraction is then plain alignment.
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
 from kerassl.heads import mlp
 from kerassl.losses import contrastive_attraction, contrastive_repulsion
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

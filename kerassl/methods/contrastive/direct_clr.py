@@ -7,13 +7,11 @@ Official code: facebookresearch/directclr, `directclr/main.py`.
 - Each view goes through batch norm by itself.
 """
 
-from typing import Unpack
-
 import keras
 
 from kerassl.losses import direct_clr
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -10,13 +10,11 @@ Official code: ninatu/learning_by_sorting, `losses/groco.py`, `configs/2views_10
 - The local crops of the official multi-crop training, anchors without being positives, are left out.
 """
 
-from typing import Unpack
-
 import keras
 
 from kerassl.heads import mlp
 from kerassl.losses import groco
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

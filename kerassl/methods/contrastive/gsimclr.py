@@ -16,7 +16,6 @@
 
 import os
 import pathlib
-from typing import Annotated, Unpack
 
 import keras
 import numpy as np
@@ -26,7 +25,7 @@ from kerassl import engine
 from kerassl.heads import plain_mlp
 from kerassl.methods.contrastive.gsimclr_clusters import cluster_images
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
-from kerassl.training import Bound, Common, PositiveFloat, PositiveInt, Recipe, resume
+from kerassl.training import Annotated, Bound, Common, PositiveFloat, PositiveInt, Recipe, Unpack, resume
 
 
 @keras.saving.register_keras_serializable("kerassl")

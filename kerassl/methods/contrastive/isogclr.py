@@ -10,15 +10,14 @@ Individualization", arXiv 2305.11965, algorithm 1. Official code: zhqiu/contrast
   batch norm at its end, and LARS scales all variables.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.losses import temperature_gradients
 from kerassl.memory import SampleMemory
 from kerassl.methods.contrastive.sogclr import SOGCLR_PAPER, SogCLR
-from kerassl.training import Bound, Common, NonNegativeFloat, PositiveFloat, PositiveInt, Recipe
+from kerassl.training import Common, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

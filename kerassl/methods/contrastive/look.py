@@ -12,17 +12,16 @@ teacher and queue, which are those of MoCo v2.
 - Each view goes through the student's or the teacher's batch norm by itself.
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import plain_mlp
 from kerassl.losses import look
 from kerassl.memory import LabelledQueue
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -12,26 +12,15 @@ Official code: facebookresearch/moco, `moco/builder.py`; CIFAR notebook on its b
 - `symmetric=True` sums the two directions, as the official notebook on CIFAR can.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import plain_mlp
 from kerassl.losses import hard_contrastive, info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import (
-    Batch,
-    Bound,
-    Common,
-    Fraction,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 MOCO_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}

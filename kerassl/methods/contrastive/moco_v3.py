@@ -10,15 +10,14 @@ algorithm 1. Official code: facebookresearch/moco-v3, `moco/builder.py`, `vits.p
   are the default of `kerassl.backbones.vit`.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -9,8 +9,6 @@ arXiv 2104.14548, section 3. The authors' code is not public; details as in vtur
 - The queue takes the first view's projections, after the loss.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor
 
@@ -18,7 +16,7 @@ from kerassl.heads import mlp
 from kerassl.losses import info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

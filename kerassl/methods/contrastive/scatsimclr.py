@@ -13,14 +13,13 @@ datasets", arXiv 2108.13939, section 3. Official code: vkinakh/scatsimclr,
 - Dropout in the pretext head is drawn for the global batch, so that it does not depend on the devices.
 """
 
-from typing import Annotated, Literal
-
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, Literal, NonNegativeFloat, PositiveFloat
 from kerassl.heads import mlp, plain_mlp
 from kerassl.methods.contrastive.simclr import SimCLR
-from kerassl.training import Batch, Bound, NonNegativeFloat, Outputs, PositiveFloat, Recipe
+from kerassl.training import Batch, Outputs, Recipe
 from kerassl.views import distant_permutations, nine_pieces, quarter_turns
 
 PRETEXTS = ("rotation", "jigsaw")

@@ -7,14 +7,12 @@ Official code: google-research/simclr, `tf2/objective.py`, `tf2/model.py`.
 - The loss is the paper's mean over 2N; the official code reports twice that.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 SIMCLR_PAPER = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 

@@ -14,16 +14,16 @@ arXiv 2202.12387, algorithm 1. Official code: Optimization-AI/SogCLR, `sogclr/bu
 """
 
 import math
-from typing import Annotated, Unpack
 
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.losses import log_mean_similarities, sogclr
 from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Batch, Bound, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 # The logarithm of a normaliser that was never set.
 NEVER = -1e30

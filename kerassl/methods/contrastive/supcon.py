@@ -8,14 +8,12 @@ Official code: HobbitLong/SupContrast, `losses.py`, `networks/resnet_big.py`.
 - The loss is the paper's; the official code multiplies it by `temperature / base_temperature`.
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
 from kerassl.heads import plain_mlp
 from kerassl.losses import sup_con
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

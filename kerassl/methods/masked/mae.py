@@ -10,15 +10,13 @@ Official code: facebookresearch/mae, `models_mae.py`.
 - The embedding of whole images is the encoder's own pooling (the paper probes the class token).
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
 from kerassl.backbones import TokenDecoder, patchify, take_patches
 from kerassl.backbones.feature_maps import check_tokens
 from kerassl.losses import masked_mse
-from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

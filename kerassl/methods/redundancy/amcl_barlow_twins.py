@@ -10,23 +10,13 @@ has nothing of this form.
   the global batch.
 """
 
-from typing import Unpack
-
 import keras
 
+from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import DimensionTemperature, multi_head_mlp
 from kerassl.losses import amcl_barlow_twins
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
-from kerassl.training import (
-    Batch,
-    Common,
-    NonNegativeFloat,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

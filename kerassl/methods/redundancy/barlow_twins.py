@@ -8,14 +8,12 @@ Official code: facebookresearch/barlowtwins, `main.py`.
   the matrix over devices without differentiating across them.
 """
 
-from typing import Unpack
-
 import keras
 
 from kerassl.heads import mlp
 from kerassl.losses import barlow_twins
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
-from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

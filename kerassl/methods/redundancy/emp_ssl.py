@@ -10,14 +10,13 @@ Official code: tsb0601/EMP-SSL, `main.py`, `loss.py`.
 - The paper evaluates the mean feature of many patches of an image; here it is that of the whole image.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import ops
 
+from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.losses import emp_ssl
-from kerassl.training import Batch, Bound, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -8,14 +8,12 @@ section 4. Official code: OFSkean/FroSSL, `solo/methods/frossl.py`, `solo/losses
 - The loss is that of the global batch; the official code takes that of each device's share.
 """
 
-from typing import Unpack
-
 import keras
 
 from kerassl.heads import mlp
 from kerassl.losses import frossl
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -10,14 +10,12 @@ and 5. Official code: rbalestr-lab/lejepa, `MINIMAL.md`.
   are the same.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import characteristic_function, epps_pulley, view_invariance
-from kerassl.training import Batch, Common, Outputs, PositiveInt, ProperFraction, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, ProperFraction, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -9,14 +9,12 @@ arXiv 2303.03307, section 3. Official code: ThomasYerxa/mmcr, `mmcr/cifar_stl/lo
 - The variant with a teacher, which the official code has for ImageNet, is not in this class.
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
 from kerassl.heads import mlp
 from kerassl.losses import mmcr
-from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

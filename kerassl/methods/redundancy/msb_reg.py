@@ -13,16 +13,15 @@ paper's text, where it leaves a choice ours.
 - The singular values are those of the global batch, with gradients of all replicas.
 """
 
-from typing import Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Common, Fraction, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

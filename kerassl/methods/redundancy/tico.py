@@ -10,26 +10,15 @@ arXiv 2206.10698, section 3. The authors' code is not public; details as in ligh
 - Each view goes through batch norm by itself, in the teacher too, which runs in training mode.
 """
 
-from typing import Annotated, Unpack
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import (
-    Batch,
-    Bound,
-    Common,
-    Fraction,
-    Outputs,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    SSLModel,
-)
+from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

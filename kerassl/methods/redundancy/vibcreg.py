@@ -11,14 +11,12 @@ arXiv 2109.00783, section 3. Official code: ML4ITS/vibcreg, `pypilib/vibcreg/los
 - The variance terms of the two views are summed, as there, where VICReg averages them.
 """
 
-from typing import Unpack
-
 import keras
 
 from kerassl.heads import IterNorm
 from kerassl.losses import off_diagonal_correlation
 from kerassl.methods.redundancy.vicreg import VICReg
-from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -11,14 +11,13 @@ equations 1 to 6. Official code: facebookresearch/vicreg, `main_vicreg.py`.
 """
 
 from collections.abc import Callable
-from typing import Unpack
 
 import keras
 from keras import KerasTensor, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import off_diagonal_covariance, variance_hinge
-from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 VICREG_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 

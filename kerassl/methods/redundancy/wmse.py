@@ -11,14 +11,12 @@ htdt/self-supervised, `methods/w_mse.py`, `methods/whitening.py`.
 - The diagonal of the covariance is raised by a ten-thousandth; see `kerassl.losses.whiten`.
 """
 
-from typing import Unpack
-
 import keras
 from keras import ops
 
 from kerassl.heads import mlp
 from kerassl.losses import wmse
-from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

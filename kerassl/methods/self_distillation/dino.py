@@ -11,8 +11,6 @@ Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transf
   there they are balanced by Sinkhorn-Knopp.
 """
 
-from typing import Literal
-
 import keras
 from keras import ops
 
@@ -21,7 +19,7 @@ from kerassl.heads import EnsembleHead
 from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.metrics import assigned_prototypes
-from kerassl.training import Batch, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
+from kerassl.training import Batch, Literal, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
 
 DINO_PAPER = {
     "optimizer": "adamw",

@@ -21,7 +21,6 @@ Official code: facebookresearch/dinov2, `dinov2/train/ssl_meta_arch.py`, `dinov2
 """
 
 import math
-from typing import Literal
 
 import keras
 from keras import KerasTensor, ops
@@ -30,7 +29,7 @@ from kerassl import losses
 from kerassl.backbones import take_patches
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_VIT
 from kerassl.methods.self_distillation.ibot import SHORT_IBOT, iBOT
-from kerassl.training import Batch, Fraction, NonNegativeFloat, Outputs, PositiveInt, Recipe
+from kerassl.training import Batch, Fraction, Literal, NonNegativeFloat, Outputs, PositiveInt, Recipe
 
 DINOV2_PAPER = {**DINO_PAPER, "learning_rate": 2e-3, "batch_power": 0.5}
 

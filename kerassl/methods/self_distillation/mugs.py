@@ -17,12 +17,11 @@ code: sail-sg/mugs, `main.py`, `src/model.py`, `src/loss.py`.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
-from typing import Annotated
-
 import keras
 from keras import KerasTensor, ops
 
 from kerassl import losses
+from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.backbones import TransformerBlock, ViT
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
@@ -30,7 +29,7 @@ from kerassl.memory import FeatureQueue
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Bound, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
+from kerassl.training import Batch, Outputs, Recipe
 from kerassl.views.multiview import same_size_batches
 
 

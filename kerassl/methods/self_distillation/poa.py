@@ -20,7 +20,6 @@
 
 import os
 import pathlib
-from typing import Annotated
 
 import keras
 import numpy as np
@@ -32,7 +31,7 @@ from kerassl.heads import DINOHeads
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.methods.self_distillation.dinov2 import DINOV2_PAPER, DINOv2
 from kerassl.methods.self_distillation.ibot import SHORT_IBOT
-from kerassl.training import Batch, Bound, Fraction, NonNegativeInt, Outputs, PositiveInt, Recipe
+from kerassl.training import Annotated, Batch, Bound, Fraction, NonNegativeInt, Outputs, PositiveInt, Recipe
 from kerassl.views.multiview import same_size_batches
 
 

@@ -1,7 +1,5 @@
 """What DINO, iBOT and Mugs share: a student, its moving-average teacher, and a head of prototypes on each."""
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import KerasTensor, ops
@@ -9,7 +7,7 @@ from keras import KerasTensor, ops
 from kerassl import engine, losses
 from kerassl.heads import DINOHead
 from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Common, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, SSLModel
+from kerassl.training import Common, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, SSLModel, Unpack
 
 
 class PrototypeTeacher(SSLModel):

@@ -11,8 +11,6 @@
 - The embedding is the student's.
 """
 
-from typing import Unpack
-
 import keras
 import numpy as np
 from keras import ops
@@ -20,7 +18,7 @@ from keras import ops
 from kerassl.heads import DINOHead
 from kerassl.losses import kd
 from kerassl.teachers import make_teacher
-from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel
+from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -3,8 +3,9 @@
     python -m benchmarks.code_lines
     python -m benchmarks.code_lines --output=benchmarks/results/code_lines.json
 
-Ceremony is what says nothing of the method: imports, class constants but the recipes, the constructor's signature but
-the method's own arguments, checks that raise, the call of the base class, `self.x = x` and `get_config`.
+Ceremony is what says nothing of the method: imports, class constants but the recipes, the constructor's
+signature but the method's own arguments, checks that raise, the call of the base class, `self.x = x` and
+`get_config`.
 """
 
 import ast

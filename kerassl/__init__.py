@@ -19,11 +19,11 @@ from kerassl import (
 from kerassl.engine import distribute
 from kerassl.evaluation import embed
 from kerassl.model import SSLModel
-
-__version__ = "0.1.0"
+from kerassl.version import __version__
 
 __all__ = [
     "SSLModel",
+    "__version__",
     "backbones",
     "callbacks",
     "classifiers",

@@ -62,7 +62,7 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
     # Whether a batch may be one of several that make an update, of which `after_update` sees the last.
     accumulates = True
     # Whether each step begins with `before_update`.
-    looks_ahead = False
+    uses_virtual_steps = False
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must define `loss_terms(views, labels, training)`.")
 
     def before_update(self, virtual: engine.VirtualSteps) -> None:
-        """What a method with `looks_ahead` does at the start of a step, inside it, before the forward pass.
+        """What a method with `uses_virtual_steps` does in a step before the forward pass.
 
         `virtual.take(number)` takes a gradient step on the batch, with views drawn for that number, from 1
         on; `virtual.restore()` takes all of them back, which the method must do in the end.
@@ -487,7 +487,7 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
                     f"{type(self).__name__} needs an update with every batch; take an optimizer without "
                     "gradient_accumulation_steps; compile(chunk_size=) fits a large batch into memory, too."
                 )
-            if self.looks_ahead and nonfinite == "skip":
+            if self.uses_virtual_steps and nonfinite == "skip":
                 raise ValueError(
                     f'nonfinite="skip" is not for {type(self).__name__}: it could not leave out what virtual '
                     'steps have done. Take "raise".'

@@ -67,8 +67,10 @@ class FST(Classifier):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.FST(encoder, num_classes=10)
-        >>> model.looks_ahead, kerassl.distillation.FST(encoder, num_classes=10, look_ahead=0).looks_ahead
-        (True, False)
+        >>> model.uses_virtual_steps
+        True
+        >>> kerassl.distillation.FST(encoder, num_classes=10, look_ahead=0).uses_virtual_steps
+        False
     """
 
     term_names = ("cross_entropy", "pseudo_label")
@@ -102,7 +104,7 @@ class FST(Classifier):
             )
         super().__init__(encoder, views, num_classes, label_smoothing=label_smoothing, seed=seed, name=name)
         self.num_virtual_steps = look_ahead
-        self.looks_ahead, self.accumulates = look_ahead > 0, look_ahead == 0
+        self.uses_virtual_steps, self.accumulates = look_ahead > 0, look_ahead == 0
         self.variant = variant
         self.threshold = threshold
         self.unlabelled_weight = unlabelled_weight
@@ -184,7 +186,7 @@ class FST(Classifier):
 
     def after_update(self, aux: dict) -> None:
         """The teacher follows the student, but in the deeper variant, which sees to that before the step."""
-        if not self.looks_ahead:
+        if not self.uses_virtual_steps:
             self.teacher_follows(self.momentum(self.updates + 1))
         elif self.variant == "wider":
             self.teacher_follows(self.momentum(self.updates))

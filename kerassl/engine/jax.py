@@ -53,7 +53,7 @@ class Step(WholeStep):
                     "model within kerassl.distribute(...)."
                 )
 
-    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+    def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
         """What a function of images and of the model's weights gives, by this process on its first device."""
         variables = self.trainable_variables + self.non_trainable_variables
         before = keras.distribution.distribution()
@@ -68,10 +68,10 @@ class Step(WholeStep):
     def train_step(self, state: tuple, data: tuple) -> tuple[dict, tuple]:
         """One optimizer step on one batch; returns the logs and the new state."""
         trainable, non_trainable, optimizer, metrics = state
-        if self.looks_ahead:
+        if self.uses_virtual_steps:
             variables = self.trainable_variables + self.non_trainable_variables + self.optimizer.variables
             with _scope(variables, [*trainable, *non_trainable, *optimizer]) as scope:
-                self.look_ahead(data)
+                self.run_virtual_steps(data)
             non_trainable = _values(scope, self.non_trainable_variables, non_trainable)
 
         def loss_and_state(trainable: list, non_trainable: list):

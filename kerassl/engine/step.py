@@ -35,7 +35,7 @@ class VirtualSteps:
 class WholeStep:
     """A step that XLA compiles whole, or not at all; a backend overrides what it cannot do."""
 
-    def look_ahead(self, data: tuple) -> None:
+    def run_virtual_steps(self, data: tuple) -> None:
         """The method's `before_update`, with steps on this batch."""
         self.before_update(VirtualSteps(self, lambda number: self.virtual_step(data, number)))
 
@@ -84,6 +84,6 @@ class WholeStep:
         """Means of scalars over the replicas, where each has its own; Keras averages those of strategies."""
         return logs
 
-    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+    def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
         """What a function of images and of the model's weights gives, by this process on its first device."""
         return keras.ops.convert_to_numpy(function(images))

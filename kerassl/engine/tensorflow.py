@@ -11,6 +11,7 @@ import tensorflow as tf
 from kerassl.engine.collectives import num_replicas
 from kerassl.engine.feeding import feed
 from kerassl.engine.fusion import fused, fusing
+from kerassl.engine.keras_internals import NoSymbolicBuild, layers_of, strategy_of
 from kerassl.engine.normalization import is_synchronized
 from kerassl.engine.step import WholeStep
 
@@ -19,7 +20,7 @@ from kerassl.engine.step import WholeStep
 MANY_WEIGHTS = 10_000_000
 
 
-class Step(WholeStep):
+class Step(NoSymbolicBuild, WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`.
 
     Under a `tf.distribute` strategy on GPUs or processors XLA cannot wrap the step, since it cannot hold the
@@ -43,7 +44,7 @@ class Step(WholeStep):
     @property
     def _is_distributed(self):
         # Keras notes the strategy under which a model was made, also one of a single device.
-        return self._distribute_strategy is not None
+        return strategy_of(self) is not None
 
     def check_compile(
         self, optimizer: keras.optimizers.Optimizer, jit_compile: bool | str, steps_per_execution: int
@@ -75,7 +76,7 @@ class Step(WholeStep):
 
     def check_chunks(self, encoder: keras.Model, chunk_size: int | None) -> None:
         """Raises for an encoder that several devices cannot run in chunks."""
-        if chunk_size and any(is_synchronized(layer) for layer in encoder._flatten_layers()):
+        if chunk_size and any(is_synchronized(layer) for layer in layers_of(encoder)):
             raise ValueError(
                 f"chunk_size={chunk_size} under {type(self.distribute_strategy).__name__} needs an encoder "
                 "without batch norm, such as a ViT: TensorFlow's devices cannot exchange statistics within a "
@@ -107,9 +108,9 @@ class Step(WholeStep):
         before = self.values_to_keep()
         fuses = self.fuses and not self.jit_compile and not self.run_eagerly
         with fusing() if fuses else contextlib.nullcontext():
-            if self.looks_ahead:
+            if self.uses_virtual_steps:
                 with self._once_for_a_batch(tf.nest.flatten(data)[0]):
-                    self.look_ahead(data)
+                    self.run_virtual_steps(data)
             with tf.GradientTape() as tape:
                 loss, record = self.forward_pass(data, training=True)
                 # The optimizer sums gradients over replicas, and each replica holds the loss of the global
@@ -177,9 +178,6 @@ class Step(WholeStep):
         loss, record = self.forward_pass(data, training=False)
         with self._once_for_a_batch(loss):
             return self._reducible(self.logs(record, training=False))
-
-    def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
-        """Builds nothing: the constructor and `compile` have; Keras' own fails for several workers."""
 
     def _reducible(self, logs: dict):
         # Keras averages the workers' logs over an axis that scalars do not have.

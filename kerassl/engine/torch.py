@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import torch
+import torch.distributed
 
 from kerassl.engine.collectives import num_replicas, replica_mean
 from kerassl.engine.step import WholeStep
@@ -39,22 +40,24 @@ class Step(WholeStep):
             for variable in self.variables + self.optimizer.variables:
                 torch.distributed.broadcast(variable.value.data, src=0)
 
-    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+    def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
         """What a function of images and of the model's weights gives, by this process on its first device."""
         with torch.no_grad():
-            return super().run_here(function, images)
+            return super().call_locally(function, images)
 
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
         before = self.values_to_keep()
-        if self.looks_ahead:
+        if self.uses_virtual_steps:
             with torch.no_grad():
-                self.look_ahead(data)
+                self.run_virtual_steps(data)
         loss, record = self.forward_pass(data, training=True)
         gradients = self._gradients(self.optimizer.scale_loss(loss / num_replicas()))
         with torch.no_grad():
+            if self.looks_at_gradients:
+                record["finite"] = self.update_is_finite(loss, gradients)
             if before is not None:
-                record["before"], record["finite"] = before, self.update_is_finite(loss, gradients)
+                record["before"] = before
             if before is None or record["finite"]:
                 self.optimizer.apply(gradients, self.trainable_variables)
             self.finish_update(record)
@@ -89,21 +92,3 @@ class Step(WholeStep):
             return logs
         values = torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in logs.values()])
         return dict(zip(logs, replica_mean(values), strict=True))
-
-
-class AllReduce(torch.autograd.Function):
-    """Sum over processes whose gradient is summed, too: each process holds a part of the loss."""
-
-    @staticmethod
-    def forward(context, tensor):  # noqa: ANN001, ANN205
-        """The sum over processes."""
-        total = tensor.detach().clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context, gradient):  # noqa: ANN001, ANN205
-        """The sum of the processes' gradients."""
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(total)
-        return total

@@ -3,6 +3,8 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine import mark
+
 
 @keras.saving.register_keras_serializable("kerassl")
 class PrototypeDistances(keras.layers.Layer):
@@ -50,7 +52,7 @@ class PrototypeDistances(keras.layers.Layer):
         self.prototypes = self.add_weight(
             name="prototypes", shape=(input_dim, num_prototypes), initializer=self.initializer
         )
-        self.prototypes.is_decayed = False
+        mark(self.prototypes, "is_decayed", False)
         self.built = True
 
     def call(self, embeddings: KerasTensor) -> KerasTensor:

@@ -357,7 +357,9 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
         finite = record.get("finite", True)
         # By name: JAX hands dicts back in alphabetical order.
         terms = [record["terms"][mean.name] for mean in self.term_means]
-        self.nonfinite_record.note(self.step, record["loss"], terms, record["images"], finite)
+        self.nonfinite_record.note(
+            self.step, record["loss"], terms, lambda: engine.batch_statistics(record["images"]), finite
+        )
         self.step.assign_add(1)
 
     def logs(self, record: dict, training: bool) -> dict:
@@ -369,7 +371,7 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
         loss = record["loss"]
         if training and self.looks_at_gradients:
             # A loss without gradients counts as none, so that the guard sees it.
-            loss = ops.where(record["finite"], loss, np.nan)
+            loss = engine.loss_or_nan(loss, record["finite"])
         self._loss_tracker.update_state(loss, sample_weight=batch)
         if len(self.term_means) > 1:
             for mean in self.term_means:
@@ -513,7 +515,7 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.compile(**keras.saving.deserialize_keras_object(self.compile_config_here(config)))
 
     def export_encoder(
         self,

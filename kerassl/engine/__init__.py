@@ -7,7 +7,7 @@ from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
 from kerassl.engine.fusion import fused
 from kerassl.engine.keras_internals import layers_of, mark, marked
-from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates
+from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates, batch_statistics, loss_or_nan
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
 from kerassl.engine.processes import gather_from_processes, is_chief, process_index_and_count, process_share
 from kerassl.engine.random import StepSeed
@@ -35,6 +35,7 @@ __all__ = [
     "VirtualSteps",
     "attention",
     "batch_norm",
+    "batch_statistics",
     "distribute",
     "encode_in_chunks",
     "fused",
@@ -43,6 +44,7 @@ __all__ = [
     "is_chief",
     "is_synchronized",
     "layers_of",
+    "loss_or_nan",
     "mark",
     "marked",
     "num_replicas",

@@ -70,6 +70,10 @@ class WholeStep:
         """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
         return optimizer, jit_compile
 
+    def compile_config_here(self, config: dict) -> dict:
+        """The arguments of `compile` of a saved model, as this backend can take them."""
+        return config
+
     def check_chunks(self, encoder: keras.Model, chunk_size: int | None) -> None:
         """Raises for an encoder that several devices cannot run in chunks."""
 

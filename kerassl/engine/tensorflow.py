@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import op_callbacks
 
 from kerassl.engine.collectives import num_replicas
 from kerassl.engine.feeding import feed
@@ -106,7 +107,9 @@ class Step(NoSymbolicBuild, WholeStep):
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
         before = self.values_to_keep()
-        fuses = self.fuses and not self.jit_compile and not self.run_eagerly
+        # XLA has no kernel for the checks of `tf.debugging.enable_check_numerics()`.
+        checked = op_callbacks.should_invoke_op_callbacks()
+        fuses = self.fuses and not (self.jit_compile or self.run_eagerly or checked)
         with fusing() if fuses else contextlib.nullcontext():
             if self.uses_virtual_steps:
                 with self._once_for_a_batch(tf.nest.flatten(data)[0]):

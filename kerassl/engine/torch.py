@@ -32,7 +32,17 @@ class Step(WholeStep):
                 f"steps_per_execution={steps_per_execution} does not run on torch in Keras 3; use 1, or the "
                 "JAX or TensorFlow backend."
             )
+        if jit_compile is True:
+            raise ValueError(
+                "jit_compile=True does not run on torch: torch.compile takes minutes over the layers of "
+                'Keras and then fails on convolutions of several shapes. Use jit_compile="auto", which runs '
+                "each operation at once, or the JAX or TensorFlow backend, whose steps compile."
+            )
         return optimizer, jit_compile
+
+    def compile_config_here(self, config: dict) -> dict:
+        """The arguments of `compile` of a saved model, as this backend can take them."""
+        return {**config, "jit_compile": "auto"} if config.get("jit_compile") is True else config
 
     def align_processes(self) -> None:
         """Makes every process start from the same weights; called before training."""

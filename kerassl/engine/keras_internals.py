@@ -318,8 +318,8 @@ class DecayHooks(keras.optimizers.Optimizer):
 
     def __init__(self, *args, **kwargs) -> None:
         effect = "weight decay would move the wrong variables"
-        assert_hook(keras.optimizers.Optimizer, "_use_weight_decay", effect)
         assert_hook(keras.optimizers.Optimizer, "_apply_weight_decay", effect)
+        assert_hook(keras.optimizers.Optimizer, "_use_weight_decay", effect)
         super().__init__(*args, **kwargs)
 
     def decays(self, variable: object) -> bool:

@@ -13,8 +13,8 @@ import kerassl
 ROOT = pathlib.Path(__file__).parents[1]
 INTERNALS = ROOT / "kerassl/engine/keras_internals.py"
 BACKENDS = {"tensorflow", "torch", "jax"}
-# Some formats of export are a backend's.
-NAME_BACKENDS = ("kerassl/engine/", "kerassl/export/")
+# Some formats of export are a backend's, and so are TensorFlow's datasets.
+NAME_BACKENDS = ("kerassl/engine/", "kerassl/export/", "kerassl/data/tensorflow_datasets.py")
 # `keras_internals` has functions for them.
 REMAINING = [
     f"kerassl/model.py: {name}" for name in ("_flatten_layers", "_loss_tracker", "_untrack_variable")

@@ -20,14 +20,14 @@ from kerassl import (
 from kerassl.engine import distribute
 from kerassl.evaluation import embed
 from kerassl.training import Batch, Outputs, Recipe, SSLModel
-
-__version__ = "0.1.0"
+from kerassl.version import __version__
 
 __all__ = [
     "Batch",
     "Outputs",
     "Recipe",
     "SSLModel",
+    "__version__",
     "backbones",
     "callbacks",
     "classifiers",

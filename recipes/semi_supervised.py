@@ -250,7 +250,7 @@ def finetuned_classifier(
     """
     model = kerassl.classifiers.Classifier(encoder, view, num_classes, seed=seed)
     model.classifier.kernel.assign(keras.ops.zeros_like(model.classifier.kernel))
-    model.classifier.kernel.is_decayed = False
+    kerassl.engine.mark(model.classifier.kernel, "is_decayed", False)
     return model
 
 

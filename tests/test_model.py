@@ -223,10 +223,23 @@ def test_fit_compiles_a_model_that_was_not():
     assert isinstance(model.optimizer, kerassl.optimizers.AdamW)
 
 
-def test_the_step_is_compiled_by_default_where_keras_compiles():
+def test_the_whole_step_is_compiled_where_the_backend_can():
     model = make("SimCLR")
-    model.compile("sgd", jit_compile=True)
-    assert model.jit_compile is True
+    if keras.backend.backend() == "torch":
+        with pytest.raises(
+            ValueError, match='jit_compile=True does not run on torch: .*Use jit_compile="auto"'
+        ):
+            model.compile("sgd", jit_compile=True)
+    else:
+        model.compile("sgd", jit_compile=True)
+        assert model.jit_compile is True
+
+
+def test_a_model_that_another_backend_compiled_whole_loads():
+    model = make("SimCLR")
+    model.compile("sgd")
+    model.compile_from_config({**model.get_compile_config(), "jit_compile": True})
+    assert model.jit_compile is (keras.backend.backend() != "torch")
 
 
 def test_the_config_round_trip_keeps_every_argument():

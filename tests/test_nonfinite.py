@@ -88,12 +88,82 @@ def test_the_first_of_several_terms_is_named_and_where():
 def test_broken_pixels_are_counted_and_the_statistics_are_those_of_the_batch():
     model = make("SimCLR")
     model.compile(keras.optimizers.SGD(0.01))
-    with pytest.raises(FloatingPointError, match="batch 2 of 3.*Mend the images") as error:
+    with pytest.raises(FloatingPointError, match="batch 2 of 3.*Mend the inputs") as error:
         fit(model, Batches(broken=[1]))
     pixels = Batches()[1][0].ravel()[1:]
     assert f"mean {pixels.mean():.6g}"[:11] in str(error.value) and "1 not finite" in str(error.value)
     *_, variance, count = ops.convert_to_numpy(model.nonfinite_record.statistics)
     assert variance == pytest.approx(pixels.var(), rel=1e-4) and count == 1
+
+
+def test_statistics_are_those_of_all_inputs_together():
+    signal, age = np.array([[1.0, np.nan], [np.inf, 3.0]], "float32"), np.array([8, 2], "int64")
+    values = np.array([1, 3, 8, 2], "float64")
+    expected = [1, 8, values.mean(), values.var(), 2]
+    for inputs in ({"signal": signal, "age": age}, (signal, (age,))):
+        found = kerassl.engine.batch_statistics(inputs)
+        assert list(found) == ["minimum", "maximum", "mean", "variance", "nonfinite"]
+        np.testing.assert_allclose([float(value) for value in found.values()], expected, rtol=1e-6)
+
+
+def test_statistics_of_other_inputs_than_images_are_told_in_their_words():
+    record = kerassl.engine.NonfiniteRecord(keras.layers.Layer(), ("mine",), modality="signals")
+    calls = []
+
+    def statistics():
+        calls.append(1)
+        return kerassl.engine.batch_statistics(np.array([[2.0, 4.0]]))
+
+    record.note(3, np.float32("nan"), [np.float32("nan")], statistics)
+    error = str(record.error())
+    assert "The batch's values: min 2, max 4, mean 3, standard deviation 1, 0 not finite." in error
+    assert "The signals are finite, so the weights or the loss overflowed" in error
+    if BACKEND == "torch":
+        record.begin(0, None)
+        record.note(4, 1.0, [1.0], statistics)
+        assert record.error() is None and len(calls) == 1
+
+
+def test_the_report_of_several_replicas_is_that_of_those_that_went_wrong():
+    from kerassl.engine.nonfinite import BatchStatistics, StepReport
+
+    x = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
+    of_each = (x.min(1), x.max(1), x.mean(1), x.var(1), np.array([0.0, 1.0, 2.0], "float32"))
+    bad, losses = ops.array([1.0, 0.0, 1.0]), ops.array([2.0, 9.0, 4.0])
+    of_each = BatchStatistics(*map(ops.array, of_each))
+    loss, found = StepReport(bad, losses, of_each, flags=None).combined()
+    both = x[[0, 2]]
+    expected = [both.min(), both.max(), both.mean(), both.var(), 2]
+    assert float(loss) == 3
+    np.testing.assert_allclose([float(value) for value in found], expected, rtol=1e-5)
+
+
+CHECKED = """
+import sys
+
+import keras
+import tensorflow as tf
+
+sys.path.insert(0, sys.argv[1])
+from tiny_methods import images, labels, make
+
+tf.debugging.enable_check_numerics()
+for name in ("SimCLR", "DINO"):
+    model = make(name)
+    model.compile(keras.optimizers.SGD(0.01))
+    print(model.fit(images(16), labels(16), batch_size=8, verbose=0).history["loss"][0] > 0)
+weight = model.encoder.trainable_variables[0]
+weight.assign(float("nan") * weight)
+model.fit(images(8), labels(8), batch_size=8, verbose=0)
+"""
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a tool of TensorFlow")
+def test_numerics_that_tensorflow_checks_are_healthy_in_a_healthy_run():
+    command = [sys.executable, "-c", CHECKED, str(pathlib.Path(__file__).parent / "methods")]
+    done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "True"], done.stderr[-3000:]
+    assert done.returncode == 1 and "Detected Infinity or NaN" in done.stderr
 
 
 def test_a_penalty_is_told_from_the_terms():

@@ -173,7 +173,7 @@ class Classifier(SSLModel):
         bar = keras.utils.Progbar(len(starts), verbose=1 if verbose == "auto" else verbose)
         parts = []
         for start in starts:
-            parts.append(self.run_here(probabilities, np.asarray(images[start : start + batch_size])))
+            parts.append(self.call_locally(probabilities, np.asarray(images[start : start + batch_size])))
             bar.update(len(parts))
         return np.concatenate(parts)
 

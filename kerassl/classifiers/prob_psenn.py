@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl import engine
 from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt, RemembersArguments
 from kerassl.classifiers.prototype_dl import PrototypeDL
 from kerassl.losses import prototype_nll
@@ -55,7 +56,8 @@ class GaussianPrototypes(RemembersArguments, keras.layers.Layer):
         uniform = keras.initializers.RandomUniform(0.0, 1.0)
         self.prototypes = self.add_weight(name="prototypes", shape=shape, initializer=uniform)
         self.log_stds = self.add_weight(name="log_stds", shape=shape, initializer=spread)
-        self.prototypes.is_decayed = self.log_stds.is_decayed = False
+        engine.mark(self.prototypes, "is_decayed", False)
+        engine.mark(self.log_stds, "is_decayed", False)
         drawn = np.random.default_rng(seed).normal(size=(num_draws, *shape)).astype("float32")
         self.draws = self.add_weight(name="draws", shape=drawn.shape, initializer="zeros", trainable=False)
         self.draws.assign(drawn)
@@ -223,7 +225,7 @@ class ProbPSENN(PrototypeDL):
             return ops.softmax(self.logits_of_draws(latents))
 
         starts = range(0, len(images), batch_size)
-        p = np.concatenate([self.run_here(probabilities, images[i : i + batch_size]) for i in starts])
+        p = np.concatenate([self.call_locally(probabilities, images[i : i + batch_size]) for i in starts])
         total, aleatoric = entropy(p.mean(axis=1)), entropy(p).mean(axis=1)
         return {"total": total, "aleatoric": aleatoric, "epistemic": np.maximum(total - aleatoric, 0)}
 

@@ -97,7 +97,7 @@ class ProtoPNet(PrototypeClassifier):
         check_feature_map(encoder, type(self).__name__)
         super().__init__(encoder, **common)
         for variable in self.encoder.trainable_variables:
-            variable.starts_late = True
+            engine.mark(variable, "starts_late", True)
         self.add_ons = [self.make_add_on(f"{branch}_add_on") for branch in self.branches]
         self.prototypes = [self.make_prototypes(branch) for branch in self.branches]
         self.in_use = self.add_weight(
@@ -261,7 +261,7 @@ class ProtoPNet(PrototypeClassifier):
         parts = []
         for start in range(0, len(images), batch_size):
             rows, columns = cells[start : start + batch_size].T
-            maps = self.run_here(latents, images[start : start + batch_size])
+            maps = self.call_locally(latents, images[start : start + batch_size])
             parts.append(maps[np.arange(len(maps)), rows, columns])
         return np.concatenate(parts)
 
@@ -272,7 +272,7 @@ class ProtoPNet(PrototypeClassifier):
             return ops.max(self.similarity_maps(self.preprocess(batch)), axis=(1, 2))
 
         parts = [
-            (self.run_here(largest, images), batch_labels)
+            (self.call_locally(largest, images), batch_labels)
             for images, batch_labels in data_room.labelled_batches(data, labels)
         ]
         similarities, labels = (np.concatenate(part) for part in zip(*parts, strict=True))

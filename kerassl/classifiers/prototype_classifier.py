@@ -130,7 +130,7 @@ class PrototypeClassifier(Classifier):
         best = np.full(len(classes), -np.inf, "float32")
         images, cells, grid = None, np.zeros((len(classes), 2), "int64"), (1, 1)
         for batch, batch_labels in data_room.labelled_batches(data, labels, batch_size):
-            maps = self.run_here(lambda x: self.similarity_maps(self.preprocess(x)), batch)
+            maps = self.call_locally(lambda x: self.similarity_maps(self.preprocess(x)), batch)
             grid, count = maps.shape[1:3], maps.shape[1] * maps.shape[2]
             if images is None:
                 images = np.zeros((len(classes), *batch.shape[1:]), batch.dtype)
@@ -196,7 +196,7 @@ class PrototypeClassifier(Classifier):
             ValueError: before there are pictures.
         """
         image, pictures = np.asarray(image), self.pictures()
-        maps = self.run_here(lambda x: self.similarity_maps(self.preprocess(x)), image[None])[0]
+        maps = self.call_locally(lambda x: self.similarity_maps(self.preprocess(x)), image[None])[0]
         similarities = np.where(self.kept, maps.max(axis=(0, 1)), -np.inf)
         order = np.argsort(-similarities, kind="stable")[: min(count, int(self.kept.sum()))]
         return Explanation(

@@ -170,7 +170,7 @@ class PrototypeDL(PrototypeClassifier):
         Args:
             latents: `(number, latent_dim)`.
         """
-        made = self.run_here(lambda z: self.in_unit_range(self.decoder(z, training=False)), latents)
+        made = self.call_locally(lambda z: self.in_unit_range(self.decoder(z, training=False)), latents)
         if self.views is None:
             made = (made - made.min()) / max(np.ptp(made), 1e-12)
         return np.clip(255 * made, 0, 255).round().astype("uint8")

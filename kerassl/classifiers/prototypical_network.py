@@ -159,7 +159,7 @@ class PrototypicalNetwork(PrototypeClassifier):
         sums, counts = np.zeros((self.num_classes, self.feature_dim)), np.zeros(self.num_classes)
         for images, batch_labels in data_room.labelled_batches(data, labels):
             member = batch_labels == np.arange(self.num_classes)[:, None]
-            sums += member @ self.run_here(features, images).astype("float64")
+            sums += member @ self.call_locally(features, images).astype("float64")
             counts += member.sum(axis=1)
         sums, counts = (engine.gather_from_processes(part[None]).sum(axis=0) for part in (sums, counts))
         seen = counts > 0

@@ -74,8 +74,10 @@ class FST(Classifier):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.FST(encoder, num_classes=10)
-        >>> model.uses_virtual_steps, kerassl.distillation.FST(encoder, num_classes=10,
-        num_virtual_steps=0).uses_virtual_steps (True, False)
+        >>> model.uses_virtual_steps
+        True
+        >>> kerassl.distillation.FST(encoder, num_classes=10, num_virtual_steps=0).uses_virtual_steps
+        False
     """
 
     family = "distillation"
@@ -89,7 +91,7 @@ class FST(Classifier):
         ),
         "mean_teacher": Recipe(
             paper=FIXMATCH_PAPER,
-            arguments={"look_ahead": 0},
+            arguments={"num_virtual_steps": 0},
             digits_views="ressl_digits",
         ),
     }

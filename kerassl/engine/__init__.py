@@ -6,9 +6,10 @@ from kerassl.engine.attention import attention
 from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
 from kerassl.engine.fusion import fused
-from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates
+from kerassl.engine.keras_internals import layers_of, mark, marked, untrack_variable
+from kerassl.engine.nonfinite import NonfiniteRecord, NonfiniteUpdates, batch_statistics, loss_or_nan
 from kerassl.engine.normalization import batch_norm, is_synchronized, synchronize_batch_norm
-from kerassl.engine.processes import gather_from_processes, is_chief, process, process_share
+from kerassl.engine.processes import gather_from_processes, is_chief, process_index_and_count, process_share
 from kerassl.engine.random import StepSeed
 from kerassl.engine.step import VirtualSteps
 from kerassl.engine.strategies import STRATEGIES, distribute
@@ -34,6 +35,7 @@ __all__ = [
     "VirtualSteps",
     "attention",
     "batch_norm",
+    "batch_statistics",
     "distribute",
     "encode_in_chunks",
     "fused",
@@ -41,11 +43,16 @@ __all__ = [
     "gather_from_processes",
     "is_chief",
     "is_synchronized",
+    "layers_of",
+    "loss_or_nan",
+    "mark",
+    "marked",
     "num_replicas",
-    "process",
+    "process_index_and_count",
     "process_share",
     "replica_id",
     "replica_mean",
     "replica_sum",
     "synchronize_batch_norm",
+    "untrack_variable",
 ]

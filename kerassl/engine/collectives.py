@@ -81,7 +81,7 @@ def replica_sum(tensor: KerasTensor) -> KerasTensor:
     if context is None:
         return tensor
     if keras.backend.backend() == "torch":
-        from kerassl.engine.torch import AllReduce
+        from kerassl.engine.torch_reduce import AllReduce
 
         return AllReduce.apply(tensor)
     return context.all_reduce("SUM", tensor)

@@ -6,7 +6,8 @@ own pipelines do not have: one batch is prepared while another is trained on, tu
 """
 
 import tensorflow as tf
-from keras.src.trainers.data_adapters import get_data_adapter
+
+from kerassl.engine.keras_internals import data_adapter, is_validation_within_fit
 
 
 def feed(x: object, y: object, options: dict, steps: str, shuffle: bool) -> tuple[object, object, dict]:
@@ -22,10 +23,10 @@ def feed(x: object, y: object, options: dict, steps: str, shuffle: bool) -> tupl
     Returns:
         `x`, `y` and `options`.
     """
-    if x is None or hasattr(x, "element_spec") or options.get("_use_cached_eval_dataset"):
+    if x is None or hasattr(x, "element_spec") or is_validation_within_fit(options):
         return x, y, options
     options = dict(options)
-    adapter = get_data_adapter(
+    adapter = data_adapter(
         x,
         y,
         sample_weight=options.pop("sample_weight", None),

@@ -53,7 +53,7 @@ class Step(WholeStep):
                     "model within kerassl.distribute(...)."
                 )
 
-    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+    def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
         """What a function of images and of the model's weights gives, by this process on its first device."""
         variables = self.trainable_variables + self.non_trainable_variables
         before = keras.distribution.distribution()

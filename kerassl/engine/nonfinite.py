@@ -1,6 +1,7 @@
 """What a step does about numbers that are not finite: it notes the first, or undoes its update."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -8,28 +9,82 @@ from keras import KerasTensor, ops
 
 from kerassl.engine.collectives import gather, replica_mean
 
+# In place of infinity, which `tf.debugging.enable_check_numerics()` takes for a fault wherever it stands.
+LARGEST = float(np.finfo("float32").max)
+
+
+class BatchStatistics(NamedTuple):
+    """What the values of a batch are like: scalars, or `(replicas,)` of each."""
+
+    minimum: KerasTensor
+    maximum: KerasTensor
+    mean: KerasTensor
+    variance: KerasTensor
+    nonfinite: KerasTensor
+
+
+class StepReport(NamedTuple):
+    """What a replica tells the others of its step: `(replicas,)` of each, `(replicas, n)` flags."""
+
+    bad: KerasTensor
+    loss: KerasTensor
+    statistics: BatchStatistics
+    flags: KerasTensor
+
+    @classmethod
+    def gathered(
+        cls, bad: KerasTensor, loss: KerasTensor, statistics: KerasTensor, flags: KerasTensor
+    ) -> "StepReport":
+        """The reports of all replicas, from this one's scalars, `(5,)` statistics and `(n,)` flags."""
+        # One message for all, so that every replica notes the same.
+        row = ops.concatenate([ops.stack([bad, loss]), statistics, flags])
+        rows = gather(ops.reshape(row, (1, -1)))
+        bad, loss, *statistics = (rows[:, i] for i in range(2 + len(BatchStatistics._fields)))
+        return cls(bad, loss, BatchStatistics(*statistics), rows[:, 2 + len(statistics) :])
+
+    def combined(self) -> tuple[KerasTensor, BatchStatistics]:
+        """The loss and the statistics of the replicas that went wrong, whose shares have one size."""
+        bad = self.bad > 0
+        count = ops.maximum(ops.sum(self.bad), 1.0)
+
+        def total(values: KerasTensor):
+            return ops.sum(ops.where(bad, values, 0.0))
+
+        of = self.statistics
+        mean = total(of.mean) / count
+        return total(self.loss) / count, BatchStatistics(
+            minimum=ops.min(ops.where(bad, of.minimum, LARGEST)),
+            maximum=ops.max(ops.where(bad, of.maximum, -LARGEST)),
+            mean=mean,
+            variance=total(of.variance) / count + total(ops.square(of.mean - mean)) / count,
+            nonfinite=total(of.nonfinite),
+        )
+
 
 class NonfiniteRecord:
     """The first step of a run whose loss was not finite: which terms, and what its batch was like.
 
     It lives in two small weights of the model, written inside the compiled step from scalars alone; the
-    pixels are looked at only in a step that went wrong.
+    batch is looked at only in a step that went wrong.
 
     Args:
         model: the `SSLModel` whose weights it adds.
         terms: names of the loss terms.
+        modality: the plural noun for inputs in messages, such as "images" or "signals".
 
     Example:
         >>> import keras
-        >>> from kerassl.engine import NonfiniteRecord
+        >>> from kerassl.engine import NonfiniteRecord, batch_statistics
         >>> record = NonfiniteRecord(keras.layers.Layer(), ("mine",))
-        >>> record.note(7, float("nan"), [float("nan")], keras.ops.zeros((2, 4, 4, 1)))
+        >>> batch = keras.ops.zeros((2, 4, 4, 1))
+        >>> record.note(7, float("nan"), [float("nan")], lambda: batch_statistics(batch))
         >>> print(record.error(brief=True))
         Step 7: the loss term 'mine' became nan.
     """
 
-    def __init__(self, model: keras.layers.Layer, terms: tuple[str, ...]) -> None:
+    def __init__(self, model: keras.layers.Layer, terms: tuple[str, ...], modality: str = "inputs") -> None:
         self.terms = terms
+        self.modality = modality
         self._origin, self._steps_per_epoch = 0, None
 
         def weight(name: str, size: int, dtype: str):
@@ -44,8 +99,8 @@ class NonfiniteRecord:
 
         # The step plus one (0 for none), then a flag for each term, for a penalty and for the gradients.
         self.where = weight("nonfinite_where", len(terms) + 3, "int32")
-        # The loss, then what `batch_statistics` returns.
-        self.statistics = weight("nonfinite_statistics", 6, "float32")
+        # The loss, then the `BatchStatistics`.
+        self.statistics = weight("nonfinite_statistics", 1 + len(BatchStatistics._fields), "float32")
 
     @property
     def variables(self) -> list:
@@ -68,7 +123,7 @@ class NonfiniteRecord:
         step: int | KerasTensor,
         loss: KerasTensor,
         terms: list,
-        images: KerasTensor,
+        statistics: Callable[[], dict],
         gradients_finite: bool | KerasTensor = True,
     ) -> None:
         """Notes a step whose loss or gradients are not finite, if it is the first; called inside the step.
@@ -77,8 +132,9 @@ class NonfiniteRecord:
             step: the step counter.
             loss: scalar, the terms and the penalties together.
             terms: scalars, one for each name.
-            images: the batch.
-            gradients_finite: whether the gradients are finite, where somebody looked.
+            statistics: function without arguments that returns scalars of the batch by name, as
+                `batch_statistics` does: `minimum`, `maximum`, `mean`, `variance` and `nonfinite`.
+            gradients_finite: whether the gradients are finite, if checked.
         """
         of_terms = [ops.cast(ops.logical_not(ops.isfinite(t)), "float32") for t in terms]
         of_loss = ops.cast(ops.logical_not(ops.isfinite(loss)), "float32")
@@ -88,18 +144,16 @@ class NonfiniteRecord:
         of_gradients = (1.0 - ops.cast(gradients_finite, "float32")) * (1.0 - of_loss)
         flags = ops.stack([*of_terms, of_penalty, of_gradients])
         bad = ops.max(flags)
-        pixels = ops.cond(bad > 0, lambda: batch_statistics(images), lambda: ops.zeros((5,), "float32"))
         loss = ops.where(bad > 0, ops.cast(loss, "float32"), 0.0)
-        # One message for all, so that every replica notes the same.
-        message = ops.concatenate([ops.stack([bad, loss]), pixels, flags])
-        rows = gather(ops.reshape(message, (1, -1)))
-        flags = ops.max(rows[:, 7:], axis=0)
+        reports = StepReport.gathered(bad, loss, _where_bad(bad, statistics), flags)
+        loss, of_batch = reports.combined()
+        flags = ops.max(reports.flags, axis=0)
         first = ops.logical_and(ops.max(flags) > 0, ops.equal(self.where[0], 0))
         where = ops.concatenate(
             [ops.reshape(ops.cast(step, "int32") + 1, (1,)), ops.cast(flags > 0, "int32")]
         )
         self.where.assign(ops.where(first, where, self.where.value))
-        self.statistics.assign(ops.where(first, over_replicas(rows[:, :7]), self.statistics.value))
+        self.statistics.assign(ops.where(first, ops.stack([loss, *of_batch]), self.statistics.value))
 
     def error(self, brief: bool = False) -> FloatingPointError | None:
         """What went wrong first, with the statistics of the batch and what to try, or `None`.
@@ -110,7 +164,8 @@ class NonfiniteRecord:
         where = ops.convert_to_numpy(self.where)
         if not where[0]:
             return None
-        loss, low, high, mean, variance, broken = (float(x) for x in ops.convert_to_numpy(self.statistics))
+        loss, *values = (float(x) for x in ops.convert_to_numpy(self.statistics))
+        of_batch = BatchStatistics(*values)
         step = int(where[0]) - 1
         place = f"Step {step}"
         if self._steps_per_epoch:
@@ -129,16 +184,18 @@ class NonfiniteRecord:
         if brief:
             return FloatingPointError(f"{place}: {what}.")
         batch = (
-            f"The batch's pixels: min {low:g}, max {high:g}, mean {mean:.6g}, standard deviation "
-            f"{variance**0.5:.6g}, {broken:.0f} not finite."
+            f"The batch's values: min {of_batch.minimum:g}, max {of_batch.maximum:g}, mean "
+            f"{of_batch.mean:.6g}, standard deviation {of_batch.variance**0.5:.6g}, "
+            f"{of_batch.nonfinite:.0f} not finite."
         )
-        if broken:
-            advice = "Mend the images, e.g. with np.nan_to_num, or leave them out."
+        if of_batch.nonfinite:
+            advice = f"Mend the {self.modality}, e.g. with np.nan_to_num, or leave them out."
         else:
             advice = (
-                "The images are finite, so the weights or the loss overflowed: try a lower learning rate, a "
-                "longer warm-up, clipping (global_clipnorm of the optimizer), a higher temperature, or "
-                'float32 in place of float16; compile(nonfinite="skip") leaves such updates out and goes on.'
+                f"The {self.modality} are finite, so the weights or the loss overflowed: try a lower "
+                "learning rate, a longer warm-up, clipping (global_clipnorm of the optimizer), a higher "
+                'temperature, or float32 in place of float16; compile(nonfinite="skip") leaves such updates '
+                "out and goes on."
             )
         return FloatingPointError(f"{place}: {what}. {batch} {advice} See docs/resume.md.")
 
@@ -188,38 +245,68 @@ class NonfiniteUpdates:
         self.skipped_updates.assign_add(1 - ops.cast(record.finite, "int32"))
 
 
-def batch_statistics(images: KerasTensor) -> KerasTensor:
-    """Minimum, maximum, mean and variance of the finite pixels, and the number of the others."""
-    images = ops.cast(images, "float32")
-    finite = ops.isfinite(images)
-    count = ops.maximum(ops.sum(ops.cast(finite, "float32")), 1.0)
-    mean = ops.sum(ops.where(finite, images, 0.0)) / count
-    variance = ops.sum(ops.where(finite, ops.square(images - mean), 0.0)) / count
-    return ops.stack(
-        [
-            ops.min(ops.where(finite, images, np.inf)),
-            ops.max(ops.where(finite, images, -np.inf)),
-            mean,
-            variance,
-            ops.sum(1.0 - ops.cast(finite, "float32")),
-        ]
-    )
-
-
-def over_replicas(rows: KerasTensor) -> KerasTensor:
-    """The loss and the pixels' statistics of the replicas that went wrong, whose shares have one size.
+def batch_statistics(inputs: object) -> dict[str, KerasTensor]:
+    """Statistics of a batch for the report of a NaN; runs inside the compiled step.
 
     Args:
-        rows: `(replicas, 7)`: whether the replica went wrong, its loss, its `batch_statistics`.
+        inputs: a tensor, or a dict or tuple of tensors: float, integer or boolean.
+
+    Returns:
+        Float32 scalars: `minimum`, `maximum`, `mean` and `variance` of the finite values of all tensors
+        together, and `nonfinite`, the number of the others. Where no value is finite the minimum is the
+        largest float32 and the maximum its opposite.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.engine import batch_statistics
+        >>> batch = {"signal": np.array([1.0, np.nan, 3.0]), "age": np.array([8])}
+        >>> {name: float(value) for name, value in batch_statistics(batch).items()}
+        {'minimum': 1.0, 'maximum': 8.0, 'mean': 4.0, 'variance': 8.666666984558105, 'nonfinite': 1.0}
     """
-    bad = rows[:, :1] > 0
-    count = ops.maximum(ops.sum(rows[:, 0]), 1.0)
-    total = ops.sum(ops.where(bad, rows, 0.0), axis=0)
-    mean, variance = total[4] / count, total[5] / count
-    variance = variance + ops.sum(ops.where(bad[:, 0], ops.square(rows[:, 4] - mean), 0.0)) / count
-    low = ops.min(ops.where(bad[:, 0], rows[:, 2], np.inf))
-    high = ops.max(ops.where(bad[:, 0], rows[:, 3], -np.inf))
-    return ops.stack([total[1] / count, low, high, mean, variance, total[6]])
+    tensors = [ops.cast(tensor, "float32") for tensor in keras.tree.flatten(inputs)]
+    finite = [ops.isfinite(tensor) for tensor in tensors]
+
+    def total(values: list):
+        return sum(ops.sum(ops.where(known, x, 0.0)) for known, x in zip(finite, values, strict=True))
+
+    count = ops.maximum(sum(ops.sum(ops.cast(known, "float32")) for known in finite), 1.0)
+    mean = total(tensors) / count
+    low = [ops.min(ops.where(known, x, LARGEST)) for known, x in zip(finite, tensors, strict=True)]
+    high = [ops.max(ops.where(known, x, -LARGEST)) for known, x in zip(finite, tensors, strict=True)]
+    return BatchStatistics(
+        minimum=ops.min(ops.stack(low)),
+        maximum=ops.max(ops.stack(high)),
+        mean=mean,
+        variance=total([ops.square(x - mean) for x in tensors]) / count,
+        nonfinite=sum(ops.sum(1.0 - ops.cast(known, "float32")) for known in finite),
+    )._asdict()
+
+
+def _where_bad(bad: KerasTensor, statistics: Callable[[], dict]) -> KerasTensor:
+    """`(5,)` statistics of a batch that went wrong, zeros for any other."""
+
+    def computed():
+        found = statistics()
+        return ops.stack([ops.cast(found[name], "float32") for name in BatchStatistics._fields])
+
+    return ops.cond(bad > 0, computed, lambda: ops.zeros((len(BatchStatistics._fields),), "float32"))
+
+
+def loss_or_nan(loss: KerasTensor, finite: KerasTensor) -> KerasTensor:
+    """The loss, or infinity or NaN where the gradients are not finite.
+
+    It holds no constant NaN, which `tf.debugging.enable_check_numerics()` takes for a fault.
+
+    Args:
+        loss: scalar.
+        finite: boolean scalar, whether loss and gradients are finite.
+
+    Example:
+        >>> from kerassl.engine import loss_or_nan
+        >>> float(loss_or_nan(2.5, True)), float(loss_or_nan(0.0, False))
+        (2.5, nan)
+    """
+    return loss / ops.cast(finite, "float32")
 
 
 def all_finite(tensors: list) -> KerasTensor:
@@ -229,6 +316,6 @@ def all_finite(tensors: list) -> KerasTensor:
 
 
 def keep_where(condition: KerasTensor, variables: list, before: list) -> None:
-    """Gives each variable its value of before unless `condition` holds; a boolean scalar of the step."""
+    """Restores the previous values where `condition`, a boolean scalar of the step, is false."""
     for variable, old in zip(variables, before, strict=True):
         variable.assign(ops.where(condition, variable.value, old))

@@ -1,12 +1,12 @@
 """Batch normalisation with the field's constants, over the global batch where there are replicas."""
 
-import functools
 from collections.abc import Callable, Iterable
 
 import keras
 from keras import KerasTensor, ops
 
 from kerassl.engine.collectives import num_replicas, replica_sum
+from kerassl.engine.keras_internals import has_replaced_moments, reduction_axes, replace_moments
 
 
 def batch_norm(**kwargs) -> keras.layers.BatchNormalization:
@@ -33,16 +33,18 @@ def synchronize_batch_norm(layers: Iterable[keras.layers.Layer]) -> None:
 
     Args:
         layers: all layers of a model; those that are not batch norm are left alone.
+
+    Raises:
+        RuntimeError: for a version of Keras whose batch norm cannot be changed so.
     """
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization) and not is_synchronized(layer):
-            layer._moments = functools.partial(_global_moments, layer, layer._moments)
+            replace_moments(layer, _global_moments)
 
 
 def is_synchronized(layer: keras.layers.Layer) -> bool:
     """Whether a layer talks to other replicas in its forward pass."""
-    moments = getattr(layer, "_moments", None)
-    return isinstance(moments, functools.partial) or getattr(layer, "synchronized", False)
+    return has_replaced_moments(layer) or getattr(layer, "synchronized", False)
 
 
 def _global_moments(
@@ -51,7 +53,7 @@ def _global_moments(
     replicas = num_replicas()
     if mask is not None or replicas == 1:
         return local_moments(inputs, mask)
-    axes = layer._reduction_axes
+    axes = reduction_axes(layer)
     mean = replica_sum(ops.mean(inputs, axis=axes)) / replicas
     shape = [1 if axis in axes else inputs.shape[axis] for axis in range(len(inputs.shape))]
     # Two passes: the mean of squares less the square of the mean loses digits in float32.

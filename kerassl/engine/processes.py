@@ -7,15 +7,15 @@ import keras
 import numpy as np
 
 
-def process() -> tuple[int, int]:
+def process_index_and_count() -> tuple[int, int]:
     """Index of this process and number of processes of the run; (0, 1) for a run of one process.
 
     TensorFlow reads TF_CONFIG, as `MultiWorkerMirroredStrategy` does; JAX and torch know it from
     `keras.distribution.initialize` and `torch.distributed.init_process_group`.
 
     Example:
-        >>> from kerassl.engine import process
-        >>> process()
+        >>> from kerassl.engine import process_index_and_count
+        >>> process_index_and_count()
         (0, 1)
     """
     backend = keras.backend.backend()
@@ -40,7 +40,7 @@ def process() -> tuple[int, int]:
 
 def is_chief() -> bool:
     """Whether this process is the one that prints and writes files."""
-    return process()[0] == 0
+    return process_index_and_count()[0] == 0
 
 
 def process_share() -> tuple[int, int]:
@@ -48,7 +48,7 @@ def process_share() -> tuple[int, int]:
 
     TensorFlow's strategies cut the global batch themselves, so there every process gives all of it.
     """
-    return (0, 1) if keras.backend.backend() == "tensorflow" else process()
+    return (0, 1) if keras.backend.backend() == "tensorflow" else process_index_and_count()
 
 
 def gather_from_processes(array: np.ndarray) -> np.ndarray:

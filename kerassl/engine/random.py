@@ -5,8 +5,10 @@ import hashlib
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine.keras_internals import StatelessSeedGenerator
 
-class StepSeed(keras.random.SeedGenerator):
+
+class StepSeed(StatelessSeedGenerator):
     """A seed generator without state: draw number i of a step is a function of (seed, step, replica, i).
 
     Keras' own generator counts draws in a variable, which `.keras` and `.weights.h5` files do not hold
@@ -28,13 +30,13 @@ class StepSeed(keras.random.SeedGenerator):
     """
 
     def __init__(self, seed: int | str, step: int | KerasTensor = 0, replica: int | KerasTensor = 0) -> None:
-        self._initial_seed = seed
+        super().__init__(seed)
         self._counter = ops.cast(step, "int32") * 4099 + ops.cast(replica, "int32")
         self._draws = 0
 
     def next(self, ordered: bool = True) -> KerasTensor:
         """Returns the two-integer seed of the next draw, in the backend's seed dtype."""
-        digest = hashlib.blake2b(f"{self._initial_seed}/{self._draws}".encode(), digest_size=4).digest()
+        digest = hashlib.blake2b(f"{self.seed}/{self._draws}".encode(), digest_size=4).digest()
         self._draws += 1
         # 30 bits: torch adds the two numbers, and the sum must stay within a signed 32-bit integer.
         draw = int.from_bytes(digest, "little") >> 2

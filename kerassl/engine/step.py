@@ -70,6 +70,10 @@ class WholeStep:
         """The optimizer and `jit_compile` that Keras is to use; raises for a combination that cannot run."""
         return optimizer, jit_compile
 
+    def compile_config_here(self, config: dict) -> dict:
+        """The arguments of `compile` of a saved model, as this backend can take them."""
+        return config
+
     def check_chunks(self, encoder: keras.Model, chunk_size: int | None) -> None:
         """Raises for an encoder that several devices cannot run in chunks."""
 
@@ -84,6 +88,6 @@ class WholeStep:
         """Means of scalars over the replicas, where each has its own; Keras averages those of strategies."""
         return logs
 
-    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+    def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
         """What a function of images and of the model's weights gives, by this process on its first device."""
         return keras.ops.convert_to_numpy(function(images))

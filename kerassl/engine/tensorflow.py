@@ -7,10 +7,12 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import op_callbacks
 
 from kerassl.engine.collectives import num_replicas
 from kerassl.engine.feeding import feed
 from kerassl.engine.fusion import fused, fusing
+from kerassl.engine.keras_internals import NoSymbolicBuild, layers_of, strategy_of
 from kerassl.engine.normalization import is_synchronized
 from kerassl.engine.step import WholeStep
 
@@ -19,7 +21,7 @@ from kerassl.engine.step import WholeStep
 MANY_WEIGHTS = 10_000_000
 
 
-class Step(WholeStep):
+class Step(NoSymbolicBuild, WholeStep):
     """Runs `forward_pass`, the gradients, the optimizer and `finish_update` of an `SSLModel`.
 
     Under a `tf.distribute` strategy on GPUs or processors XLA cannot wrap the step, since it cannot hold the
@@ -43,7 +45,7 @@ class Step(WholeStep):
     @property
     def _is_distributed(self):
         # Keras notes the strategy under which a model was made, also one of a single device.
-        return self._distribute_strategy is not None
+        return strategy_of(self) is not None
 
     def check_compile(
         self, optimizer: keras.optimizers.Optimizer, jit_compile: bool | str, steps_per_execution: int
@@ -75,7 +77,7 @@ class Step(WholeStep):
 
     def check_chunks(self, encoder: keras.Model, chunk_size: int | None) -> None:
         """Raises for an encoder that several devices cannot run in chunks."""
-        if chunk_size and any(is_synchronized(layer) for layer in encoder._flatten_layers()):
+        if chunk_size and any(is_synchronized(layer) for layer in layers_of(encoder)):
             raise ValueError(
                 f"chunk_size={chunk_size} under {type(self.distribute_strategy).__name__} needs an encoder "
                 "without batch norm, such as a ViT: TensorFlow's devices cannot exchange statistics within a "
@@ -105,7 +107,9 @@ class Step(WholeStep):
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
         before = self.values_to_keep()
-        fuses = self.fuses and not self.jit_compile and not self.run_eagerly
+        # XLA has no kernel for the checks of `tf.debugging.enable_check_numerics()`.
+        checked = op_callbacks.should_invoke_op_callbacks()
+        fuses = self.fuses and not (self.jit_compile or self.run_eagerly or checked)
         with fusing() if fuses else contextlib.nullcontext():
             if self.uses_virtual_steps:
                 with self._once_for_a_batch(tf.nest.flatten(data)[0]):
@@ -177,9 +181,6 @@ class Step(WholeStep):
         loss, record = self.forward_pass(data, training=False)
         with self._once_for_a_batch(loss):
             return self._reducible(self.logs(record, training=False))
-
-    def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
-        """Builds nothing: the constructor and `compile` have; Keras' own fails for several workers."""
 
     def _reducible(self, logs: dict):
         # Keras averages the workers' logs over an axis that scalars do not have.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import torch
+import torch.distributed
 
 from kerassl.engine.collectives import num_replicas, replica_mean
 from kerassl.engine.step import WholeStep
@@ -31,7 +32,17 @@ class Step(WholeStep):
                 f"steps_per_execution={steps_per_execution} does not run on torch in Keras 3; use 1, or the "
                 "JAX or TensorFlow backend."
             )
+        if jit_compile is True:
+            raise ValueError(
+                "jit_compile=True does not run on torch: torch.compile takes minutes over the layers of "
+                'Keras and then fails on convolutions of several shapes. Use jit_compile="auto", which runs '
+                "each operation at once, or the JAX or TensorFlow backend, whose steps compile."
+            )
         return optimizer, jit_compile
+
+    def compile_config_here(self, config: dict) -> dict:
+        """The arguments of `compile` of a saved model, as this backend can take them."""
+        return {**config, "jit_compile": "auto"} if config.get("jit_compile") is True else config
 
     def align_processes(self) -> None:
         """Makes every process start from the same weights; called before training."""
@@ -39,10 +50,10 @@ class Step(WholeStep):
             for variable in self.variables + self.optimizer.variables:
                 torch.distributed.broadcast(variable.value.data, src=0)
 
-    def run_here(self, function: Callable, images: np.ndarray) -> np.ndarray:
+    def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
         """What a function of images and of the model's weights gives, by this process on its first device."""
         with torch.no_grad():
-            return super().run_here(function, images)
+            return super().call_locally(function, images)
 
     def train_step(self, data: tuple) -> dict:
         """One optimizer step on one batch; returns the logs."""
@@ -53,8 +64,8 @@ class Step(WholeStep):
         loss, record = self.forward_pass(data, training=True)
         gradients = self._gradients(self.optimizer.scale_loss(loss / num_replicas()))
         with torch.no_grad():
-            if before is not None:
-                record = record._replace(before=before, finite=self.update_is_finite(loss, gradients))
+            if self.looks_at_gradients:
+                record = record._replace(finite=self.update_is_finite(loss, gradients), before=before)
             if before is None or record.finite:
                 self.optimizer.apply(gradients, self.trainable_variables)
             record = self.finish_update(record)
@@ -89,21 +100,3 @@ class Step(WholeStep):
             return logs
         values = torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in logs.values()])
         return dict(zip(logs, replica_mean(values), strict=True))
-
-
-class AllReduce(torch.autograd.Function):
-    """Sum over processes whose gradient is summed, too: each process holds a part of the loss."""
-
-    @staticmethod
-    def forward(context, tensor):  # noqa: ANN001, ANN205
-        """The sum over processes."""
-        total = tensor.detach().clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context, gradient):  # noqa: ANN001, ANN205
-        """The sum of the processes' gradients."""
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(total)
-        return total

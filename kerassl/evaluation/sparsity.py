@@ -6,6 +6,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from kerassl.engine.keras_internals import layers_of
+
 
 class SparsityCurve(NamedTuple):
     """A score over the share of pruned weights.
@@ -96,7 +98,7 @@ def prunable(encoder: keras.Model) -> list[keras.Variable]:
         ValueError: if there is none.
     """
     kinds = (keras.layers.Dense, keras.layers.Conv2D)
-    layers = [layer for layer in encoder._flatten_layers() if isinstance(layer, kinds)]
+    layers = [layer for layer in layers_of(encoder) if isinstance(layer, kinds)]
     found = [layer.kernel for layer in layers[1:]]
     if not found:
         raise ValueError(f"{encoder.name} has no linear layer or convolution beyond its first to prune.")

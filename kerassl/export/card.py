@@ -8,6 +8,7 @@ import numpy as np
 
 from kerassl.export.formats import FORMATS
 from kerassl.export.parts import inner_encoder
+from kerassl.version import __version__
 from kerassl.views.preprocess import ImageRecord, preprocessing, statistics
 
 Rows = Mapping[str, Mapping[str, object]]
@@ -132,9 +133,7 @@ def _training_images(record: ImageRecord | None) -> str:
 
 
 def _versions() -> dict[str, str]:
-    import kerassl
-
-    return {"kerassl": kerassl.__version__, "keras": keras.__version__, "backend": keras.backend.backend()}
+    return {"kerassl": __version__, "keras": keras.__version__, "backend": keras.backend.backend()}
 
 
 def _list(values: Mapping[str, object]) -> str:

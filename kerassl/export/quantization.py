@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import keras
 
+from kerassl.engine.keras_internals import layers_of, own_trainable_variables
+
 # Keras quantises these and no class derived from them; embeddings, which it knows too, are positions here.
 QUANTIZED_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 
@@ -75,8 +77,8 @@ def coverage(network: keras.Model) -> tuple[dict[str, int], dict[str, int]]:
         Two `{class of layer: number of layers}`.
     """
     changed, left = {}, {}
-    for layer in network._flatten_layers():
-        if quantizable(layer) or layer._trainable_variables:
+    for layer in layers_of(network):
+        if quantizable(layer) or own_trainable_variables(layer):
             counts = changed if quantizable(layer) else left
             counts[type(layer).__name__] = counts.get(type(layer).__name__, 0) + 1
     return changed, left
@@ -85,7 +87,7 @@ def coverage(network: keras.Model) -> tuple[dict[str, int], dict[str, int]]:
 def describe_int8(network: keras.Model) -> str:
     """What `quantized` changes of a network, and what it leaves, in a sentence."""
     changed, left = coverage(network)
-    layers = [layer for layer in network._flatten_layers() if quantizable(layer)]
+    layers = [layer for layer in layers_of(network) if quantizable(layer)]
     share = sum(layer.count_params() for layer in layers) / network.count_params()
     rest = f"; {_counted(left)} stay as they are" if left else ""
     return f"{_counted(changed)} in 8 bits, {share:.1%} of the weights{rest}"

@@ -3,6 +3,7 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine import mark
 from kerassl.heads.mlp import mlp
 from kerassl.heads.prototypes import unit
 
@@ -68,7 +69,7 @@ class DINOHead(keras.Model):
             initializer=keras.initializers.RandomUniform(-limit, limit),
         )
         # They may be frozen at first.
-        self.prototypes.starts_late = True
+        mark(self.prototypes, "starts_late", True)
         self.built = True
 
     def call(

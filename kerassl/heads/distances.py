@@ -4,6 +4,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.arguments import PositiveInt, RemembersArguments
+from kerassl.engine import mark
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -47,7 +48,7 @@ class PrototypeDistances(RemembersArguments, keras.layers.Layer):
         self.prototypes = self.add_weight(
             name="prototypes", shape=(input_dim, num_prototypes), initializer=initializer
         )
-        self.prototypes.is_decayed = False
+        mark(self.prototypes, "is_decayed", False)
         self.built = True
 
     def call(self, embeddings: KerasTensor) -> KerasTensor:

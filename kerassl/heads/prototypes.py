@@ -3,6 +3,8 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine import mark
+
 
 @keras.saving.register_keras_serializable("kerassl")
 class PrototypeHead(keras.layers.Layer):
@@ -72,9 +74,9 @@ class PrototypeHead(keras.layers.Layer):
             initializer=unit_columns,
             constraint=keras.constraints.UnitNorm(axis=-2),
         )
-        self.prototypes.is_decayed = False
+        mark(self.prototypes, "is_decayed", False)
         # They may be frozen at first.
-        self.prototypes.starts_late = True
+        mark(self.prototypes, "starts_late", True)
         self.built = True
 
     def call(self, embeddings: KerasTensor, frozen: KerasTensor | None = None) -> KerasTensor:

@@ -3,14 +3,15 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine.keras_internals import batches_seen, marked, variable_key
 from kerassl.optimizers.decay import is_decayed
-from kerassl.optimizers.own_rates import OwnRates
+from kerassl.optimizers.per_variable_rates import PerVariableRates
 
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class AdamW(OwnRates, keras.optimizers.AdamW):
+class AdamW(PerVariableRates, keras.optimizers.AdamW):
     """AdamW: decoupled decay `w <- w - lr wd w`, then a step of Adam.
 
     Differs from Keras' in three ways: the decay may be a schedule, evaluated at the same step as the
@@ -18,7 +19,8 @@ class AdamW(OwnRates, keras.optimizers.AdamW):
     parameters are not decayed, as in DINO, MAE and their like. Further variables are left out with
     `exclude_from_weight_decay(var_list=[...])`. Where gradients are zero at first, as those of DINO's
     prototypes, the bias of the moments is corrected from the first gradient on, as in PyTorch; otherwise the
-    first steps would be several times too long. A layer says `variable.starts_late = True` of such variables.
+    first steps would be several times too long. A layer says so of its variables with
+    `kerassl.engine.mark(variable, "starts_late", True)`.
 
     Paper: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101.
 
@@ -74,7 +76,7 @@ class AdamW(OwnRates, keras.optimizers.AdamW):
     def weight_decay(self) -> float | KerasTensor:
         """The decay of this step: a number, or a tensor where a schedule gives it."""
         if isinstance(self._weight_decay, _Schedule):
-            return self._weight_decay(self._iterations) * self._decay_factor
+            return self._weight_decay(batches_seen(self)) * self._decay_factor
         return self._weight_decay * self._decay_factor
 
     @weight_decay.setter
@@ -87,28 +89,29 @@ class AdamW(OwnRates, keras.optimizers.AdamW):
             return
         super().build(variables)
         self._idle_steps = {
-            self._var_key(v): self.add_variable(
+            variable_key(self, v): self.add_variable(
                 shape=(), initializer="zeros", dtype="int32", name="idle_steps"
             )
             for v in variables
-            if getattr(v, "starts_late", False)
+            if marked(v, "starts_late", default=False)
         }
         # By key: on TensorFlow, the decay is asked of the backend's variables.
         self._decayed = frozenset(
-            self._var_key(v)
+            variable_key(self, v)
             for v in variables
-            if (self.decay_bias_and_norm or is_decayed(v)) and super(AdamW, self)._use_weight_decay(v)
+            if (self.decay_bias_and_norm or is_decayed(v)) and super(AdamW, self).decays(v)
         )
 
-    def _use_weight_decay(self, variable: keras.Variable):
-        return self._var_key(variable) in self._decayed
+    def decays(self, variable: object) -> bool:
+        """Whether decay moves a variable: of Keras or, on TensorFlow, of the backend."""
+        return variable_key(self, variable) in self._decayed
 
     def update_step(
         self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
     ) -> None:
         """Moves one variable by a step of Adam."""
-        learning_rate = self.own_rate(learning_rate, variable)
-        idle_steps = self._idle_steps.get(self._var_key(variable))
+        learning_rate = self.rate_of(learning_rate, variable)
+        idle_steps = self._idle_steps.get(variable_key(self, variable))
         if idle_steps is not None:
             learning_rate *= ops.cast(self._late_correction(gradient, idle_steps), variable.dtype)
         super().update_step(gradient, variable, learning_rate)
@@ -125,12 +128,13 @@ class AdamW(OwnRates, keras.optimizers.AdamW):
 
         return correction(ops.maximum(step + 1 - idle_steps, 1)) / correction(step + 1)
 
-    def _apply_weight_decay(self, variables: list[keras.Variable]):
+    def decay(self, variables: list[keras.Variable]) -> None:
+        """Decays the variables of a step, each by its own rate."""
         # Only variables that are decayed: Keras on torch fails on an empty list.
-        for factor, group in self.by_factor([v for v in variables if self._use_weight_decay(v)]):
+        for factor, group in self.by_factor([v for v in variables if self.decays(v)]):
             # The decay is multiplied by the rate, and it makes no difference which of both has the factor.
             self._decay_factor = factor
-            super()._apply_weight_decay(group)
+            super().decay(group)
         self._decay_factor = 1.0
 
     def get_config(self) -> dict:

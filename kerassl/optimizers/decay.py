@@ -2,16 +2,18 @@
 
 import keras
 
+from kerassl.engine.keras_internals import marked
+
 
 def is_decayed(variable: keras.Variable) -> bool:
     """Whether a variable is a weight matrix or kernel, rather than a bias or the scale of a norm.
 
     Tensors of one dimension are biases and scales. So are a few of more dimensions in Keras, such as the
     `(heads, dim)` biases of `MultiHeadAttention`, known by the exact name that their layer gives them. A
-    layer can say so itself, by `variable.is_decayed = False`, as `PrototypeHead` does.
+    layer can say so itself, by `kerassl.engine.mark(variable, "is_decayed", False)`, as `PrototypeHead` does.
     """
     matrix = len(variable.shape) > 1 and variable.name not in ("bias", "beta", "gamma")
-    return matrix and getattr(variable, "is_decayed", True)
+    return matrix and marked(variable, "is_decayed", default=True)
 
 
 def decayed_variables(model_or_variables: keras.Layer | list[keras.Variable]) -> list[keras.Variable]:

@@ -3,12 +3,13 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine.keras_internals import variable_index, variable_key
 from kerassl.optimizers.decay import is_decayed
-from kerassl.optimizers.own_rates import OwnRates
+from kerassl.optimizers.per_variable_rates import PerVariableRates
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class LARS(OwnRates):
+class LARS(PerVariableRates):
     """Momentum SGD whose step on each weight matrix is scaled by the norm of the matrix.
 
     For each kernel `g <- g + wd w`; `g <- eta (|w| / |g|) g` (factor 1 where a norm is zero); then
@@ -81,25 +82,25 @@ class LARS(OwnRates):
         self.momentums = self.add_optimizer_variables(variables, "momentum")
         # By key: on TensorFlow, `update_step` receives the backend's variables.
         self._scaled = frozenset(
-            self._var_key(v)
+            variable_key(self, v)
             for v in variables
-            if (self.decay_bias_and_norm or is_decayed(v)) and self._use_weight_decay(v)
+            if (self.decay_bias_and_norm or is_decayed(v)) and self.decays(v)
         )
 
     def update_step(
         self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
     ) -> None:
         """Moves one variable."""
-        learning_rate = self.own_rate(learning_rate, variable)
+        learning_rate = self.rate_of(learning_rate, variable)
         gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
-        if self._var_key(variable) in self._scaled:
+        if variable_key(self, variable) in self._scaled:
             gradient = gradient + self.coupled_weight_decay * variable
             ratio = self._trust_ratio(variable, gradient)
             if self.clip:
                 rate = ops.cast(learning_rate, "float32")
                 ratio = ops.minimum(ratio / ops.maximum(rate, 1e-30), 1.0)
             gradient = gradient * ops.cast(ratio, variable.dtype)
-        velocity = self.momentums[self._get_variable_index(variable)]
+        velocity = self.momentums[variable_index(self, variable)]
         if self.lr_in_momentum:
             gradient, learning_rate = learning_rate * gradient, 1.0
         new_velocity = self.momentum * velocity + gradient

@@ -3,12 +3,13 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine.keras_internals import variable_index, variable_key
 from kerassl.optimizers.decay import is_decayed
-from kerassl.optimizers.own_rates import OwnRates
+from kerassl.optimizers.per_variable_rates import PerVariableRates
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class SGD(OwnRates):
+class SGD(PerVariableRates):
     """Momentum SGD whose weight decay is the L2 penalty of published recipes.
 
     `g <- g + wd w`; `v <- m v + g`; `w <- w - lr v`, or with Nesterov `w <- w - lr (g + m v)`: PyTorch's
@@ -67,20 +68,20 @@ class SGD(OwnRates):
         self.momentums = self.add_optimizer_variables(variables, "momentum")
         # By key: on TensorFlow, `update_step` receives the backend's variables.
         self._decayed = frozenset(
-            self._var_key(v)
+            variable_key(self, v)
             for v in variables
-            if (self.decay_bias_and_norm or is_decayed(v)) and self._use_weight_decay(v)
+            if (self.decay_bias_and_norm or is_decayed(v)) and self.decays(v)
         )
 
     def update_step(
         self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor
     ) -> None:
         """Moves one variable."""
-        learning_rate = self.own_rate(learning_rate, variable)
+        learning_rate = self.rate_of(learning_rate, variable)
         gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
-        if self._var_key(variable) in self._decayed:
+        if variable_key(self, variable) in self._decayed:
             gradient = gradient + self.coupled_weight_decay * variable
-        velocity = self.momentums[self._get_variable_index(variable)]
+        velocity = self.momentums[variable_index(self, variable)]
         new_velocity = self.momentum * velocity + gradient
         self.assign(velocity, new_velocity)
         step = gradient + self.momentum * new_velocity if self.nesterov else new_velocity

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from kerassl import engine
+from kerassl.engine.keras_internals import model_of
 
 METRICS, POSITION = "metrics.npz", "position.json"
 
@@ -234,7 +235,8 @@ class Checkpoint(keras.callbacks.Callback):
         """Within this context SIGTERM asks for a checkpoint and an exit with status 0 after the batch."""
         self._asked_to_stop = False
         # Several processes would stop at different batches, and wait for one another for ever.
-        if threading.current_thread() is not threading.main_thread() or engine.process()[1] > 1:
+        several = engine.process_index_and_count()[1] > 1
+        if several or threading.current_thread() is not threading.main_thread():
             yield
             return
 
@@ -257,7 +259,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self._new_epoch:
             self._new_epoch, self._first_step = False, self._looked_at - batch
         step = self._first_step + batch
-        self._batches = batch + self._model.steps_per_execution
+        self._batches = batch + model_of(self).steps_per_execution
         due = self.every_steps and step // self.every_steps > self._looked_at // self.every_steps
         self._looked_at = step
         if self.within_epochs and step != self._saved_at and (due or self._asked_to_stop):

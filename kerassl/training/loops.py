@@ -162,9 +162,9 @@ class Loops:
         if self.num_devices == 1 or not data_room.is_array(x):
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         batch_size = batch_size or 32
-        if engine.process()[1] > 1:
+        if engine.process_index_and_count()[1] > 1:
             # Every process embeds all images by itself: its answer is whole, and none waits for another.
-            parts = [self.run_here(self, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+            parts = [self.call_locally(self, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
             return np.concatenate(parts)
         batch_size += -batch_size % self.num_devices
         padding = np.zeros((-len(x) % self.num_devices, *x.shape[1:]), x.dtype)
@@ -220,7 +220,7 @@ class Loops:
         parts, places = [], []
         bar = keras.utils.Progbar(data_room.num_batches(data), verbose=1 if verbose == "auto" else verbose)
         for images, indices in data_room.batches_with_indices(data, batch_size):
-            parts.append(self.run_here(function, images))
+            parts.append(self.call_locally(function, images))
             places.append(indices)
             bar.update(len(parts))
         found, indices = np.concatenate(parts), np.concatenate(places)

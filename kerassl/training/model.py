@@ -1,6 +1,7 @@
 """`SSLModel`, the one base class of every method: it knows no backend, no method and no kind of data."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable
@@ -190,7 +191,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             self.objectives.append(objective)
             self.step_metrics.add_objective(objective.name, objective.terms, objective.num_prototypes)
             for variable in self.nonfinite_record.variables:
-                self._untrack_variable(variable)
+                engine.untrack_variable(self, variable)
             self.nonfinite_record = engine.NonfiniteRecord(self, self.step_metrics.terms)
         return self
 
@@ -237,7 +238,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             # On JAX the step holds the batch of all devices, elsewhere that of one.
             here = self.num_devices // engine.num_replicas()
             return engine.encode_in_chunks(encoder, inputs, self.chunk_size * here)
-        if any(engine.is_synchronized(layer) for layer in encoder._flatten_layers()):
+        if any(engine.is_synchronized(layer) for layer in engine.layers_of(encoder)):
             # XLA cannot hold what replicas tell each other.
             return encoder(inputs, training=training)
         return self.compile_part(lambda batch: encoder(batch, training=training))(inputs)
@@ -319,7 +320,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         else:
             move()
         finite = True if record.finite is None else record.finite
-        self.nonfinite_record.note(self.clock.step, record.loss, list(record.terms), record.inputs, finite)
+        statistics = functools.partial(self._statistics, record.inputs)
+        self.nonfinite_record.note(self.clock.step, record.loss, list(record.terms), statistics, finite)
         self.clock.step.assign_add(1)
         return record
 
@@ -329,7 +331,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         outputs = dict(zip(names, (record.outputs, *record.attached), strict=True))
         if training and self.looks_at_gradients:
             # A loss without gradients counts as none, so that the guard sees it.
-            record = record._replace(loss=ops.where(record.finite, record.loss, float("nan")))
+            record = record._replace(loss=engine.loss_or_nan(record.loss, record.finite))
         elif not training:
             record = record._replace(hits=self._probe_hits(record))
         shown = self.step_metrics.update(record, outputs, training)
@@ -401,10 +403,10 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             self.clock.batches_per_update = inner_optimizer(self.optimizer).gradient_accumulation_steps or 1
             # Built now: a variable made while the step is traced would be made anew in every step.
             self.optimizer.build(self.trainable_variables)
-        for layer in self._flatten_layers(include_self=False):
+        for layer in engine.layers_of(self, include_self=False):
             layer.built = layer.built or not layer.weights
         if self.num_devices > 1:
-            engine.synchronize_batch_norm(self._flatten_layers(include_self=False))
+            engine.synchronize_batch_norm(engine.layers_of(self, include_self=False))
             self.check_chunks(self.encoder, chunk_size)
 
     def recipe_optimizer(
@@ -443,7 +445,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.compile(**keras.saving.deserialize_keras_object(self.compile_config_here(config)))
 
     def export_encoder(
         self,
@@ -495,6 +497,10 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         if batch.labels is not None:
             batch = batch._replace(labels=ops.cast(ops.reshape(batch.labels, (-1,)), "int32"))
         return batch
+
+    def _statistics(self, inputs: Any) -> dict[str, KerasTensor]:
+        """Named numbers of raw inputs for the report of a NaN."""
+        return engine.batch_statistics(inputs)
 
     def _rekey_generators(self, rng: engine.StepSeed) -> None:
         """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""

@@ -93,7 +93,7 @@ def train(name, jit, alone):
     model.fit(rest, epochs=1, shuffle=False, verbose=0)
     if name in EMBEDDING:
         pictures = images(11)
-        alone = model.run_here(model, pictures)
+        alone = model.call_locally(model, pictures)
         together = model.predict(pictures, batch_size=4, verbose=0)
         result["features"] = np.abs(together - alone).max() / np.abs(alone).max()
     return result | weights(model, "at the end") | agreement(model)

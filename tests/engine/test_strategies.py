@@ -4,7 +4,7 @@ import pytest
 from tiny_methods import images, make
 
 import kerassl
-from kerassl.engine import is_chief, is_synchronized, process, process_share
+from kerassl.engine import is_chief, is_synchronized, process_index_and_count, process_share
 
 BACKEND = keras.backend.backend()
 MISSING = {"tensorflow": "TF_CONFIG", "jax": "KERAS_DISTRIBUTION_JOB_ADDRESSES", "torch": "torchrun"}
@@ -44,12 +44,12 @@ def test_too_many_devices_are_refused():
 
 
 def test_one_process_is_the_chief(monkeypatch):
-    assert process() == process_share() == (0, 1)
+    assert process_index_and_count() == process_share() == (0, 1)
     assert is_chief()
     if BACKEND == "tensorflow":
         cluster = '"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}'
         monkeypatch.setenv("TF_CONFIG", f'{{{cluster}, "task": {{"type": "worker", "index": 1}}}}')
-        assert process() == (2, 3)
+        assert process_index_and_count() == (2, 3)
         assert not is_chief()
         # The strategy cuts batches by itself.
         assert process_share() == (0, 1)

@@ -116,7 +116,7 @@ class GSimCLR(SimCLR):
                     f"GSimCLR clusters all images before it trains, so it needs them in memory, not a "
                     f"{type(x).__name__}: pass an array or a kerassl.data.ImageDataset."
                 )
-            if engine.process()[1] > 1:
+            if engine.process_index_and_count()[1] > 1:
                 raise ValueError(
                     "Each of several processes would cluster the images for itself. Call guide(dataset, "
                     "file) in one process beforehand, then give fit what guide(dataset, file) reads in each."

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.engine.keras_internals import DecayHooks, variable_key
 
-class OwnRates(keras.optimizers.Optimizer):
+
+class PerVariableRates(DecayHooks):
     """A factor of the scheduled learning rate, or a constant in its place, for some of the variables.
 
     Both hold for the decoupled weight decay, too.
@@ -51,13 +53,13 @@ class OwnRates(keras.optimizers.Optimizer):
                 )
         # By key: on TensorFlow, `update_step` receives the backend's variables.
         self._rates = {
-            self._var_key(v): (self.constant_rates.get(v.path), self.rate_factors.get(v.path, 1.0))
+            variable_key(self, v): (self.constant_rates.get(v.path), self.rate_factors.get(v.path, 1.0))
             for v in variables
         }
 
-    def own_rate(self, learning_rate: KerasTensor, variable: keras.Variable) -> KerasTensor:
+    def rate_of(self, learning_rate: KerasTensor, variable: keras.Variable) -> KerasTensor:
         """The learning rate of a variable, in its dtype."""
-        constant, factor = self._rates[self._var_key(variable)]
+        constant, factor = self._rates[variable_key(self, variable)]
         if constant is not None:
             return ops.cast(constant, variable.dtype)
         return ops.cast(learning_rate, variable.dtype) * factor
@@ -68,7 +70,7 @@ class OwnRates(keras.optimizers.Optimizer):
         """What the scheduled rate is to be multiplied by, each with its variables."""
         groups: dict[tuple, list] = {}
         for variable in variables:
-            groups.setdefault(self._rates[self._var_key(variable)], []).append(variable)
+            groups.setdefault(self._rates[variable_key(self, variable)], []).append(variable)
         for (constant, factor), group in groups.items():
             # Where the schedule has come to 0, no factor makes it another rate: that step does without.
             yield factor if constant is None else constant / ops.maximum(self.learning_rate, 1e-30), group

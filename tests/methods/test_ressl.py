@@ -60,7 +60,7 @@ def test_bad_arguments():
     for arguments, message in (
         ({"student_temperature": 0}, "student_temperature must be > 0, got 0"),
         ({"teacher_temperature": -1}, "teacher_temperature must be > 0, got -1"),
-        ({"momentum": 2}, r"momentum must lie in \[0, 1\], got 2"),
+        ({"momentum": 2}, r"momentum must be in \[0, 1\], got 2"),
         ({"queue_size": 0}, "A queue needs rows and columns"),
     ):
         with pytest.raises(ValueError, match=message):

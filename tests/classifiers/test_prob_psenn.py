@@ -81,8 +81,6 @@ def test_draws_are_new_in_each_step_and_one_for_predictions(tmp_path):
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="num_draws must be >= 1 and initial_std > 0; got 0 and 0.1"):
-        make("ProbPSENN", num_draws=0)
     with pytest.raises(ValueError, match="ProbPSENN needs num_classes >= 2, got None"):
         ProbPSENN(make("ProbPSENN").encoder)
     model = make("ProbPSENN", views=None)

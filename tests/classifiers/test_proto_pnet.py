@@ -186,12 +186,6 @@ def test_the_last_layer_is_the_minimum_of_its_convex_problem():
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"ProtoPNet compares the cells of a feature map.*pool=None"):
         ProtoPNet(tiny_encoder(), num_classes=3)
-    with pytest.raises(ValueError, match="must be >= 1; got 0, 8 and 10"):
-        make("ProtoPNet", prototypes_per_class=0)
-    with pytest.raises(ValueError, match="warmup_epochs, push_start_epoch .* at least 0; got -1, 10"):
-        make("ProtoPNet", warmup_epochs=-1)
-    with pytest.raises(ValueError, match="separation_weight must be >= 0"):
-        make("ProtoPNet", separation_weight=-0.1)
     model = make("ProtoPNet")
     with pytest.raises(ValueError, match="can be read once only"):
         model.push(iter([(images(4), labels(4))]))

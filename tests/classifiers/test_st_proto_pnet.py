@@ -91,12 +91,3 @@ def test_terms_of_prototypes_by_themselves():
     assert float(losses.prototype_closeness(same)) == pytest.approx(-1)
     # Two prototypes of one class are alike: two entries off the diagonal.
     assert float(losses.prototype_orthogonality(np.ones((4, 2, 5)))) == pytest.approx(4 * 2)
-
-
-def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="upsampling must be >= 1, got 0"):
-        make("STProtoPNet", upsampling=0)
-    with pytest.raises(ValueError, match="closeness_weight must be >= 0"):
-        make("STProtoPNet", closeness_weight=-1.0)
-    with pytest.raises(TypeError, match="separation_weight"):
-        make("STProtoPNet", separation_weight=1.0)

@@ -77,10 +77,6 @@ def test_rkd_compares_relations_whatever_the_widths():
     distance, angle = kerassl.losses.rkd_distance(s, t), kerassl.losses.rkd_angle(s[:5], t[:5])
     assert float(terms["rkd_distance"]) == pytest.approx(3.0 * float(distance), rel=1e-4)
     assert float(terms["rkd_angle"]) == pytest.approx(0.5 * float(angle), rel=1e-4)
-    with pytest.raises(ValueError, match="Weights must be >= 0; got -1"):
-        make("RKD", distance_weight=-1)
-    with pytest.raises(ValueError, match="needs three images; got angle_images=2"):
-        make("RKD", angle_images=2)
 
 
 def test_seed_asks_the_queue_before_it_takes_the_batch():
@@ -95,8 +91,6 @@ def test_seed_asks_the_queue_before_it_takes_the_batch():
     new = numpy(model.queue.features)
     np.testing.assert_allclose(new[:8], t / np.linalg.norm(t, axis=1, keepdims=True), atol=1e-5)
     np.testing.assert_array_equal(new[8:], queue[8:])
-    with pytest.raises(ValueError, match="teacher_temperature must be > 0, got 0"):
-        make("SEED", teacher_temperature=0)
 
 
 def test_their_settings_are_saved(tmp_path):

@@ -153,11 +153,3 @@ def test_what_does_not_fit_is_named():
         DistilledClassifier([], tiny_encoder(3), num_classes=5)
     with pytest.raises(ValueError, match="SimCLR has no classes to tell of"):
         DistilledClassifier(kerassl.methods.SimCLR(tiny_encoder(3), projection_dim=8), tiny_encoder(3))
-    with pytest.raises(ValueError, match="temperature must be > 0, got 0"):
-        make("DistilledClassifier", temperature=0)
-    with pytest.raises(ValueError, match=r"distillation_weight=2 must be in \[0, 1\]"):
-        make("DistilledClassifier", distillation_weight=2)
-    with pytest.raises(ValueError, match="discriminator='game' must be"):
-        make("MEALV2", discriminator="game")
-    with pytest.raises(ValueError, match="discriminator_rate must be >= 0, got -1"):
-        make("MEALV2", discriminator_rate=-1)

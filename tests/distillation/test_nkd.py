@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder
+from tiny_methods import images, labels, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.distillation import NKD
@@ -63,7 +63,3 @@ def test_any_network_to_logits_may_teach():
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="The teacher gives 3 logits, but num_classes is 5: NKD needs"):
         NKD(classifier(), tiny_encoder(3), num_classes=5)
-    with pytest.raises(ValueError, match="gamma must be >= 0, got -1"):
-        make("NKD", gamma=-1)
-    with pytest.raises(ValueError, match="temperature must be > 0, got 0"):
-        make("NKD", temperature=0)

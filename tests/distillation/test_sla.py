@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder
+from tiny_methods import images, labels, make, ready_views, terms_and_rest
 
 import kerassl
 from kerassl import losses
@@ -94,11 +94,3 @@ def test_colours_are_permuted_and_what_cannot_be_is_named():
     wide = kerassl.backbones.resnet18((16, 12, 3), stem="small", width=4)
     with pytest.raises(ValueError, match="Only square images can be turned"):
         SLA(wide, views=None, num_classes=3)
-    for arguments, message in (
-        ({"transform": "mirror"}, "transform='mirror' is unknown; use one of rotation, color_permutation"),
-        ({"inference": "both"}, "inference='both' is unknown; use one of aggregated, single"),
-        ({"temperature": 0}, "temperature must be > 0, got 0"),
-        ({"joint_weight": -1}, "joint_weight must be >= 0, got -1"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            SLA(tiny_encoder(), num_classes=3, **arguments)

@@ -66,8 +66,3 @@ def test_the_teacher_keeps_its_own_preprocessing():
     batch = images(4)
     seen = model.teacher.as_it_expects(own(batch, seed=kerassl.engine.StepSeed(0, 0)), own)
     np.testing.assert_allclose(numpy(seen), numpy(views.preprocess(batch)), atol=1e-4)
-
-
-def test_bad_temperature():
-    with pytest.raises(ValueError, match="temperature must be > 0"):
-        make("SSLD", temperature=0)

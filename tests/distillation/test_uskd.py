@@ -68,8 +68,6 @@ def test_what_does_not_fit_is_named():
         USKD(encoder, num_classes=3, layer="middle")
     with pytest.raises(ValueError, match=r"gives \(None, 16\); a feature map \(batch, h, w, dim\) or tokens"):
         USKD(encoder, num_classes=3, layer=encoder.layers[-1].name)
-    with pytest.raises(ValueError, match="Weights must be >= 0; got alpha=1.0, beta=-1"):
-        make("USKD", beta=-1)
 
     class Closed(keras.Model):
         output_shape = (None, 4)

@@ -80,10 +80,6 @@ def test_sizes_are_the_official_ones():
 
 def test_bad_arguments():
     for arguments, message in (
-        ({"temperature": 0}, "temperature must be > 0, got 0"),
-        ({"centroid_temperature": -1}, "centroid_temperature must be > 0, got -1"),
-        ({"feature_weight": -1}, "feature_weight must be >= 0, got -1"),
-        ({"momentum": 2}, r"momentum must be in \[0, 1\], got 2"),
         ({"num_neighbors": 21}, "between 1 and queue_size=20, got 21"),
         ({"num_heads": 3}, "num_heads=3 must divide"),
     ):

@@ -31,8 +31,3 @@ def test_the_default_head_is_the_papers():
     assert kernels == [(16, 8192), (8192, 8192), (8192, 8192)]
     assert not any(v.path.endswith("bias") for v in model.projector.weights)
     assert model.arguments.redundancy_weight == 0.0051
-
-
-def test_bad_weight():
-    with pytest.raises(ValueError, match="redundancy_weight must be >= 0"):
-        make("BarlowTwins", redundancy_weight=-1)

@@ -89,12 +89,6 @@ def test_the_embedding_is_the_students():
     assert model.embedding_encoder is model.encoder
 
 
-@pytest.mark.parametrize("momentum", (-0.1, 1.5))
-def test_bad_momentum(momentum):
-    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\]"):
-        make("BYOL", momentum=momentum)
-
-
 def test_defaults_are_the_papers():
     encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
     model = kerassl.methods.BYOL(encoder)

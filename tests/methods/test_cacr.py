@@ -31,8 +31,6 @@ def test_a_named_recipe_makes_as_many_views_as_asked_for():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="num_views must be at least 2, got 1"):
         make("CACR", num_views=1)
-    with pytest.raises(ValueError, match="repulsion_weight must be > 0, got 0"):
-        make("CACR", repulsion_weight=0)
     model = make("CACR", views=None)
     with pytest.raises(ValueError, match="needs at least two; got 1"):
         terms_and_rest(model, ready_views("CACR")[:1])

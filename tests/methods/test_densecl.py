@@ -75,10 +75,6 @@ def test_without_weight_it_is_moco_v2_and_with_it_all_state_moves():
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"gives \(None, 16\). Make the encoder without.*pool=None"):
         kerassl.methods.DenseCL(tiny_encoder(), queue_size=20)
-    with pytest.raises(ValueError, match=r"dense_weight must be in \[0, 1\], got 2"):
-        make("DenseCL", dense_weight=2)
-    with pytest.raises(ValueError, match="dense_warmup_updates must be >= 0, got -1"):
-        make("DenseCL", dense_warmup_updates=-1)
 
 
 def test_the_embedding_is_pooled():

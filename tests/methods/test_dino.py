@@ -115,9 +115,3 @@ def test_one_view_is_refused():
     model.compile()
     with pytest.raises(ValueError, match="at least two views; got 1"):
         terms_and_rest(model, ready_views("DINO")[:1])
-
-
-@pytest.mark.parametrize("argument", ("student_temperature", "teacher_temperature"))
-def test_bad_temperature(argument):
-    with pytest.raises(ValueError, match=f"{argument} must be > 0, got 0"):
-        make("DINO", **{argument: 0})

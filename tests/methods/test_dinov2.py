@@ -114,12 +114,3 @@ def test_of_many_hidden_patches_the_first_are_predicted():
 def test_ready_made_masks_say_how_many_patches_are_predicted():
     views = kerassl.views.MaskedCrops(kerassl.views.byol_cifar(16), (4, 4), mask_ratio=(0.6, 0.7))
     assert make("DINOv2", views=views).arguments.mask_ratio == (0.6, 0.7)
-
-
-def test_bad_arguments():
-    with pytest.raises(ValueError, match='centering must be "sinkhorn" or "softmax", not \'mean\''):
-        make("DINOv2", centering="mean")
-    with pytest.raises(ValueError, match="sinkhorn_iterations must be >= 1, got 0"):
-        make("DINOv2", sinkhorn_iterations=0)
-    with pytest.raises(ValueError, match="koleo_weight must be >= 0, got -1"):
-        make("DINOv2", koleo_weight=-1)

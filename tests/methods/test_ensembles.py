@@ -103,13 +103,3 @@ def test_the_temperature_of_the_weights_falls_over_the_first_epochs():
         model.clock.step.assign(step)
         terms_and_rest(model, ready_views("DINO"))
         assert float(next(v for args, v in reversed(seen) if args[0] == 0.5)) == pytest.approx(expected)
-
-
-@methods
-def test_bad_arguments(name):
-    with pytest.raises(ValueError, match="num_heads must be >= 1, got 0"):
-        make(name, num_heads=0)
-    with pytest.raises(ValueError, match="weighting='mean' is unknown; use one of"):
-        make(name, ensemble_weighting="mean")
-    with pytest.raises(ValueError, match="weighting_temperature=0 must be a positive"):
-        make(name, ensemble_temperature=0)

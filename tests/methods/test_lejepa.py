@@ -55,12 +55,6 @@ def test_the_default_head_is_the_official_one():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"regularization_weight must be in \(0, 1\), got 1"):
-        make("LeJEPA", regularization_weight=1)
-    with pytest.raises(ValueError, match="num_directions must be >= 1, got 0"):
-        make("LeJEPA", num_directions=0)
-    with pytest.raises(ValueError, match="num_global_views must be >= 1, got 0"):
-        make("LeJEPA", num_global_views=0)
     model = make("LeJEPA", views=None, num_global_views=3)
     with pytest.raises(ValueError, match="needs at least two views and its 3 global ones; got 2"):
         terms_and_rest(model, ready_views("LeJEPA"))

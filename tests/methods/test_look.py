@@ -62,13 +62,3 @@ def test_data_without_labels_is_refused_by_name():
     model = make("LOOK", views=None)
     with pytest.raises(ValueError, match="LOOK learns from labels, and the data has none"):
         model.fit(ready_views("LOOK"), batch_size=8, verbose=0)
-
-
-def test_bad_arguments():
-    for argument, value, text in (
-        ("num_neighbors", 0, "num_neighbors=0 must be a positive integer"),
-        ("temperature", 0, "temperature must be > 0, got 0"),
-        ("momentum", -0.1, r"momentum must be in \[0, 1\], got -0.1"),
-    ):
-        with pytest.raises(ValueError, match=text):
-            make("LOOK", **{argument: value})

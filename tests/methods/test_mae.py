@@ -90,8 +90,3 @@ def test_the_whole_image_is_embedded_in_evaluation():
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype("uint8")
     expected = model.encoder(model.views.preprocess(images))
     np.testing.assert_allclose(numpy(model(images)), numpy(expected), atol=1e-6)
-
-
-def test_a_decoder_without_blocks_is_refused():
-    with pytest.raises(ValueError, match="at least one block, but depth=0 came"):
-        make("MAE", decoder_depth=0)

@@ -42,8 +42,3 @@ def test_evaluation_mixes_alike_each_time():
     views = ready_views("MixedBarlowTwins")
     values = [float(terms_and_rest(model, views, training=False)[0]["mixing"]) for _ in range(2)]
     assert values[0] == values[1] and np.isfinite(values[0])
-
-
-def test_bad_weight():
-    with pytest.raises(ValueError, match="mixing_weight must be >= 0, got -1; the paper uses 4"):
-        make("MixedBarlowTwins", mixing_weight=-1)

@@ -29,8 +29,6 @@ def test_the_default_head_is_the_papers():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="num_views must be at least 2, got 1"):
         make("MMCR", num_views=1)
-    with pytest.raises(ValueError, match="local_weight must be >= 0, got -1"):
-        make("MMCR", local_weight=-1)
     model = make("MMCR", views=None)
     with pytest.raises(ValueError, match="needs at least two; got 1"):
         terms_and_rest(model, ready_views("MMCR")[:1])

@@ -58,5 +58,3 @@ def test_bad_numbers():
         make("MoCHi", hard_fraction=0.1)
     with pytest.raises(ValueError, match="num_hardest must lie between 1 and queue_size=20, got 21"):
         make("MoCHi", num_hardest=21)
-    with pytest.raises(ValueError, match="must be >= 0, got -1, 2 and 0"):
-        make("MoCHi", **{**SMALL, "num_mixed": -1})

@@ -109,11 +109,3 @@ def test_v3_heads_are_those_of_the_kind_of_encoder():
     norms = [sum("moving_mean" in v.path for v in model.predictor.weights) for model in (vit, resnet)]
     assert norms == [2, 1]
     assert not any(v.path.endswith("bias") for v in vit.projector.weights)
-
-
-@pytest.mark.parametrize("name", ["MoCoV2", "MoCoV3"])
-def test_bad_arguments(name):
-    with pytest.raises(ValueError, match="temperature must be > 0, got 0"):
-        make(name, temperature=0)
-    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\], got 2"):
-        make(name, momentum=2)

@@ -117,8 +117,6 @@ def test_bad_arguments():
         kerassl.methods.Mugs(tiny_encoder())
     with pytest.raises(ValueError, match=r"not all 0; got \(0, 0, 0\)"):
         make("Mugs", instance_weight=0, local_group_weight=0, group_weight=0)
-    with pytest.raises(ValueError, match="num_global_crops must be 2 or more; got 1"):
-        make("Mugs", num_global_crops=1)
     with pytest.raises(ValueError, match="num_neighbors=13 neighbours cannot be found in memory_size=12"):
         make("Mugs", num_neighbors=13)
     with pytest.raises(ValueError, match="at least two views; got 1"):

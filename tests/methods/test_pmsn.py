@@ -36,8 +36,3 @@ def test_with_equal_shares_it_is_msn():
         for name, value in msn.items():
             assert float(pmsn[name]) == pytest.approx(float(value), rel=1e-5, abs=1e-6)
     assert make("PMSN").get_config()["sinkhorn_iterations"] == 0
-
-
-def test_a_negative_exponent_is_refused():
-    with pytest.raises(ValueError, match="prior_exponent must be >= 0, got -1"):
-        make("PMSN", prior_exponent=-1)

@@ -150,7 +150,3 @@ def test_bad_arguments():
         make("POA", min_width=12)
     with pytest.raises(ValueError, match=r"min_depth=3 must be in 1\.\.2"):
         make("POA", min_depth=3)
-    with pytest.raises(ValueError, match=r"intact_weight must be in \[0, 1\], got 2"):
-        make("POA", intact_weight=2)
-    with pytest.raises(ValueError, match="small_network_repeats must be >= 1, got 0.5"):
-        make("POA", small_network_repeats=0.5)

@@ -78,8 +78,6 @@ def test_the_start_is_mixed_and_keeps_its_variance(locality):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"locality must be in \[0, 1\], got 2"):
-        make("RandomTeacher", locality=2)
     with pytest.raises(ValueError, match="one and the same view; got 2 views"):
         terms_and_rest(make("RandomTeacher", views=None), ready_views("RandomTeacher") * 2)
     drawn = keras.initializers.GlorotUniform(seed=3)

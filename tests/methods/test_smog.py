@@ -77,7 +77,3 @@ def test_groups_are_left_alone_without_resets_or_embeddings():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="num_groups=17 groups cannot be made of bank_size=16"):
         make("SMoG", num_groups=17)
-    with pytest.raises(ValueError, match=r"group_momentum must be in \[0, 1\], got 2"):
-        make("SMoG", group_momentum=2)
-    with pytest.raises(ValueError, match="temperature must be > 0, got 0"):
-        make("SMoG", temperature=0)

@@ -115,7 +115,3 @@ def test_bad_arguments():
     model = make("SwAV", views=None)
     with pytest.raises(ValueError, match="at least two views; got 1"):
         terms_and_rest(model, ready_views("SwAV")[:1])
-    with pytest.raises(ValueError, match="queue_size must be >= 0, got -1"):
-        make("SwAV", queue_size=-1)
-    with pytest.raises(ValueError, match="sinkhorn_temperature must be > 0, got 0"):
-        make("SwAV", sinkhorn_temperature=0)

@@ -46,12 +46,3 @@ def test_momentum_zero_copies_the_student():
     ):
         np.testing.assert_allclose(numpy(teacher.weights[0]), numpy(student.weights[0]), atol=1e-7)
     assert np.abs(numpy(model.encoder.weights[0]) - start).max() > 0
-
-
-def test_bad_arguments():
-    with pytest.raises(ValueError, match="covariance_weight must be > 0, got 0"):
-        make("TiCo", covariance_weight=0)
-    with pytest.raises(ValueError, match=r"covariance_decay must be in \[0, 1\), got 1"):
-        make("TiCo", covariance_decay=1)
-    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\], got -0.1"):
-        make("TiCo", momentum=-0.1)

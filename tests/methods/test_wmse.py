@@ -34,7 +34,5 @@ def test_the_default_head_is_the_papers_and_views_come_in_any_number():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="subbatch_size=64 images have no covariance of full rank"):
         kerassl.methods.WMSE(tiny_encoder(), subbatch_size=64)
-    with pytest.raises(ValueError, match="num_cuts must be >= 1, got 0"):
-        make("WMSE", num_cuts=0)
     with pytest.raises(ValueError, match="num_views must be at least 2, got 1"):
         make("WMSE", num_views=1)

@@ -50,7 +50,7 @@ SETTINGS = {
     "dinov2": DINO,
     "ibot": DINO,
     "mae": {
-        "method": {"decoder_dim": 128, "decoder_depth": 2, "decoder_heads": 4},
+        "method": {"decoder_dim": 128, "decoder_depth": 2, "decoder_num_heads": 4},
         "learning_rate": 1e-3,
     },
     "msn": MSN,

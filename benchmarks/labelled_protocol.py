@@ -38,7 +38,7 @@ METHODS = {
     "distilled_classifier": (DistilledClassifier, {}),
     "fst": (FST, MEAN_TEACHER),
     "lsskd": (LSSKD, {}),
-    "mean_teacher": (FST, {**MEAN_TEACHER, "look_ahead": 0}),
+    "mean_teacher": (FST, {**MEAN_TEACHER, "num_virtual_steps": 0}),
     "meal_v2": (MEALV2, {}),
     "nkd": (NKD, {}),
     "ps_kd": (PSKD, {"num_images": NUM_LABELLED}),

@@ -15,7 +15,7 @@ MAE = {
     "mask_ratio": 0.75,
     "decoder_dim": 512,
     "decoder_depth": 1,
-    "decoder_heads": 16,
+    "decoder_num_heads": 16,
     "normalize_target": False,
 }
 RESNET = {"width": 16, "image_size": 32, "batch_size": 256, "learning_rate": 2e-3, "weight_decay": 1e-4}

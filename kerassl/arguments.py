@@ -133,7 +133,7 @@ def _misfit(value: object, annotation: object) -> str | None:
         return None if real and math.isfinite(value) else "a finite number" if real else _KINDS[float]
     if annotation in (None, type(None)):
         return None if value is None else "None"
-    if inspect.isclass(annotation) and annotation is not object:
+    if inspect.isclass(annotation) and annotation not in (object, Any):
         return None if isinstance(value, annotation) else _describe(annotation)
     return None
 
@@ -268,6 +268,8 @@ class RemembersArguments:
         ValueError: units must be an integer >= 1, got 2.5. The default is 8.
     """
 
+    # Arguments that had another name in older files: `{old: new}`.
+    renamed_arguments: typing.ClassVar[dict[str, str]] = {}
     arguments: types.SimpleNamespace
 
     def __init_subclass__(cls, **keywords) -> None:
@@ -286,7 +288,12 @@ class RemembersArguments:
     @classmethod
     def from_config(cls, config: dict) -> Any:
         """Rebuilds an object; what was serialised is read first."""
-        return cls(**deserialized(config))
+        return cls(**cls.arguments_of(config))
+
+    @classmethod
+    def arguments_of(cls, config: Mapping[str, object]) -> dict[str, object]:
+        """The constructor's arguments in a config, also in one that an older version wrote."""
+        return {cls.renamed_arguments.get(name, name): value for name, value in deserialized(config).items()}
 
 
 def deserialized(config: Mapping[str, object]) -> dict[str, object]:

@@ -8,6 +8,7 @@ import pytest
 from tiny_methods import images, labels, make, ready_views, tiny_encoder
 
 import kerassl
+from kerassl.batch import Outputs
 
 BACKEND = keras.backend.backend()
 
@@ -98,10 +99,12 @@ def test_a_loss_of_the_users_is_refused(argument):
 
 def test_terms_must_be_declared():
     class Wrong(kerassl.SSLModel):
-        def loss_terms(self, views, labels, training):
-            return {"other": keras.ops.mean(self.encode(self.encoder, views[0], training))}, {}
+        terms = ("mine",)
 
-    model = Wrong(tiny_encoder(), views=None, default_views=("", ""), terms=("mine",))
+        def loss_terms(self, views, batch, training):
+            return Outputs({"other": keras.ops.mean(self.encode(self.encoder, views[0], training))})
+
+    model = Wrong(tiny_encoder(), views=None)
     model.compile()
     with pytest.raises(ValueError, match=r"returned the terms \('other',\)"):
         model.fit(ready_views("SimCLR"), batch_size=8, verbose=0)
@@ -109,11 +112,13 @@ def test_terms_must_be_declared():
 
 def test_several_terms_are_logged_and_summed():
     class Two(kerassl.SSLModel):
-        def loss_terms(self, views, labels, training):
-            z = self.encode(self.encoder, views[0], training)
-            return {"a": keras.ops.mean(z), "b": 2 * keras.ops.mean(z)}, {"features": z}
+        terms = ("a", "b")
 
-    model = Two(tiny_encoder(), views=None, default_views=("", ""), terms=("a", "b"))
+        def loss_terms(self, views, batch, training):
+            z = self.encode(self.encoder, views[0], training)
+            return Outputs({"a": keras.ops.mean(z), "b": 2 * keras.ops.mean(z)}, features=z)
+
+    model = Two(tiny_encoder(), views=None)
     model.compile(keras.optimizers.SGD(0.0))
     history = model.fit(ready_views("SimCLR"), batch_size=8, verbose=0).history
     assert history["loss"][0] == pytest.approx(history["a"][0] + history["b"][0], rel=1e-5)
@@ -121,7 +126,7 @@ def test_several_terms_are_logged_and_summed():
 
 
 def test_a_subclass_without_a_loss_says_what_to_write():
-    model = kerassl.SSLModel(tiny_encoder(), views=None, default_views=("", ""), terms=())
+    model = kerassl.SSLModel(tiny_encoder(), views=None)
     model.compile()
     with pytest.raises(NotImplementedError, match="must define `loss_terms"):
         model.fit(ready_views("SimCLR"), batch_size=8, verbose=0)
@@ -245,7 +250,7 @@ def test_a_model_that_another_backend_compiled_whole_loads():
 def test_the_config_round_trip_keeps_every_argument():
     model = make("SimCLR", temperature=0.3, seed=5)
     again = type(model).from_config(model.get_config())
-    assert again.temperature == 0.3 and again.seed == 5
+    assert again.arguments.temperature == 0.3 and again.seed == 5
     assert again.views.get_config().keys() == model.views.get_config().keys()
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(again.views.preprocess(images(2))),

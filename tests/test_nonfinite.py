@@ -12,6 +12,7 @@ from keras import ops
 from tiny_methods import images, labels, make, ready_views, tiny_encoder
 
 import kerassl
+from kerassl.batch import Outputs
 
 BACKEND = keras.backend.backend()
 COUNTERS = {"step", "skipped_updates", "nonfinite_where", "nonfinite_statistics"}
@@ -50,13 +51,15 @@ class States(keras.callbacks.Callback):
 class TwoTerms(kerassl.SSLModel):
     """The second term is NaN from step 2 on."""
 
+    terms = ("whole", "broken")
+
     def __init__(self, encoder=None, **kwargs):
         encoder = tiny_encoder() if encoder is None else encoder
-        super().__init__(encoder, views=None, default_views=("", ""), terms=("whole", "broken"), **kwargs)
+        super().__init__(encoder, views=None, **kwargs)
 
-    def loss_terms(self, views, labels, training):
+    def loss_terms(self, views, batch, training):
         z = ops.mean(self.encode(self.encoder, views[0], training))
-        return {"whole": z, "broken": ops.where(self.step >= 2, np.nan, 1.0) * z}, {}
+        return Outputs({"whole": z, "broken": ops.where(self.clock.step >= 2, np.nan, 1.0) * z})
 
 
 def fit(model, data, **kwargs):
@@ -69,7 +72,7 @@ def test_the_term_is_named_with_step_and_batch(name):
     model.compile(keras.optimizers.SGD(0.01))
     weight = model.encoder.trainable_variables[0]
     weight.assign(np.full(weight.shape, np.nan))
-    term = model.term_means[0].name
+    term = model.step_metrics.term_means[0].name
     with pytest.raises(FloatingPointError, match=f"^Step 0 .epoch 1, batch 1 of 3.: .*'{term}' became nan"):
         fit(model, Batches())
 

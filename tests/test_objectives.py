@@ -6,6 +6,7 @@ import pytest
 from tiny_methods import METHODS, images, labels, make, ready_views, state
 
 import kerassl
+from kerassl.batch import Outputs
 from kerassl.objectives import Objective, SwappedPrototypes
 
 BACKEND = keras.backend.backend()
@@ -54,12 +55,13 @@ def test_it_attaches_to_every_method_and_leaves_its_terms_as_they_are(name):
     alone.compile(), both.compile()
     _, plain = alone.forward_pass((ready_views(name), labels(8)), training=True)
     _, record = both.forward_pass((ready_views(name), labels(8)), training=True)
-    assert list(record["terms"]) == [*plain["terms"], "swapped_prototypes"]
-    for term, value in plain["terms"].items():
-        np.testing.assert_allclose(numpy(record["terms"][term]), numpy(value), rtol=1e-5, err_msg=term)
+    assert both.step_metrics.terms == (*alone.step_metrics.terms, "swapped_prototypes")
+    *terms, swapped_term = map(numpy, record.terms)
+    for term, value, expected in zip(alone.step_metrics.terms, terms, plain.terms, strict=True):
+        np.testing.assert_allclose(value, numpy(expected), rtol=1e-5, err_msg=term)
     # Cosines in [-1, 1] over a temperature of 0.1.
-    assert 0 < float(numpy(record["terms"]["swapped_prototypes"])) < 20 + np.log(8)
-    assert numpy(record["aux"]["swapped_prototypes"]["assignments"]).shape == (8,)
+    assert 0 < float(swapped_term) < 20 + np.log(8)
+    assert numpy(record.attached[0].assignments).shape == (8,)
 
 
 def test_its_term_is_swav_on_the_students_features():
@@ -67,7 +69,7 @@ def test_its_term_is_swav_on_the_students_features():
     model.compile()
     objective = model.objectives[0]
     _, record = model.forward_pass((ready_views("SimCLR"), labels(8)), training=True)
-    features = [numpy(f) for f in record["aux"]["features"]]
+    features = [numpy(f) for f in record.outputs.features]
     assert [f.shape for f in features] == [(8, 16)] * 2
     z = numpy(objective.projector(np.concatenate(features), training=True)).astype("float64")
     scores = z / np.linalg.norm(z, axis=1, keepdims=True) @ numpy(objective.prototypes.prototypes)
@@ -79,7 +81,7 @@ def test_its_term_is_swav_on_the_students_features():
             q = q / q.sum(axis=1, keepdims=True)
         p = np.exp(other / 0.1) / np.exp(other / 0.1).sum(axis=1, keepdims=True)
         terms.append(-np.mean(np.sum(q * np.log(p), axis=1)))
-    assert float(numpy(record["terms"]["swapped_prototypes"])) == pytest.approx(np.mean(terms), rel=1e-3)
+    assert float(numpy(record.terms[1])) == pytest.approx(np.mean(terms), rel=1e-3)
 
 
 def test_prototypes_rest_while_frozen():
@@ -99,12 +101,12 @@ def test_an_objective_of_ones_own_has_state_that_moves_once_per_update():
             super().__init__(terms=("spread",), name="spread")
             self.mean = self.add_weight(name="mean", shape=(), initializer="zeros", trainable=False)
 
-        def loss_terms(self, model, features, labels, training):
+        def loss_terms(self, model, features, batch, training):
             size = keras.ops.mean(keras.ops.square(features[0]))
-            return {"spread": 0.1 * size}, {"size": keras.ops.stop_gradient(size)}
+            return Outputs({"spread": 0.1 * size}, state={"size": keras.ops.stop_gradient(size)})
 
-        def after_update(self, model, aux):
-            self.mean.assign(0.5 * self.mean + 0.5 * aux["size"])
+        def after_update(self, model, state):
+            self.mean.assign(0.5 * self.mean + 0.5 * state["size"])
 
     model = make("BarlowTwins", views=None).attach(Spread())
     model.compile(keras.optimizers.SGD(0.0))
@@ -126,14 +128,7 @@ def test_what_cannot_be_attached():
     with pytest.raises(ValueError, match="cannot be attached: the model has the objectives"):
         model.attach(swapped())
     model.attach(swapped(name="another"))
-    assert sorted(model.prototype_usages) == ["another", "swapped_prototypes"]
+    assert sorted(model.step_metrics.usages) == ["another", "swapped_prototypes"]
     model.compile()
     with pytest.raises(ValueError, match="before compile"):
         model.attach(swapped())
-    for argument, message in (
-        ({"weight": -1}, "weight must be at least 0, got -1"),
-        ({"temperature": 0}, "temperature must be > 0, got 0"),
-        ({"sinkhorn_iterations": 0}, "sinkhorn_iterations must be at least 1, got 0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            swapped(**argument)

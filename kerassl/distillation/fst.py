@@ -83,6 +83,7 @@ class FST(Classifier):
     family = "distillation"
     terms = ("cross_entropy", "pseudo_label")
     default_views = ("ressl_cifar", "ressl")
+    renamed_arguments = {"look_ahead": "num_virtual_steps"}
     # Of FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's own are those of segmentation.
     recipes = {
         "fst": Recipe(

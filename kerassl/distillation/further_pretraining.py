@@ -36,7 +36,7 @@ class FurtherPretraining(MAE):
         teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
             trained on, if that differs from the student's views; that of an `MAE` need not be given.
         **kwargs: the other arguments of `MAE`: `mask_ratio`, `normalize_target`, `decoder_dim`,
-            `decoder_depth`, `decoder_heads`, `seed`, `name`.
+            `decoder_depth`, `decoder_num_heads`, `seed`, `name`.
 
     Raises:
         ValueError: for a teacher without tokens or of another width, and as `MAE`.
@@ -45,7 +45,7 @@ class FurtherPretraining(MAE):
         >>> import kerassl
         >>> def masked_autoencoder():
         ...     encoder = kerassl.backbones.vit((32, 32, 3), patch_size=8, hidden_dim=24, depth=1)
-        ...     return kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_heads=2)
+        ...     return kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_num_heads=2)
         >>> model = kerassl.distillation.FurtherPretraining(masked_autoencoder(), masked_autoencoder())
         >>> model.decoder_depth, model.step_metrics.terms
         (1, ['masked_mse', 'feature_distance'])

@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import engine
-from kerassl.arguments import PositiveInt, RemembersArguments, deserialized
+from kerassl.arguments import PositiveInt, RemembersArguments
 from kerassl.backbones.feature_maps import average_pool, feature_dim
 from kerassl.batch import Batch, Outputs, StepRecord, unpack_batch
 from kerassl.heads import OnlineProbe
@@ -475,7 +475,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
         try:
-            model = cls(**deserialized(config))
+            model = cls(**cls.arguments_of(config))
             if trained_on and model._preprocess is not None:
                 model._preprocess.trained_on = ImageRecord.get(trained_on)
             for objective in objectives:

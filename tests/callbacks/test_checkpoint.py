@@ -193,14 +193,14 @@ def test_a_complete_run_is_not_trained_again(tmp_path, capsys):
     made = model()
     history = fit(made, tmp_path, epochs=1)
     assert "is complete: 1 epochs. Nothing was trained." in capsys.readouterr().out
-    assert history.history == {} and int(made.step) == BATCHES and names(tmp_path) == before
+    assert history.history == {} and int(made.clock.step) == BATCHES and names(tmp_path) == before
 
 
 def test_a_longer_run_goes_on(tmp_path):
     fit(model(), tmp_path, epochs=1)
     made = model()
     fit(made, tmp_path, epochs=2)
-    assert int(made.step) == 2 * BATCHES and int(made.total_steps) == 2 * BATCHES
+    assert int(made.clock.step) == 2 * BATCHES and int(made.clock.total_steps) == 2 * BATCHES
 
 
 def test_the_last_ones_are_kept_and_hold_whole_models(trained):
@@ -208,7 +208,7 @@ def test_the_last_ones_are_kept_and_hold_whole_models(trained):
     checkpoint = Checkpoint(trained)
     assert checkpoint.latest().name == "step_00000006.keras"
     loaded = keras.models.load_model(checkpoint.latest())
-    assert int(loaded.step) == 6 and int(loaded.optimizer.iterations) == 6
+    assert int(loaded.clock.step) == 6 and int(loaded.optimizer.iterations) == 6
     with zipfile.ZipFile(trained / "step_00000004.keras") as archive:
         position = json.loads(archive.read("position.json"))
     assert position == {"epoch": 0, "batch": 4, "steps_per_epoch": 6}
@@ -233,7 +233,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(trained, tmp_p
     made = model()
     with pytest.warns(UserWarning, match="step_00000006.keras is damaged.*The one before is used"):
         position = Checkpoint(tmp_path / "run").restore(made)
-    assert (position.epoch, position.batch) == (0, 4) and int(made.step) == 4
+    assert (position.epoch, position.batch) == (0, 4) and int(made.clock.step) == 4
     assert names(tmp_path / "run") == ["step_00000002.keras", "step_00000004.keras", "step_00000006.torn"]
 
 
@@ -291,7 +291,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_first_step(tmp_path)
     made = model()
     with pytest.raises(ValueError, match="Checkpoints cannot be written to .*file/run: .*Choose a folder"):
         fit(made, tmp_path / "file" / "run")
-    assert int(made.step) == 0
+    assert int(made.clock.step) == 0
 
 
 def test_a_disk_too_small_is_refused_before_the_first_step(tmp_path, monkeypatch):
@@ -299,7 +299,7 @@ def test_a_disk_too_small_is_refused_before_the_first_step(tmp_path, monkeypatch
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=200_000))
     with pytest.raises(ValueError, match=r"has 0.2 MB free, but 21 checkpoints of 0.\d MB need \d.\d MB"):
         fit(made, tmp_path, keep=20)
-    assert int(made.step) == 0
+    assert int(made.clock.step) == 0
     # The estimate is near the truth, from above.
     monkeypatch.undo()
     fit(made, tmp_path, epochs=1)

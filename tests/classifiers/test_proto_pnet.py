@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, state, tiny_encoder
+from tiny_methods import images, labels, make, ready_views, state, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.classifiers import ProtoPNet
@@ -25,8 +25,8 @@ def cornered(n=60, seed=0):
 
 def test_terms_are_those_of_the_paper():
     model = make("ProtoPNet", cluster_weight=0.5, separation_weight=0.25)
-    view, classes = model.prepared(images(6)), np.array([0, 1, 2, -1, 0, 1])
-    terms, aux = model.loss_terms((view,), classes, training=True)
+    view, classes = model.preprocess(images(6)), np.array([0, 1, 2, -1, 0, 1])
+    terms, rest = terms_and_rest(model, (view,), classes)
     patches = numpy(model.latents(0, model.encoder(view, training=True))).reshape(6, 16, -1)
     points = numpy(model.prototypes[0].prototypes).T
     distances = np.sum((patches[:, :, None] - points) ** 2, axis=-1).min(axis=1)
@@ -38,7 +38,7 @@ def test_terms_are_those_of_the_paper():
     assert float(terms["separation"]) == pytest.approx(-0.25 * separation, rel=1e-3)
     similarities = np.log((distances + 1) / (distances + 1e-4))
     expected = similarities @ np.where(np.arange(6)[:, None] // 2 == np.arange(3), 1.0, -0.5)
-    np.testing.assert_allclose(numpy(aux["logits"]), expected, rtol=1e-3)
+    np.testing.assert_allclose(numpy(rest["logits"]), expected, rtol=1e-3)
 
 
 def test_similarities_at_and_far_from_a_prototype():
@@ -50,7 +50,7 @@ def test_similarities_at_and_far_from_a_prototype():
 def test_a_push_makes_prototypes_of_the_nearest_patches_of_their_class():
     pictures, classes = cornered()
     model = make("ProtoPNet")
-    patches = numpy(model.latents(0, model.encoder(model.prepared(pictures), training=False)))
+    patches = numpy(model.latents(0, model.encoder(model.preprocess(pictures), training=False)))
     points = numpy(model.prototypes[0].prototypes).T
     model.push(pictures, classes)
     pushed, shown = numpy(model.prototypes[0].prototypes).T, model.pictures()
@@ -65,7 +65,7 @@ def test_a_push_makes_prototypes_of_the_nearest_patches_of_their_class():
         if around.shape[0] == around.shape[1] == 8:
             np.testing.assert_array_equal(shown[index], around.repeat(2, axis=0).repeat(2, axis=1))
     # Each now lies on a patch of an image, and another push moves nothing.
-    maps = numpy(model.similarity_maps(model.prepared(pictures)))
+    maps = numpy(model.similarity_maps(model.preprocess(pictures)))
     assert maps.max(axis=(0, 1, 2)) == pytest.approx(np.log(1e4), abs=0.05)
     before = state(model)
     model.push(pictures, classes)
@@ -186,12 +186,6 @@ def test_the_last_layer_is_the_minimum_of_its_convex_problem():
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"ProtoPNet compares the cells of a feature map.*pool=None"):
         ProtoPNet(tiny_encoder(), num_classes=3)
-    with pytest.raises(ValueError, match="must be at least 1; got 0, 8 and 10"):
-        make("ProtoPNet", prototypes_per_class=0)
-    with pytest.raises(ValueError, match="warmup_epochs, push_start_epoch .* at least 0; got -1, 10"):
-        make("ProtoPNet", warmup_epochs=-1)
-    with pytest.raises(ValueError, match="separation_weight must be at least 0"):
-        make("ProtoPNet", separation_weight=-0.1)
     model = make("ProtoPNet")
     with pytest.raises(ValueError, match="can be read once only"):
         model.push(iter([(images(4), labels(4))]))

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make, ready_views, tiny_encoder
+from tiny_methods import images, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.classifiers import PrototypeDL
@@ -22,14 +22,14 @@ def bright(n=60, seed=0):
 def test_terms_are_those_of_the_paper():
     model = make("PrototypeDL", prototype_weight=0.5, latent_weight=2.0, reconstruction_weight=3.0)
     batch, labels = images(8), np.array([0, 1, 2, -1, 0, 1, 2, -1])
-    view = model.prepared(batch)
-    terms, aux = model.loss_terms((view,), labels, training=True)
+    view = model.preprocess(batch)
+    terms, rest = terms_and_rest(model, (view,), labels)
     _, latents = model.features_and_latents(view, True)
     points = numpy(model.prototypes.prototypes).T
     distances = np.sum((numpy(latents)[:, None] - points) ** 2, axis=-1)
     assert float(terms["nearest_image"]) == pytest.approx(0.5 * distances.min(axis=0).mean(), rel=1e-3)
     assert float(terms["nearest_prototype"]) == pytest.approx(2 * distances.min(axis=1).mean(), rel=1e-3)
-    np.testing.assert_allclose(aux["logits"].detach(), distances @ numpy(model.classifier.kernel), atol=1e-4)
+    np.testing.assert_allclose(rest["logits"].detach(), distances @ numpy(model.classifier.kernel), atol=1e-4)
     # In units of images in [0, 1], whatever the normalisation.
     made = numpy(model.views.preprocess.normalize.invert(model.decoder(latents)))
     error = np.mean(np.sum((made - batch / 255) ** 2, axis=(1, 2, 3)))
@@ -65,10 +65,6 @@ def test_a_feature_map_is_taken_whole_and_ready_views_are_drawn():
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="num_prototypes must be at least 1, got 0"):
-        make("PrototypeDL", num_prototypes=0)
-    with pytest.raises(ValueError, match="latent_weight must be at least 0, got -1"):
-        make("PrototypeDL", latent_weight=-1)
     with pytest.raises(ValueError, match="needs an encoder of known output shape"):
         encoder = kerassl.backbones.resnet18((None, None, 3), width=4, pool=None)
         PrototypeDL(encoder, kerassl.views.recipe("unaugmented", 32), num_classes=3)

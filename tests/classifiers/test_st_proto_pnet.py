@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make
+from tiny_methods import images, labels, make, terms_and_rest
 
 from kerassl import losses
 
@@ -16,8 +16,8 @@ def unit(x):
 
 def test_terms_are_those_of_the_official_code_in_both_branches():
     model = make("STProtoPNet", orthogonality_weight=0.1)
-    view, classes = model.prepared(images(6)), np.array([0, 1, 2, 2, 0, 1])
-    terms, aux = model.loss_terms((view,), classes, training=True)
+    view, classes = model.preprocess(images(6)), np.array([0, 1, 2, 2, 0, 1])
+    terms, rest = terms_and_rest(model, (view,), classes)
     encoded = model.encoder(view, training=True)
     own = np.repeat(np.arange(3), 2) == classes[:, None]
     cluster, separation, cross_entropy, orthogonality, logits, by_branch = 0, 0, 0, 0, 0, []
@@ -35,7 +35,7 @@ def test_terms_are_those_of_the_official_code_in_both_branches():
         logits = logits + of_branch
         by_branch.append(points.reshape(3, 2, -1))
         orthogonality += sum(np.abs(p @ p.T - np.eye(2)).sum() for p in by_branch[-1])
-    np.testing.assert_allclose(numpy(aux["logits"]), logits, atol=1e-4)
+    np.testing.assert_allclose(numpy(rest["logits"]), logits, atol=1e-4)
     pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
     expected = {
         "cross_entropy": cross_entropy,
@@ -67,7 +67,7 @@ def test_both_branches_are_pushed_and_explain(tmp_path):
     pictures, classes = images(24), labels(24)
     model.fit(pictures, classes, batch_size=8, epochs=2, verbose=0)
     # Patches are twice as fine as the map, and each prototype is one of an image of its class.
-    maps = numpy(model.similarity_maps(model.prepared(pictures)))
+    maps = numpy(model.similarity_maps(model.preprocess(pictures)))
     assert maps.shape == (24, 8, 8, 12)
     for index, label in enumerate(model.prototype_classes):
         assert maps[classes == label, :, :, index].max() == pytest.approx(1, abs=1e-4)
@@ -91,12 +91,3 @@ def test_terms_of_prototypes_by_themselves():
     assert float(losses.prototype_closeness(same)) == pytest.approx(-1)
     # Two prototypes of one class are alike: two entries off the diagonal.
     assert float(losses.prototype_orthogonality(np.ones((4, 2, 5)))) == pytest.approx(4 * 2)
-
-
-def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="upsampling must be at least 1, got 0"):
-        make("STProtoPNet", upsampling=0)
-    with pytest.raises(ValueError, match="closeness_weight must be at least 0"):
-        make("STProtoPNet", closeness_weight=-1.0)
-    with pytest.raises(TypeError, match="separation_weight"):
-        make("STProtoPNet", separation_weight=1.0)

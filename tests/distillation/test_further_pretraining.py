@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, tiny_encoder, tiny_vit
+from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl.distillation import FurtherPretraining
@@ -17,12 +17,12 @@ def masked_autoencoder(seed, **kwargs):
 
 def test_the_terms_are_those_of_mae_and_the_distance_of_class_tokens():
     # The class token counts even where the features are the mean of the patches.
-    start = kerassl.methods.MAE(tiny_vit(pool="mean"), decoder_dim=16, decoder_depth=1, decoder_heads=2)
+    start = kerassl.methods.MAE(tiny_vit(pool="mean"), decoder_dim=16, decoder_depth=1, decoder_num_heads=2)
     model = FurtherPretraining(masked_autoencoder(1), start, views=None)
     view, permutation = ready_views("MAE")
-    terms, aux = model.loss_terms((view, permutation), None, training=True)
+    terms, rest = terms_and_rest(model, (view, permutation))
     assert list(terms) == ["masked_mse", "feature_distance"]
-    plain, _ = start.loss_terms((view, permutation), None, training=True)
+    plain, _ = terms_and_rest(start, (view, permutation))
     assert float(terms["masked_mse"]) == pytest.approx(float(plain["masked_mse"]), rel=1e-6)
     s, t = (
         numpy(network.encode_tokens(network.embed_patches(view)))[:, 0].astype("float64")
@@ -30,20 +30,20 @@ def test_the_terms_are_those_of_mae_and_the_distance_of_class_tokens():
     )
     expected = np.mean([np.sum((a - b) ** 2) for a, b in zip(s, t, strict=True)])
     assert float(terms["feature_distance"]) == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_allclose(numpy(aux["features"]), numpy(start.encoder(view)), atol=1e-5)
+    np.testing.assert_allclose(numpy(rest["features"]), numpy(start.encoder(view)), atol=1e-5)
 
 
 def test_a_student_that_is_its_teacher_has_the_loss_of_mae_left():
     start = masked_autoencoder(0)
     model = FurtherPretraining(start, start, views=None)
-    terms, _ = model.loss_terms(ready_views("MAE"), None, training=True)
+    terms, _ = terms_and_rest(model, ready_views("MAE"))
     assert float(terms["feature_distance"]) == pytest.approx(0, abs=1e-8)
 
 
 def test_the_student_restarts_and_the_teacher_stays(tmp_path):
     start, further = masked_autoencoder(0, decoder_depth=2), masked_autoencoder(1)
     model = FurtherPretraining(further, start, num_classes=3)
-    assert model.decoder_depth == 2
+    assert model.arguments.decoder_depth == 2
     for mine, its in ((model.encoder, start.encoder), (model.decoder, start.decoder)):
         for a, b in zip(mine.get_weights(), its.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)

@@ -54,8 +54,8 @@ def test_the_step_never_leaves_the_device(name):
         keras.config.set_dtype_policy("float32")
     if name not in OWN_VIEWS:
         shown = ready_views(name)
-    elif model.takes_positions:
-        shown = {"images": images(8), "positions": np.arange(8)}
+    elif model.needs_sample_index:
+        shown = {"inputs": images(8), "sample_index": np.arange(8)}
     else:
         shown = images(8)
     text = compiled_text(model, shown)

@@ -21,13 +21,13 @@ def assert_equal(variables, others):
 def test_they_leave_no_trace_but_in_what_the_method_keeps():
     """Views are ready and pseudo-labels weigh nothing, so that a virtual step is a step of a plain model."""
     models = []
-    for look_ahead in (2, 0):
-        model = make("FST", views=None, look_ahead=look_ahead, unlabelled_weight=0.0)
+    for num_virtual_steps in (2, 0):
+        model = make("FST", views=None, num_virtual_steps=num_virtual_steps, unlabelled_weight=0.0)
         model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1, clipnorm=1.0))
         step(model)
         models.append(model)
     looking, plain = models
-    assert int(looking.step) == 1 and int(looking.optimizer.iterations) == 1
+    assert int(looking.clock.step) == 1 and int(looking.optimizer.iterations) == 1
     assert_equal(looking.trainable_variables, plain.trainable_variables)
     assert_equal(looking.optimizer.variables, plain.optimizer.variables)
     assert len(plain.encoder.non_trainable_variables) == 4

@@ -60,7 +60,7 @@ def test_dropout_differs_between_steps_and_not_between_evaluations():
     model.compile(keras.optimizers.SGD(0.0))
     views = ready_views("All4One")
     # Without keys, the first of the two steps leaves all as it was but the step counter.
-    model.after_update = lambda aux: None
+    model.after_update = lambda state: None
     first, second = (model.fit(views, batch_size=8, verbose=0).history["centroid"][0] for _ in range(2))
     assert abs(first - second) > 1e-4
     assert model.evaluate(views, batch_size=8, verbose=0) == model.evaluate(views, batch_size=8, verbose=0)
@@ -75,16 +75,12 @@ def test_sizes_are_the_official_ones():
         assert kernels == [(256, 4096), (4096, 256)]
     assert model.transformer.output_shape == (None, 5, 256)
     assert sum(v.path.endswith("gamma") for v in model.transformer.weights) == 6
-    assert model.options["queue_size"] == 98304 and model.options["feature_weight"] == 5
+    assert model.arguments.queue_size == 98304 and model.arguments.feature_weight == 5
 
 
 def test_bad_arguments():
     for arguments, message in (
-        ({"temperature": 0}, "temperature must be > 0, got 0"),
-        ({"centroid_temperature": -1}, "centroid_temperature must be > 0, got -1"),
-        ({"feature_weight": -1}, "feature_weight must be >= 0, got -1"),
-        ({"momentum": 2}, r"momentum must lie in \[0, 1\], got 2"),
-        ({"num_neighbours": 21}, "between 1 and queue_size=20, got 21"),
+        ({"num_neighbors": 21}, "between 1 and queue_size=20, got 21"),
         ({"num_heads": 3}, "num_heads=3 must divide"),
     ):
         with pytest.raises(ValueError, match=message):

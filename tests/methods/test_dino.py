@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import labels, make, ready_views, tiny_vit
+from tiny_methods import labels, make, ready_views, terms_and_rest, tiny_vit
 
 import kerassl
 
@@ -34,7 +34,7 @@ def test_the_loss_pairs_each_global_crop_with_all_other_crops():
                 log_s = np.log(softmax(s / 0.1))
                 terms.append(np.mean([-np.sum(softmax(t / 0.04)[i] * log_s[i]) for i in range(len(s))]))
     assert len(terms) == 2 * (len(views) - 1)
-    loss, _ = model.loss_terms(views, None, training=True)
+    loss, _ = terms_and_rest(model, views)
     assert float(loss["dino"]) == pytest.approx(np.mean(terms), rel=1e-5)
 
 
@@ -44,7 +44,7 @@ def test_the_centre_is_used_before_it_moves_and_follows_the_closed_form():
     views = ready_views("DINO")
     logits = [numpy(model.teacher_head(model.teacher_encoder(v))) for v in views[:2]]
     mean = np.concatenate(logits).astype("float64").mean(0)
-    before, _ = model.loss_terms(views, None, training=True)
+    before, _ = terms_and_rest(model, views)
     history = fit(model)
     assert history.history["loss"][0] == pytest.approx(float(before["dino"]), rel=1e-5)
     np.testing.assert_allclose(numpy(model.center), 0.1 * mean, atol=1e-6)
@@ -84,10 +84,10 @@ def test_locals_never_reach_the_teacher():
     model.compile()
     views = ready_views("DINO")
     changed = (*views[:2], views[2] + 1, views[3] - 1)
-    _, aux = model.loss_terms(views, None, training=True)
-    _, other = model.loss_terms(changed, None, training=True)
-    np.testing.assert_array_equal(numpy(aux["teacher_logits"]), numpy(other["teacher_logits"]))
-    assert tuple(aux["teacher_logits"].shape) == (16, 16)
+    _, rest = terms_and_rest(model, views)
+    _, other = terms_and_rest(model, changed)
+    np.testing.assert_array_equal(numpy(rest["teacher_logits"]), numpy(other["teacher_logits"]))
+    assert tuple(rest["teacher_logits"].shape) == (16, 16)
 
 
 def test_the_teacher_temperature_warms_up():
@@ -114,10 +114,4 @@ def test_one_view_is_refused():
     model = make("DINO", views=None)
     model.compile()
     with pytest.raises(ValueError, match="at least two views; got 1"):
-        model.loss_terms(ready_views("DINO")[:1], None, training=True)
-
-
-@pytest.mark.parametrize("argument", ("student_temperature", "teacher_temperature"))
-def test_bad_temperature(argument):
-    with pytest.raises(ValueError, match=f"{argument} must be > 0, got 0"):
-        make("DINO", **{argument: 0})
+        terms_and_rest(model, ready_views("DINO")[:1])

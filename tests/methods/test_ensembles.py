@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import labels, make, ready_views
+from tiny_methods import labels, make, ready_views, terms_and_rest
 
 import kerassl
 from kerassl.heads import EnsembleHead
@@ -65,17 +65,17 @@ def test_equal_heads_learn_as_one(name):
 def test_each_head_has_its_own_prototypes_in_state_and_metrics(name):
     model = make(name, views=None, num_heads=2, ensemble_weighting="entropy")
     assert isinstance(model.head, EnsembleHead)
-    terms, aux = model.loss_terms(ready_views("MSN"), None, training=True)
-    assert tuple(aux["assignments"].shape) == (8, 2)
-    assigned = numpy(aux["assignments"])
+    terms, rest = terms_and_rest(model, ready_views("MSN"))
+    assert tuple(rest["assignments"].shape) == (8, 2)
+    assigned = numpy(rest["assignments"])
     assert assigned[:, 0].max() < 16 <= assigned[:, 1].min() and assigned.max() < 32
-    assert model.prototype_usage.num_prototypes == 32
+    assert model.step_metrics.usages[None].num_prototypes == 32
     copy = type(model).from_config(model.get_config())
     assert [v.shape for v in copy.weights] == [v.shape for v in model.weights]
-    assert copy.options == model.options and copy.options["ensemble_weighting"] == "entropy"
+    assert copy.arguments.ensemble_weighting == "entropy"
     if name == "DINO":
-        model.after_update(aux)
-        logits = numpy(aux["teacher_logits"])
+        model.after_update(rest)
+        logits = numpy(rest["teacher_logits"])
         assert logits.shape == (16, 2, 16)
         np.testing.assert_allclose(numpy(model.center), 0.1 * logits.mean(axis=0), atol=1e-6)
 
@@ -88,28 +88,18 @@ def test_targets_of_msn_are_balanced_head_by_head():
     for head in range(2):
         alone = kerassl.losses.msn_targets(model.head.prototypes(z)[:, head])
         np.testing.assert_allclose(numpy(targets)[:, head], numpy(alone), atol=1e-5)
-    _, aux = model.loss_terms(views, None, training=True)
-    np.testing.assert_array_equal(numpy(aux["assignments"]), numpy(targets).argmax(-1) + [0, 16])
+    _, rest = terms_and_rest(model, views)
+    np.testing.assert_array_equal(numpy(rest["assignments"]), numpy(targets).argmax(-1) + [0, 16])
 
 
 def test_the_temperature_of_the_weights_falls_over_the_first_epochs():
     model = make("DINO", views=None, num_heads=2, ensemble_weighting="entropy", ensemble_warmup_epochs=4)
     model.compile(keras.optimizers.SGD(0.0))
     seen = []
-    over_first_epochs = model.over_first_epochs
-    model.over_first_epochs = lambda *args: seen.append((args, over_first_epochs(*args))) or seen[-1][1]
+    ramp = model.clock.ramp
+    model.clock.ramp = lambda *args: seen.append((args, ramp(*args))) or seen[-1][1]
     model.clock.steps_per_epoch.assign(1)
     for step, expected in ((0, 0.5), (2, 0.275), (4, 0.05), (9, 0.05)):
         model.clock.step.assign(step)
-        model.loss_terms(ready_views("DINO"), None, training=True)
+        terms_and_rest(model, ready_views("DINO"))
         assert float(next(v for args, v in reversed(seen) if args[0] == 0.5)) == pytest.approx(expected)
-
-
-@methods
-def test_bad_arguments(name):
-    with pytest.raises(ValueError, match="num_heads must be at least 1, got 0"):
-        make(name, num_heads=0)
-    with pytest.raises(ValueError, match="weighting='mean' is unknown; use one of"):
-        make(name, ensemble_weighting="mean")
-    with pytest.raises(ValueError, match="weighting_temperature=0 must be a positive"):
-        make(name, ensemble_temperature=0)

@@ -50,8 +50,12 @@ def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
     count = 24 if BACKEND == "jax" else 17
     history = model.fit(images(count), labels(count), batch_size=8, epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    terms = {mean.name for mean in model.term_means} if len(model.term_means) > 1 else set()
-    terms |= {"prototype_entropy", "dead_prototypes"} if model.prototype_usage else set()
+    terms = (
+        {mean.name for mean in model.step_metrics.term_means}
+        if len(model.step_metrics.term_means) > 1
+        else set()
+    )
+    terms |= {"prototype_entropy", "dead_prototypes"} if model.step_metrics.usages else set()
     assert {"loss", "feature_std", "effective_rank", accuracy_of(model)} | terms == set(history)
     assert (
         int(model.clock.step) == 6
@@ -80,7 +84,7 @@ def test_trains_evaluates_embeds_and_goes_on_from_a_file(name, tmp_path):
     ]
     for each in (model, loaded):
         each.fit(images(16), labels(16), batch_size=8, epochs=3, initial_epoch=2, verbose=0)
-    assert int(loaded.step) == 8
+    assert int(loaded.clock.step) == 8
     for (where, value), other in zip(state(model).items(), state(loaded).values(), strict=True):
         np.testing.assert_array_equal(value, other, err_msg=where)
     for variable, other in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import make, ready_views
+from tiny_methods import make, ready_views, terms_and_rest
 
 SMALL = {"views": None, "projection_dim": 8, "prediction_hidden_dim": 16}
 
@@ -11,7 +11,7 @@ def numpy(x):
 
 
 def value(model, views):
-    return float(model.loss_terms(views, None, training=True)[0]["negative_cosine"])
+    return float(terms_and_rest(model, views)[0]["negative_cosine"])
 
 
 def some_views(count):
@@ -43,11 +43,11 @@ def test_a_named_recipe_makes_as_many_views_as_asked_for():
     model = make("FastSiam", num_views=3)
     assert model.views.num_views == 3
     loaded = type(model).from_config(model.get_config())
-    assert loaded.views.num_views == loaded.num_views == 3
+    assert loaded.views.num_views == loaded.arguments.num_views == 3
 
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="num_views must be at least 2, got 1"):
         make("FastSiam", num_views=1)
     with pytest.raises(ValueError, match="needs at least two; got 1"):
-        make("FastSiam", **SMALL).loss_terms(some_views(1), None, training=True)
+        terms_and_rest(make("FastSiam", **SMALL), some_views(1))

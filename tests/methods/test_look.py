@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import labels, make, ready_views, state
+from tiny_methods import labels, make, ready_views, state, terms_and_rest
 
 from kerassl import losses
 
@@ -24,9 +24,9 @@ def test_the_first_view_asks_the_queue_and_the_second_ones_key_joins_it():
     q, k = (numpy(model.projector(model.encoder(view, training=True))) for view in (view1, view2))
     expected = losses.look(q, labels(8), numpy(model.queue.features), numpy(model.queue.labels), 5, 0.2)
     classes = keras.ops.convert_to_tensor(labels(8))
-    terms, aux = model.loss_terms((view1, view2), classes, training=True)
+    terms, rest = terms_and_rest(model, (view1, view2), classes)
     assert float(terms["look"]) == pytest.approx(float(expected), rel=1e-5) and float(expected) > 0.1
-    model.after_update(aux)
+    model.after_update(rest)
     # The teacher began as the student.
     stored = k / np.linalg.norm(k, axis=1, keepdims=True)
     np.testing.assert_allclose(numpy(model.queue.features)[:8], stored, atol=1e-5)
@@ -62,13 +62,3 @@ def test_data_without_labels_is_refused_by_name():
     model = make("LOOK", views=None)
     with pytest.raises(ValueError, match="LOOK learns from labels, and the data has none"):
         model.fit(ready_views("LOOK"), batch_size=8, verbose=0)
-
-
-def test_bad_arguments():
-    for argument, value, text in (
-        ("num_neighbors", 0, "num_neighbors=0 must be a positive integer"),
-        ("temperature", 0, "temperature must be > 0, got 0"),
-        ("momentum", -0.1, r"momentum must lie in \[0, 1\], got -0.1"),
-    ):
-        with pytest.raises(ValueError, match=text):
-            make("LOOK", **{argument: value})

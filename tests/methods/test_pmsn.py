@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import make, ready_views
+from tiny_methods import make, ready_views, terms_and_rest
 
 
 def numpy(x):
@@ -11,7 +11,7 @@ def numpy(x):
 def terms_and_probabilities(name, views, **kwargs):
     """The terms of a method, and its anchors' probabilities by hand."""
     model = make(name, views=None, drop_ratio=0.0, **kwargs)
-    terms, _ = model.loss_terms(views, None, training=True)
+    terms, _ = terms_and_rest(model, views)
     logits = [model.head(model.encoder(v), training=True) for v in (views[1], np.concatenate(views[2:]))]
     logits = np.concatenate([numpy(part)[:, 0].astype("float64") for part in logits]) / 0.1
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -30,14 +30,9 @@ def test_with_equal_shares_it_is_msn():
     for iterations in (0, 3):
         common = {"views": None, "drop_ratio": 0.0, "sinkhorn_iterations": iterations}
         (msn, _), (pmsn, _) = (
-            make(name, **common, **own).loss_terms(views, None, training=True)
+            terms_and_rest(make(name, **common, **own), views)
             for name, own in (("MSN", {}), ("PMSN", {"prior_exponent": 0.0}))
         )
         for name, value in msn.items():
             assert float(pmsn[name]) == pytest.approx(float(value), rel=1e-5, abs=1e-6)
     assert make("PMSN").get_config()["sinkhorn_iterations"] == 0
-
-
-def test_a_negative_exponent_is_refused():
-    with pytest.raises(ValueError, match="prior_exponent must be at least 0, got -1"):
-        make("PMSN", prior_exponent=-1)

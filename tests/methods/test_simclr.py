@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make, ready_views, tiny_encoder
+from tiny_methods import images, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl import losses
@@ -22,15 +22,15 @@ def test_the_loss_is_the_papers_on_jointly_normalised_views():
         similar = np.array([z[i] @ z[k] / 0.3 for k in range(16)])
         others = [k for k in range(16) if k != i]
         total += -similar[(i + 8) % 16] + np.log(np.sum(np.exp(similar[others])))
-    terms, aux = model.loss_terms(views, None, training=True)
+    terms, rest = terms_and_rest(model, views)
     assert float(terms["nt_xent"]) == pytest.approx(total / 16, rel=1e-5)
-    assert tuple(aux["features"][0].shape) == (8, 16)
+    assert tuple(rest["features"][0].shape) == (8, 16)
 
 
 def test_temperature_reaches_the_loss():
     views = ready_views("SimCLR")
     values = [
-        float(make("SimCLR", views=None, temperature=t).loss_terms(views, None, training=True)[0]["nt_xent"])
+        float(terms_and_rest(make("SimCLR", views=None, temperature=t), views)[0]["nt_xent"])
         for t in (0.1, 0.5)
     ]
     assert abs(values[0] - values[1]) > 0.1
@@ -39,19 +39,11 @@ def test_temperature_reaches_the_loss():
 def test_blocks_change_nothing_but_memory():
     views = ready_views("SimCLR")
     values = [
-        float(make("SimCLR", views=None, block_size=b).loss_terms(views, None, training=True)[0]["nt_xent"])
+        float(terms_and_rest(make("SimCLR", views=None, block_size=b), views)[0]["nt_xent"])
         for b in (None, 3)
     ]
     assert values[1] == pytest.approx(values[0], rel=1e-5)
     assert make("SimCLR", block_size=3).get_config()["block_size"] == 3
-    with pytest.raises(ValueError, match="block_size=0 must be a positive integer"):
-        make("SimCLR", block_size=0)
-
-
-@pytest.mark.parametrize("temperature", (0, -1.0))
-def test_bad_temperature(temperature):
-    with pytest.raises(ValueError, match="temperature must be > 0"):
-        make("SimCLR", temperature=temperature)
 
 
 def test_the_head_is_the_papers():
@@ -68,8 +60,8 @@ def test_permuting_the_batch_changes_nothing():
     model = make("SimCLR", views=None)
     order = np.random.default_rng(0).permutation(8)
     a, b = ready_views("SimCLR")
-    first, _ = model.loss_terms((a, b), None, training=True)
-    second, _ = model.loss_terms((a[order], b[order]), None, training=True)
+    first, _ = terms_and_rest(model, (a, b))
+    second, _ = terms_and_rest(model, (a[order], b[order]))
     assert float(first["nt_xent"]) == pytest.approx(float(second["nt_xent"]), rel=1e-5)
 
 
@@ -94,18 +86,18 @@ def test_a_head_of_ones_own_takes_the_place_of_the_projector(tmp_path):
     plain = make("SimCLR", views=None, projection_dim=128, projector=FixedReweighting(kappa=1.0))
     features = plain.encoder(np.concatenate(views), training=True)
     z1, z2 = keras.ops.split(features, 2)
-    loss = plain.loss_terms(views, None, training=True)[0]["nt_xent"]
+    loss = terms_and_rest(plain, views)[0]["nt_xent"]
     assert float(loss) == pytest.approx(float(losses.nt_xent(z1, z2, 0.1)), rel=1e-5)
 
     model = make("SimCLR", views=None, projection_dim=128, projector=FixedReweighting(kappa=1.5))
     weighted = np.split(keras.ops.convert_to_numpy(features) / 1.5 ** np.arange(16), 2)
-    loss = model.loss_terms(views, None, training=True)[0]["nt_xent"]
+    loss = terms_and_rest(model, views)[0]["nt_xent"]
     assert float(loss) == pytest.approx(float(losses.nt_xent(*weighted, 0.1)), rel=1e-4)
     assert {v.path for v in model.trainable_variables} == {v.path for v in model.encoder.trainable_variables}
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.projector.kappa == 1.5
-    again = loaded.loss_terms(views, None, training=True)[0]["nt_xent"]
+    again = terms_and_rest(loaded, views)[0]["nt_xent"]
     assert float(again) == pytest.approx(float(loss), rel=1e-5)
 
 

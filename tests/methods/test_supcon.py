@@ -1,14 +1,14 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import labels, make, ready_views, tiny_encoder
+from tiny_methods import labels, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 
 
 def loss(model, classes):
     views = ready_views("SupCon")
-    return float(model.loss_terms(views, keras.ops.convert_to_tensor(classes), training=True)[0]["sup_con"])
+    return float(terms_and_rest(model, views, keras.ops.convert_to_tensor(classes))[0]["sup_con"])
 
 
 def test_the_loss_is_the_papers_on_jointly_normalised_views():
@@ -17,7 +17,7 @@ def test_the_loss_is_the_papers_on_jointly_normalised_views():
     z = keras.ops.convert_to_numpy(
         model.projector(model.encoder(np.concatenate(views), training=True), training=True)
     )
-    expected = kerassl.losses.contrastive.sup_con(z, np.tile(labels(8), 2), temperature=0.3)
+    expected = kerassl.losses.sup_con(z, np.tile(labels(8), 2), temperature=0.3)
     assert loss(model, labels(8)) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -39,7 +39,4 @@ def test_data_without_labels_is_refused_by_name():
 def test_the_head_is_the_official_one():
     model = kerassl.methods.SupCon(tiny_encoder())
     assert [tuple(v.shape) for v in model.projector.weights] == [(16, 16), (16,), (16, 128), (128,)]
-    assert model.temperature == 0.1 and model.base_temperature is None
-    for argument in ("temperature", "base_temperature"):
-        with pytest.raises(ValueError, match=f"{argument} must be > 0, got 0"):
-            make("SupCon", **{argument: 0})
+    assert model.arguments.temperature == 0.1 and model.arguments.base_temperature is None

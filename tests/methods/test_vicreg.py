@@ -1,6 +1,6 @@
 import keras
 import pytest
-from tiny_methods import make, ready_views, tiny_encoder
+from tiny_methods import make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl import losses
@@ -10,7 +10,7 @@ def test_the_three_terms_are_the_losses_of_views_embedded_apart():
     model = make("VICReg", views=None, invariance=3.0, variance=5.0, covariance=2.0)
     views = ready_views("VICReg")
     z1, z2 = (model.projector(model.encoder(v, training=True), training=True) for v in views)
-    terms, aux = model.loss_terms(views, None, training=True)
+    terms, rest = terms_and_rest(model, views)
     for name, weights in (
         ("invariance", (3.0, 0.0, 0.0)),
         ("variance", (0.0, 5.0, 0.0)),
@@ -18,7 +18,7 @@ def test_the_three_terms_are_the_losses_of_views_embedded_apart():
     ):
         assert float(terms[name]) == pytest.approx(float(losses.vicreg(z1, z2, *weights)), rel=1e-5)
         assert float(terms[name]) > 0
-    assert tuple(aux["features"][0].shape) == (8, 16)
+    assert tuple(rest["features"][0].shape) == (8, 16)
 
 
 def test_the_default_head_and_weights_are_the_papers():

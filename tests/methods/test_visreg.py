@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import make, ready_views, tiny_encoder
+from tiny_methods import make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl import losses
@@ -12,8 +12,8 @@ def test_the_terms_are_those_of_the_projections_along_the_directions_of_the_step
     views = ready_views("VISReg")
     z = model.projector(model.encoder(np.concatenate(views), training=True), training=True)
     z = keras.ops.convert_to_numpy(z).reshape(2, 8, -1)
-    directions = keras.random.normal((8, 12), seed=model.step_seed("directions", True))
-    terms, _ = model.loss_terms(views, None, training=True)
+    directions = keras.random.normal((8, 12), seed=model.clock.seed("directions", True))
+    terms, _ = terms_and_rest(model, views)
     assert float(terms["invariance"]) == pytest.approx(0.4 * np.mean((z - z.mean(0)) ** 2), rel=1e-4)
     assert float(terms["visreg"]) == pytest.approx(0.6 * float(losses.visreg(z, directions)), rel=1e-4)
 
@@ -29,5 +29,5 @@ def test_the_defaults_are_the_official_ones_and_survive_a_configuration():
         "linear",
     }
     loaded = kerassl.methods.VISReg.from_config(model.get_config())
-    assert loaded.views.num_views == loaded.num_global_views == 4
-    assert (loaded.regularization_weight, loaded.num_directions) == (0.9, 4096)
+    assert loaded.views.num_views == loaded.arguments.num_global_views == 4
+    assert (loaded.arguments.regularization_weight, loaded.arguments.num_directions) == (0.9, 4096)

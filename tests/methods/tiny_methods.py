@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import kerassl
+from kerassl.batch import Batch, unpack_batch
 
 SHAPE = (16, 16, 3)
 METHODS = (
@@ -205,7 +206,7 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         teacher, student = (make("MAE", weights_seed=weights_seed + seed) for seed in (1, 0))
         return kerassl.distillation.FurtherPretraining(teacher, student, **{**common, **kwargs})
     if name == "MAE":
-        small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
+        small = {"decoder_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2}
         return kerassl.methods.MAE(tiny_vit(), **{**common, **small, **kwargs})
     amcl = {
         "num_heads": 2,
@@ -347,10 +348,12 @@ def labels(n=24):
     return (np.arange(n) % 3).astype("int32")
 
 
-def ready_views(name, n=8, seed=0):
-    """Normalised views as the method takes them with `views=None`, float32."""
+def ready_views(name, n=8, seed=0, indices=None):
+    """Normalised views as the method takes them with `views=None`, float32; with indices if it needs them."""
     name = name.removesuffix(" without chance")
     rng = np.random.default_rng(seed)
+
+    indices = np.arange(n, dtype="int32") if indices is None else np.asarray(indices, "int32")
 
     def view(size=16):
         return rng.normal(size=(n, size, size, 3)).astype("float32")
@@ -377,12 +380,21 @@ def ready_views(name, n=8, seed=0):
     if name in one_view or name in CLASSIFIERS and name != "PALM":
         return (view(),)
     if name in ("PSKD", "UNFUSED"):
-        return {"inputs": (view(),), "sample_index": np.arange(n, dtype="int32")}
+        return {"inputs": (view(),), "sample_index": indices}
     if name in ("SogCLR", "iSogCLR", "DeepClusterV2", "PCL"):
-        return {"inputs": (view(), view()), "sample_index": np.arange(n, dtype="int32")}
+        return {"inputs": (view(), view()), "sample_index": indices}
     if name == "FastSiam":
         return view(), view(), view()
     return view(), view()
+
+
+def terms_and_rest(model, data, labels=None, training=True):
+    """The loss terms of ready views, and all else that a step hands on, by name."""
+    batch = unpack_batch((data,))
+    views = batch.inputs if isinstance(batch.inputs, tuple) else (batch.inputs,)
+    outputs = model.loss_terms(views, Batch(views, labels, batch.indices), training)
+    rest = {name: value for name, value in outputs._asdict().items() if name not in ("terms", "state")}
+    return outputs.terms, {name: value for name, value in rest.items() if value is not None} | outputs.state
 
 
 def accuracy_of(model):

@@ -72,7 +72,7 @@ def test_images_grow_by_the_epoch_and_the_layer_is_saved(tmp_path):
     keras.utils.set_random_seed(0)
     encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")
     views = LowFrequency(recipe("simclr_cifar", 16), image_size=8)
-    model = kerassl.methods.SimCLR(encoder, views, projection_dim=4)
+    model = kerassl.methods.SimCLR(encoder, views=views, projection_dim=4)
     model.compile(keras.optimizers.SGD(0.1))
     curriculum = kerassl.callbacks.LowFrequencyCurriculum({0: 8, 1: 12, 3: 16})
     sizes, encode = [], model.encode_unpooled

@@ -63,6 +63,7 @@ class All4One(SSLModel):
     family = "contrastive"
     default_views = ("byol_cifar", "byol")
     terms = ("neighbour", "centroid", "feature")
+    renamed_arguments = {"num_neighbours": "num_neighbors"}
 
     # ImaGonEs/all4one, `scripts/pretrain/cifar`.
     recipes = {

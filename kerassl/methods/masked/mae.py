@@ -29,7 +29,7 @@ class MAE(SSLModel):
         normalize_target: whether each target patch is standardised by its own mean and unbiased variance.
         decoder_dim: width of the decoder.
         decoder_depth: number of decoder blocks.
-        decoder_heads: attention heads of the decoder; must divide `decoder_dim`.
+        decoder_num_heads: attention heads of the decoder; must divide `decoder_dim`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -38,7 +38,7 @@ class MAE(SSLModel):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=8, depth=2)
-        >>> model = kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_heads=2)
+        >>> model = kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_num_heads=2)
         >>> model.num_visible
         4
     """
@@ -46,6 +46,7 @@ class MAE(SSLModel):
     family = "masked"
     wants = "tokens"
     default_views = ("mae", "mae")
+    renamed_arguments = {"decoder_heads": "decoder_num_heads"}
     # Only the visible patches are encoded, by `encode_tokens`.
     supports_chunks = False
     terms: tuple[str, ...] = ("masked_mse",)
@@ -61,7 +62,7 @@ class MAE(SSLModel):
                 "options": {"beta_2": 0.95},
             },
             short={"learning_rate": 1.5e-3, "weight_decay": 0.05},
-            short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3},
+            short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_num_heads": 3},
             backbone="vit_tiny",
             digits_views="mae_digits",
         )
@@ -75,7 +76,7 @@ class MAE(SSLModel):
         normalize_target: bool = True,
         decoder_dim: PositiveInt = 512,
         decoder_depth: PositiveInt = 8,
-        decoder_heads: PositiveInt = 16,
+        decoder_num_heads: PositiveInt = 16,
         **common: Unpack[Common],
     ) -> None:
         check_tokens(encoder, "MAE", "encodes a subset of an image's patches")
@@ -95,7 +96,7 @@ class MAE(SSLModel):
             num_prefix_tokens=encoder.num_prefix_tokens,
             hidden_dim=decoder_dim,
             depth=decoder_depth,
-            num_heads=decoder_heads,
+            num_heads=decoder_num_heads,
             name="decoder",
         )
 

@@ -200,7 +200,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         return engine.gather(tensor)
 
     def global_batch(self, *tensors: KerasTensor) -> dict[str, Any]:
-        """The whole batch beside this replica's rows, as the arguments `candidates` and `first_row` of a loss.
+        """The whole batch beside this replica's rows, as a loss takes it: `candidates` and `first_row`.
 
         `candidates` are all replicas' rows of the tensors, and `first_row` is that at which this replica's
         own begin there; `None` and 0 where the tensors hold the whole batch: on one device and on JAX.

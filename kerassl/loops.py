@@ -10,7 +10,7 @@ from keras import KerasTensor, ops
 from kerassl import data as data_room
 from kerassl import engine, resume
 from kerassl.callbacks import EpochStart, NonfiniteGuard
-from kerassl.views.preprocess import ImageRecord, Preprocess
+from kerassl.views import InputFormat, Preprocess
 
 
 class Loops:
@@ -67,7 +67,7 @@ class Loops:
         )
         if self._preprocess is not None and images is not None:
             # It travels with what is exported, for evaluations to compare with.
-            self._preprocess.trained_on = ImageRecord.of(
+            self._preprocess.trained_on = InputFormat.of(
                 images, x.resize if isinstance(x, data_room.ImageDataset) else None
             )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)

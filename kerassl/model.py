@@ -16,9 +16,9 @@ from kerassl.heads import OnlineProbe
 from kerassl.loops import Loops
 from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
+from kerassl.views import InputFormat
 from kerassl.views.choice import choose_views
 from kerassl.views.multiview import same_size_batches
-from kerassl.views.preprocess import ImageRecord
 
 
 class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
@@ -556,7 +556,7 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
                     config[key] = keras.saving.deserialize_keras_object(value)
             model = cls(**config)
             if trained_on and model._preprocess is not None:
-                model._preprocess.trained_on = ImageRecord.get(trained_on)
+                model._preprocess.trained_on = InputFormat.get(trained_on)
             for objective in objectives:
                 model.attach(keras.saving.deserialize_keras_object(objective))
             return model

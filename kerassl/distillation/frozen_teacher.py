@@ -61,7 +61,7 @@ class FrozenTeacher(keras.layers.Layer):
         mine = views.preprocess
         if settings(mine) == settings(self.preprocess):
             return view
-        return self.preprocess(255.0 * mine.normalize.invert(view))
+        return self.preprocess(mine.invert(view))
 
     def get_config(self) -> dict:
         """The constructor's arguments; the network's weights are in the weights file."""

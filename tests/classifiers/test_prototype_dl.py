@@ -71,4 +71,4 @@ def test_what_does_not_fit_is_named():
         make("PrototypeDL", latent_weight=-1)
     with pytest.raises(ValueError, match="needs an encoder of known output shape"):
         encoder = kerassl.backbones.resnet18((None, None, 3), width=4, pool=None)
-        PrototypeDL(encoder, kerassl.views.recipe("unaugmented", 32), num_classes=3)
+        PrototypeDL(encoder, kerassl.views.preset("unaugmented", 32), num_classes=3)

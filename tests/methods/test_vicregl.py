@@ -68,6 +68,6 @@ def test_bad_arguments():
         make("VICRegL", global_weight=1.5)
     with pytest.raises(ValueError, match="num_matches must be at least 1, got 0"):
         make("VICRegL", num_matches=0)
-    crops = kerassl.views.recipe("dino_cifar", 16)
+    crops = kerassl.views.preset("dino_cifar", 16)
     with pytest.raises(ValueError, match="which MultiCrop does not say; pass kerassl.views.LocatedViews"):
         make("VICRegL", views=crops)

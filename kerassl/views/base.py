@@ -41,6 +41,11 @@ def batch_size(inputs: Any) -> int | KerasTensor:
     return ops.shape(keras.tree.flatten(inputs)[0])[0]
 
 
+def as_tuple(made: Any) -> tuple:
+    """What a layer made as a tuple of views; a layer of single views gives none."""
+    return tuple(made) if isinstance(made, (tuple, list)) else (made,)
+
+
 class RandomLayer(keras.layers.Layer):
     """A layer whose random numbers come from the caller's seed or from a generator of its own.
 
@@ -48,13 +53,16 @@ class RandomLayer(keras.layers.Layer):
 
     Args:
         seed: integer seed of the generator that is used when `call` is given no seed.
+        generator: the generator itself, such as that of another layer.
         **kwargs: further arguments of `keras.layers.Layer`.
     """
 
-    def __init__(self, seed: int | None = None, **kwargs) -> None:
+    def __init__(
+        self, seed: int | None = None, generator: keras.random.SeedGenerator | None = None, **kwargs
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
+        self.generator = keras.random.SeedGenerator(seed) if generator is None else generator
         # Such layers have no weights, so nothing waits for a shape.
         self.built = True
 
@@ -173,18 +181,18 @@ class Modality:
             "nonfinite": ops.sum(1.0 - ops.cast(finite, "float32")),
         }
 
-    def raw_input_spec(self, size: int | tuple[int, ...] | None = None) -> Any:
+    def raw_input_spec(self, encoder: keras.Model, size: int | tuple[int, ...] | None = None) -> Any:
         """Returns shape and dtype of raw inputs, for export.
 
         Args:
-            size: the length of the axes that are free, such as height and width; `None` leaves them open.
+            encoder: the network that takes them once they are preprocessed.
+            size: the length of the axes that `preprocess` resizes; `None` leaves them open. Inputs of this
+                modality have none.
 
         Returns:
-            A pytree of `keras.InputSpec` with a first axis of `None`, in which `None` stands for what is
-            free or what the encoder's own input shape says. `None` as a whole means that raw inputs have
-            the shapes and dtypes of the encoder's inputs.
+            A pytree of `keras.InputSpec`, whose first axis is `None`: here that of the encoder's inputs.
         """
-        return None
+        return keras.tree.map_structure(lambda x: keras.InputSpec(x.dtype, x.shape), encoder.input)
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -279,9 +287,9 @@ class ViewsOf(Views):
         """Returns named float32 scalars of a batch, as the source says."""
         return self.source.statistics(inputs)
 
-    def raw_input_spec(self, size: int | tuple[int, ...] | None = None) -> Any:
+    def raw_input_spec(self, encoder: keras.Model, size: int | tuple[int, ...] | None = None) -> Any:
         """Returns shape and dtype of raw inputs, as the source says."""
-        return self.source.raw_input_spec(size)
+        return self.source.raw_input_spec(encoder, size)
 
 
 def named_arrays(inputs: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.views.base import as_tuple
 from kerassl.views.image.base import to_unit
 from kerassl.views.masked_crops import MaskedCrops
 from kerassl.views.masks import MaskedView
@@ -86,8 +87,7 @@ def gallery(
         hidden = np.argsort(permutation, axis=1) >= int(permutation.shape[1] * (1 - MASKED_SHARE))
         columns += [("view", view), ("masked", _hide_patches(view, hidden))]
     else:
-        # A layer of single views gives no tuple.
-        made = made if isinstance(made, (tuple, list)) else (made,)
+        made = as_tuple(made)
         masks = []
         if isinstance(views, MaskedCrops):
             made, masks = made[: views.num_views], made[views.num_views :]

@@ -6,7 +6,15 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.views.base import ViewsOf, batch_size, bernoulli, check_probability, check_range, uniform
+from kerassl.views.base import (
+    ViewsOf,
+    as_tuple,
+    batch_size,
+    bernoulli,
+    check_probability,
+    check_range,
+    uniform,
+)
 
 # Six mask half of a grid in all but 0.3 % of the draws.
 _NUM_BLOCKS = 10
@@ -118,7 +126,7 @@ class MaskedCrops(ViewsOf):
     def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> tuple:
         """Returns the crops and boolean masks `(batch, patches)` of the first of them."""
         seed = self.generator if seed is None else seed
-        crops = self.crops(inputs, seed=seed)
+        crops = as_tuple(self.crops(inputs, seed=seed))
         drawn = self.num_global_crops * batch_size(inputs)
         share = uniform(seed, (drawn,), *self.mask_ratio)
         share = ops.where(bernoulli(seed, drawn, self.mask_probability), share, 0.0)

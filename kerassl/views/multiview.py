@@ -64,8 +64,8 @@ class OneView(ViewsOf):
     """One view of each input, as a tuple of one.
 
     Args:
-        view: the layer of the view, such as `FusedAugmentation`.
-        seed: seed of the generator used when `call` is given none.
+        view: the layer of the view, such as `FusedAugmentation`, whose generator is used when `call` is given
+            no seed.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
@@ -77,8 +77,9 @@ class OneView(ViewsOf):
 
     num_views = 1
 
-    def __init__(self, view: keras.layers.Layer, seed: int | None = None, **kwargs) -> None:
-        super().__init__(view, seed=seed, **kwargs)
+    def __init__(self, view: keras.layers.Layer, **kwargs) -> None:
+        # One generator for both, so that a model's weights are the same with the bare layer.
+        super().__init__(view, generator=getattr(view, "generator", None), **kwargs)
         self.view = view
 
     def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> tuple:
@@ -87,7 +88,9 @@ class OneView(ViewsOf):
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""
-        return {**super().get_config(), "view": keras.saving.serialize_keras_object(self.view)}
+        config = {**super().get_config(), "view": keras.saving.serialize_keras_object(self.view)}
+        del config["seed"]
+        return config
 
     @classmethod
     def from_config(cls, config: dict) -> "OneView":

@@ -42,7 +42,7 @@ def test_crops_of_two_sizes():
     assert preset.num_views == 4
     inputs = keras.Input((None, None, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3)(inputs))
-    model = kerassl.methods.LeJEPA(keras.Model(inputs, pooled), views=recipe, num_directions=4, hidden_dim=8)
+    model = kerassl.methods.LeJEPA(keras.Model(inputs, pooled), views=preset, num_directions=4, hidden_dim=8)
     terms, _ = model.loss_terms(preset(np.zeros((2, 16, 16, 3), "uint8")), labels(2), training=True)
     assert set(terms) == {"invariance", "sigreg"}
     assert all(np.isfinite(float(value)) for value in terms.values())

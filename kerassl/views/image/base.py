@@ -127,15 +127,18 @@ class ImageModality(Modality):
         """
         return dataclasses.asdict(InputFormat.of(inputs, value_range=self.value_range))
 
-    def raw_input_spec(self, size: int | tuple[int, int] | None = None) -> keras.InputSpec:
-        """Returns shape and dtype of raw images, whose channels the encoder's input shape says.
+    def raw_input_spec(
+        self, encoder: keras.Model, size: int | tuple[int, int] | None = None
+    ) -> keras.InputSpec:
+        """Returns shape and dtype of raw images: bytes where they are in [0, 255].
 
         Args:
+            encoder: the network whose input shape says the number of channels.
             size: height and width in pixels of the images that will come; `None` takes any.
         """
         sides = (None, None) if size is None else check_size(size)
         dtype = "uint8" if self.value_range == VALUE_RANGE else "float32"
-        return keras.InputSpec(shape=(None, *sides, None), dtype=dtype)
+        return keras.InputSpec(dtype, (None, *sides, encoder.input_shape[-1]))
 
 
 class Augmentation(ImageModality, RandomLayer):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.views.base import ViewsOf
+from kerassl.views.base import ViewsOf, as_tuple
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -58,8 +58,7 @@ class LowFrequency(ViewsOf):
 
     def call(self, inputs: KerasTensor, seed: keras.random.SeedGenerator | None = None) -> tuple:
         """Returns what the layer makes, smaller."""
-        views = self.views(inputs, seed=self.generator if seed is None else seed)
-        views = views if isinstance(views, (tuple, list)) else (views,)
+        views = as_tuple(self.views(inputs, seed=self.generator if seed is None else seed))
         if any(len(view.shape) != 4 for view in views):
             raise ValueError(
                 "LowFrequency needs views that are images; these also hold masks or boxes, of shapes "

@@ -1,7 +1,6 @@
 """Views of methods whose two branches differ."""
 
-from kerassl.views.image.presets.contrastive import MOCO_V2
-from kerassl.views.image.presets.general import DIGITS_VIEW
+from kerassl.views.image.presets import contrastive, general
 from kerassl.views.image.presets.preset import CIFAR, DIGITS, Preset, jitter
 
 COLOR = {**jitter(0.4, 0.4, 0.2, 0.1), "grayscale_probability": 0.2}
@@ -32,7 +31,7 @@ PRESETS = {
         ),
         source="arXiv 2107.09282, section 4; github.com/KyleZheng1997/ReSSL",
         evidence="code",
-        view=MOCO_V2,
+        view=contrastive.PRESETS["moco_v2"],
         second={"scale": (0.2, 1.0)},
     ),
     "ressl_cifar": Preset(
@@ -52,8 +51,8 @@ PRESETS = {
         ),
         source="ours",
         evidence="none from a paper",
-        view=DIGITS_VIEW,
-        second={name: DIGITS_VIEW[name] for name in ("scale", "ratio", "flip")},
+        view=general.PRESETS["digits"],
+        second={name: general.DIGITS_VIEW[name] for name in ("scale", "ratio", "flip")},
         statistics=DIGITS,
     ),
 }

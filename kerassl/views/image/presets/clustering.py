@@ -29,7 +29,7 @@ PRESETS = {
         source="the paper has no such images; the local crops are of its scale",
         evidence="none from a paper",
         layer=MultiCrop,
-        view=contrastive.COLOR,
+        view=contrastive.PRESETS["simclr_cifar"],
         local={**contrastive.COLOR, "scale": (0.05, 0.14)},
         statistics=CIFAR,
     ),

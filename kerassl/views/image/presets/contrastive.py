@@ -3,7 +3,6 @@
 from kerassl.views.image.presets.preset import CIFAR, Preset, jitter
 
 COLOR = {**jitter(0.4, 0.4, 0.4, 0.1), "grayscale_probability": 0.2}
-MOCO_V2 = {"scale": (0.2, 1.0), **COLOR, "blur_probability": 0.5}
 ASYMMETRIC = {**jitter(0.4, 0.4, 0.2, 0.1), "grayscale_probability": 0.2}
 GROCO = {**ASYMMETRIC, "scale": (0.14, 1.0), "interpolation": "bicubic"}
 
@@ -30,7 +29,7 @@ PRESETS = {
         summary="MoCo v2 and SimSiam on ImageNet: crop .2-1, jitter (.4, .4, .4, .1), gray .2, blur .5.",
         source="arXiv 2003.04297, section 3; github.com/facebookresearch/moco",
         evidence="code",
-        view=MOCO_V2,
+        view={"scale": (0.2, 1.0), **COLOR, "blur_probability": 0.5},
     ),
     "moco_cifar": Preset(
         summary="MoCo on CIFAR: crop .08-1, jitter (.4, .4, .4, .1), gray .2, no blur.",

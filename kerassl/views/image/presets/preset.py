@@ -65,8 +65,8 @@ class Preset:
         source: the paper and the code.
         evidence: "code" for the authors' repository, "solo-learn" for its CIFAR configurations, and what
             differs from them.
-        view: settings of the first view.
-        second: settings of the second view; `None` for those of the first.
+        view: settings of the first view, or another preset, whose first two views these are.
+        second: settings of the second view; `None` for those of the first, or of the other preset's second.
         layer: what holds the views: `OneView`, `TwoViews`, `MultiCrop` or `MaskedView`.
         statistics: the normalization where the images have it; `None` for that of `Normalize`.
         local: settings of the local crops of `MultiCrop`.
@@ -79,7 +79,7 @@ class Preset:
     summary: str
     source: str
     evidence: str
-    view: dict[str, Any]
+    view: "dict[str, Any] | Preset"
     second: dict[str, Any] | None = None
     layer: type[Views] = TwoViews
     statistics: Statistics | None = None
@@ -117,14 +117,19 @@ class Preset:
             common |= {"mean": self.statistics.mean, "std": self.statistics.std}
         common |= {name: given for name, given in (("mean", mean), ("std", std)) if given is not None}
 
-        view = FusedAugmentation(size, **{**self.view, **common})
+        if isinstance(self.view, Preset):
+            others = self.view.build(size, channels, **common)
+            view, second = others.view1, others.view2
+        else:
+            view, second = FusedAugmentation(size, **{**self.view, **common}), None
         if self.layer is OneView:
             return OneView(view)
         if self.layer is MaskedView:
             if "num_patches" not in options:
                 raise ValueError("Masked views need num_patches, the patches of a view: rows times columns.")
             return MaskedView(view, **options)
-        second = None if self.second is None else FusedAugmentation(size, **{**self.second, **common})
+        if self.second is not None:
+            second = FusedAugmentation(size, **{**self.second, **common})
         if self.layer is TwoViews:
             return TwoViews(view, second)
         return self._crops(size, view, second or view, common, **options)

@@ -20,8 +20,7 @@ def dino_crops(split: float) -> dict:
 
 SMALL_CROPS = {
     "layer": MultiCrop,
-    "view": asymmetric.PRESETS["byol_cifar"].view,
-    "second": asymmetric.PRESETS["byol_cifar"].second,
+    "view": asymmetric.PRESETS["byol_cifar"],
     "local": {**asymmetric.COLOR, "scale": (0.05, 0.4)},
     "statistics": CIFAR,
 }

@@ -100,7 +100,7 @@ def build(
         )
     views = settings.get("views", "default")
     if isinstance(views, dict):
-        views = kerassl.views.recipe(image_size=shape[0], **views)
+        views = kerassl.views.preset(size=shape[0], **views)
     return method(encoder, views=views, num_classes=10, seed=seed, **remembered, **settings["method"])
 
 

@@ -60,7 +60,7 @@ def build(method: str, settings: dict) -> kerassl.SSLModel:
         )
     views = "default"
     if "views" in settings:
-        views = kerassl.views.recipe(image_size=size, **settings["views"])
+        views = kerassl.views.preset(size=size, **settings["views"])
     return getattr(kerassl.methods, CLASSES[method])(encoder, views, 10, **settings["method"])
 
 

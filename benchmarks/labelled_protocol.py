@@ -24,7 +24,7 @@ import kerassl
 from benchmarks import results_file
 from benchmarks.clock import Clock
 from kerassl.distillation import FST, LSSKD, MEALV2, NKD, PSKD, SLA, USKD, DistilledClassifier
-from kerassl.views import CIFAR_MEAN, CIFAR_STD, TwoViews, View
+from kerassl.views import CIFAR_MEAN, CIFAR_STD, FusedAugmentation, TwoViews
 from recipes.methods import CLASSIFIERS
 
 NUM_LABELLED, NUM_UNLABELLED, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 5_000, 5_000, 2_000, 128, 40, 16
@@ -63,11 +63,11 @@ def build(name: str, shape, settings: dict, seed: int, width: int, teacher: str 
     options = CLASSIFIERS[name].resnet_args if name in CLASSIFIERS else {}
     encoder = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=width, **options)
     method, _ = METHODS[name]
-    view = View(shape[0], **WEAK)
+    view = FusedAugmentation(shape[0], **WEAK)
     if name in ("palm", "prob_psenn", "prototype_dl"):
         view = CLASSIFIERS[name].views
     elif method is FST:
-        view = TwoViews(View(shape[0], **WEAK, **JITTER), view)
+        view = TwoViews(FusedAugmentation(shape[0], **WEAK, **JITTER), view)
     networks = (keras.models.load_model(teacher, compile=False), encoder) if name in TAUGHT else (encoder,)
     return method(*networks, view, num_classes=10, seed=seed, **settings)
 

@@ -33,11 +33,11 @@ from benchmarks import results_file  # noqa: E402
 from kerassl import views  # noqa: E402
 from kerassl.engine import StepSeed  # noqa: E402
 
-# Recipes that are others under their method's name.
+# Presets that are others under their method's name.
 ALIASES = ("barlow_twins", "barlow_twins_cifar")
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("recipe", "simclr_cifar", "Names of recipes of kerassl.views, or all.")
+flags.DEFINE_list("recipe", "simclr_cifar", "Names of presets of kerassl.views, or all.")
 flags.DEFINE_list("size", "32", "Heights and widths of the views in pixels.")
 flags.DEFINE_integer("input_size", None, "Height and width of the raw images in pixels; default: --size.")
 flags.DEFINE_integer("batch_size", None, "Images per call of ours; default: 256, or 32 above 64 pixels.")
@@ -48,12 +48,12 @@ flags.DEFINE_string("output", None, "JSON file to write.")
 
 
 def views_of(layer) -> list:
-    """The layer of each view of a recipe, in order."""
+    """The layer of each view of a preset, in order."""
     if isinstance(layer, views.MultiCrop):
         return [*layer.global_crops, *layer.local_crops]
     if isinstance(layer, views.TwoViews):
         return [layer.view1, layer.view2]
-    return [layer.view if isinstance(layer, views.MaskedView) else layer]
+    return [layer.view if isinstance(layer, (views.MaskedView, views.OneView)) else layer]
 
 
 def compiled_views(view) -> dict:
@@ -135,12 +135,12 @@ def smooth_images(count: int, size: int) -> np.ndarray:
 
 
 def measure(recipe: str, size: int) -> dict:
-    """Times both sides on one recipe and prints what they took."""
+    """Times both sides on one preset and prints what they took."""
     large = size > 64
     batch_size = FLAGS.batch_size or (32 if large else 256)
     count = FLAGS.images or (128 if large else 1024)
     extra = {"num_patches": 16} if recipe == "mae" else {}
-    layer = views.recipe(recipe, size, **extra)
+    layer = views.preset(recipe, size, **extra)
     input_size = FLAGS.input_size or size
     images = smooth_images(count, input_size)
     batches = [ops.convert_to_tensor(images[i : i + batch_size]) for i in range(0, count, batch_size)]
@@ -201,8 +201,8 @@ def measure(recipe: str, size: int) -> dict:
 
 
 def main(_) -> None:
-    """Measures every recipe at every size and writes the JSON file after each."""
-    known = sorted(set(views.RECIPES) - set(ALIASES))
+    """Measures every preset at every size and writes the JSON file after each."""
+    known = sorted(set(views.PRESETS) - set(ALIASES))
     results = []
     for size in map(int, FLAGS.size):
         for recipe in known if FLAGS.recipe == ["all"] else FLAGS.recipe:

@@ -3,7 +3,7 @@
 import keras
 
 import kerassl
-from kerassl.views.choice import SMALL_IMAGE_SIZE
+from kerassl.views.image.presets.preset import SMALL_IMAGE_SIZE
 from recipes.methods import METHODS, byol_settings
 from recipes.names import BACKBONES, check_name
 
@@ -79,7 +79,7 @@ def weak_view(views: str, dataset: str, info: kerassl.data.DatasetInfo) -> str |
         info: what it holds.
     """
     if views == "default" and dataset == "digits":
-        return kerassl.views.digits(info.image_shape[0], info.image_shape[2]).view1
+        return kerassl.views.preset("digits", info.image_shape[0], info.image_shape[2]).view1
     return views
 
 
@@ -115,7 +115,7 @@ def make_method(
     Args:
         method: a name of `recipes.methods.METHODS`.
         encoder: the network to train.
-        views: "default" or a name of `kerassl.views.RECIPES`.
+        views: "default" or a name of `kerassl.views.PRESETS`.
         dataset: name of the data.
         num_classes: for the online probe; `None` for none.
         method_args: further arguments of the method.
@@ -126,13 +126,13 @@ def make_method(
     """
     check_name("method", method, METHODS)
     if views != "default":
-        check_name("views", views, kerassl.views.RECIPES)
+        check_name("views", views, kerassl.views.PRESETS)
     if method in ("look", "supcon") and num_classes is None:
         raise ValueError(f"{method} learns from labels, and {dataset} has none; simclr does without.")
     chosen = views
     if method == "mae" and dataset == "digits" and views == "default":
         size, channels = encoder.input_shape[1], encoder.input_shape[3]
-        view = kerassl.views.digits(size, channels).view1
+        view = kerassl.views.preset("digits", size, channels).view1
         chosen = kerassl.views.MaskedView(view, encoder.grid[0] * encoder.grid[1])
     try:
         return METHODS[method].method(encoder, chosen, num_classes, seed=seed, **method_args)

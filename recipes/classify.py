@@ -140,11 +140,11 @@ def make_method(method, encoder, views, dataset, info, method_args, seed) -> ker
     """A classifier on an encoder."""
     recipe = CLASSIFIERS[method]
     if views != "default":
-        check_name("views", views, kerassl.views.RECIPES)
+        check_name("views", views, kerassl.views.PRESETS)
     elif recipe.views != "default":
         views = recipe.views
     elif dataset == "digits":
-        two = kerassl.views.digits(encoder.input_shape[1], info.image_shape[2])
+        two = kerassl.views.preset("digits", encoder.input_shape[1], info.image_shape[2])
         views = two if method == "palm" else two.view1
     try:
         return recipe.method(encoder, views, info.num_classes, seed=seed, **method_args)

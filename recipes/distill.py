@@ -219,7 +219,7 @@ def takes_raw_images(model: keras.Model) -> bool:
 
 def is_exported(model: keras.Model) -> bool:
     """Whether a model is an exported encoder."""
-    return not isinstance(model, kerassl.SSLModel) and kerassl.export.preprocessing(model) is not None
+    return not isinstance(model, kerassl.SSLModel) and kerassl.export.preprocessing_of(model) is not None
 
 
 def make_method(method, teachers, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
@@ -229,7 +229,7 @@ def make_method(method, teachers, student, views, dataset, info, method_args, se
         networks = [teachers, student]
     elif teachers and is_exported(teachers[0]):
         teacher = teachers[0]
-        parts["teacher_preprocess"] = kerassl.export.preprocessing(teacher)
+        parts["teacher_preprocess"] = kerassl.export.preprocessing_of(teacher)
         if method == "ssld":
             parts["standardize"] = True
         networks[0] = kerassl.export.inner_encoder(teacher)
@@ -237,7 +237,7 @@ def make_method(method, teachers, student, views, dataset, info, method_args, se
     if method in ("fst", "mean_teacher") and views == "default":
         view = "ressl_digits" if dataset == "digits" else views
     grid = getattr(getattr(student, "encoder", student), "grid", None)
-    if method == "further_pretraining" and isinstance(view, kerassl.views.View) and grid:
+    if method == "further_pretraining" and isinstance(view, kerassl.views.FusedAugmentation) and grid:
         view = kerassl.views.MaskedView(view, grid[0] * grid[1])
     try:
         return recipe_of(method).method(

@@ -261,7 +261,7 @@ def size_of_training(paths: list[pathlib.Path]) -> tuple[int, int] | None:
 def untrained_twin(model: keras.Model) -> keras.Model:
     """The same architecture with random weights, which have been trained on no images."""
     twin = model.__class__.from_config(model.get_config())
-    if (layer := kerassl.export.preprocessing(twin)) is not None:
+    if (layer := kerassl.export.preprocessing_of(twin)) is not None:
         layer.trained_on = None
     return twin
 

@@ -20,7 +20,7 @@ from kerassl.export import (
     with_preprocessing,
     write_network,
 )
-from kerassl.views.preprocess import ImageRecord
+from kerassl.views import InputFormat
 
 BACKEND = keras.backend.backend()
 # Formats that another backend makes are written by one process for all, which takes its time to start.
@@ -109,7 +109,7 @@ def test_export_writes_its_card(tmp_path, monkeypatch):
 
 def test_card_has_what_it_is_told():
     network = vit_network()
-    kerassl.export.preprocessing(network).trained_on = ImageRecord((32, 40), 3, "0 to 255", "cropping")
+    kerassl.export.preprocessing_of(network).trained_on = InputFormat((32, 40), 3, "0 to 255", "cropping")
     card = model_card(
         network,
         {"onnx": pathlib.Path("out/encoder.onnx")},

@@ -81,7 +81,7 @@ def test_an_encoder_without_features_is_refused():
 
 def test_a_size_is_needed_for_default_views():
     encoder = keras.Sequential([keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()])
-    with pytest.raises(ValueError, match="square fixed input shape"):
+    with pytest.raises(ValueError, match="the encoder's fixed input shape must say"):
         kerassl.methods.SimCLR(encoder)
 
 

@@ -43,7 +43,7 @@ class LowFrequencyCurriculum(keras.callbacks.Callback):
         if not isinstance(self.model.views, LowFrequency):
             raise ValueError(
                 "LowFrequencyCurriculum needs a model whose views are a kerassl.views.LowFrequency, as in "
-                'SimCLR(encoder, views=LowFrequency(recipe("simclr_imagenet", 224), image_size=160)).'
+                'SimCLR(encoder, views=LowFrequency(preset("simclr_imagenet", 224), image_size=160)).'
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

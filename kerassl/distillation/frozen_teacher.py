@@ -63,7 +63,7 @@ class FrozenTeacher(keras.layers.Layer):
         mine = views.preprocess
         if settings(mine) == settings(self.preprocess):
             return view
-        return self.preprocess(255.0 * mine.normalize.invert(view))
+        return self.preprocess(mine.invert(view))
 
     def becomes_argument(self, arguments: types.SimpleNamespace) -> None:
         """Takes the place of the teacher that a method was given, among the arguments that are saved."""

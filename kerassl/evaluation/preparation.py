@@ -12,15 +12,9 @@ import numpy as np
 from kerassl.data.decode import resize_and_crop_all
 from kerassl.evaluation.knn import knn_accuracy
 from kerassl.metrics.features import l2_normalize
-from kerassl.views.preprocess import (
-    BYTES,
-    NORMALIZED,
-    UNIT,
-    ImageRecord,
-    Preprocess,
-    preprocessing,
-    statistics,
-)
+from kerassl.views import InputFormat, Preprocess, preprocessing_of
+from kerassl.views.image.input_format import BYTES, NORMALIZED, UNIT
+from kerassl.views.image.preprocess import statistics
 
 PROBE_IMAGES = 400
 NEIGHBOURS = 5
@@ -37,7 +31,7 @@ class Preparation:
         std: by which it divides; `None` is ImageNet's for 3 channels and 0.25 otherwise.
     """
 
-    images: ImageRecord | None
+    images: InputFormat | None
     size: tuple[int, int]
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
@@ -59,7 +53,7 @@ def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
         >>> found.images.size, found.images.values, found.size
         ((24, 24), '0 to 255', (16, 16))
     """
-    layer = preprocessing(encoder) if isinstance(encoder, keras.Model) else _read_layer(encoder)
+    layer = preprocessing_of(encoder) if isinstance(encoder, keras.Model) else _read_layer(encoder)
     if layer is None:
         return None
     return Preparation(layer.trained_on, layer.size, layer.normalize.mean, layer.normalize.std)
@@ -134,7 +128,7 @@ def preparation_gap(
     known = preparation(encoder)
     if known is None or known.images is None:
         return None
-    here, there = ImageRecord.of(images), known.images
+    here, there = InputFormat.of(images), known.images
     differences = []
     if here.values != there.values:
         differences.append(f"the values are {here.values}, those of training were {there.values}")
@@ -185,10 +179,10 @@ def warn_of_preparation(
         labels: as there.
         as_trained: as there.
     """
-    layer = preprocessing(encoder)
+    layer = preprocessing_of(encoder)
     if layer is None or layer.trained_on is None or images.ndim != 4:
         return
-    here = ImageRecord.of(images)
+    here = InputFormat.of(images)
     difference = (here.size, here.values)
     if difference == (layer.trained_on.size, layer.trained_on.values) or difference in layer.warned_of:
         return

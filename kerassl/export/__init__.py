@@ -12,7 +12,7 @@ from kerassl.export.formats import FORMATS, read, without_suffix, write_network
 from kerassl.export.parts import image_size, inner_encoder
 from kerassl.export.quantization import check_int8, describe_int8, quantized
 from kerassl.export.saved_model import is_saved_model, load_saved_model
-from kerassl.views.preprocess import preprocessing
+from kerassl.views import preprocessing_of
 
 __all__ = [
     "FORMATS",
@@ -27,7 +27,7 @@ __all__ = [
     "load_saved_model",
     "markdown_table",
     "model_card",
-    "preprocessing",
+    "preprocessing_of",
     "quantized",
     "read",
     "resized",

@@ -9,7 +9,8 @@ import numpy as np
 from kerassl.export.formats import FORMATS
 from kerassl.export.parts import inner_encoder
 from kerassl.version import __version__
-from kerassl.views.preprocess import ImageRecord, preprocessing, statistics
+from kerassl.views import InputFormat, preprocessing_of
+from kerassl.views.image.preprocess import statistics
 
 Rows = Mapping[str, Mapping[str, object]]
 
@@ -103,7 +104,7 @@ def _what_it_is(network: keras.Model, settings: Mapping[str, object] | None, giv
 def _images(network: keras.Model) -> str:
     height, width, channels = network.input_shape[1:]
     size = f"of {height}x{width} pixels" if height and width else "of any height and width"
-    layer = preprocessing(network)
+    layer = preprocessing_of(network)
     came = f"`images` is {network.inputs[0].dtype} `(batch, height, width, {channels})`, {size}, any batch."
     if layer is None:
         return f"{came} Nothing is done to them before the encoder."
@@ -121,7 +122,7 @@ def _images(network: keras.Model) -> str:
     )
 
 
-def _training_images(record: ImageRecord | None) -> str:
+def _training_images(record: InputFormat | None) -> str:
     if record is None:
         return ""
     before = f", brought to that size by: {record.resize}" if record.resize else ""

@@ -9,8 +9,7 @@ import numpy as np
 from kerassl.export.card import model_card, plain_settings
 from kerassl.export.formats import without_suffix, write_network
 from kerassl.export.parts import inner_encoder
-from kerassl.views import Preprocess
-from kerassl.views.preprocess import preprocessing
+from kerassl.views import Preprocess, preprocessing_of
 
 Size = int | tuple[int, int] | None
 
@@ -183,7 +182,7 @@ def resized(network: keras.Model, image_size: Size = None, resize_to: Size = Non
     Raises:
         ValueError: for a model without preprocessing, or an encoder that does not take that size.
     """
-    preprocess = preprocessing(network)
+    preprocess = preprocessing_of(network)
     if preprocess is None:
         raise ValueError(f"{network.name} has no preprocessing: it takes images of its own size only.")
     preprocess = _preprocess_to(preprocess, resize_to, network)

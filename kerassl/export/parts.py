@@ -2,7 +2,7 @@
 
 import keras
 
-from kerassl.views.preprocess import preprocessing
+from kerassl.views import preprocessing_of
 
 
 def inner_encoder(network: keras.Model) -> keras.Model:
@@ -12,6 +12,6 @@ def inner_encoder(network: keras.Model) -> keras.Model:
 
 def image_size(network: keras.Model) -> tuple[int, int]:
     """Height and width of the images that a network takes; where any, those to which it resizes, else 32."""
-    preprocess = preprocessing(network)
+    preprocess = preprocessing_of(network)
     own = preprocess.size if preprocess is not None else (32, 32)
     return tuple(given or size for given, size in zip(network.input_shape[1:3], own, strict=True))

@@ -12,7 +12,7 @@ from kerassl import engine
 from kerassl.training import resume
 from kerassl.training.epoch_start import EpochStart
 from kerassl.training.nonfinite_guard import NonfiniteGuard
-from kerassl.views.preprocess import ImageRecord, Preprocess
+from kerassl.views import InputFormat, Preprocess
 
 
 class Loops:
@@ -69,7 +69,7 @@ class Loops:
         )
         if self._preprocess is not None and images is not None:
             # It travels with what is exported, for evaluations to compare with.
-            self._preprocess.trained_on = ImageRecord.of(
+            self._preprocess.trained_on = InputFormat.of(
                 images, x.resize if isinstance(x, data_room.ImageDataset) else None
             )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)

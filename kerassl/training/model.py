@@ -23,9 +23,10 @@ from kerassl.training.compile_checks import check_compile, inner_optimizer
 from kerassl.training.loops import Loops
 from kerassl.training.recipe import Recipe, recipe_optimizer
 from kerassl.training.step_metrics import StepMetrics, metric_results
+from kerassl.views import InputFormat
+from kerassl.views.base import Modality
 from kerassl.views.choice import choose_views
 from kerassl.views.multiview import same_size_batches
-from kerassl.views.preprocess import ImageRecord
 
 
 class Common(TypedDict, total=False):
@@ -477,7 +478,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         try:
             model = cls(**cls.arguments_of(config))
             if trained_on and model._preprocess is not None:
-                model._preprocess.trained_on = ImageRecord.get(trained_on)
+                model._preprocess.trained_on = InputFormat.get(trained_on)
             for objective in objectives:
                 model.attach(keras.saving.deserialize_keras_object(objective))
             return model
@@ -499,7 +500,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
 
     def _statistics(self, inputs: Any) -> dict[str, KerasTensor]:
         """Named numbers of raw inputs for the report of a NaN."""
-        return engine.batch_statistics(inputs)
+        asked = self.views if isinstance(self.views, Modality) else Modality()
+        return asked.statistics(inputs)
 
     def _rekey_generators(self, rng: engine.StepSeed) -> None:
         """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""

@@ -1,18 +1,18 @@
-"""Augmentations in `keras.ops` that run inside the compiled train step, one draw per sample."""
+"""Views in `keras.ops` that run inside the compiled train step, one draw per sample."""
 
-from kerassl.views.base import Augmentation
-from kerassl.views.blur import GaussianBlur
-from kerassl.views.color import ColorJitter, RandomGrayscale, Solarize
-from kerassl.views.compose import Compose
-from kerassl.views.crop import RandomHorizontalFlip, RandomResizedCrop
+from kerassl.views.base import Views
 from kerassl.views.gallery import gallery
-from kerassl.views.located import LocatedViews, cell_centers
-from kerassl.views.low_frequency import LowFrequency
-from kerassl.views.masked_crops import MaskedCrops, block_masks
-from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
-from kerassl.views.mixing import mix_views
-from kerassl.views.multiview import MultiCrop, TwoViews, several_views
-from kerassl.views.preprocess import (
+from kerassl.views.image.base import Augmentation
+from kerassl.views.image.batch import BatchAugmentation
+from kerassl.views.image.blur import GaussianBlur
+from kerassl.views.image.color import ColorJitter, RandomGrayscale, Solarize
+from kerassl.views.image.compose import Compose
+from kerassl.views.image.crop import RandomHorizontalFlip, RandomResizedCrop
+from kerassl.views.image.fused import FusedAugmentation
+from kerassl.views.image.input_format import InputFormat
+from kerassl.views.image.located import LocatedViews, cell_centers
+from kerassl.views.image.low_frequency import LowFrequency
+from kerassl.views.image.preprocess import (
     CIFAR_MEAN,
     CIFAR_STD,
     DIGITS_MEAN,
@@ -21,40 +21,23 @@ from kerassl.views.preprocess import (
     IMAGENET_STD,
     Normalize,
     Preprocess,
+    image_statistics,
+    preprocessing_of,
 )
-from kerassl.views.pretext import color_permutations, distant_permutations, nine_pieces, quarter_turns
-from kerassl.views.recipes import (
-    RECIPES,
-    barlow_twins,
-    barlow_twins_cifar,
-    byol,
-    byol_cifar,
-    crop_flip,
-    digits,
-    dino,
-    dino_cifar,
-    dinov2,
-    emp_ssl,
-    groco,
-    ibot,
-    ibot_cifar,
-    lejepa,
-    mae,
-    moco_cifar,
-    moco_v2,
-    recipe,
-    ressl,
-    ressl_cifar,
-    ressl_digits,
-    simclr_cifar,
-    simclr_imagenet,
-    supcon_cifar,
-    unaugmented,
-    vicreg_cifar,
-    wmse_cifar,
+from kerassl.views.image.presets import PRESETS, preset
+from kerassl.views.image.presets.preset import Preset
+from kerassl.views.image.pretext import (
+    color_permutations,
+    distant_permutations,
+    nine_pieces,
+    quarter_turns,
 )
-from kerassl.views.styles import BatchStyles
-from kerassl.views.view import View
+from kerassl.views.image.styles import BatchStyles
+from kerassl.views.image.views import ImageViews
+from kerassl.views.masked_crops import MaskedCrops, block_masks
+from kerassl.views.masks import MaskedView, RandomPatchMask, random_patch_permutation
+from kerassl.views.mixing import mix_views
+from kerassl.views.multiview import MultiCrop, OneView, TwoViews, several_views
 
 __all__ = [
     "CIFAR_MEAN",
@@ -63,61 +46,43 @@ __all__ = [
     "DIGITS_STD",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
-    "RECIPES",
+    "PRESETS",
     "Augmentation",
+    "BatchAugmentation",
     "BatchStyles",
     "ColorJitter",
     "Compose",
+    "FusedAugmentation",
     "GaussianBlur",
+    "ImageViews",
+    "InputFormat",
     "LocatedViews",
     "LowFrequency",
     "MaskedCrops",
     "MaskedView",
     "MultiCrop",
     "Normalize",
+    "OneView",
     "Preprocess",
+    "Preset",
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomPatchMask",
     "RandomResizedCrop",
     "Solarize",
     "TwoViews",
-    "View",
-    "barlow_twins",
-    "barlow_twins_cifar",
+    "Views",
     "block_masks",
-    "byol",
-    "byol_cifar",
     "cell_centers",
     "color_permutations",
-    "crop_flip",
-    "digits",
-    "dino",
-    "dino_cifar",
-    "dinov2",
     "distant_permutations",
-    "emp_ssl",
     "gallery",
-    "groco",
-    "ibot",
-    "ibot_cifar",
-    "lejepa",
-    "mae",
+    "image_statistics",
     "mix_views",
-    "moco_cifar",
-    "moco_v2",
     "nine_pieces",
+    "preprocessing_of",
+    "preset",
     "quarter_turns",
     "random_patch_permutation",
-    "recipe",
-    "ressl",
-    "ressl_cifar",
-    "ressl_digits",
     "several_views",
-    "simclr_cifar",
-    "simclr_imagenet",
-    "supcon_cifar",
-    "unaugmented",
-    "vicreg_cifar",
-    "wmse_cifar",
 ]

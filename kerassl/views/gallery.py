@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.views.base import as_tuple
+from kerassl.views.image.base import to_unit
 from kerassl.views.masked_crops import MaskedCrops
 from kerassl.views.masks import MaskedView
 
@@ -24,14 +26,16 @@ def _to_rgb(images: KerasTensor) -> np.ndarray:
 
 def _hide_patches(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Returns a copy of square-patched images in which the patches of a mask `(batch, patches)` are gray."""
-    grid = round(mask.shape[1] ** 0.5)
-    height, width = images.shape[1] // grid, images.shape[2] // grid
-    if grid * grid != mask.shape[1] or not height or not width:
-        raise ValueError(f"{mask.shape[1]} patches do not form a square grid on {images.shape[1:3]} pixels.")
-    pixels = mask.reshape(-1, grid, 1, grid, 1)
-    pixels = np.broadcast_to(pixels, (len(mask), grid, height, grid, width))
-    pixels = pixels.reshape(len(mask), grid * height, grid * width, 1)
-    return np.where(pixels, np.uint8(MASK_COLOR), images[:, : grid * height, : grid * width])
+    sides, patches = images.shape[1:3], mask.shape[1]
+    rows = max(1, round((patches * sides[0] / sides[1]) ** 0.5))
+    columns = patches // rows
+    height, width = sides[0] // rows, sides[1] // max(columns, 1)
+    if rows * columns != patches or not height or not width:
+        raise ValueError(f"{patches} patches do not form a grid of squares on {sides} pixels.")
+    pixels = mask.reshape(-1, rows, 1, columns, 1)
+    pixels = np.broadcast_to(pixels, (len(mask), rows, height, columns, width))
+    pixels = pixels.reshape(len(mask), rows * height, columns * width, 1)
+    return np.where(pixels, np.uint8(MASK_COLOR), images[:, : rows * height, : columns * width])
 
 
 def gallery(
@@ -41,14 +45,14 @@ def gallery(
     seed: int = 0,
     num_images: int = 8,
 ) -> str:
-    """Writes a PNG with a row per image: the original, then each of its views, un-normalised.
+    """Writes a PNG with a row per image: the original, then each of its views, un-normalized.
 
     One or two channels are shown as gray, of more than three the first three. A `MaskedView` is shown
     whole and with three quarters of its patches hidden, `MaskedCrops` with the patches of their masks hidden.
 
     Args:
-        images: `(batch, height, width, channels)`, uint8 or float in [0, 255].
-        views: a views layer, such as `View`, `TwoViews`, `MultiCrop` or `MaskedView`.
+        images: `(batch, height, width, channels)`, on the scale that the views expect.
+        views: a layer of views of images, such as `TwoViews`, `MultiCrop` or `MaskedView`, or of one view.
         path: where the PNG is written.
         seed: seed of the draws.
         num_images: rows at most.
@@ -62,9 +66,9 @@ def gallery(
     Example:
         >>> import os, tempfile
         >>> import numpy as np
-        >>> from kerassl.views import gallery, simclr_cifar
+        >>> from kerassl.views import gallery, preset
         >>> path = os.path.join(tempfile.mkdtemp(), "views.png")
-        >>> gallery(np.zeros((2, 32, 32, 3), "uint8"), simclr_cifar(32), path) == path
+        >>> gallery(np.zeros((2, 32, 32, 3), "uint8"), preset("simclr_cifar", 32), path) == path
         True
     """
     try:
@@ -75,14 +79,15 @@ def gallery(
     images = ops.convert_to_tensor(images[:num_images])
     made = views(images, seed=keras.random.SeedGenerator(seed))
     normalize = views.preprocess.normalize
-    columns = [("original", _to_rgb(ops.convert_to_numpy(ops.cast(images, "float32")) / 255))]
+    original = to_unit(images, views.preprocess.value_range)
+    columns = [("original", _to_rgb(ops.convert_to_numpy(original)))]
     if isinstance(views, MaskedView):
         view = _to_rgb(ops.convert_to_numpy(normalize.invert(made[0])))
         permutation = ops.convert_to_numpy(made[1])
         hidden = np.argsort(permutation, axis=1) >= int(permutation.shape[1] * (1 - MASKED_SHARE))
         columns += [("view", view), ("masked", _hide_patches(view, hidden))]
     else:
-        made = made if isinstance(made, (tuple, list)) else (made,)
+        made = as_tuple(made)
         masks = []
         if isinstance(views, MaskedCrops):
             made, masks = made[: views.num_views], made[views.num_views :]

@@ -1,11 +1,20 @@
 """Crops of each image and block-wise patch masks of the global ones, for masked self-distillation."""
 
 import math
+from typing import Any
 
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation, bernoulli, check_probability, check_range, uniform
+from kerassl.views.base import (
+    ViewsOf,
+    as_tuple,
+    batch_size,
+    bernoulli,
+    check_probability,
+    check_range,
+    uniform,
+)
 
 # Six mask half of a grid in all but 0.3 % of the draws.
 _NUM_BLOCKS = 10
@@ -66,7 +75,7 @@ def _span(length: KerasTensor, draw: KerasTensor, size: int) -> KerasTensor:
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class MaskedCrops(Augmentation):
+class MaskedCrops(ViewsOf):
     """Crops of each image, then a patch mask for each of the global ones: `(*crops, *masks)`.
 
     Each crop of each image draws how much of it is masked: nothing, or a share of its patches drawn
@@ -87,8 +96,8 @@ class MaskedCrops(Augmentation):
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import MaskedCrops, TwoViews, View
-        >>> views = MaskedCrops(TwoViews(View(32)), grid=(8, 8))
+        >>> from kerassl.views import FusedAugmentation, MaskedCrops, TwoViews
+        >>> views = MaskedCrops(TwoViews(FusedAugmentation(32)), grid=(8, 8))
         >>> [tuple(made.shape) for made in views(np.zeros((4, 32, 32, 3), "uint8"))]
         [(4, 32, 32, 3), (4, 32, 32, 3), (4, 64), (4, 64)]
     """
@@ -103,7 +112,7 @@ class MaskedCrops(Augmentation):
         seed: int | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(crops, seed=seed, **kwargs)
         if not 1 <= num_global_crops <= crops.num_views:
             raise ValueError(
                 f"num_global_crops={num_global_crops} crops cannot be masked: {type(crops).__name__} makes "
@@ -113,12 +122,12 @@ class MaskedCrops(Augmentation):
         self.num_global_crops, self.num_views = num_global_crops, crops.num_views
         self.mask_probability = check_probability("mask_probability", mask_probability)
         self.mask_ratio = check_range("mask_ratio", mask_ratio, high=1.0)
-        self.preprocess = crops.preprocess
 
-    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> tuple[KerasTensor, ...]:
+    def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> tuple:
         """Returns the crops and boolean masks `(batch, patches)` of the first of them."""
-        crops = self.crops(images, seed=seed)
-        drawn = self.num_global_crops * ops.shape(images)[0]
+        seed = self.generator if seed is None else seed
+        crops = as_tuple(self.crops(inputs, seed=seed))
+        drawn = self.num_global_crops * batch_size(inputs)
         share = uniform(seed, (drawn,), *self.mask_ratio)
         share = ops.where(bernoulli(seed, drawn, self.mask_probability), share, 0.0)
         counts = ops.cast(ops.floor(share * self.grid[0] * self.grid[1]), "int32")

@@ -1,9 +1,12 @@
-"""Random patch masks for masked image modelling."""
+"""Random patch masks for masked modeling."""
+
+from typing import Any
 
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation, uniform
+from kerassl.views.base import RandomLayer, ViewsOf, batch_size, uniform
+from kerassl.views.multiview import one_view
 
 
 def check_num_patches(num_patches: int) -> int:
@@ -16,11 +19,11 @@ def check_num_patches(num_patches: int) -> int:
 def random_patch_permutation(
     batch_size: int | KerasTensor, num_patches: int, seed: keras.random.SeedGenerator
 ) -> KerasTensor:
-    """Draws a uniform permutation of the patches for every image.
+    """Draws a uniform permutation of the patches for every input.
 
     Args:
-        batch_size: number of images, an integer or a scalar tensor.
-        num_patches: L, patches of an image.
+        batch_size: number of inputs, an integer or a scalar tensor.
+        num_patches: L, patches of an input.
         seed: the generator to draw from.
 
     Returns:
@@ -37,14 +40,14 @@ def random_patch_permutation(
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class RandomPatchMask(Augmentation):
-    """Draws a uniform permutation of the patches for every image of a batch.
+class RandomPatchMask(RandomLayer):
+    """Draws a uniform permutation of the patches for every input of a batch.
 
     Whoever uses it keeps the first floor(L (1 - ratio)) of the L indices; the argsort of a permutation
     undoes it (MAE, arXiv 2111.06377, section 3; github.com/facebookresearch/mae).
 
     Args:
-        num_patches: L, patches of an image.
+        num_patches: L, patches of an input.
         seed: seed of the layer's own generator.
         **kwargs: further arguments of `keras.layers.Layer`.
 
@@ -59,9 +62,10 @@ class RandomPatchMask(Augmentation):
         super().__init__(seed=seed, **kwargs)
         self.num_patches = check_num_patches(num_patches)
 
-    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
+    def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> KerasTensor:
         """Returns int32 `(batch, num_patches)`, a permutation a row; only the batch size is read."""
-        return random_patch_permutation(ops.shape(images)[0], self.num_patches, seed)
+        seed = self.generator if seed is None else seed
+        return random_patch_permutation(batch_size(inputs), self.num_patches, seed)
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""
@@ -69,19 +73,20 @@ class RandomPatchMask(Augmentation):
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class MaskedView(Augmentation):
-    """A view and a patch permutation for each image.
+class MaskedView(ViewsOf):
+    """A view and a patch permutation for each input.
 
     Args:
-        view: the layer of the view, such as `View`.
+        view: the layer of the view, such as `FusedAugmentation`.
         num_patches: patches of a view.
         seed: seed of the generator used when `call` is given none.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import MaskedView, View
-        >>> view, permutation = MaskedView(View(32), num_patches=64)(np.zeros((2, 32, 32, 3), "uint8"))
+        >>> from kerassl.views import FusedAugmentation, MaskedView
+        >>> views = MaskedView(FusedAugmentation(32), num_patches=64)
+        >>> view, permutation = views(np.zeros((2, 32, 32, 3), "uint8"))
         >>> tuple(permutation.shape)
         (2, 64)
     """
@@ -89,17 +94,15 @@ class MaskedView(Augmentation):
     num_views = 1
 
     def __init__(self, view: keras.layers.Layer, num_patches: int, seed: int | None = None, **kwargs) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(view, seed=seed, **kwargs)
         self.view = view
         self.num_patches = check_num_patches(num_patches)
-        self.preprocess = view.preprocess
 
-    def augment(
-        self, images: KerasTensor, seed: keras.random.SeedGenerator
-    ) -> tuple[KerasTensor, KerasTensor]:
+    def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> tuple:
         """Returns the view and int32 permutations `(batch, num_patches)`."""
-        view = self.view(images, seed=seed)
-        return view, random_patch_permutation(ops.shape(images)[0], self.num_patches, seed)
+        seed = self.generator if seed is None else seed
+        view = one_view(self.view, inputs, seed)
+        return view, random_patch_permutation(batch_size(inputs), self.num_patches, seed)
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""

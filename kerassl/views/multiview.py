@@ -1,11 +1,12 @@
-"""Several views of each image: two of one size, or global and local crops."""
+"""Views of each input: one, two of one size, or global and local crops."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation
+from kerassl.views.base import Views, ViewsOf
 
 
 def same_view(a: keras.layers.Layer, b: keras.layers.Layer) -> bool:
@@ -28,32 +29,89 @@ def count_repeats(views: Sequence[keras.layers.Layer]) -> list[tuple[keras.layer
     return runs
 
 
+def one_view(layer: keras.layers.Layer, inputs: Any, seed: keras.random.SeedGenerator) -> Any:
+    """Returns one view by a layer of single views, or by a `Views` layer that makes or can make one."""
+    if isinstance(layer, Views) and type(layer).augment is not Views.augment:
+        return layer.augment(inputs, seed)
+    made = layer(inputs, seed=seed)
+    if not isinstance(layer, Views):
+        return made
+    if len(made) != 1:
+        raise ValueError(
+            f"{layer.name} makes {len(made)} views where one is needed; pass the layer of a single view."
+        )
+    return made[0]
+
+
 def make_views(
-    runs: list[tuple[keras.layers.Layer, int]], images: KerasTensor, seed: keras.random.SeedGenerator
+    runs: list[tuple[keras.layers.Layer, int]], inputs: Any, seed: keras.random.SeedGenerator
 ) -> tuple:
-    """Returns one tensor a view; repeats of a view are one call on a tiled batch."""
-    views = []
+    """Returns one tensor or pytree a view; repeats of a view are one call on a tiled batch."""
+    views, tree = [], keras.tree
     for view, count in runs:
-        tiled = ops.concatenate([images] * count, axis=0) if count > 1 else images
-        made = view(tiled, seed=seed)
-        views += ops.split(made, count, axis=0) if count > 1 else [made]
+        if count == 1:
+            views.append(one_view(view, inputs, seed))
+            continue
+        tiled = tree.map_structure(lambda x, n=count: ops.concatenate([x] * n, axis=0), inputs)
+        made = one_view(view, tiled, seed)
+        parts = [ops.split(part, count, axis=0) for part in tree.flatten(made)]
+        views += [tree.pack_sequence_as(made, [part[i] for part in parts]) for i in range(count)]
     return tuple(views)
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class TwoViews(Augmentation):
-    """Two views of each image.
+class OneView(ViewsOf):
+    """One view of each input, as a tuple of one.
 
     Args:
-        view1: the layer of the first view, such as `View`.
+        view: the layer of the view, such as `FusedAugmentation`, whose generator is used when `call` is given
+            no seed.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import FusedAugmentation, OneView
+        >>> [tuple(view.shape) for view in OneView(FusedAugmentation(32))(np.zeros((4, 32, 32, 3), "uint8"))]
+        [(4, 32, 32, 3)]
+    """
+
+    num_views = 1
+
+    def __init__(self, view: keras.layers.Layer, **kwargs) -> None:
+        # One generator for both, so that a model's weights are the same with the bare layer.
+        super().__init__(view, generator=getattr(view, "generator", None), **kwargs)
+        self.view = view
+
+    def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> tuple:
+        """Returns a tuple of one view."""
+        return (one_view(self.view, inputs, self.generator if seed is None else seed),)
+
+    def get_config(self) -> dict:
+        """Returns the constructor arguments."""
+        config = {**super().get_config(), "view": keras.saving.serialize_keras_object(self.view)}
+        del config["seed"]
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict) -> "OneView":
+        """Returns the layer of a configuration."""
+        return cls(keras.saving.deserialize_keras_object(config.pop("view")), **config)
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class TwoViews(ViewsOf):
+    """Two views of each input.
+
+    Args:
+        view1: the layer of the first view, such as `FusedAugmentation`.
         view2: the layer of the second; `None` draws both from the first.
         seed: seed of the generator used when `call` is given none.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import TwoViews, View
-        >>> views = TwoViews(View(32))
+        >>> from kerassl.views import FusedAugmentation, TwoViews
+        >>> views = TwoViews(FusedAugmentation(32))
         >>> [tuple(view.shape) for view in views(np.zeros((4, 32, 32, 3), "uint8"))]
         [(4, 32, 32, 3), (4, 32, 32, 3)]
     """
@@ -67,13 +125,13 @@ class TwoViews(Augmentation):
         seed: int | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(view1, seed=seed, **kwargs)
         self.view1, self.view2 = view1, view1 if view2 is None else view2
-        self.preprocess = view1.preprocess
 
-    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> tuple[KerasTensor, ...]:
-        """Returns a tuple of two tensors."""
-        return make_views(count_repeats([self.view1, self.view2]), images, seed)
+    def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> tuple:
+        """Returns a tuple of two views."""
+        seed = self.generator if seed is None else seed
+        return make_views(count_repeats([self.view1, self.view2]), inputs, seed)
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""
@@ -89,7 +147,7 @@ class TwoViews(Augmentation):
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class MultiCrop(Augmentation):
+class MultiCrop(ViewsOf):
     """Global and local crops of each image (SwAV, arXiv 2006.09882, section 3.2; DINO, arXiv 2104.14294).
 
     Args:
@@ -100,8 +158,9 @@ class MultiCrop(Augmentation):
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import MultiCrop, View
-        >>> crops = MultiCrop([View(32, (0.4, 1.0))] * 2, [View(16, (0.05, 0.4))] * 3)
+        >>> from kerassl.views import FusedAugmentation, MultiCrop
+        >>> large, small = FusedAugmentation(32, (0.4, 1.0)), FusedAugmentation(16, (0.05, 0.4))
+        >>> crops = MultiCrop([large] * 2, [small] * 3)
         >>> [view.shape[1] for view in crops(np.zeros((4, 32, 32, 3), "uint8"))]
         [32, 32, 16, 16, 16]
     """
@@ -113,16 +172,16 @@ class MultiCrop(Augmentation):
         seed: int | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
         if not global_crops:
             raise ValueError("MultiCrop needs at least one global crop; got none.")
+        super().__init__(global_crops[0], seed=seed, **kwargs)
         self.global_crops, self.local_crops = list(global_crops), list(local_crops)
         self.num_views = len(self.global_crops) + len(self.local_crops)
-        self.preprocess = self.global_crops[0].preprocess
 
-    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> tuple[KerasTensor, ...]:
-        """Returns a tuple of tensors, the global crops first."""
-        return make_views(count_repeats(self.global_crops + self.local_crops), images, seed)
+    def call(self, inputs: Any, seed: keras.random.SeedGenerator | None = None) -> tuple:
+        """Returns a tuple of views, the global crops first."""
+        seed = self.generator if seed is None else seed
+        return make_views(count_repeats(self.global_crops + self.local_crops), inputs, seed)
 
     def get_config(self) -> dict:
         """Returns the constructor arguments."""
@@ -154,26 +213,26 @@ def same_size_batches(views: Sequence[KerasTensor]) -> list:
 
 
 def several_views(two_views: TwoViews, num_views: int) -> MultiCrop:
-    """More views of the kinds that a recipe of two has, the first kind as often as the second or once more.
+    """More views of the kinds that a preset of two has, the first kind as often as the second or once more.
 
     Args:
-        two_views: the layer of a recipe such as `simclr_cifar`.
-        num_views: views of each image, at least 2.
+        two_views: the layer of a preset such as "simclr_cifar".
+        num_views: views of each input, at least 2.
 
     Raises:
         ValueError: for fewer than two views, or a layer of another kind.
 
     Example:
-        >>> from kerassl.views import recipe, several_views
-        >>> several_views(recipe("simclr_cifar", 32), 4).num_views
+        >>> from kerassl.views import preset, several_views
+        >>> several_views(preset("simclr_cifar", 32), 4).num_views
         4
     """
     if num_views < 2:
         raise ValueError(f"num_views must be at least 2, got {num_views}.")
     if not isinstance(two_views, TwoViews):
         raise ValueError(
-            f"num_views={num_views} repeats the views of a recipe of two, not those of {two_views!r}; give "
-            "the number of views to that recipe itself."
+            f"num_views={num_views} repeats the views of a preset of two; got {two_views!r}. Give the number "
+            "of views to that preset itself."
         )
     second = num_views // 2
     return MultiCrop([two_views.view1] * (num_views - second) + [two_views.view2] * second)

@@ -124,7 +124,7 @@ def test_labels_enter_by_what_the_teacher_leaves_them():
 
 
 def test_it_trains_without_labels_and_its_teachers_stay(tmp_path):
-    views = kerassl.views.recipe("crop_flip", 16)
+    views = kerassl.views.preset("crop_flip", 16)
     teacher = FrozenTeacher(trained_classifier(), views.preprocess)
     model = DistilledClassifier(
         [teacher, trained_classifier(5)], tiny_encoder(3), views=views, temperature=2.0

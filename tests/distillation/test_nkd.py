@@ -34,7 +34,9 @@ def test_the_terms_are_those_of_the_losses_and_the_teacher_gives_its_logits():
 
 
 def test_the_teacher_is_frozen_and_keeps_its_own_preprocessing():
-    view = kerassl.views.View(16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
+    view = kerassl.views.FusedAugmentation(
+        16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0
+    )
     teacher = classifier()
     model = NKD(teacher, tiny_encoder(3), view)
     pictures = images(4)

@@ -59,9 +59,9 @@ def test_the_teacher_is_a_frozen_copy():
 
 
 def test_the_teacher_keeps_its_own_preprocessing():
-    views = kerassl.views.recipe("simclr_cifar", 16)
+    views = kerassl.views.preset("simclr_cifar", 16)
     teacher = kerassl.methods.SimCLR(tiny_encoder(6), views=views, projection_dim=8)
-    own = kerassl.views.View(16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
+    own = kerassl.views.FusedAugmentation(16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
     model = kerassl.distillation.SSLD(teacher, tiny_encoder(3), views=own)
     batch = images(4)
     seen = model.teacher.as_it_expects(own(batch, seed=kerassl.engine.StepSeed(0, 0)), own)

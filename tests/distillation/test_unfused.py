@@ -52,7 +52,7 @@ def rows_of(model, pictures):
 
 
 def test_in_evaluation_an_image_has_the_cluster_that_it_would_be_given():
-    whole = kerassl.views.recipe("unaugmented", 16)
+    whole = kerassl.views.preset("unaugmented", 16)
     model = make("UNFUSED", views=whole)
     model.compile(keras.optimizers.Adam(1e-3))
     model.fit(images(), batch_size=8, verbose=0)

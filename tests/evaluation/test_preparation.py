@@ -7,7 +7,7 @@ import pytest
 import kerassl
 from kerassl.data.decode import resize_and_crop_all
 from kerassl.evaluation import embed, knn_accuracy, preparation, preparation_gap
-from kerassl.views.preprocess import ImageRecord
+from kerassl.views import InputFormat
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() == "jax", reason="no backend in it")
 SIZE = 16
@@ -35,7 +35,7 @@ def trained():
 def test_the_record_travels_with_the_encoder(trained, tmp_path):
     assert preparation(network()).images is None
     known = preparation(trained)
-    assert known.images == ImageRecord((SIZE, SIZE), 1, "0 to 255") and known.size == (SIZE, SIZE)
+    assert known.images == InputFormat((SIZE, SIZE), 1, "0 to 255") and known.size == (SIZE, SIZE)
     assert known.mean == (0.305,) and known.std == (0.376,)
     path = trained.export_encoder(tmp_path / "encoder", format="keras")
     assert preparation(path) == preparation(keras.models.load_model(path)) == known
@@ -53,7 +53,7 @@ def test_loading_says_how_it_resized():
     model = network()
     model.compile(keras.optimizers.SGD(0.0))
     model.fit(train, verbose=0)
-    assert preparation(model).images == ImageRecord((12, 12), 1, "0 to 255", train.resize)
+    assert preparation(model).images == InputFormat((12, 12), 1, "0 to 255", train.resize)
 
 
 def test_the_same_preparation_is_no_gap(trained):

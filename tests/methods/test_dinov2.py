@@ -112,5 +112,5 @@ def test_of_many_hidden_patches_the_first_are_predicted():
 
 
 def test_ready_made_masks_say_how_many_patches_are_predicted():
-    views = kerassl.views.MaskedCrops(kerassl.views.byol_cifar(16), (4, 4), mask_ratio=(0.6, 0.7))
+    views = kerassl.views.MaskedCrops(kerassl.views.preset("byol_cifar", 16), (4, 4), mask_ratio=(0.6, 0.7))
     assert make("DINOv2", views=views).arguments.mask_ratio == (0.6, 0.7)

@@ -20,7 +20,7 @@ def test_the_loss_is_that_of_all_patches_encoded_together():
 def test_a_patch_is_a_quarter_of_the_image_at_full_size():
     model = make("EMPSSL", num_patches=5)
     assert model.views.num_views == 5
-    crop = kerassl.views.emp_ssl(16).view1.get_config()
+    crop = kerassl.views.preset("emp_ssl", 16).view1.get_config()
     assert tuple(crop["scale"]) == (0.25, 0.25) and tuple(crop["ratio"]) == (1.0, 1.0)
     views = model.views(images(4), seed=keras.random.SeedGenerator(0))
     assert {tuple(view.shape) for view in views} == {(4, 16, 16, 3)}

@@ -143,11 +143,11 @@ def test_weights_scale_the_terms():
 
 
 def test_any_crops_get_masks():
-    for views in ("default", "byol_cifar", kerassl.views.dino_cifar(16, num_local_crops=1)):
+    for views in ("default", "byol_cifar", kerassl.views.preset("dino_cifar", 16, num_local_crops=1)):
         model = kerassl.methods.iBOT(tiny_vit(), views=views, num_prototypes=8, hidden_dim=8)
         assert isinstance(model.views, kerassl.views.MaskedCrops)
         assert (model.views.grid, model.views.num_global_crops) == ((4, 4), 2)
-    masked = kerassl.views.MaskedCrops(kerassl.views.byol_cifar(16), (4, 4), mask_probability=1.0)
+    masked = kerassl.views.MaskedCrops(kerassl.views.preset("byol_cifar", 16), (4, 4), mask_probability=1.0)
     assert kerassl.methods.iBOT(tiny_vit(), masked, num_prototypes=8, hidden_dim=8).views is masked
 
 

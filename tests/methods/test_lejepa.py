@@ -38,12 +38,12 @@ def test_directions_are_drawn_anew_in_every_step_and_alike_in_every_evaluation()
 
 
 def test_crops_of_two_sizes():
-    recipe = kerassl.views.recipe("lejepa", 16, num_local_crops=2, local_size=8)
-    assert recipe.num_views == 4
+    preset = kerassl.views.preset("lejepa", 16, num_local_crops=2, local_size=8)
+    assert preset.num_views == 4
     inputs = keras.Input((None, None, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3)(inputs))
-    model = kerassl.methods.LeJEPA(keras.Model(inputs, pooled), views=recipe, num_directions=4, hidden_dim=8)
-    terms, _ = terms_and_rest(model, recipe(np.zeros((2, 16, 16, 3), "uint8")), labels(2))
+    model = kerassl.methods.LeJEPA(keras.Model(inputs, pooled), views=preset, num_directions=4, hidden_dim=8)
+    terms, _ = terms_and_rest(model, preset(np.zeros((2, 16, 16, 3), "uint8")), labels(2))
     assert set(terms) == {"invariance", "sigreg"}
     assert all(np.isfinite(float(value)) for value in terms.values())
 

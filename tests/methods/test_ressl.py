@@ -44,10 +44,13 @@ def test_the_default_views_are_a_strong_and_a_weak_one():
     strong, weak = model.views.view1, model.views.view2
     assert strong.brightness == 0.4 and strong.blur_probability == 0.5
     assert weak.flip == 0.5 and not (weak.brightness or weak.grayscale_probability or weak.blur_probability)
-    strong, weak = kerassl.views.ressl(224).view1, kerassl.views.ressl(224).view2
+    strong, weak = kerassl.views.preset("ressl", 224).view1, kerassl.views.preset("ressl", 224).view2
     assert strong.scale == weak.scale == (0.2, 1.0)
     assert strong.hue == 0.1 and not weak.hue
-    strong, weak = kerassl.views.ressl_digits(8).view1, kerassl.views.ressl_digits(8).view2
+    strong, weak = (
+        kerassl.views.preset("ressl_digits", 8, 1).view1,
+        kerassl.views.preset("ressl_digits", 8, 1).view2,
+    )
     assert strong.brightness and not weak.brightness and strong.flip == weak.flip == 0
 
 

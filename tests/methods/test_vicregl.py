@@ -64,6 +64,6 @@ def test_a_named_recipe_says_where_it_cropped_and_so_does_a_loaded_model():
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"gives \(None, 16\). Make the encoder without pooling.*pool=None"):
         kerassl.methods.VICRegL(tiny_encoder())
-    crops = kerassl.views.recipe("dino_cifar", 16)
+    crops = kerassl.views.preset("dino_cifar", 16)
     with pytest.raises(ValueError, match="which MultiCrop does not say; pass kerassl.views.LocatedViews"):
         make("VICRegL", views=crops)

@@ -177,25 +177,25 @@ def make(name, views="default", num_classes=3, seed=0, weights_seed=0, **kwargs)
         return getattr(kerassl.classifiers, name)(encoder, **{**common, **CLASSIFIERS[name], **kwargs})
     if name == "DINO":
         if views == "default":
-            common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
+            common["views"] = kerassl.views.preset("dino_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         return kerassl.methods.DINO(tiny_vit(), **{**common, **small, **kwargs})
     if name == "Mugs":
         if views == "default":
-            common["views"] = kerassl.views.recipe("dino_cifar", 16, num_local_crops=2)
+            common["views"] = kerassl.views.preset("dino_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         small |= {"queue_size": 20, "memory_size": 12, "num_neighbors": 3, "prediction_hidden_dim": 16}
         return kerassl.methods.Mugs(tiny_vit(), **{**common, **small, **kwargs})
     if name in ("iBOT", "DINOv2", "POA"):
         if views == "default":
-            common["views"] = kerassl.views.recipe("ibot_cifar", 16, num_local_crops=2)
+            common["views"] = kerassl.views.preset("ibot_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0}
         if name == "POA":
             small |= {"num_prototypes": (16, 12), "patch_start_epoch": 0}
         return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
     if name in ("MSN", "PMSN"):
         if views == "default":
-            common["views"] = kerassl.views.recipe("msn_cifar", 16, num_local_crops=2)
+            common["views"] = kerassl.views.preset("msn_cifar", 16, num_local_crops=2)
         small = {"num_prototypes": 16, "hidden_dim": 16, "projection_dim": 8, "momentum": 0.9}
         return getattr(kerassl.methods, name)(tiny_vit(), **{**common, **small, **kwargs})
     if name == "UNFUSED":

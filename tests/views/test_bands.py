@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerassl.views.blur import Blur, blur_matrix
-from kerassl.views.crop import Crop, crop_and_resize, crop_matrices
-from kerassl.views.resample import pays_in_bands, resample, tiles, to_scanlines, window_size
+from kerassl.views.image.blur import Blur, blur_matrix
+from kerassl.views.image.crop import Crop, crop_and_resize, crop_matrices
+from kerassl.views.image.resample import pays_in_bands, resample, tiles, to_scanlines, window_size
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerassl.views import Compose, LocatedViews, View, cell_centers
+from kerassl.views import Compose, FusedAugmentation, LocatedViews, cell_centers
 
 
 def numpy(x):
@@ -15,7 +15,7 @@ def test_what_a_cell_shows_lies_at_its_centre():
     # The colours of a pixel are its row and its column, so that a view shows where it was cropped.
     rows, columns = np.meshgrid(np.arange(40) + 0.5, np.arange(48) + 0.5, indexing="ij")
     image = np.stack([rows, columns, 0 * rows], axis=-1).astype("float32")
-    view = View((32, 24), scale=(0.2, 0.8), jitter_probability=0.0, mean=0.0, std=1 / 255)
+    view = FusedAugmentation((32, 24), scale=(0.2, 0.8), jitter_probability=0.0, mean=0.0, std=1 / 255)
     views = LocatedViews(view)
     view1, view2, *boxes = views(np.stack([image] * 8), seed=keras.random.SeedGenerator(0))
     assert set(np.unique(np.concatenate([numpy(box)[:, 4] for box in boxes]))) == {0.0, 1.0}
@@ -27,7 +27,7 @@ def test_what_a_cell_shows_lies_at_its_centre():
 
 
 def test_the_views_are_those_without_boxes():
-    view = View(16, brightness=0.4, blur_probability=0.5)
+    view = FusedAugmentation(16, brightness=0.4, blur_probability=0.5)
     images = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3)).astype("uint8")
     alone = view(images, seed=keras.random.SeedGenerator(3))
     np.testing.assert_array_equal(
@@ -37,4 +37,4 @@ def test_the_views_are_those_without_boxes():
 
 def test_a_view_that_does_not_say_is_refused():
     with pytest.raises(ValueError, match="Compose does not say where it cropped"):
-        LocatedViews(View(16), Compose([], 16))
+        LocatedViews(FusedAugmentation(16), Compose([], 16))

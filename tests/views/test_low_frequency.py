@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 import kerassl
-from kerassl.views import LowFrequency, recipe
-from kerassl.views.low_frequency import low_frequencies
+from kerassl.views import LowFrequency, preset
+from kerassl.views.image.low_frequency import low_frequencies
 
 
 def numpy(x):
@@ -48,7 +48,7 @@ def test_a_slow_wave_is_sampled():
 
 
 def test_crops_shrink_in_proportion_to_multiples():
-    crops = recipe("dino", 32, num_local_crops=2, local_size=16)
+    crops = preset("dino", 32, num_local_crops=2, local_size=16)
     for size, multiple, expected in (
         (24, 1, (24, 12)),
         (22, 8, (24, 8)),
@@ -60,7 +60,7 @@ def test_crops_shrink_in_proportion_to_multiples():
 
 
 def test_the_views_are_those_of_the_layer_inside():
-    inside = recipe("simclr_cifar", 16)
+    inside = preset("simclr_cifar", 16)
     seed = lambda: kerassl.engine.StepSeed(0, 3)  # noqa: E731
     whole = inside(images() * 255, seed=seed())
     small = LowFrequency(inside, 8)(images() * 255, seed=seed())
@@ -71,7 +71,7 @@ def test_the_views_are_those_of_the_layer_inside():
 def test_images_grow_by_the_epoch_and_the_layer_is_saved(tmp_path):
     keras.utils.set_random_seed(0)
     encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")
-    views = LowFrequency(recipe("simclr_cifar", 16), image_size=8)
+    views = LowFrequency(preset("simclr_cifar", 16), image_size=8)
     model = kerassl.methods.SimCLR(encoder, views=views, projection_dim=4)
     model.compile(keras.optimizers.SGD(0.1))
     curriculum = kerassl.callbacks.LowFrequencyCurriculum({0: 8, 1: 12, 3: 16})
@@ -92,9 +92,9 @@ def test_images_grow_by_the_epoch_and_the_layer_is_saved(tmp_path):
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="must be at least 1 pixel; got 0 and 1"):
-        LowFrequency(recipe("simclr_cifar", 16), 0)
+        LowFrequency(preset("simclr_cifar", 16), 0)
     with pytest.raises(ValueError, match="these also hold masks or boxes"):
-        LowFrequency(recipe("mae", 16, num_patches=16), 8)(images() * 255)
+        LowFrequency(preset("mae", 16, num_patches=16), 8)(images() * 255)
     with pytest.raises(ValueError, match="size of epoch 0; got {1: 8}"):
         kerassl.callbacks.LowFrequencyCurriculum({1: 8})
     encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")

@@ -42,7 +42,7 @@ def test_masked_patches_are_neighbours(share):
 
 
 def test_half_of_the_crops_are_masked_by_a_tenth_to_a_half():
-    layer = views.MaskedCrops(views.TwoViews(views.View(32)), (8, 8))
+    layer = views.MaskedCrops(views.TwoViews(views.FusedAugmentation(32)), (8, 8))
     images = np.zeros((600, 2, 2, 3), "uint8")
     view1, view2, *masks = layer(images, seed=keras.random.SeedGenerator(0))
     assert view1.shape == view2.shape == (600, 32, 32, 3)
@@ -58,7 +58,7 @@ def test_half_of_the_crops_are_masked_by_a_tenth_to_a_half():
 
 
 def test_local_crops_get_no_mask():
-    crops = views.MultiCrop([views.View(16)] * 2, [views.View(8)] * 3)
+    crops = views.MultiCrop([views.FusedAugmentation(16)] * 2, [views.FusedAugmentation(8)] * 3)
     layer = views.MaskedCrops(crops, (4, 4), mask_probability=1.0, mask_ratio=(0.5, 0.5))
     made = layer(np.zeros((2, 20, 20, 3), "uint8"), seed=keras.random.SeedGenerator(0))
     assert [tuple(view.shape[1:]) for view in made] == [(16, 16, 3)] * 2 + [(8, 8, 3)] * 3 + [(16,)] * 2
@@ -67,14 +67,14 @@ def test_local_crops_get_no_mask():
 
 
 def test_config_round_trip():
-    layer = views.MaskedCrops(views.TwoViews(views.View(12)), (3, 3), 1, 0.25, (0.2, 0.3))
+    layer = views.MaskedCrops(views.TwoViews(views.FusedAugmentation(12)), (3, 3), 1, 0.25, (0.2, 0.3))
     config = keras.saving.serialize_keras_object(layer)
     copy = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
     assert json.dumps(keras.saving.serialize_keras_object(copy)) == json.dumps(config)
 
 
 def test_bad_arguments():
-    two = views.TwoViews(views.View(8))
+    two = views.TwoViews(views.FusedAugmentation(8))
     with pytest.raises(ValueError, match="num_global_crops=3 crops cannot be masked: TwoViews makes 2"):
         views.MaskedCrops(two, (2, 2), num_global_crops=3)
     with pytest.raises(ValueError, match="mask_ratio must be a pair"):
@@ -86,7 +86,7 @@ def test_bad_arguments():
 def test_gallery_hides_the_masked_patches(tmp_path):
     image = pytest.importorskip("PIL.Image")
     layer = views.MaskedCrops(
-        views.TwoViews(views.View(16)), (4, 4), mask_probability=1.0, mask_ratio=(0.5, 0.5)
+        views.TwoViews(views.FusedAugmentation(16)), (4, 4), mask_probability=1.0, mask_ratio=(0.5, 0.5)
     )
     path = views.gallery(np.full((2, 16, 16, 3), 255, "uint8"), layer, tmp_path / "views.png")
     with image.open(path) as picture:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from kerassl.engine import StepSeed
-from kerassl.views import BatchStyles, TwoViews, View
-from kerassl.views.styles import with_amplitudes_of
+from kerassl.views import BatchStyles, FusedAugmentation, TwoViews
+from kerassl.views.image.styles import with_amplitudes_of
 
 SIZES = pytest.mark.parametrize("shape", [(3, 8, 8, 2), (3, 9, 7, 1)])
 
@@ -64,7 +64,7 @@ def test_an_image_without_contrast_takes_the_donors_mean():
 
 def test_two_views_have_two_styles_and_a_view_has_one():
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype("uint8")
-    plain = View(8, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, mean=0.4, std=0.3)
+    plain = FusedAugmentation(8, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, mean=0.4, std=0.3)
     views = TwoViews(BatchStyles(plain, ratio=(0.2, 0.2)))
     made = [numpy(view) * 0.3 + 0.4 for view in views(images, seed=StepSeed(0, 3))]
     means = [view.mean(axis=(1, 2)) for view in made]
@@ -78,7 +78,7 @@ def test_two_views_have_two_styles_and_a_view_has_one():
 
 def test_pixels_stay_in_range_and_the_layer_is_saved():
     images = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3)).astype("uint8")
-    layer = BatchStyles(View(16, mean=0.5, std=0.25), ratio=(0.0, 1.0))
+    layer = BatchStyles(FusedAugmentation(16, mean=0.5, std=0.25), ratio=(0.0, 1.0))
     made = numpy(layer(images, seed=StepSeed(1, 0)))
     assert made.shape == (4, 16, 16, 3) and made.min() >= -2 - 1e-5 and made.max() <= 2 + 1e-5
     loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
@@ -89,6 +89,8 @@ def test_bad_arguments():
     with pytest.raises(
         ValueError, match=r"ratio must be a pair \(a, b\) with 0 <= a <= b <= 1; got \(0.5, 2\)"
     ):
-        BatchStyles(View(8), ratio=(0.5, 2))
-    with pytest.raises(ValueError, match="view must be a layer like kerassl.views.View, not a Rescaling"):
+        BatchStyles(FusedAugmentation(8), ratio=(0.5, 2))
+    with pytest.raises(
+        ValueError, match="view must be a layer like kerassl.views.FusedAugmentation; got a Rescaling"
+    ):
         BatchStyles(keras.layers.Rescaling(1 / 255))

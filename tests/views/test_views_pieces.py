@@ -7,9 +7,15 @@ from keras import ops
 
 from kerassl import views
 from kerassl.engine import StepSeed
-from kerassl.views.blur import Blur, blur_matrix
-from kerassl.views.color import apply_affine, color_affine
-from kerassl.views.resample import from_scanlines, interpolation_matrix, random_boxes, resample, to_scanlines
+from kerassl.views.image.blur import Blur, blur_matrix
+from kerassl.views.image.color import apply_affine, color_affine
+from kerassl.views.image.resample import (
+    from_scanlines,
+    interpolation_matrix,
+    random_boxes,
+    resample,
+    to_scanlines,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -296,7 +302,7 @@ def test_statistics_that_do_not_fit_the_channels_are_an_error():
         (lambda: views.Preprocess(8, std=0.0), "std must be positive"),
         (lambda: views.RandomPatchMask(0), "num_patches must be a positive integer"),
         (
-            lambda: views.View(8)(np.zeros((8, 8, 3), "uint8")),
+            lambda: views.FusedAugmentation(8)(np.zeros((8, 8, 3), "uint8")),
             r"Images must have shape .*got shape \(8, 8, 3\)",
         ),
         (lambda: views.Preprocess(8)(np.zeros((8, 8), "uint8")), "Images must have shape"),

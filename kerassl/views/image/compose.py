@@ -1,26 +1,30 @@
-"""A view made of single layers, for pipelines that `View` does not cover."""
+"""A view made of single layers, for pipelines that `FusedAugmentation` does not cover."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import KerasTensor
 
-from kerassl.views.base import Augmentation, to_unit
-from kerassl.views.preprocess import Preprocess, Statistic
+from kerassl.views.image.base import VALUE_RANGE, Augmentation, to_unit
+from kerassl.views.image.batch import apply_layer, takes
+from kerassl.views.image.preprocess import Preprocess, Statistic
 
 
 @keras.saving.register_keras_serializable("kerassl")
 class Compose(Augmentation):
-    """Scales raw images to [0, 1], applies layers in order, and normalises.
+    """Scales raw images to [0, 1], applies layers in order, and normalizes.
 
-    Slower than `View`, which fuses the usual ones; any order and any own layer goes.
+    Slower than `FusedAugmentation`, which fuses the usual ones; any order and any own layer goes.
 
     Args:
-        layers: layers called as `layer(images, seed=seed)` on float32 images in [0, 1]; they must give
-            images of `size`.
+        layers: called on float32 images in [0, 1], as `layer(images, seed=seed)` if they have an argument
+            `seed`; other Keras layers and functions of a batch as `layer(images)`, see `BatchAugmentation`.
+            Keras' own take `value_range=(0, 1)` where they have that argument. Together they must give images
+            of `size`.
         size: output height and width in pixels, an integer or a pair.
         mean: a number or one per channel, for images in [0, 1]; see `Normalize`.
         std: the same.
+        value_range: values of black and white in raw images.
         seed: seed of the generator used when `call` is given none.
         **kwargs: further arguments of `keras.layers.Layer`.
 
@@ -36,22 +40,26 @@ class Compose(Augmentation):
 
     def __init__(
         self,
-        layers: Sequence[keras.layers.Layer],
+        layers: Sequence[Callable],
         size: int | tuple[int, int],
         mean: Statistic = None,
         std: Statistic = None,
+        value_range: tuple[float, float] = VALUE_RANGE,
         seed: int | None = None,
         **kwargs,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.layers = list(layers)
-        self.preprocess = Preprocess(size, mean, std)
+        self.preprocess = Preprocess(size, mean, std, value_range=value_range)
+        self.value_range = self.preprocess.value_range
+        # Two views of one batch would share the draws of layers that have no seed if one call made them.
+        self.of_whole_batch = not all(takes(layer, "seed") for layer in self.layers)
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
         """Returns float32 normalised `(batch, size, size, channels)`."""
-        images = to_unit(images)
+        images = to_unit(images, self.value_range)
         for layer in self.layers:
-            images = layer(images, seed=seed)
+            images = apply_layer(layer, images, seed)
         if tuple(images.shape[1:3]) != self.preprocess.size:
             raise ValueError(
                 f"The layers gave images of {tuple(images.shape[1:3])} pixels where size says "
@@ -67,7 +75,8 @@ class Compose(Augmentation):
             "mean": self.preprocess.normalize.mean,
             "std": self.preprocess.normalize.std,
         }
-        return {**super().get_config(), **config}
+        scale = {} if self.value_range == VALUE_RANGE else {"value_range": self.value_range}
+        return {**super().get_config(), **config, **scale}
 
     @classmethod
     def from_config(cls, config: dict) -> "Compose":

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.views.resample import from_scanlines, interpolation_matrix, resample, to_scanlines
+from kerassl.views.image.resample import from_scanlines, interpolation_matrix, resample, to_scanlines
 
 
 def quarter_turns(images: KerasTensor) -> KerasTensor:

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation, uniform
-from kerassl.views.preprocess import statistics
+from kerassl.views.base import uniform
+from kerassl.views.image.base import Augmentation
+from kerassl.views.image.preprocess import statistics
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -23,7 +24,7 @@ class BatchStyles(Augmentation):
     Standardization, arXiv 2303.06088. The range of r is ours: the paper's was not at hand, nor was its code.
 
     Args:
-        view: the layer that makes the view, such as `View`.
+        view: the layer that makes the view, such as `FusedAugmentation`.
         ratio: r, drawn anew for each view from this range, in [0, 1]. 0 replaces nothing.
         seed: seed of the generator used when `call` is given none.
         **kwargs: further arguments of `keras.layers.Layer`.
@@ -33,8 +34,8 @@ class BatchStyles(Augmentation):
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import BatchStyles, TwoViews, View
-        >>> views = TwoViews(BatchStyles(View(32)))
+        >>> from kerassl.views import BatchStyles, FusedAugmentation, TwoViews
+        >>> views = TwoViews(BatchStyles(FusedAugmentation(32)))
         >>> [tuple(view.shape) for view in views(np.zeros((4, 32, 32, 3), "uint8"))]
         [(4, 32, 32, 3), (4, 32, 32, 3)]
     """
@@ -55,9 +56,12 @@ class BatchStyles(Augmentation):
         if len(self.ratio) != 2 or not 0 <= self.ratio[0] <= self.ratio[1] <= 1:
             raise ValueError(f"ratio must be a pair (a, b) with 0 <= a <= b <= 1; got {ratio}.")
         if not (hasattr(view, "mean") and hasattr(view, "std") and hasattr(view, "preprocess")):
-            raise ValueError(f"view must be a layer like kerassl.views.View, not a {type(view).__name__}.")
+            raise ValueError(
+                f"view must be a layer like kerassl.views.FusedAugmentation; got a {type(view).__name__}."
+            )
         self.view = view
         self.preprocess = view.preprocess
+        self.value_range = view.preprocess.value_range
         self.mean, self.std = view.mean, view.std
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
@@ -100,7 +104,7 @@ def with_amplitudes_of(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views.styles import with_amplitudes_of
+        >>> from kerassl.views.image.styles import with_amplitudes_of
         >>> bright = with_amplitudes_of(np.zeros((1, 4, 4, 1)), np.ones((1, 4, 4, 1)), 0.5)
         >>> print(np.round(np.array(bright)[0, 0, :, 0], 4))
         [1. 1. 1. 1.]

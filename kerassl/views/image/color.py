@@ -13,8 +13,9 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation, bernoulli, check_probability, uniform
-from kerassl.views.resample import from_scanlines, to_scanlines
+from kerassl.views.base import bernoulli, check_probability, uniform
+from kerassl.views.image.base import Augmentation
+from kerassl.views.image.resample import from_scanlines, to_scanlines
 
 GRAY = np.array([0.299, 0.587, 0.114])
 YIQ = np.array([GRAY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation
+from kerassl.views.base import ViewsOf, as_tuple
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class LowFrequency(Augmentation):
+class LowFrequency(ViewsOf):
     """Views whose high frequencies are cut off, and which are smaller in proportion: a step is cheaper.
 
     The centred block of a view's discrete Fourier transform becomes a smaller image of the same mean. Early
@@ -34,8 +34,8 @@ class LowFrequency(Augmentation):
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import LowFrequency, recipe
-        >>> views = LowFrequency(recipe("simclr_cifar", 32), image_size=24)
+        >>> from kerassl.views import LowFrequency, preset
+        >>> views = LowFrequency(preset("simclr_cifar", 32), image_size=24)
         >>> [tuple(view.shape) for view in views(np.zeros((4, 32, 32, 3), "uint8"))]
         [(4, 24, 24, 3), (4, 24, 24, 3)]
     """
@@ -48,21 +48,17 @@ class LowFrequency(Augmentation):
         seed: int | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(views, seed=seed, **kwargs)
         if min(image_size, multiple_of) < 1:
             raise ValueError(
                 f"image_size and multiple_of must be at least 1 pixel; got {image_size} and {multiple_of}."
             )
         self.views, self.image_size, self.multiple_of = views, image_size, multiple_of
         self.num_views = views.num_views
-        self.preprocess = views.preprocess
 
-    def augment(
-        self, images: KerasTensor, seed: keras.random.SeedGenerator
-    ) -> KerasTensor | tuple[KerasTensor, ...]:
+    def call(self, inputs: KerasTensor, seed: keras.random.SeedGenerator | None = None) -> tuple:
         """Returns what the layer makes, smaller."""
-        made = self.views(images, seed=seed)
-        views = made if isinstance(made, (tuple, list)) else (made,)
+        views = as_tuple(self.views(inputs, seed=self.generator if seed is None else seed))
         if any(len(view.shape) != 4 for view in views):
             raise ValueError(
                 "LowFrequency needs views that are images; these also hold masks or boxes, of shapes "
@@ -70,8 +66,7 @@ class LowFrequency(Augmentation):
             )
         full = views[0].shape[1]
         sizes = [tuple(self.shrunk(side, full) for side in view.shape[1:3]) for view in views]
-        views = tuple(low_frequencies(view, size) for view, size in zip(views, sizes, strict=True))
-        return views if isinstance(made, (tuple, list)) else views[0]
+        return tuple(low_frequencies(view, size) for view, size in zip(views, sizes, strict=True))
 
     def shrunk(self, side: int, full: int) -> int:
         """The side in pixels of a view of `side`, where the first view is of `full`."""
@@ -105,7 +100,7 @@ def low_frequencies(images: KerasTensor, size: tuple[int, int]) -> KerasTensor:
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views.low_frequency import low_frequencies
+        >>> from kerassl.views.image.low_frequency import low_frequencies
         >>> small = low_frequencies(np.full((1, 8, 8, 1), 0.3), (4, 6))
         >>> tuple(small.shape), round(float(small[0, 0, 0, 0]), 4)
         ((1, 4, 6, 1), 0.3)

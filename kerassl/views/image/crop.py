@@ -5,9 +5,10 @@ from typing import NamedTuple
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation, bernoulli, check_probability, check_range, check_size
-from kerassl.views.blur import Blur, blur_bands, blur_matrix, kernel_radius
-from kerassl.views.resample import (
+from kerassl.views.base import bernoulli, check_probability, check_range
+from kerassl.views.image.base import Augmentation, check_size
+from kerassl.views.image.blur import Blur, blur_bands, blur_matrix, kernel_radius
+from kerassl.views.image.resample import (
     check_interpolation,
     from_scanlines,
     interpolation_bands,

@@ -3,9 +3,10 @@
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation, bernoulli, check_probability, check_range, check_size
-from kerassl.views.blur import check_kernel_size, random_blur
-from kerassl.views.color import (
+from kerassl.views.base import bernoulli, check_probability, check_range
+from kerassl.views.image.base import VALUE_RANGE, Augmentation, check_size
+from kerassl.views.image.blur import check_kernel_size, random_blur
+from kerassl.views.image.color import (
     apply_affine,
     check_jitter,
     clip_and_solarize,
@@ -13,13 +14,13 @@ from kerassl.views.color import (
     random_factors,
     then_scale,
 )
-from kerassl.views.crop import Crop, crop_and_resize, random_crop
-from kerassl.views.preprocess import Preprocess, Statistic, statistics
-from kerassl.views.resample import check_interpolation, from_scanlines
+from kerassl.views.image.crop import Crop, crop_and_resize, random_crop
+from kerassl.views.image.preprocess import Preprocess, Statistic, statistics
+from kerassl.views.image.resample import check_interpolation, from_scanlines
 
 
-@keras.saving.register_keras_serializable("kerassl")
-class View(Augmentation):
+@keras.saving.register_keras_serializable("kerassl", name="View")
+class FusedAugmentation(Augmentation):
     """Crop, flip, blur, colour jitter, grayscale, clip, solarise and normalise, in few passes over memory.
 
     Raw images in, float32 normalised images out; every sample draws its own parameters. The blur is folded
@@ -45,13 +46,14 @@ class View(Augmentation):
         mean: a number or one per channel, for images in [0, 1]; see `Normalize`.
         std: the same.
         interpolation: "bilinear" or "bicubic".
+        value_range: values of black and white in raw images.
         seed: seed of the layer's own generator.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import View
-        >>> view = View(32, scale=(0.2, 1.0), brightness=0.4, contrast=0.4, blur_probability=0.5)
+        >>> from kerassl.views import FusedAugmentation
+        >>> view = FusedAugmentation(32, scale=(0.2, 1.0), brightness=0.4, blur_probability=0.5)
         >>> tuple(view(np.zeros((4, 48, 48, 3), "uint8")).shape)
         (4, 32, 32, 3)
     """
@@ -78,6 +80,7 @@ class View(Augmentation):
         mean: Statistic = None,
         std: Statistic = None,
         interpolation: str = "bilinear",
+        value_range: tuple[float, float] = VALUE_RANGE,
         seed: int | None = None,
         **kwargs,
     ) -> None:
@@ -98,11 +101,12 @@ class View(Augmentation):
         self.solarize_probability = check_probability("solarize_probability", solarize_probability)
         self.solarize_threshold = check_probability("solarize_threshold", solarize_threshold)
         self.interpolation = check_interpolation(interpolation)
-        self.preprocess = Preprocess(self.size, mean, std)
+        self.preprocess = Preprocess(self.size, mean, std, value_range=value_range)
+        self.value_range = self.preprocess.value_range
         self.mean, self.std = self.preprocess.normalize.mean, self.preprocess.normalize.std
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
-        """Returns float32 normalised `(batch, size, size, channels)`."""
+        """Returns float32 normalized `(batch, height, width, channels)`."""
         return self.augment_and_locate(images, seed)[0]
 
     def augment_and_locate(
@@ -121,8 +125,11 @@ class View(Augmentation):
         if self.grayscale_probability and channels == 3:
             factors["grayscale"] = bernoulli(seed, batch, self.grayscale_probability)
         mean, std = statistics(self.mean, self.std, channels)
-        # Raw values up to 255 come in, so the offset is on their scale, too.
-        x = apply_affine(x, *then_scale(*color_affine(x, **factors), 1.0 / (255.0 * std), -mean / std))
+        black, white = self.value_range
+        x = x - black if black else x
+        # Raw values up to white come in, so the offset is on their scale, too.
+        scale = 1.0 / ((white - black) * std)
+        x = apply_affine(x, *then_scale(*color_affine(x, **factors), scale, -mean / std))
 
         low, high = ((-mean / std)[:, None], ((1.0 - mean) / std)[:, None])
         solarized = None
@@ -137,4 +144,5 @@ class View(Augmentation):
             "jitter_probability", "grayscale_probability", "blur_probability", "blur_sigma",
             "blur_kernel_size", "solarize_probability", "solarize_threshold", "mean", "std", "interpolation",
         )  # fmt: skip
-        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
+        scale = {} if self.value_range == VALUE_RANGE else {"value_range": self.value_range}
+        return {**super().get_config(), **{key: getattr(self, key) for key in keys}, **scale}

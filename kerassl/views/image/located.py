@@ -3,9 +3,10 @@
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.views.crop import Crop
+from kerassl.views.image.base import check_images
+from kerassl.views.image.crop import Crop
+from kerassl.views.image.fused import FusedAugmentation
 from kerassl.views.multiview import TwoViews
-from kerassl.views.view import View
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -16,18 +17,18 @@ class LocatedViews(TwoViews):
     view shows it mirrored, else 0. `cell_centers` says from it where a cell of a feature map lies.
 
     Args:
-        view1: the `View` of the first view.
-        view2: the `View` of the second; `None` draws both from the first.
+        view1: the `FusedAugmentation` of the first view.
+        view2: the `FusedAugmentation` of the second; `None` draws both from the first.
         seed: seed of the generator used when `call` is given none.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: for a layer that is no `View`, and so does not say where it cropped.
+        ValueError: for a layer that is no `FusedAugmentation`, and so does not say where it cropped.
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.views import LocatedViews, View
-        >>> views = LocatedViews(View(32))
+        >>> from kerassl.views import FusedAugmentation, LocatedViews
+        >>> views = LocatedViews(FusedAugmentation(32))
         >>> [tuple(made.shape) for made in views(np.zeros((4, 40, 40, 3), "uint8"))]
         [(4, 32, 32, 3), (4, 32, 32, 3), (4, 5), (4, 5)]
     """
@@ -41,16 +42,18 @@ class LocatedViews(TwoViews):
     ) -> None:
         super().__init__(view1, view2, seed, **kwargs)
         for view in (self.view1, self.view2):
-            if not isinstance(view, View):
+            if not isinstance(view, FusedAugmentation):
                 raise ValueError(
                     f"{type(view).__name__} does not say where it cropped; LocatedViews needs a "
-                    "kerassl.views.View."
+                    "kerassl.views.FusedAugmentation."
                 )
 
-    def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> tuple[KerasTensor, ...]:
+    def call(self, inputs: KerasTensor, seed: keras.random.SeedGenerator | None = None) -> tuple:
         """Returns two views and float32 `(batch, 5)` boxes of each."""
+        check_images(inputs)
+        seed = self.generator if seed is None else seed
         (view1, crop1), (view2, crop2) = (
-            view.augment_and_locate(images, seed) for view in (self.view1, self.view2)
+            view.augment_and_locate(inputs, seed) for view in (self.view1, self.view2)
         )
         return view1, view2, _boxes(crop1), _boxes(crop2)
 

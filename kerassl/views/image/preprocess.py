@@ -6,15 +6,14 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.views.base import check_images, check_size, to_unit
-from kerassl.views.resample import from_scanlines, interpolation_matrix, resample, to_scanlines
+from kerassl.views.base import to_numpy
+from kerassl.views.image.base import VALUE_RANGE, check_images, check_size, check_value_range, to_unit
+from kerassl.views.image.input_format import InputFormat
+from kerassl.views.image.resample import from_scanlines, interpolation_matrix, resample, to_scanlines
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 DIGITS_MEAN, DIGITS_STD = (0.305,), (0.376,)
-
-# What the values of images say of their scale.
-BYTES, UNIT, NORMALIZED = "0 to 255", "0 to 1", "normalised"
 
 Statistic = float | tuple[float, ...] | None
 
@@ -87,45 +86,6 @@ class Normalize(keras.layers.Layer):
         return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageRecord:
-    """What images were before a network's own preprocessing.
-
-    Attributes:
-        size: (height, width) in pixels.
-        channels: their number.
-        values: "0 to 255", "0 to 1", or "normalised" where some are negative.
-        resize: how they were brought to their size, in words; `None` if they came so or it is not known.
-    """
-
-    size: tuple[int, int]
-    channels: int
-    values: str
-    resize: str | None = None
-
-    @classmethod
-    def get(cls, record: "ImageRecord | dict | None") -> "ImageRecord | None":
-        """The record itself, or that of a dict of its attributes."""
-        return cls(**{**record, "size": tuple(record["size"])}) if isinstance(record, dict) else record
-
-    @classmethod
-    def of(cls, images: np.ndarray, resize: str | None = None) -> "ImageRecord":
-        """The record of some `(number, height, width, channels)` images.
-
-        Example:
-            >>> import numpy as np
-            >>> from kerassl.views.preprocess import ImageRecord
-            >>> ImageRecord.of(np.full((1, 8, 6, 3), 0.5)).values
-            '0 to 1'
-        """
-        _, height, width, channels = images.shape
-        values = BYTES
-        if not keras.backend.is_int_dtype(keras.backend.standardize_dtype(images.dtype)):
-            sample = ops.convert_to_numpy(images[:256])
-            values = NORMALIZED if sample.min() < 0 else UNIT if 0 < sample.max() <= 1 else BYTES
-        return cls((int(height), int(width)), int(channels), values, resize)
-
-
 @keras.saving.register_keras_serializable("kerassl")
 class Preprocess(keras.layers.Layer):
     """Resizes and normalises raw images as evaluation needs them: no randomness.
@@ -137,8 +97,9 @@ class Preprocess(keras.layers.Layer):
         size: output height and width in pixels, an integer or a pair.
         mean: a number or one per channel, for images in [0, 1]; see `Normalize`.
         std: the same.
-        trained_on: an `ImageRecord`, or a dict of its attributes, of the images of training; `fit` notes it,
+        trained_on: an `InputFormat`, or a dict of its attributes, of the images of training; `fit` notes it,
             and it is saved and exported with the layer.
+        value_range: values of black and white in raw images.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
@@ -153,13 +114,15 @@ class Preprocess(keras.layers.Layer):
         size: int | tuple[int, int],
         mean: Statistic = None,
         std: Statistic = None,
-        trained_on: ImageRecord | dict | None = None,
+        trained_on: InputFormat | dict | None = None,
+        value_range: tuple[float, float] = VALUE_RANGE,
         **kwargs,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.size = check_size(size)
         self.normalize = Normalize(mean, std)
-        self.trained_on = ImageRecord.get(trained_on)
+        self.trained_on = InputFormat.get(trained_on)
+        self.value_range = check_value_range(value_range)
         # Images unlike those of training of which an evaluation has warned already.
         self.warned_of = ()
         self.built = True
@@ -174,7 +137,13 @@ class Preprocess(keras.layers.Layer):
             rows = interpolation_matrix(start, height, height, self.size[0])
             columns = interpolation_matrix(start, width, width, self.size[1])
             images = from_scanlines(resample(to_scanlines(images), rows, columns))
-        return self.normalize(to_unit(images))
+        return self.normalize(to_unit(images, self.value_range))
+
+    def invert(self, images: KerasTensor) -> KerasTensor:
+        """Returns raw images, float32 in `value_range`, of which `images` are the preprocessed ones."""
+        black, white = self.value_range
+        images = (white - black) * self.normalize.invert(images)
+        return images + black if black else images
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Returns `(batch, height, width, channels)`."""
@@ -184,10 +153,52 @@ class Preprocess(keras.layers.Layer):
         """Returns the constructor arguments."""
         normalization = {"mean": self.normalize.mean, "std": self.normalize.std}
         record = {} if self.trained_on is None else {"trained_on": dataclasses.asdict(self.trained_on)}
-        return {**super().get_config(), "size": self.size, **normalization, **record}
+        scale = {} if self.value_range == VALUE_RANGE else {"value_range": self.value_range}
+        return {**super().get_config(), "size": self.size, **normalization, **record, **scale}
 
 
-def preprocessing(model: keras.Model) -> Preprocess | None:
-    """The layer that prepares the images of an `SSLModel` or of an exported network, or `None`."""
+def preprocessing_of(model: keras.Model) -> Preprocess | None:
+    """Returns the layer that prepares the images of an `SSLModel` or of an exported network, or `None`."""
     layers = [getattr(getattr(model, "views", None), "preprocess", None), *model.layers]
     return next((layer for layer in layers if isinstance(layer, Preprocess)), None)
+
+
+def image_statistics(images: np.ndarray, value_range: tuple[float, float] | None = None) -> dict:
+    """Measures the scale of a data set, as arguments of `preset`, `Preprocess` and `FusedAugmentation`.
+
+    Args:
+        images: `(number, height, width, channels)` array of any scale.
+        value_range: values of black and white; `None` takes (0, 255) for uint8, else the least and the
+            greatest value.
+
+    Returns:
+        `{"mean": ..., "std": ..., "value_range": ...}`: mean and standard deviation, one per channel,
+        are those of images scaled from `value_range` to [0, 1].
+
+    Raises:
+        ValueError: for an array without four axes, or images that are all of one value.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.views import image_statistics, preset
+        >>> bands = np.random.default_rng(0).integers(100, 4001, (8, 16, 16, 4)).astype("uint16")
+        >>> scale = image_statistics(bands)
+        >>> [round(value, 1) for value in scale["std"]]
+        [0.3, 0.3, 0.3, 0.3]
+        >>> preset("simclr_imagenet", 16, channels=4, **scale).num_views
+        2
+    """
+    images = to_numpy(images)
+    check_images(images)
+    if value_range is None:
+        value_range = VALUE_RANGE if images.dtype == np.uint8 else (images.min(), images.max())
+    black, white = check_value_range(value_range)
+    mean = images.mean(axis=(0, 1, 2), dtype="float64")
+    std = images.std(axis=(0, 1, 2), dtype="float64")
+    # A channel of one value has no deviation to divide by.
+    std = np.where(std > 0, std / (white - black), 1.0)
+    return {
+        "mean": tuple(((mean - black) / (white - black)).tolist()),
+        "std": tuple(std.tolist()),
+        "value_range": (black, white),
+    }

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.views.base import Augmentation, bernoulli, check_probability, check_range, uniform
-from kerassl.views.resample import from_scanlines, resample, tiles, to_scanlines
+from kerassl.views.base import bernoulli, check_probability, check_range, uniform
+from kerassl.views.image.base import Augmentation
+from kerassl.views.image.resample import from_scanlines, resample, tiles, to_scanlines
 
 
 def check_kernel_size(kernel_size: int | None) -> int | None:
@@ -80,7 +81,7 @@ def blur_matrix(blur: Blur, size: int) -> KerasTensor:
 
 
 def blur_bands(blur: Blur, size: int) -> KerasTensor:
-    """The same for the tiles of `kerassl.views.resample`: `(batch, tiles, TILE, pixels)`.
+    """The same for the tiles of `kerassl.views.image.resample`: `(batch, tiles, TILE, pixels)`.
 
     Each tile of outputs from the pixels that `tiles(size, margin)` names, with the kernel's radius as margin.
     """

@@ -172,7 +172,10 @@ def test_statistics_of_a_pytree_are_those_of_all_its_numbers():
 
 
 def test_raw_inputs_are_like_those_of_the_encoder():
-    inputs = {"image": keras.Input((4, 4, 3)), "text": keras.Input((7,), dtype="int32")}
+    inputs = {
+        "image": keras.Input((4, 4, 3), name="image"),
+        "text": keras.Input((7,), name="text", dtype="int32"),
+    }
     encoder = keras.Model(inputs, keras.layers.Flatten()(inputs["image"]))
     spec = Pairs().raw_input_spec(encoder)
     assert spec["text"].shape == (None, 7) and spec["text"].dtype == "int32"

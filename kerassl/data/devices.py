@@ -33,7 +33,7 @@ def check_divides(batch_size: int, num_devices: int, chunk_size: int = 1) -> Non
         )
 
 
-def cut_for_devices(
+def shard_for_devices(
     x: object,
     y: object,
     batch_size: int | None,

@@ -10,7 +10,7 @@ from kerassl.data.image_dataset import ImageDataset
 from kerassl.data.inspect import is_array, num_batches
 
 
-def can_hold(x: object, length: int | None, batch_size: int, options: dict) -> bool:
+def can_be_dataset(x: object, length: int | None, batch_size: int, options: dict) -> bool:
     """Whether an `ImageDataset` can take the place of `x` in `fit`.
 
     Args:
@@ -32,7 +32,7 @@ def with_positions(x: object) -> object:
     return x
 
 
-def hold(
+def as_dataset(
     images: np.ndarray | KerasTensor,
     labels: np.ndarray | KerasTensor | None,
     batch_size: int,
@@ -50,8 +50,9 @@ def hold(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.data.in_memory import hold
-        >>> data, options = hold(np.zeros((8, 4, 4, 1), "uint8"), None, 2, 0, {"validation_split": 0.25})
+        >>> from kerassl.data.in_memory import as_dataset
+        >>> images, options = np.zeros((8, 4, 4, 1), "uint8"), {"validation_split": 0.25}
+        >>> data, options = as_dataset(images, None, 2, 0, options)
         >>> len(data), options["validation_data"][0].shape
         (3, (2, 4, 4, 1))
     """

@@ -6,7 +6,7 @@ from kerassl.data.episodes import Episodes
 from kerassl.data.folder import list_images
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.image_files import ImageFiles, LazyImages, join_images
+from kerassl.data.image_files import ImageFiles, LazyImages, find_value_range, join_images
 from kerassl.data.in_memory import as_dataset, can_be_dataset, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
 from kerassl.data.label_subset import label_subset
@@ -34,6 +34,7 @@ __all__ = [
     "decode_image",
     "enter",
     "as_dataset",
+    "find_value_range",
     "is_array",
     "join_images",
     "label_subset",

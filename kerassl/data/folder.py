@@ -1,14 +1,26 @@
 """Images from a folder: class subfolders, or a flat folder without labels."""
 
+import collections
+import os
 import pathlib
+import warnings
+from collections.abc import Iterable
 
 import numpy as np
 
 from kerassl.data import split
-from kerassl.data.image_files import ImageFiles, readable
+from kerassl.data.image_files import ImageFiles, read_headers
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {
+    *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
+# How files begin that `SUFFIXES` are for, to tell images among files without a suffix.
+_SIGNATURES = (b"BM", b"GIF8", b"\xff\xd8\xff", b"P5", b"P6", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
 _DEFAULT_SIZE = (224, 224)
+_TRAIN = ("train", "training")
+# The first that there is, is the test part.
+_HELD_OUT = ("test", "testing", "val", "valid", "validation")
 
 
 def load_folder(
@@ -17,12 +29,16 @@ def load_folder(
     test_fraction: float,
     limit_train: int | None,
     limit_test: int | None,
+    value_range: tuple[float, float] | None = None,
 ) -> split.Arrays:
     """Returns the images below a folder: in memory where they fit, else `ImageFiles`.
 
     * `DIR/CLASS/*.jpg`: one class a subfolder, in sorted order; loose images beside them get label -1;
     * `DIR/*.jpg`: no labels;
-    * `DIR/train/...` and `DIR/test/...` (or `val`), each in one of the two forms above: the parts as named.
+    * `DIR/train/...` and `DIR/test/...`, each in one of the two forms above: the parts as named. In any case
+      of letters `train` may be `training`; the test part is `test` or `testing`, else `val`, `valid` or
+      `validation`, which is left out, with a warning, where there is a `test`. Without any of these the test
+      part is split off `train`.
 
     Args:
         directory: the folder.
@@ -31,48 +47,114 @@ def load_folder(
         test_fraction: share for the test part where the folder names none.
         limit_train: decode at most the first so many training images.
         limit_test: decode at most the first so many test images.
+        value_range: as in `kerassl.data.load`.
 
     Raises:
-        ValueError: no such folder, or no image in it that can be read; of others, a warning says how many.
+        ValueError: no such folder, no image in it that can be read (of others, a warning says how many), or
+            class folders beside those of parts.
     """
     root = pathlib.Path(directory).expanduser()
     if not root.is_dir():
         raise ValueError(f'There is no folder {directory!r}. Pass "folder:" and the path of a folder.')
-    test_root = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-    if test_root is not None and (root / "train").is_dir():
-        train_files, train_labels, class_names = _list_images(root / "train")
-        test_files, test_labels, test_names = _list_images(test_root)
+    parts = _find_parts(root)
+    train_root = next((folder for name, folder in parts.items() if name in _TRAIN), root)
+    held_out = [parts[name] for name in _HELD_OUT if name in parts]
+    if parts and train_root == root:
+        raise ValueError(
+            f"{str(root)!r} has {_names(held_out)} but no folder 'train'. Add one, or load "
+            f'"folder:{held_out[0]}" to read these images.'
+        )
+    if len(held_out) > 1:
+        warnings.warn(
+            f"{str(root)!r} has {_names(held_out)}: {held_out[0].name!r} is the test part; the images of "
+            f"{_names(held_out[1:])} are left out.",
+            stacklevel=2,
+        )
+    train_files, train_labels, class_names = _list_images(train_root)
+    if held_out:
+        test_files, test_labels, test_names = _list_images(held_out[0])
         if class_names != test_names:
             odd = sorted(set(class_names or ()) ^ set(test_names or ()))
             raise ValueError(
-                f"{str(root / 'train')!r} and {str(test_root)!r} must have the same class subfolders; only "
+                f"{str(train_root)!r} and {str(held_out[0])!r} must have the same class subfolders; only "
                 f"one of them has {', '.join(odd)}."
             )
-        order = np.random.default_rng(0).permutation(len(train_files))
-        train_files = [train_files[i] for i in order]
-        train_labels = None if train_labels is None else train_labels[order]
-        order = np.random.default_rng(0).permutation(len(test_files))
-        test_files = [test_files[i] for i in order]
-        test_labels = None if test_labels is None else test_labels[order]
+        train_files, train_labels = _mixed(train_files, train_labels)
+        test_files, test_labels = _mixed(test_files, test_labels)
     else:
-        files, labels, class_names = _list_images(root)
-        parts = split.split_arrays(np.array(files, object), labels, test_fraction)
-        train_files, train_labels = list(parts.train_images), parts.train_labels
-        test_files = [] if parts.test_images is None else list(parts.test_images)
-        test_labels = parts.test_labels
+        arrays = split.split_arrays(np.array(train_files, object), train_labels, test_fraction)
+        train_files, train_labels = list(arrays.train_images), arrays.train_labels
+        test_files = [] if arrays.test_images is None else list(arrays.test_images)
+        test_labels = arrays.test_labels
     train_files, test_files = train_files[:limit_train], test_files[:limit_test]
-    kept, sizes, channels = readable(train_files + test_files)
+    headers = read_headers(
+        train_files + test_files, [str(file) for file in train_files + test_files], value_range
+    )
     if image_size is None:
-        image_size = sizes.pop() if len(sizes) == 1 else _DEFAULT_SIZE
+        image_size = headers.sizes.pop() if len(headers.sizes) == 1 else _DEFAULT_SIZE
+
+    def part(
+        files: list, labels: np.ndarray | None, kept: np.ndarray
+    ) -> tuple[ImageFiles, np.ndarray | None]:
+        labels = None if labels is None else labels[: len(files)][kept]
+        files = np.array(files, object)[kept]
+        return ImageFiles(files, image_size, headers.channels, labels, headers.value_range), labels
+
     number = len(train_files)
-    train = ImageFiles(np.array(train_files, object)[kept[:number]], image_size, channels)
-    test = ImageFiles(np.array(test_files, object)[kept[number:]], image_size, channels)
-    train_labels = None if train_labels is None else train_labels[:limit_train][kept[:number]]
-    test_labels = None if test_labels is None else test_labels[:limit_test][kept[number:]]
+    train, train_labels = part(train_files, train_labels, headers.kept[:number])
+    test, test_labels = part(test_files, test_labels, headers.kept[number:])
     if train.nbytes + test.nbytes <= split.MAX_BYTES_IN_MEMORY:
         train, train_labels = _in_memory(train, train_labels)
         test, test_labels = _in_memory(test, test_labels)
-    return split.Arrays(train, train_labels, test if len(test) else None, test_labels, class_names)
+    if not len(train):
+        raise ValueError(f"None of the {number} training images of {str(root)!r} can be read.")
+    return split.Arrays(
+        train,
+        train_labels,
+        test if len(test) else None,
+        test_labels,
+        class_names,
+        value_range=headers.value_range,
+    )
+
+
+def _find_parts(root: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The folders of the parts in a folder, by their names in small letters; none where it holds classes."""
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    parts = {}
+    for folder in folders:
+        name = folder.name.lower()
+        if name in (*_TRAIN, *_HELD_OUT):
+            if name in parts or name in _TRAIN and any(other in parts for other in _TRAIN):
+                raise ValueError(
+                    f"Two folders of {str(root)!r} name the same part: {folder.name!r} and another."
+                )
+            parts[name] = folder
+    if not parts:
+        return parts
+    others = [folder for folder in folders if folder not in parts.values() and _files_below(folder)[0]]
+    if others:
+        raise ValueError(
+            f"{str(root)!r} mixes folders of parts ({_names(parts.values())}) and of classes "
+            f"({_names(others[:3])}{', ...' if len(others) > 3 else ''}). Move the classes into the parts; "
+            f"if {next(iter(parts.values())).name!r} is a class too, rename it."
+        )
+    loose, _ = _files_below(root, deep=False)
+    if loose:
+        warnings.warn(
+            f"{len(loose)} images beside the parts of {str(root)!r} are left out, e.g. {loose[0].name!r}.",
+            stacklevel=2,
+        )
+    return parts
+
+
+def _names(folders: Iterable[pathlib.Path]):
+    return ", ".join(repr(folder.name) for folder in folders)
+
+
+def _mixed(files: list, labels: np.ndarray | None):
+    order = np.random.default_rng(0).permutation(len(files))
+    return [files[index] for index in order], None if labels is None else labels[order]
 
 
 def _in_memory(images: ImageFiles, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -81,7 +163,7 @@ def _in_memory(images: ImageFiles, labels: np.ndarray | None) -> tuple[np.ndarra
 
 
 def list_images(directory: str | pathlib.Path) -> tuple[list[pathlib.Path], np.ndarray | None, tuple | None]:
-    """Returns all image files below a folder, of its train, test and val parts if it has them, by path.
+    """Returns all image files below a folder, of all its parts (train, test, val) if it has them, by path.
 
     Args:
         directory: the folder.
@@ -107,8 +189,7 @@ def list_images(directory: str | pathlib.Path) -> tuple[list[pathlib.Path], np.n
     root = pathlib.Path(directory).expanduser()
     if not root.is_dir():
         raise ValueError(f"There is no folder {str(directory)!r}.")
-    names = ("train", "test", "val") if (root / "train").is_dir() else (".",)
-    parts = [_list_images(root / name) for name in names if (root / name).is_dir()]
+    parts = [_list_images(folder) for folder in _find_parts(root).values() or (root,)]
     class_names = sorted({name for _, _, of_part in parts for name in of_part or ()})
     found = []
     for files, labels, of_part in parts:
@@ -125,25 +206,50 @@ def list_images(directory: str | pathlib.Path) -> tuple[list[pathlib.Path], np.n
 def _list_images(
     root: pathlib.Path,
 ) -> tuple[list[pathlib.Path], np.ndarray | None, tuple[str, ...] | None]:
-    def below(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-        return sorted(
-            path
-            for path in folder.glob(pattern)
-            if path.suffix.lower() in SUFFIXES
-            and path.is_file()
-            and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        )
-
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    classes = {folder.name: found for folder in folders if (found := below(folder, "**/*"))}
-    loose = below(root, "*")
+    loose, unread = _files_below(root, deep=False)
+    classes = {}
+    for folder in folders:
+        found, others = _files_below(folder)
+        unread += others
+        if found:
+            classes[folder.name] = found
     files = [file for found in classes.values() for file in found] + loose
     if not files:
         raise ValueError(
             f"There is no image in {str(root)!r}. Needed: files ending in {', '.join(sorted(SUFFIXES))}, "
             "in it or in one subfolder a class."
         )
+    if unread:
+        kinds = collections.Counter(path.suffix.lower() or "no suffix" for path in unread)
+        warnings.warn(
+            f"{len(unread)} files below {str(root)!r} are not read, as they are no images by their names: "
+            f"{', '.join(f'{count} {kind}' for kind, count in kinds.most_common(5))}; e.g. {unread[0]}.",
+            stacklevel=2,
+        )
     if not classes:
         return files, None, None
     labels = [index for index, found in enumerate(classes.values()) for _ in found] + [-1] * len(loose)
     return files, np.array(labels, "int64"), tuple(classes)
+
+
+def _files_below(folder: pathlib.Path, deep: bool = True) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """The image files of a folder, sorted, and its other files; linked folders are followed, once each."""
+    images, others, seen = [], [], set()
+    for place, names, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        inside = (name for name in names if os.path.realpath(os.path.join(place, name)) not in seen)
+        names[:] = sorted(name for name in inside if deep and not name.startswith("."))
+        for path in (pathlib.Path(place, file) for file in files if not file.startswith(".")):
+            (images if path.is_file() and _is_image(path) else others).append(path)
+    return sorted(images), sorted(others)
+
+
+def _is_image(path: pathlib.Path):
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(_SIGNATURES)
+    except OSError:
+        return False

@@ -4,13 +4,20 @@ import abc
 import pathlib
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from kerassl.data.decode import decode_image, in_threads, is_grey, open_image, with_progress
-
-# Names of files that a warning lists.
-_LISTED = 5
+from kerassl.data.decode import (
+    Header,
+    choose_value_range,
+    decode_all,
+    decode_image,
+    in_threads,
+    read_header,
+    warn_of_missing,
+    with_progress,
+)
 
 
 class LazyImages(abc.ABC):
@@ -50,18 +57,20 @@ class LazyImages(abc.ABC):
 class ImageFiles(LazyImages):
     """Image files in a fixed order, decoded when they are asked for, on all cores.
 
-    A file that breaks off is only found out then: the readable file after it takes its place, always the same
-    one, and a warning names it once.
+    A file that breaks off is only found out then: the next readable file of the same class takes its place,
+    always the same one, and a warning names it once.
 
     Args:
-        paths: files with whole headers, as `readable` leaves them.
+        paths: files with whole headers, as `read_headers` leaves them.
         image_size: (height, width) to resize (shorter side) and centre-crop to.
         channels: 1 or 3.
+        labels: `(number,)` integers, the classes of the files, or None where all are of one.
+        value_range: as in `decode_image`.
 
     Attributes:
         paths: the files.
         shape: `(number, height, width, channels)`.
-        dtype: uint8.
+        dtype: uint8, or float32 with a `value_range`.
 
     Example:
         >>> import pathlib, tempfile
@@ -77,47 +86,62 @@ class ImageFiles(LazyImages):
         ((2, 2, 2, 1), [7, 7, 7, 7])
     """
 
-    def __init__(self, paths: Sequence[pathlib.Path], image_size: tuple[int, int], channels: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[pathlib.Path],
+        image_size: tuple[int, int],
+        channels: int,
+        labels: np.ndarray | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
         self.paths = np.array(paths, object)
         self.shape = (len(self.paths), *image_size, channels)
+        self.value_range = value_range
+        self.dtype = np.dtype("uint8" if value_range is None else "float32")
+        self._labels = None if labels is None else np.asarray(labels)
         self._broken: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"ImageFiles({len(self)} files, read as {self.shape[1:]} {self.dtype})"
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Returns the images of `(number,)` rows."""
-        images = np.empty((len(rows), *self.shape[1:]), "uint8")
+        images = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for place, image in enumerate(in_threads(self._replaced, rows.tolist())):
             images[place] = image
         return images
 
     def whole(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the images of all files that can be read, and booleans that say which files these are."""
-        images, kept = np.empty(self.shape, "uint8"), np.ones(len(self), bool)
-        found = in_threads(self._attempt, range(len(self)))
-        for place, image in enumerate(with_progress(found, len(self))):
-            kept[place] = isinstance(image, np.ndarray)
-            if kept[place]:
-                images[place] = image
-        if not kept.all():
-            warn_of_missing([str(path) for path in self.paths[~kept]], len(self))
-            images = images[kept]
-        return images, kept
+        if not len(self):
+            return np.empty(self.shape, self.dtype), np.ones(0, bool)
+        names = [str(path) for path in self.paths]
+        return decode_all(self.paths, names, self.shape[1:3], self.shape[3], self.value_range)
 
     def _attempt(self, row: int) -> np.ndarray | str:
+        path, (_, height, width, channels) = self.paths[row], self.shape
         try:
-            return decode_image(self.paths[row], str(self.paths[row]), self.shape[1:3], self.shape[3])
+            return decode_image(path, str(path), (height, width), channels, self.value_range)
         except ValueError as error:
             return str(error)
 
     def _replaced(self, row: int) -> np.ndarray:
-        for step in range(len(self)):
-            place = (row + step) % len(self)
-            image = self._attempt(place)
-            if isinstance(image, np.ndarray):
-                return image
-            if place not in self._broken:
-                self._broken.add(place)
-                warnings.warn(f"{image} Until then the file after it takes its place.", stacklevel=2)
-        raise ValueError(f"None of {len(self)} image files can be read; the first is {self.paths[0]}.")
+        image = self._attempt(row)
+        if isinstance(image, np.ndarray):
+            return image
+        for place in self._same_class_after(row):
+            other = self._attempt(int(place))
+            if isinstance(other, np.ndarray):
+                if row not in self._broken:
+                    self._broken.add(row)
+                    warnings.warn(f"{image} Until then {self.paths[place]} takes its place.", stacklevel=2)
+                return other
+        of_class = "" if self._labels is None else f" of the class of {self.paths[row]}"
+        raise ValueError(f"No image file{of_class} can be read. {image}")
+
+    def _same_class_after(self, row: int) -> np.ndarray:
+        rows = np.roll(np.arange(len(self)), -row - 1)[:-1]
+        return rows if self._labels is None else rows[self._labels[rows] == self._labels[row]]
 
 
 class JoinedImages(LazyImages):
@@ -132,6 +156,9 @@ class JoinedImages(LazyImages):
         self.ends = np.cumsum([len(part) for part in parts])
         self.dtype = np.result_type(*(part.dtype for part in parts))
         self.shape = (int(self.ends[-1]), *parts[0].shape[1:])
+
+    def __repr__(self) -> str:
+        return f"JoinedImages({len(self.parts)} parts, {len(self)} images of {self.shape[1:]} {self.dtype})"
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Returns the images of `(number,)` rows."""
@@ -161,44 +188,113 @@ def join_images(parts: Sequence[np.ndarray | LazyImages]) -> np.ndarray | Joined
     return np.concatenate(parts)
 
 
-def readable(paths: Sequence[pathlib.Path]) -> tuple[np.ndarray, set[tuple[int, int]], int]:
-    """Looks at the headers of image files.
+class Headers(NamedTuple):
+    """What the headers of a data set's image files say.
 
-    A warning says how many are not images. A progress bar appears when it takes more than two seconds.
-
-    Args:
-        paths: the files.
-
-    Returns:
-        `(len(paths),)` booleans that say which are images, their sizes (height, width), and the channels that
-        hold them all, 1 or 3.
-
-    Raises:
-        ValueError: if none is an image.
+    Attributes:
+        kept: `(number,)` booleans, which files are images.
+        sizes: their sizes (height, width).
+        channels: 1 where all are grey, else 3.
+        value_range: the values of 16-bit, 32-bit and float grey files that become 0 and 255, or None where
+            there are no such files.
     """
 
-    def header(path: pathlib.Path) -> tuple | str:
+    kept: np.ndarray
+    sizes: set[tuple[int, int]]
+    channels: int
+    value_range: tuple[float, float] | None
+
+
+def read_headers(
+    sources: Sequence[pathlib.Path | bytes],
+    names: Sequence[str],
+    value_range: tuple[float, float] | None = None,
+) -> Headers:
+    """Looks at the headers of image files, and at the values of those of more than 8 bits.
+
+    A warning says how many are not images, and how values of more than 8 bits are scaled. A progress bar
+    appears when it takes more than two seconds.
+
+    Args:
+        sources: paths or bytes of files.
+        names: what to call each in a warning.
+        value_range: the range to use where there are values of more than 8 bits; by default the rule of
+            `choose_value_range` over these files.
+
+    Raises:
+        ValueError: if none is an image, or for a `value_range` that is not two increasing numbers.
+    """
+    if value_range is not None and not value_range[0] < value_range[1]:
+        raise ValueError(f"value_range must be (black, white) with black < white; got {value_range}.")
+
+    def attempt(pair: tuple) -> Header | str:
         try:
-            with open_image(path, str(path)) as image:
-                return (image.height, image.width), is_grey(image)
+            return read_header(*pair)
         except ValueError as error:
             return str(error)
 
-    headers = list(with_progress(in_threads(header, paths), len(paths)))
-    kept = np.array([not isinstance(one, str) for one in headers], bool)
+    pairs = list(zip(sources, names, strict=True))
+    headers = list(with_progress(in_threads(attempt, pairs), len(pairs)))
+    kept = np.array([isinstance(one, Header) for one in headers], bool)
     if not kept.any():
         raise ValueError(headers[0])
     if not kept.all():
-        warn_of_missing([str(path) for path, keep in zip(paths, kept, strict=True) if not keep], len(paths))
-    found = [one for one, keep in zip(headers, kept, strict=True) if keep]
-    return kept, {size for size, _ in found}, 1 if all(grey for _, grey in found) else 3
+        warn_of_missing([name for name, keep in zip(names, kept, strict=True) if not keep], len(names))
+    found = [one for one in headers if isinstance(one, Header)]
+    chosen = choose_value_range(found)
+    if chosen is not None:
+        value_range, rule = (value_range, "as given") if value_range is not None else chosen
+        deep = [
+            name for name, one in zip(names, headers, strict=True) if isinstance(one, Header) and one.deep
+        ]
+        _warn_of_depth(deep, len(names), value_range, rule)
+    channels = 1 if all(one.grey for one in found) else 3
+    return Headers(kept, {one.size for one in found}, channels, value_range if chosen else None)
 
 
-def warn_of_missing(names: list[str], total: int) -> None:
-    """Warns of files that are left out."""
-    listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+def find_value_range(paths: Sequence[str | pathlib.Path]) -> tuple[float, float] | None:
+    """Returns the values of 16-bit, 32-bit and float grey files that stand for black and white.
+
+    `kerassl.data.load` finds them by itself; `decode_image` takes them. The rule, over all files together:
+
+    * integers from 0 to 65,535: (0, 2^b - 1), b the first of 8, 10, 12, 14 and 16 bits that holds them all;
+    * floats in [0, 1]: (0, 1); other floats in [0, 255]: (0, 255), that is, they are kept;
+    * all others: (the smallest value, the largest value).
+
+    Args:
+        paths: all files of the data set. Those that cannot be read do not count.
+
+    Returns:
+        (black, white), or None where all files have 8 bits.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from kerassl.data import find_value_range
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "scan.png")
+        ...     Image.fromarray(np.full((4, 6), 4000, "uint16")).save(path)
+        ...     find_value_range([path])
+        (0.0, 4095.0)
+    """
+
+    def attempt(path: str | pathlib.Path) -> Header | None:
+        try:
+            return read_header(pathlib.Path(path), str(path))
+        except ValueError:
+            return None
+
+    headers = with_progress(in_threads(attempt, paths), len(paths))
+    chosen = choose_value_range([header for header in headers if header is not None])
+    return None if chosen is None else chosen[0]
+
+
+def _warn_of_depth(names: list[str], total: int, value_range: tuple[float, float], rule: str):
+    low, high = value_range
     warnings.warn(
-        f"{len(names)} of {total} files cannot be read as images and are left out: {listed}. Remove or "
-        "replace them.",
+        f"{len(names)} of {total} files hold grey values of more than 8 bits, e.g. {names[0]}. The whole "
+        f"data set is read as float32, and their values from {low:g} to {high:g} are scaled to [0, 255] "
+        f"(rule: {rule}). Pass value_range=(black, white) to kerassl.data.load for other values.",
         stacklevel=2,
     )

@@ -76,7 +76,8 @@ def test_folder_of_classes(tmp_path):
             picture(tmp_path / name / "deep" / f"{i}.PNG", 100 * label + 10)
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     picture(tmp_path / ".cache" / "0.png", 1)
-    train, test, info = load(f"folder:{tmp_path}")
+    with pytest.warns(UserWarning, match="1 files below .* are not read.*1 .txt.*notes.txt"):
+        train, test, info = load(f"folder:{tmp_path}")
     assert (info.image_shape, info.class_names, info.num_classes) == ((8, 10, 3), ("cat", "dog"), 2)
     assert np.bincount(train.labels).tolist() == [4, 4] and np.bincount(test.labels).tolist() == [1, 1]
     for data in (train, test):
@@ -133,8 +134,12 @@ def test_modes_are_brought_to_one(tmp_path):
     picture(tmp_path / "a.png", 120, mode="L")
     picture(tmp_path / "b.png", 120, mode="RGBA")
     picture(tmp_path / "c.png", 120 * 256, mode="I;16")
-    train, _, _ = load(f"folder:{tmp_path}", test_fraction=0)
-    assert train.images.shape == (3, 8, 10, 3) and (train.images == 120).all()
+    with pytest.warns(
+        UserWarning, match="1 of 3 files hold grey values of more than 8 bits.*16-bit integers"
+    ):
+        train, _, _ = load(f"folder:{tmp_path}", test_fraction=0)
+    assert train.images.shape == (3, 8, 10, 3) and train.images.dtype == "float32"
+    assert sorted(train.images[:, 0, 0, 0]) == pytest.approx([120 * 256 / 257, 120, 120])
 
 
 def test_empty_folders(tmp_path):

@@ -2,13 +2,14 @@
 
 from kerassl.data.array_dataset import ArrayDataset
 from kerassl.data.checked_batches import checked_batches
-from kerassl.data.decode import decode_image
 from kerassl.data.devices import check_divides, shard_for_devices
 from kerassl.data.episodes import Episodes
-from kerassl.data.folder import list_images
 from kerassl.data.guided_batches import GuidedBatches
-from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.image_files import ImageFiles, find_value_range
+from kerassl.data.image.decode import decode_image
+from kerassl.data.image.folder import list_images
+from kerassl.data.image.image_dataset import ImageDataset
+from kerassl.data.image.image_files import ImageFiles, find_value_range
+from kerassl.data.image.segmentation_masks import load_masks
 from kerassl.data.in_memory import as_dataset, can_be_dataset, with_positions
 from kerassl.data.inspect import check_data, is_array, num_batches, split_positions
 from kerassl.data.label_subset import label_subset
@@ -16,7 +17,6 @@ from kerassl.data.labelled import labelled_batches
 from kerassl.data.lazy_images import LazyImages, join_images
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.positions import batches_with_positions
-from kerassl.data.segmentation_masks import load_masks
 from kerassl.data.validation import validate_batch
 from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 

@@ -5,7 +5,7 @@ import copy
 import keras
 
 from kerassl.data.array_dataset import ArrayDataset
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import is_array
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.data.array_dataset import ArrayDataset, to_arrays
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import is_array, num_batches
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kerassl.data.decode import resize_and_crop_all
-from kerassl.data.digits import load_digits
-from kerassl.data.folder import load_folder
-from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.image_files import ImageFiles
-from kerassl.data.npz import load_npz
+from kerassl.data.image.decode import resize_and_crop_all
+from kerassl.data.image.digits import load_digits
+from kerassl.data.image.folder import load_folder
+from kerassl.data.image.image_dataset import ImageDataset
+from kerassl.data.image.image_files import ImageFiles
+from kerassl.data.image.npz import load_npz
 from kerassl.data.split import Arrays
 from kerassl.data.tensorflow_datasets import TFDSSource
 from kerassl.data.validation import validate_labels

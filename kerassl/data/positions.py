@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import split_positions
 
 

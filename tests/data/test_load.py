@@ -247,7 +247,7 @@ def test_decoding_shows_progress_only_when_slow(tmp_path, monkeypatch, capsys):
     archive(tmp_path / "a.npz", range(0, 200, 2))
     load(f"npz:{tmp_path}/a.npz")
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr("kerassl.data.decode._SECONDS_BEFORE_PROGRESS", -1.0)
+    monkeypatch.setattr("kerassl.data.image.decode._SECONDS_BEFORE_PROGRESS", -1.0)
     load(f"npz:{tmp_path}/a.npz")
     assert "100/100" in capsys.readouterr().out
 

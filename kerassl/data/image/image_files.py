@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerassl.data.decode import (
+from kerassl.data.image.decode import (
     Header,
     choose_value_range,
     decode_all,

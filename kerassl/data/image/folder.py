@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from kerassl.data import split
-from kerassl.data.image_files import ImageFiles, read_headers
+from kerassl.data.image.image_files import ImageFiles, read_headers
 
 SUFFIXES = {
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),

@@ -115,7 +115,7 @@ def choose_value_range(headers: Iterable[Header]) -> tuple[tuple[float, float], 
         (black, white) and the rule in words, or None where no file is deep.
 
     Example:
-        >>> from kerassl.data.decode import Header, choose_value_range
+        >>> from kerassl.data.image.decode import Header, choose_value_range
         >>> choose_value_range([Header((8, 8), True, (3.0, 4000.0, True))])
         ((0.0, 4095.0), '12-bit integers')
     """

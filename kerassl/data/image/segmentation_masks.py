@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from kerassl.data.decode import (
+from kerassl.data.image.decode import (
     covered_box,
     decode_image,
     open_image,
@@ -12,8 +12,8 @@ from kerassl.data.decode import (
     resize_and_crop,
     with_progress,
 )
-from kerassl.data.folder import SUFFIXES
-from kerassl.data.image_files import find_value_range
+from kerassl.data.image.folder import SUFFIXES
+from kerassl.data.image.image_files import find_value_range
 
 # Ours, and that of PASCAL VOC.
 LAYOUTS = (("images", "masks"), ("JPEGImages", "SegmentationObject"))

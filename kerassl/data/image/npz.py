@@ -5,8 +5,8 @@ import pathlib
 
 import numpy as np
 
-from kerassl.data.decode import decode_all
-from kerassl.data.image_files import read_headers
+from kerassl.data.image.decode import decode_all
+from kerassl.data.image.image_files import read_headers
 from kerassl.data.split import Arrays, split_arrays
 from kerassl.data.validation import validate_labels
 

@@ -147,10 +147,11 @@ def find_images(dataset: str, model: keras.Model, image_size: int | None, data_d
             raise ValueError("The encoder takes images of any size; say which with --image_size.")
         if channels not in (1, 3):
             raise ValueError(f"Image files have 1 or 3 channels; the encoder takes {channels}.")
+        value_range = kerassl.data.find_value_range(files)
         paths = [file.relative_to(root).as_posix() for file in files]
 
         def read(index: int) -> np.ndarray:
-            return kerassl.data.decode_image(files[index], paths[index], size, channels)
+            return kerassl.data.decode_image(files[index], paths[index], size, channels, value_range)
 
         return Images(paths, labels, class_names, size, read)
     train, test, info = kerassl.data.load(

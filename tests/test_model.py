@@ -28,7 +28,7 @@ def model():
         (np.full((8, 16, 16, 3), np.nan), None, "NaN or infinite"),
         (images(8), np.full(8, 3), "Labels must be in"),
         (images(8), np.full(8, 0.5), "Labels must be integers.*with labels.astype"),
-        (images(8), np.array(["cat", "dog"] * 4), "dtype <U3 came. Convert them with np.unique"),
+        (images(8), np.array(["cat", "dog"] * 4), "got dtype <U3. Convert them with np.unique"),
         (images(8), labels(7), "8 images but 7 labels"),
         (images(1), None, "hold one image"),
         (images(8), images(8), "Keras would take the second view for labels"),

@@ -1,24 +1,28 @@
 """A name to a data set; images in a repeatable order; checks of images and labels."""
 
 from kerassl.batch import Batch, unpack_batch, with_sample_index
-from kerassl.data.decode import decode_image
-from kerassl.data.devices import check_divides, cut_for_devices
+from kerassl.data.array_dataset import ArrayDataset
+from kerassl.data.checked_batches import checked_batches
+from kerassl.data.devices import check_divides, shard_for_devices
 from kerassl.data.episodes import Episodes
-from kerassl.data.folder import list_images
 from kerassl.data.guided_batches import GuidedBatches
-from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.image_files import ImageFiles, LazyImages, join_images
-from kerassl.data.in_memory import can_hold, hold, with_indices
+from kerassl.data.image.decode import decode_image
+from kerassl.data.image.folder import list_images
+from kerassl.data.image.image_dataset import ImageDataset
+from kerassl.data.image.image_files import ImageFiles, find_value_range
+from kerassl.data.image.segmentation_masks import load_masks
+from kerassl.data.in_memory import as_dataset, can_be_dataset, with_indices
 from kerassl.data.inspect import check_data, holds_arrays, is_array, num_batches
 from kerassl.data.label_subset import label_subset
 from kerassl.data.labelled import labelled_batches
+from kerassl.data.lazy_images import LazyImages, join_images
 from kerassl.data.load import DatasetInfo, load
-from kerassl.data.masks import load_masks
 from kerassl.data.sample_index import batches_with_indices
 from kerassl.data.validation import validate_batch
 from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
 
 __all__ = [
+    "ArrayDataset",
     "Batch",
     "DatasetInfo",
     "Episodes",
@@ -29,13 +33,15 @@ __all__ = [
     "OrderedBatches",
     "batches_with_indices",
     "can_enter",
-    "can_hold",
+    "can_be_dataset",
     "check_data",
+    "checked_batches",
     "check_divides",
-    "cut_for_devices",
+    "shard_for_devices",
     "decode_image",
     "enter",
-    "hold",
+    "as_dataset",
+    "find_value_range",
     "holds_arrays",
     "is_array",
     "join_images",

@@ -4,7 +4,8 @@ import copy
 
 import keras
 
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.array_dataset import ArrayDataset
+from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import holds_arrays, is_array
 
 
@@ -33,7 +34,7 @@ def check_divides(batch_size: int, num_devices: int, chunk_size: int = 1) -> Non
         )
 
 
-def cut_for_devices(
+def shard_for_devices(
     x: object,
     y: object,
     batch_size: int | None,
@@ -43,7 +44,7 @@ def cut_for_devices(
 ) -> tuple[object, object]:
     """Data whose batches cut evenly among devices, of which this process gives its share.
 
-    A last batch of arrays or of an `ImageDataset` that does not cut evenly is left out, with a printed
+    A last batch of arrays or of an `ArrayDataset` that does not cut evenly is left out, with a printed
     note. Other data sets must give even batches by themselves and, on JAX and torch with several
     processes, this process's share of each.
 
@@ -66,7 +67,7 @@ def cut_for_devices(
     here = num_devices // share[1]
     if is_array(x) and share[1] > 1:
         x, y = ImageDataset(x, y, batch_size or 32), None
-    if isinstance(x, ImageDataset):
+    if isinstance(x, ArrayDataset):
         check_divides(x.batch_size, num_devices, chunk_size)
         x = copy.copy(x)
         x.share = share
@@ -96,9 +97,8 @@ def _cut_arrays(
 ):
     if share[1] > 1:
         raise ValueError(
-            "Several processes need data that knows its share: a kerassl.data.ImageDataset of raw images, "
-            "or a "
-            "dataset that gives this process's part of each batch, not arrays."
+            "Several processes need data that knows its share: a kerassl.data.ArrayDataset or ImageDataset "
+            "of raw inputs, or a dataset that gives this process's part of each batch, not arrays."
         )
     check_divides(batch_size, num_devices, chunk_size)
     total = keras.tree.flatten(x)[0].shape[0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image.image_dataset import ImageDataset
 
 
 def draw_episodes(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image.image_dataset import ImageDataset
 
 
 class GuidedBatches(ImageDataset):
@@ -52,8 +52,8 @@ class GuidedBatches(ImageDataset):
         clusters = np.asarray(clusters)
         if clusters.shape != (self.num_examples,) or clusters.dtype.kind not in "iu" or clusters.min() < 0:
             raise ValueError(
-                f"clusters must be {self.num_examples} integers from 0, one for each image; an array of "
-                f"shape {clusters.shape} and type {clusters.dtype} came."
+                f"clusters must be {self.num_examples} integers from 0, one for each image; got an array of "
+                f"shape {clusters.shape} and type {clusters.dtype}."
             )
         self.clusters = clusters
 

@@ -2,15 +2,18 @@
 
 import copy
 import warnings
+from typing import Any
 
+import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.array_dataset import ArrayDataset, to_arrays
+from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import is_array, num_batches
 
 
-def can_hold(x: object, length: int | None, batch_size: int, options: dict) -> bool:
+def can_be_dataset(x: object, length: int | None, batch_size: int, options: dict) -> bool:
     """Whether an `ImageDataset` can take the place of `x` in `fit`.
 
     Args:
@@ -24,48 +27,54 @@ def can_hold(x: object, length: int | None, batch_size: int, options: dict) -> b
 
 
 def with_indices(x: object) -> object:
-    """The data with each image's position, where it is an `ImageDataset`; other data must bring their own."""
-    if not isinstance(x, ImageDataset):
+    """The data with each example's index, where it is an `ArrayDataset`; other data must bring their own."""
+    if not isinstance(x, ArrayDataset):
         return x
     x = copy.copy(x)
     x.with_indices = True
     return x
 
 
-def hold(
-    images: np.ndarray | KerasTensor,
+def as_dataset(
+    inputs: Any,
     labels: np.ndarray | KerasTensor | None,
     batch_size: int,
     seed: int,
     options: dict,
-) -> tuple[ImageDataset, dict]:
-    """Images that were checked, as an `ImageDataset`, and what is left of the other arguments of `fit`.
+    kind: type[ArrayDataset] = ImageDataset,
+) -> tuple[ArrayDataset, dict]:
+    """Inputs that were checked, as an `ArrayDataset`, and what is left of the other arguments of `fit`.
 
     Args:
-        images: `(n, height, width, channels)`.
+        inputs: an array, or a tuple or dict of arrays, of n examples; images for an `ImageDataset`.
         labels: `(n,)`, or `None`.
         batch_size: images per batch.
         seed: keys the order, unless `shuffle=False` is among the options.
         options: further arguments of `keras.Model.fit`; `shuffle` and `validation_split` are used up.
+        kind: the class of the data set.
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.data.in_memory import hold
-        >>> data, options = hold(np.zeros((8, 4, 4, 1), "uint8"), None, 2, 0, {"validation_split": 0.25})
+        >>> from kerassl.data.in_memory import as_dataset
+        >>> images, options = np.zeros((8, 4, 4, 1), "uint8"), {"validation_split": 0.25}
+        >>> data, options = as_dataset(images, None, 2, 0, options)
         >>> len(data), options["validation_data"][0].shape
         (3, (2, 4, 4, 1))
     """
     options = dict(options)
-    images = ops.convert_to_numpy(images)
-    images = images.astype("float32") if images.dtype == np.float64 else images
+    inputs = keras.tree.map_structure(
+        lambda array: array.astype("float32") if array.dtype == np.float64 else array, to_arrays(inputs)
+    )
     labels = None if labels is None else ops.convert_to_numpy(labels)
     split = options.pop("validation_split", None)
     if split and options.get("validation_data") is None:
-        first = int(len(images) * (1 - split))
-        options["validation_data"] = (images[first:], None if labels is None else labels[first:])
-        images, labels = images[:first], None if labels is None else labels[:first]
+        first = int(len(keras.tree.flatten(inputs)[0]) * (1 - split))
+        held_out = keras.tree.map_structure(lambda array: array[first:], inputs)
+        options["validation_data"] = (held_out, None if labels is None else labels[first:])
+        inputs = keras.tree.map_structure(lambda array: array[:first], inputs)
+        labels = None if labels is None else labels[:first]
     shuffle = bool(options.pop("shuffle", True))
     with warnings.catch_warnings():
-        # Those who checked the images have warned already.
+        # Those who checked the inputs have warned already.
         warnings.simplefilter("ignore")
-        return ImageDataset(images, labels, batch_size=batch_size, shuffle=shuffle, seed=seed), options
+        return kind(inputs, labels, batch_size=batch_size, shuffle=shuffle, seed=seed), options

@@ -28,7 +28,7 @@ def label_subset(labels: np.ndarray, fraction: float, seed: int | tuple[int, ...
     """
     labels = np.asarray(labels)
     if not 0 < fraction <= 1:
-        raise ValueError(f"The share of the labels must be in (0, 1], but {fraction} came; usual: 0.01, 0.1.")
+        raise ValueError(f"The share of the labels must be in (0, 1]; got {fraction}; usual: 0.01, 0.1.")
     classes = np.unique(labels[labels >= 0])
     if not len(classes):
         raise ValueError("There are no labels to choose from.")

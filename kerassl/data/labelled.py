@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from kerassl.batch import unpack_batch
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import is_array
 
 

@@ -2,22 +2,30 @@
 
 import dataclasses
 import difflib
+import pathlib
 from typing import Any
 
 import numpy as np
 
-from kerassl.data.decode import resize_and_crop_all
-from kerassl.data.digits import load_digits
-from kerassl.data.folder import load_folder
-from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.image_files import ImageFiles
-from kerassl.data.npz import load_npz
+from kerassl.data.image.decode import resize_and_crop_all
+from kerassl.data.image.digits import load_digits
+from kerassl.data.image.folder import load_folder
+from kerassl.data.image.image_dataset import ImageDataset
+from kerassl.data.image.image_files import ImageFiles
+from kerassl.data.image.npz import load_npz
 from kerassl.data.split import Arrays
 from kerassl.data.tensorflow_datasets import TFDSSource
+from kerassl.data.validation import validate_labels
 
 # What `resize_and_crop` does, and TFDS images get.
 RESIZE = "shorter side, centre crop, antialiased bilinear"
 _NAMES = ("digits", "folder:", "npz:", "tfds:")
+# Those of TensorFlow Datasets that are asked for by their bare names.
+_TFDS = (
+    *("caltech101", "cars196", "cifar10", "cifar100", "dtd", "emnist", "eurosat", "fashion_mnist", "food101"),
+    *("imagenet2012", "imagenette", "imagewoof", "mnist", "oxford_flowers102", "oxford_iiit_pet", "stl10"),
+    *("svhn_cropped", "tf_flowers"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +39,8 @@ class DatasetInfo:
         class_names: names in index order, None if unlabelled or unknown.
         num_train: number of training images.
         num_test: number of test images.
+        value_range: the values of 16-bit, 32-bit and float grey files that became 0 and 255; None where there
+            are no such files.
     """
 
     name: str
@@ -39,6 +49,7 @@ class DatasetInfo:
     class_names: tuple[str, ...] | None
     num_train: int
     num_test: int
+    value_range: tuple[float, float] | None = None
 
 
 def load(
@@ -53,13 +64,15 @@ def load(
     shuffle: bool = True,
     drop_remainder: bool = False,
     data_dir: str | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> tuple[Any, Any, DatasetInfo]:
     """Returns the training part, the test part and a description of a named data set.
 
     Names:
 
     * `digits`: scikit-learn's 1,797 grey 8x8 digits, without download;
-    * `folder:DIR`: image files, one subfolder a class, or a flat folder without labels;
+    * `folder:DIR`: image files, one subfolder a class, or a flat folder without labels; `DIR/train` and
+      `DIR/test` (or `val`, `valid`, `validation`; in any case of letters) of either form are the parts;
     * `npz:FILE`: arrays `x_train, y_train, x_test, y_test`, or `images, labels`, or an archive of JPEG files
       `jpeg_bytes, offsets, labels, is_test, class_names`;
     * `tfds:NAME`, `tfds:NAME/config:version`: any image data set of TensorFlow Datasets.
@@ -80,6 +93,9 @@ def load(
         shuffle: whether training images come in a new order each epoch; test images never do.
         drop_remainder: whether the training part leaves out a last batch smaller than `batch_size`.
         data_dir: where TFDS keeps its data; for `tfds:` names only.
+        value_range: (black, white), the values of 16-bit, 32-bit and float grey files that become 0 and 255;
+            by default the rule of `find_value_range` over both parts, of which a warning tells. Images are
+            float32 where there is such a file. An encoder needs the same values wherever it is used.
 
     Returns:
         `(train, test, info)`: two `ImageDataset`s and a `DatasetInfo`. `test` is None where there are no
@@ -87,8 +103,8 @@ def load(
         a `tfds:` data set of that size comes as two `tf.data.Dataset`s.
 
     Raises:
-        ValueError: an unknown name, a missing or empty source, a broken file in an archive, arrays that do
-            not fit. (Broken files of a folder are left out with a warning.)
+        ValueError: an unknown name, a missing or empty source, arrays that do not fit. (Broken files of a
+            folder or an archive are left out with a warning.)
         ImportError: the package that reads the source is missing.
 
     Example:
@@ -100,16 +116,22 @@ def load(
     size = _pair(image_size)
     for option, limit in (("limit_train", limit_train), ("limit_test", limit_test)):
         if limit is not None and limit < 1:
-            raise ValueError(f"{option} must be at least 1 or None, but {limit} came.")
+            raise ValueError(f"{option} must be at least 1 or None; got {limit}.")
+    if not isinstance(name, str):
+        raise ValueError(
+            f'The name of a data set must be text, e.g. "digits" or "folder:photos/"; got {name!r}.'
+        )
     kind, _, source = name.partition(":")
     if data_dir is not None and kind != "tfds":
-        raise ValueError(f'data_dir is for "tfds:" names only, but it came with {name!r}.')
+        raise ValueError(f'data_dir is for "tfds:" names only; got it with {name!r}.')
+    if value_range is not None and kind not in ("folder", "npz"):
+        raise ValueError(f"value_range is for image files; got it with {name!r}.")
     if name == "digits":
         arrays = load_digits(test_fraction)
     elif kind == "folder" and source:
-        arrays = load_folder(source, size, test_fraction, limit_train, limit_test)
+        arrays = load_folder(source, size, test_fraction, limit_train, limit_test, value_range)
     elif kind == "npz" and source:
-        arrays = load_npz(source, size, test_fraction, limit_train, limit_test)
+        arrays = load_npz(source, size, test_fraction, limit_train, limit_test, value_range)
     elif kind == "tfds" and source:
         tfds = TFDSSource(source, data_dir, size, test_fraction, limit_train, limit_test)
         if not tfds.fits_in_memory:
@@ -157,6 +179,8 @@ def _from_arrays(
         if num_classes is None:
             # Before the limits, so that a small sample does not lose a class.
             every = [part for part in (arrays.train_labels, arrays.test_labels) if part is not None]
+            for part in every:
+                validate_labels(part, len(part))
             num_classes = max(int(part.max()) for part in every) + 1 or None
     if size is not None:
         images = resize_and_crop_all(images, size)
@@ -171,7 +195,12 @@ def _from_arrays(
                 "Pass image_size to bring both to one size."
             )
     num_test = 0 if test is None else test.num_examples
-    info = DatasetInfo(name, images.shape[1:], num_classes, class_names, len(images), num_test)
+    info = DatasetInfo(
+        name, images.shape[1:], num_classes, class_names, len(images), num_test, arrays.value_range
+    )
+    for part in (train, test):
+        if part is not None:
+            part.value_range = arrays.value_range
     return train, test, info
 
 
@@ -185,7 +214,7 @@ def _pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
         return None
     pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"image_size must be a side or (height, width) in pixels, but {image_size} came.")
+        raise ValueError(f"image_size must be a side or (height, width) in pixels; got {image_size}.")
     return pair
 
 
@@ -194,6 +223,17 @@ def _unknown_name(name: str) -> str:
     known = ", ".join(_NAMES)
     if kind in ("folder", "npz", "tfds"):
         return f'{name!r} names no source. Write e.g. "folder:photos/", "npz:file.npz" or "tfds:cifar10".'
-    near = difflib.get_close_matches(kind + colon, _NAMES, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0] + (source if near[0].endswith(':') else '')!r}?" if near else ""
+    path = pathlib.Path(name).expanduser()
+    near = difflib.get_close_matches(kind.lower() + colon, _NAMES, n=1, cutoff=0.5)
+    of_tfds = difflib.get_close_matches(name.lower(), _TFDS, n=1, cutoff=0.75)
+    meant = None
+    if path.is_dir():
+        meant = f"folder:{name}"
+    elif path.is_file():
+        meant = f"npz:{name}" if path.suffix == ".npz" else f"folder:{path.parent}"
+    elif near:
+        meant = near[0] + (source if near[0].endswith(":") else "")
+    elif of_tfds:
+        meant = f"tfds:{of_tfds[0]}"
+    hint = f" Did you mean {meant!r}?" if meant else ""
     return f"There is no data set {name!r}; known: {known}.{hint}"

@@ -7,16 +7,16 @@ import numpy as np
 from keras import ops
 
 from kerassl.batch import unpack_batch
-from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.array_dataset import ArrayDataset
 
 
 def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of raw inputs and their int32 indices, of one pass over a data set that knows them.
 
     Args:
-        data: an `ImageDataset`, read in the order of its images; or batches of `{"inputs", "sample_index"}`,
+        data: an `ArrayDataset`, read in the order of its examples; or batches of `{"inputs", "sample_index"}`,
             of whose ready views the first is taken.
-        batch_size: examples at a time of an `ImageDataset` and of arrays.
+        batch_size: examples at a time of an `ArrayDataset`.
 
     Raises:
         ValueError: for data without indices, or that can be read only once.
@@ -28,13 +28,12 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
         >>> [indices.tolist() for _, indices in batches_with_indices(data, batch_size=3)]
         [[0, 1, 2], [3, 4]]
     """
-    if isinstance(data, ImageDataset):
-        images, count = data.images, data.num_examples
+    if isinstance(data, ArrayDataset):
+        count = data.num_examples
         for start in range(0, count, batch_size):
-            yield (
-                images[start : start + batch_size],
-                np.arange(start, min(start + batch_size, count), dtype="int32"),
-            )
+            rows = slice(start, min(start + batch_size, count))
+            indices = np.arange(rows.start, rows.stop, dtype="int32")
+            yield keras.tree.map_structure(lambda array, rows=rows: array[rows], data.inputs), indices
         return
     if isinstance(data, dict):
         data = [data]
@@ -49,7 +48,6 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
         if indices is None:
             raise ValueError(
                 'Batches of {"inputs": inputs, "sample_index": indices} are needed, which say where each '
-                "example "
-                "is in the data set; fit an array or a kerassl.data.ImageDataset, which know."
+                "example is in the data set; fit an array or a kerassl.data.ArrayDataset, which know."
             )
         yield ops.convert_to_numpy(inputs), ops.convert_to_numpy(indices).reshape(-1).astype("int32")

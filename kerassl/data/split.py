@@ -21,6 +21,7 @@ class Arrays:
         test_labels: `(number,)` integer array or None.
         class_names: names in index order, or None.
         num_classes: number of classes where the source knows it without names, or None.
+        value_range: the values of 16-bit, 32-bit and float grey files that became 0 and 255, or None.
     """
 
     train_images: np.ndarray
@@ -29,6 +30,7 @@ class Arrays:
     test_labels: np.ndarray | None
     class_names: tuple[str, ...] | None = None
     num_classes: int | None = None
+    value_range: tuple[float, float] | None = None
 
 
 def split_indices(
@@ -51,7 +53,7 @@ def split_indices(
         ValueError: `test_fraction` outside [0, 1), or one that leaves no example for a part.
     """
     if not 0 <= test_fraction < 1:
-        raise ValueError(f"test_fraction must be in [0, 1), but {test_fraction} came.")
+        raise ValueError(f"test_fraction must be in [0, 1); got {test_fraction}.")
     rng = np.random.default_rng(_SPLIT_SEED)
     groups = np.zeros(num_examples, "int64") if labels is None else np.asarray(labels)
     test = []

@@ -86,7 +86,7 @@ class TFDSSource:
         test = next((split for split in ("test", "validation") if split in splits), None)
         if test is None:
             if not 0 <= test_fraction < 1:
-                raise ValueError(f"test_fraction must be in [0, 1), but {test_fraction} came.")
+                raise ValueError(f"test_fraction must be in [0, 1); got {test_fraction}.")
             test, end = "train", total - round(test_fraction * total)
             begin, test_total = end, total
         else:

@@ -1,10 +1,13 @@
-"""Checks of images and labels that say what came, what is needed and how to mend it."""
+"""Checks of images and labels that say what was got, what is needed and how to mend it."""
 
 import warnings
 from typing import Any
 
 import keras
 import numpy as np
+
+# A probe of so many classes would not fit into the memory of any device.
+MAX_LABEL = 2**24 - 1
 
 
 def validate_batch(images: Any, labels: Any = None, num_classes: int | None = None) -> None:
@@ -38,14 +41,35 @@ def validate_labels(labels: Any, num_images: int, num_classes: int | None = None
 
 def _to_numpy(array: Any) -> np.ndarray:
     if not isinstance(array, np.ndarray):
-        array = keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else np.asarray(array)
+        array = keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else as_array(array)
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def as_array(values: Any, what: str = "images") -> np.ndarray:
+    """Returns an array of an array, or of a list or tuple of arrays or numbers.
+
+    Args:
+        values: the array or the list.
+        what: its entries, for a message.
+
+    Raises:
+        ValueError: for entries of several shapes.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        shapes = sorted({np.shape(value) for value in values})
+        raise ValueError(
+            f"A list of {what} must hold {what} of one shape; got shapes {', '.join(map(str, shapes[:3]))}"
+            f"{', ...' if len(shapes) > 3 else ''}. Resize or pad them, or pass a folder of files to "
+            "kerassl.data.load."
+        ) from error
 
 
 def _check_images(images: np.ndarray) -> None:
     if images.ndim != 4:
         raise ValueError(
-            f"Images must have shape (number, height, width, channels), but shape {images.shape} came. "
+            f"Images must have shape (number, height, width, channels); got shape {images.shape}. "
             "Add the missing axis, e.g. images[..., None] for grey images or images[None] for one image."
         )
     if 0 in images.shape:
@@ -54,7 +78,7 @@ def _check_images(images: np.ndarray) -> None:
         )
     if images.dtype.kind not in "uif":
         raise ValueError(
-            f"Images must be uint8 or float in [0, 255], but dtype {images.dtype} came. "
+            f"Images must be uint8 or float in [0, 255]; got dtype {images.dtype}. "
             "Convert them with images.astype('uint8') or images.astype('float32')."
         )
     if images.dtype == np.uint8:
@@ -70,12 +94,12 @@ def _check_images(images: np.ndarray) -> None:
     if images.dtype.kind != "f":
         if low < 0 or high > 255:
             raise ValueError(
-                f"Integer images must be in [0, 255], but values from {low:g} to {high:g} came. "
+                f"Integer images must be in [0, 255]; got values from {low:g} to {high:g}. "
                 "Rescale them to [0, 255]."
             )
     elif low < 0 or 0 < high <= 1:
         warnings.warn(
-            f"Float images must be in [0, 255], but values from {low:g} to {high:g} came, which looks as if "
+            f"Float images must be in [0, 255]; got values from {low:g} to {high:g}, which look as if "
             "they were normalised already. Multiply by 255 (and undo a mean shift), or pass uint8 images.",
             stacklevel=3,
         )
@@ -84,7 +108,7 @@ def _check_images(images: np.ndarray) -> None:
 def _check_labels(labels: np.ndarray, num_images: int, num_classes: int | None) -> None:
     if labels.ndim != 1:
         raise ValueError(
-            f"Labels must have shape (number,), but shape {labels.shape} came. "
+            f"Labels must have shape (number,); got shape {labels.shape}. "
             "Use labels[:, 0] for a column or labels.argmax(-1) for one-hot labels."
         )
     if len(labels) != num_images:
@@ -95,17 +119,24 @@ def _check_labels(labels: np.ndarray, num_images: int, num_classes: int | None) 
     if labels.dtype.kind not in "ui":
         numbers = labels.dtype.kind in "fb"
         convert = "labels.astype('int32')" if numbers else "np.unique(labels, return_inverse=True)[1]"
+        missing = sum(label is None for label in labels) if labels.dtype == object else 0
+        got = f"{missing} labels that are None" if missing else f"dtype {labels.dtype}"
         raise ValueError(
-            f"Labels must be integers (class indices, -1 for unlabelled), but dtype {labels.dtype} came. "
-            f"Convert them with {convert}."
+            f"Labels must be integers (class indices, -1 for unlabelled); got {got}. "
+            + ("Use -1 in their place." if missing else f"Convert them with {convert}.")
         )
+    if not len(labels):
+        return
     low, high = int(labels.min()), int(labels.max())
     if low < -1:
+        raise ValueError(f"Labels must be at least -1 (unlabelled); got {low}. Set unlabelled entries to -1.")
+    if high > MAX_LABEL:
         raise ValueError(
-            f"Labels must be at least -1 (unlabelled), but {low} came. Set unlabelled entries to -1."
+            f"Labels must be class indices below {MAX_LABEL + 1:,}; got {high:,}, which looks like an "
+            "identifier. Number the classes with np.unique(labels, return_inverse=True)[1]."
         )
     if num_classes is not None and high >= num_classes:
         raise ValueError(
-            f"Labels must be in [-1, {num_classes}) for num_classes={num_classes}, but {high} came. "
+            f"Labels must be in [-1, {num_classes}) for num_classes={num_classes}; got {high}. "
             f"Pass num_classes={high + 1} or correct the labels."
         )

@@ -9,7 +9,7 @@ import zipfile
 import keras
 import numpy as np
 
-from kerassl.data.decode import resize_and_crop_all
+from kerassl.data.image.decode import resize_and_crop_all
 from kerassl.evaluation.knn import knn_accuracy
 from kerassl.metrics.features import l2_normalize
 from kerassl.views import InputFormat, Preprocess, preprocessing_of

@@ -73,12 +73,12 @@ class Loops:
                 images, x.resize if isinstance(x, data_room.ImageDataset) else None
             )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
-        if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):
-            x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
+        if self.views is not None and data_room.can_be_dataset(x, length, batch_size or 32, kwargs):
+            x, kwargs = data_room.as_dataset(x, y, batch_size or 32, self.seed, kwargs)
             y = batch_size = steps_per_epoch = None
         if self.needs_sample_index:
             x = data_room.with_indices(x)
-        x, y = data_room.cut_for_devices(
+        x, y = data_room.shard_for_devices(
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
@@ -139,7 +139,7 @@ class Loops:
         """
         if not self.compiled:
             self.compile()
-        x, y = data_room.cut_for_devices(
+        x, y = data_room.shard_for_devices(
             x, y, kwargs.get("batch_size"), self.num_devices, engine.process_share()
         )
         logs = super().evaluate(x, y, return_dict=True, **kwargs)

@@ -81,7 +81,7 @@ def test_fit_advances_the_epoch_without_warnings():
     "images, labels, text",
     [
         (np.zeros((0, 4, 4, 1)), None, "empty"),
-        (np.zeros((3, 4, 4)), None, r"shape \(3, 4, 4\) came"),
+        (np.zeros((3, 4, 4)), None, r"got shape \(3, 4, 4\)"),
         (np.zeros((3, 4, 4, 1), "bool"), None, "dtype bool"),
         (np.full((3, 4, 4, 1), 300), None, "values from 300 to 300"),
         (np.zeros((3, 4, 4, 1)), np.zeros(2, int), "3 images but 2 labels"),

@@ -91,16 +91,24 @@ def test_broken_files_are_left_out_of_memory(folder):
     np.testing.assert_array_equal(train.labels, whole.labels[kept])
 
 
-def test_the_next_file_takes_the_place_of_one_that_breaks_off(folder, small_memory):
+def test_the_next_file_of_the_class_takes_the_place_of_one_that_breaks_off(folder, small_memory):
     spoil(folder, "b/05.png", 0.5)
-    images = load(f"folder:{folder}", test_fraction=0)[0].images
-    place = [path.name for path in images.paths].index("05.png")
-    with pytest.warns(UserWarning, match="05.png is a broken image.*the file after it takes its place"):
+    train = load(f"folder:{folder}", test_fraction=0, batch_size=20)[0]
+    images, names = train.images, [path.name for path in train.images.paths]
+    place = names.index("05.png")
+    after = [*range(place + 1, 20), *range(place)]
+    other = next(row for row in after if train.labels[row] == train.labels[place])
+    assert train.labels[after[0]] != train.labels[place], "the file after it must be of the other class here"
+    with pytest.warns(UserWarning, match=f"05.png is a broken image.*{names[other]} takes its place"):
         found = images[place]
-    np.testing.assert_array_equal(found, images[(place + 1) % 20])
+    np.testing.assert_array_equal(found, images[other])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        np.testing.assert_array_equal(images[np.array([place])], images[[(place + 1) % 20]])
+        np.testing.assert_array_equal(images[np.array([place])], images[[other]])
+    for file in (folder / "a").iterdir():
+        spoil(folder, f"a/{file.name}", 0.5)
+    with pytest.raises(ValueError, match="No image file of the class of .*a/.*png"):
+        train[0]
 
 
 def test_a_folder_of_broken_files_is_refused(tmp_path, small_memory):
@@ -113,7 +121,7 @@ def test_a_folder_of_broken_files_is_refused(tmp_path, small_memory):
         Image.fromarray(pixels).save(tmp_path / name)
         spoil(tmp_path, name, 0.5)
     train = load(f"folder:{tmp_path}", test_fraction=0)[0]
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="None of 2 image files can be read"):
+    with pytest.raises(ValueError, match="No image file can be read. .*a.png is a broken"):
         train[0]
 
 

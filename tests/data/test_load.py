@@ -76,7 +76,8 @@ def test_folder_of_classes(tmp_path):
             picture(tmp_path / name / "deep" / f"{i}.PNG", 100 * label + 10)
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     picture(tmp_path / ".cache" / "0.png", 1)
-    train, test, info = load(f"folder:{tmp_path}")
+    with pytest.warns(UserWarning, match="1 files below .* are not read.*1 .txt.*notes.txt"):
+        train, test, info = load(f"folder:{tmp_path}")
     assert (info.image_shape, info.class_names, info.num_classes) == ((8, 10, 3), ("cat", "dog"), 2)
     assert np.bincount(train.labels).tolist() == [4, 4] and np.bincount(test.labels).tolist() == [1, 1]
     for data in (train, test):
@@ -133,8 +134,12 @@ def test_modes_are_brought_to_one(tmp_path):
     picture(tmp_path / "a.png", 120, mode="L")
     picture(tmp_path / "b.png", 120, mode="RGBA")
     picture(tmp_path / "c.png", 120 * 256, mode="I;16")
-    train, _, _ = load(f"folder:{tmp_path}", test_fraction=0)
-    assert train.images.shape == (3, 8, 10, 3) and (train.images == 120).all()
+    with pytest.warns(
+        UserWarning, match="1 of 3 files hold grey values of more than 8 bits.*16-bit integers"
+    ):
+        train, _, _ = load(f"folder:{tmp_path}", test_fraction=0)
+    assert train.images.shape == (3, 8, 10, 3) and train.images.dtype == "float32"
+    assert sorted(train.images[:, 0, 0, 0]) == pytest.approx([120 * 256 / 257, 120, 120])
 
 
 def test_empty_folders(tmp_path):
@@ -242,6 +247,52 @@ def test_decoding_shows_progress_only_when_slow(tmp_path, monkeypatch, capsys):
     archive(tmp_path / "a.npz", range(0, 200, 2))
     load(f"npz:{tmp_path}/a.npz")
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr("kerassl.data.decode._SECONDS_BEFORE_PROGRESS", -1.0)
+    monkeypatch.setattr("kerassl.data.image.decode._SECONDS_BEFORE_PROGRESS", -1.0)
     load(f"npz:{tmp_path}/a.npz")
     assert "100/100" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "y_train, y_test", [(["b", "a", "c"], ["c", "a"]), (np.eye(3)[[1, 0, 2]], np.eye(3)[[2, 0]])]
+)
+def test_npz_labels_are_names_or_one_hot_rows(tmp_path, y_train, y_test):
+    images = np.zeros((5, 4, 4, 1), "uint8")
+    np.savez(tmp_path / "a.npz", x_train=images[:3], y_train=y_train, x_test=images[3:], y_test=y_test)
+    train, test, info = load(f"npz:{tmp_path}/a.npz")
+    assert train.labels.tolist() == [1, 0, 2] and test.labels.tolist() == [2, 0] and info.num_classes == 3
+    assert info.class_names == (("a", "b", "c") if isinstance(y_train, list) else None)
+
+
+def test_npz_names_go_by_class_names(tmp_path):
+    images = np.zeros((2, 4, 4, 1), "uint8")
+    np.savez(tmp_path / "a.npz", images=images, labels=["dog", "cat"], class_names=["dog", "bird", "cat"])
+    train, _, info = load(f"npz:{tmp_path}/a.npz", test_fraction=0)
+    assert sorted(train.labels) == [0, 2] and info.class_names == ("dog", "bird", "cat")
+    np.savez(tmp_path / "a.npz", images=images, labels=["dog", "cow"], class_names=["dog", "cat"])
+    with pytest.raises(ValueError, match="labels that are not among class_names: cow"):
+        load(f"npz:{tmp_path}/a.npz")
+
+
+@pytest.mark.parametrize(
+    "labels, text",
+    [
+        ([0, 2**32], "looks like an identifier"),
+        ([0, 2**40], "looks like an identifier"),
+        ([[0, 1], [1, 1]], r"labels of .* has shape \(2, 2\) and is not one-hot"),
+        ([0.5, 1.0], "Labels must be integers"),
+    ],
+)
+def test_bad_labels_of_npz(tmp_path, labels, text):
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4, 1), "uint8"), labels=labels)
+    with pytest.raises(ValueError, match=text):
+        load(f"npz:{tmp_path}/a.npz", test_fraction=0)
+    archive(tmp_path / "b.npz", [20, 40], labels=labels)
+    with pytest.raises(ValueError, match=text):
+        load(f"npz:{tmp_path}/b.npz", test_fraction=0)
+
+
+def test_names_in_one_part_only(tmp_path):
+    images = np.zeros((2, 4, 4, 1), "uint8")
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=["a", "b"], x_test=images, y_test=[0, 1])
+    with pytest.raises(ValueError, match="names the classes in y_train only"):
+        load(f"npz:{tmp_path}/a.npz")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kerassl
-from kerassl.data.decode import resize_and_crop_all
+from kerassl.data.image.decode import resize_and_crop_all
 from kerassl.evaluation import embed, knn_accuracy, preparation, preparation_gap
 from kerassl.views import InputFormat
 

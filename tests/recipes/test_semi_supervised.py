@@ -116,7 +116,7 @@ def test_few_labels_are_a_share_of_each_class():
     np.testing.assert_array_equal(everything.labels[known], labels[known])
     other, _ = few_labels(data, info, 0.1, 4, seed=1)
     assert not np.array_equal(other.images, few.images)
-    with pytest.raises(ValueError, match=r"must be in \(0, 1\], but 1.5 came"):
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\]; got 1.5"):
         few_labels(data, info, 1.5, 4, seed=0)
     bare = kerassl.data.DatasetInfo("bare", (1, 1, 1), None, None, 70, 0)
     with pytest.raises(ValueError, match="bare must have labels and fit in memory"):

@@ -110,7 +110,7 @@ class GSimCLR(SimCLR):
         if self.views is not None and not isinstance(x, data_room.GuidedBatches):
             data_room.check_data(x, y, batch_size=batch_size, num_classes=self.num_classes)
             if data_room.is_array(x):
-                x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
+                x, kwargs = data_room.as_dataset(x, y, batch_size or 32, self.seed, kwargs)
             if not isinstance(x, data_room.ImageDataset):
                 raise ValueError(
                     f"GSimCLR clusters all images before it trains, so it needs them in memory, not a "

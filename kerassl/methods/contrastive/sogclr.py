@@ -36,11 +36,10 @@ SOGCLR_PAPER = {**SIMCLR_PAPER, "learning_rate": 1.2, "batch_power": 0.5}
 class SogCLR(SSLModel):
     """SogCLR (arXiv 2202.12387).
 
-    The step must know which image it sees. `fit` gives it the positions of arrays and of a
-    `kerassl.data.ImageDataset`; other data yield `{"images": images, "positions": positions}` in place of
-    images, ready views `(view1, view2, positions)`. A position outside of `0..num_images - 1`, such as -1, is
-    unknown: that image takes the normaliser of its batch, and nothing of it is remembered. Evaluation needs
-    no positions.
+    The step must know which example it sees. `fit` gives it the indices of arrays and of a
+    `kerassl.data.ArrayDataset`; other data yield `{"inputs": inputs, "sample_index": indices}` in place of
+    inputs, which may be ready views. An index outside of `0..num_images - 1`, such as -1, is unknown: that
+    example takes the normalizer of its batch, and nothing of it is remembered. Evaluation needs no indices.
 
     Args:
         num_images: images of the training set, one remembered number each.

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import kerassl
-from kerassl.data import ImageDataset, check_divides, cut_for_devices
+from kerassl.data import ImageDataset, check_divides, shard_for_devices
 
 
 class Batches(keras.utils.PyDataset):
@@ -36,7 +36,7 @@ def test_the_nearest_sizes_are_named(batch_size, devices, nearest):
 
 def test_shares_of_a_batch_make_the_batch():
     whole = numbered(20, batch_size=8, shuffle=True, seed=3)
-    parts = [cut_for_devices(whole, None, None, 4, (index, 2))[0] for index in range(2)]
+    parts = [shard_for_devices(whole, None, None, 4, (index, 2))[0] for index in range(2)]
     for batch in range(2):
         together = np.concatenate([part[batch][1] for part in parts])
         np.testing.assert_array_equal(together, whole[batch][1])
@@ -46,41 +46,41 @@ def test_shares_of_a_batch_make_the_batch():
 
 def test_a_last_batch_that_does_not_cut_is_left_out_with_a_note(capsys):
     whole = numbered(19, batch_size=8)
-    cut, _ = cut_for_devices(whole, None, None, 2, (0, 1))
+    cut, _ = shard_for_devices(whole, None, None, 2, (0, 1))
     assert len(cut) == 2 and len(whole) == 3
     assert capsys.readouterr().out.startswith(
         "The last batch of 3 images does not cut evenly among 2 devices"
     )
-    even, _ = cut_for_devices(numbered(18, batch_size=8), None, None, 2, (0, 1))
+    even, _ = shard_for_devices(numbered(18, batch_size=8), None, None, 2, (0, 1))
     assert len(even) == 3
     assert not capsys.readouterr().out
 
 
 def test_arrays_and_views_are_cut():
     images, labels = np.zeros((19, 4, 4, 1)), np.arange(19)
-    x, y = cut_for_devices(images, labels, 8, 2, (0, 1))
+    x, y = shard_for_devices(images, labels, 8, 2, (0, 1))
     assert x.shape[0] == len(y) == 16
-    (first, second), y = cut_for_devices((images, images), labels, 8, 2, (0, 1))
+    (first, second), y = shard_for_devices((images, images), labels, 8, 2, (0, 1))
     assert first.shape[0] == second.shape[0] == len(y) == 16
-    x, y = cut_for_devices(images, labels, 8, 2, (1, 2))
+    x, y = shard_for_devices(images, labels, 8, 2, (1, 2))
     np.testing.assert_array_equal(x[0][1], [4, 5, 6, 7])
     assert y is None
     with pytest.raises(ValueError, match="not arrays"):
-        cut_for_devices((images, images), labels, 8, 2, (1, 2))
+        shard_for_devices((images, images), labels, 8, 2, (1, 2))
 
 
 def test_other_data_must_cut_by_itself():
     tf = pytest.importorskip("tensorflow")
     with pytest.raises(ValueError, match="A batch of 5 images"):
-        cut_for_devices(Batches(8, 8, 5), None, None, 2, (0, 1))
+        shard_for_devices(Batches(8, 8, 5), None, None, 2, (0, 1))
     # This process has two of the four devices, and gives half of each batch.
     good = Batches(6, 6, 4)
-    assert cut_for_devices(good, None, None, 4, (0, 2))[0] is good
+    assert shard_for_devices(good, None, None, 4, (0, 2))[0] is good
     images = tf.data.Dataset.from_tensor_slices(np.zeros((19, 4, 4, 1)))
     with pytest.raises(ValueError, match="drop_remainder=True"):
-        cut_for_devices(images.batch(8), None, None, 2, (0, 1))
+        shard_for_devices(images.batch(8), None, None, 2, (0, 1))
     whole = images.batch(8, drop_remainder=True)
-    assert cut_for_devices(whole, None, None, 2, (0, 1))[0] is whole
+    assert shard_for_devices(whole, None, None, 2, (0, 1))[0] is whole
 
 
 def test_load_leaves_out_the_last_batch():

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from kerassl.data.decode import (
+from kerassl.data.image.decode import (
     covered_box,
     decode_image,
     open_image,
@@ -12,7 +12,8 @@ from kerassl.data.decode import (
     resize_and_crop,
     with_progress,
 )
-from kerassl.data.folder import SUFFIXES
+from kerassl.data.image.folder import SUFFIXES
+from kerassl.data.image.image_files import find_value_range
 
 # Ours, and that of PASCAL VOC.
 LAYOUTS = (("images", "masks"), ("JPEGImages", "SegmentationObject"))
@@ -38,8 +39,9 @@ def load_masks(
         limit: the first so many, by path.
 
     Returns:
-        uint8 `(number, height, width, channels)` and int32 `(number, height, width)`, -1 for what is left
-        out, as `kerassl.evaluation.prompt_segmentation` takes it.
+        uint8 `(number, height, width, channels)`, or float32 where `find_value_range` finds a range, and
+        int32 `(number, height, width)`, -1 for what is left out, as
+        `kerassl.evaluation.prompt_segmentation` takes it.
 
     Raises:
         ValueError: for a folder without masks, a mask without its image, of another size or of several
@@ -74,13 +76,16 @@ def load_masks(
         for path in image_root.glob("**/*")
         if path.suffix.lower() in SUFFIXES
     }
-    images, masks = [], []
-    for file in with_progress(files, len(files)):
-        name = file.relative_to(mask_root).with_suffix("")
-        source = sources.get(name)
-        if source is None:
+    names = [file.relative_to(mask_root).with_suffix("") for file in files]
+    for file, name in zip(files, names, strict=True):
+        if name not in sources:
             raise ValueError(f"The mask {str(file)!r} has no image {str(name)!r} in {str(image_root)!r}.")
-        image, mask = decode_image(source, str(source), None, channels), _read_mask(file)
+    value_range = find_value_range([sources[name] for name in names])
+    images, masks = [], []
+    for file, name in with_progress(zip(files, names, strict=True), len(files)):
+        source = sources[name]
+        image = decode_image(source, str(source), None, channels, value_range)
+        mask = _read_mask(file)
         if image.shape[:2] != mask.shape:
             raise ValueError(
                 f"{str(source)!r} is {image.shape[0]} x {image.shape[1]} pixels, its mask {mask.shape[0]} x "

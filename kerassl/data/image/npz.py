@@ -2,12 +2,13 @@
 
 import difflib
 import pathlib
-import zipfile
 
 import numpy as np
 
-from kerassl.data.decode import decode_all, decode_channels
+from kerassl.data.image.decode import decode_all
+from kerassl.data.image.image_files import read_headers
 from kerassl.data.split import Arrays, split_arrays
+from kerassl.data.validation import validate_labels
 
 _LAYOUTS = (
     "x_train, x_test (with y_train, y_test), images (with labels), "
@@ -21,6 +22,7 @@ def load_npz(
     test_fraction: float,
     limit_train: int | None,
     limit_test: int | None,
+    value_range: tuple[float, float] | None = None,
 ) -> Arrays:
     """Returns the images of an `.npz` file in one of three layouts.
 
@@ -30,7 +32,7 @@ def load_npz(
       `jpeg_bytes[offsets[i]:offsets[i + 1]]`), and optionally `labels`, `is_test` (1 for the test part)
       and `class_names`.
 
-    `class_names` is read in each layout.
+    `class_names` is read in each layout. Labels are integers, names of classes, or one-hot rows.
 
     Args:
         path: the file.
@@ -38,26 +40,32 @@ def load_npz(
         test_fraction: share for the test part where the file names none.
         limit_train: decode at most the first so many training images of an archive.
         limit_test: decode at most the first so many test images of an archive.
+        value_range: as in `kerassl.data.load`.
 
     Raises:
         ValueError: no such file, not an `.npz` file, missing arrays, arrays that do not fit together.
     """
-    if not pathlib.Path(path).is_file():
+    file_path = pathlib.Path(path).expanduser()
+    if not file_path.is_file():
         raise ValueError(f'There is no file {path!r}. Pass "npz:" and the path of an .npz file.')
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(file_path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, ValueError, OSError, AttributeError) as error:
+    # A damaged archive ends in any error: of zipfile, of zlib, of the reader of array headers.
+    except Exception as error:
         raise ValueError(f"{path!r} is not a readable .npz file of plain arrays: {error}") from error
     names = arrays.get("class_names")
     class_names = None if names is None else tuple(str(name) for name in names)
+    class_names = _index_labels(arrays, path, class_names)
     if "jpeg_bytes" in arrays:
-        return _load_archive(arrays, path, image_size, test_fraction, limit_train, limit_test, class_names)
+        return _load_archive(
+            arrays, path, image_size, test_fraction, limit_train, limit_test, class_names, value_range
+        )
     if "x_train" in arrays:
-        images, labels = arrays["x_train"], _column(arrays.get("y_train"))
-        test_images, test_labels = arrays.get("x_test"), _column(arrays.get("y_test"))
+        images, labels = arrays["x_train"], arrays.get("y_train")
+        test_images, test_labels = arrays.get("x_test"), arrays.get("y_test")
     elif "images" in arrays:
-        images, labels = arrays["images"], _column(arrays.get("labels"))
+        images, labels = arrays["images"], arrays.get("labels")
         test_images = test_labels = None
     else:
         near = [
@@ -82,8 +90,42 @@ def load_npz(
     return Arrays(images, labels, test_images, test_labels, class_names)
 
 
-def _column(labels: np.ndarray | None) -> np.ndarray | None:
-    return labels[:, 0] if labels is not None and labels.ndim == 2 and labels.shape[1] == 1 else labels
+def _index_labels(
+    arrays: dict[str, np.ndarray], path: str, class_names: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """Makes class indices of the labels in `arrays`, where they can be told; returns the names of classes."""
+    keys = [key for key in ("y_train", "y_test", "labels") if key in arrays]
+    for key in keys:
+        labels = arrays[key]
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        elif labels.ndim == 2 and labels.dtype.kind in "uifb":
+            ones = labels == 1
+            if not ((ones | (labels == 0)).all() and (ones.sum(1) == 1).all()):
+                raise ValueError(
+                    f"{key} of {path!r} has shape {labels.shape} and is not one-hot (a single 1 in each row, "
+                    "else 0). One class for each image is needed: an integer, a name or a one-hot row."
+                )
+            labels = labels.argmax(1)
+        arrays[key] = labels
+    named = [key for key in keys if arrays[key].dtype.kind in "US"]
+    if not named:
+        return class_names
+    if len(named) < len([key for key in keys if key != "labels"]):
+        raise ValueError(
+            f"{path!r} names the classes in {named[0]} only: use names in both parts or neither."
+        )
+    for key in named:
+        arrays[key] = arrays[key].astype(str)
+    found = np.unique(np.concatenate([arrays[key].reshape(-1) for key in named]))
+    class_names = class_names or tuple(str(name) for name in found)
+    unknown = sorted(set(found.tolist()) - set(class_names))
+    if unknown:
+        raise ValueError(f"{path!r} has labels that are not among class_names: {', '.join(unknown[:5])}.")
+    place = {name: index for index, name in enumerate(class_names)}
+    for key in named:
+        arrays[key] = np.array([place[name] for name in arrays[key].reshape(-1).tolist()], "int64")
+    return class_names
 
 
 def _load_archive(
@@ -94,6 +136,7 @@ def _load_archive(
     limit_train: int | None,
     limit_test: int | None,
     class_names: tuple[str, ...] | None,
+    value_range: tuple[float, float] | None,
 ) -> Arrays:
     if "offsets" not in arrays:
         raise ValueError(f"{path!r} has jpeg_bytes but no offsets. Needed: {_LAYOUTS}.")
@@ -110,6 +153,7 @@ def _load_archive(
                 f"({num_examples},) is needed."
             )
     if labels is not None:
+        validate_labels(labels, num_examples)
         labels = labels.astype("int64")
     if "is_test" in arrays:
         train, test = np.flatnonzero(arrays["is_test"] == 0), np.flatnonzero(arrays["is_test"])
@@ -122,9 +166,18 @@ def _load_archive(
     train, test = train[:limit_train], test[:limit_test]
     wanted = np.concatenate([train, test])
     files = [data[offsets[i] : offsets[i + 1]].tobytes() for i in wanted]
-    images = decode_all(
-        files, [f"file {i} of {path!r}" for i in wanted], image_size, decode_channels(files[0])
+    names = [f"file {i} of {path!r}" for i in wanted]
+    headers = read_headers(files, names, value_range)
+    sound = np.flatnonzero(headers.kept)
+    images, kept = decode_all(
+        [files[i] for i in sound],
+        [names[i] for i in sound],
+        image_size,
+        headers.channels,
+        headers.value_range,
     )
+    sound = sound[kept]
+    train, test = wanted[sound[sound < len(train)]], wanted[sound[sound >= len(train)]]
     return Arrays(
         images[: len(train)],
         None if labels is None else labels[train],
@@ -132,4 +185,5 @@ def _load_archive(
         labels[test] if labels is not None and len(test) else None,
         class_names,
         None if labels is None else int(labels.max()) + 1,
+        headers.value_range,
     )

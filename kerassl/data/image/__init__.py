@@ -1,0 +1,1 @@
+"""Images: files, folders and archives of them, and their data set."""

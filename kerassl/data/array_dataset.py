@@ -19,8 +19,8 @@ class ArrayDataset(keras.utils.PyDataset):
     `keras.Model.fit` permutes the batches once more from Python's own random state unless it is called
     with `shuffle=False`.
 
-    A batch is `(inputs,)`, or `(inputs, labels)` where there are labels; with `with_indices=True` its inputs come
-    with their indices, as `kerassl.data.with_sample_index` makes them.
+    A batch is `(inputs,)`, or `(inputs, labels)` where there are labels; with `with_indices=True` its inputs
+    come with their indices, as `kerassl.data.with_sample_index` makes them.
 
     Args:
         inputs: an array, or a tuple or a dict of arrays (also nested), all with `num_examples` entries on
@@ -32,8 +32,8 @@ class ArrayDataset(keras.utils.PyDataset):
         drop_remainder: whether to leave out a last batch smaller than `batch_size`.
         epoch: the epoch to start with.
         num_classes: number of classes, to check the labels with.
-        with_indices: whether a batch holds the int32 `(batch,)` indices of its examples in `inputs`, for methods
-            that remember each example.
+        with_indices: whether a batch holds the int32 `(batch,)` indices of its examples in `inputs`, for
+            methods that remember each example.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Attributes:

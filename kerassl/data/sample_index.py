@@ -14,8 +14,8 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
     """Batches of raw inputs and their int32 indices, of one pass over a data set that knows them.
 
     Args:
-        data: an `ArrayDataset`, read in the order of its examples; or batches of `{"inputs", "sample_index"}`,
-            of whose ready views the first is taken.
+        data: an `ArrayDataset`, read in the order of its examples; or batches of `{"inputs",
+            "sample_index"}`, of whose ready views the first is taken.
         batch_size: examples at a time of an `ArrayDataset`.
 
     Raises:

@@ -1,6 +1,7 @@
 """What may stand where: private names of Keras, names of backends, and the arrows between rooms."""
 
 import ast
+import contextlib
 import importlib
 import inspect
 import pathlib
@@ -72,8 +73,10 @@ def of_keras(kind):
     for base in kind.__mro__:
         if base.__module__.split(".")[0] == "keras":
             names |= set(filter(is_private, vars(base)))
-            tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(base)))
-            names |= set(filter(is_private, own_names(tree)))
+            # Some classes are made by a function, and have no source of their own.
+            with contextlib.suppress(OSError):
+                tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(base)))
+                names |= set(filter(is_private, own_names(tree)))
     return names
 
 

@@ -87,7 +87,7 @@ def layers_of(model: keras.Layer, include_self: bool = True) -> list[keras.Layer
         >>> from kerassl.engine import layers_of
         >>> inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
         >>> [type(layer).__name__ for layer in layers_of(keras.Sequential([inner]))]
-        ['Sequential', 'Sequential', 'Dense']
+        ['Sequential', 'Sequential', 'Dense', 'InputLayer']
     """
     flatten = _private(model, "_flatten_layers", "the layers inside a model cannot be listed")
     return flatten(include_self=include_self)

@@ -27,7 +27,7 @@ def network():
 
 
 def built(optimizer):
-    variables = [keras.Variable(np.ones((2, 2)), name=name) for name in ("kernel", "other")]
+    variables = [keras.Variable(np.ones((2, 2), "float32"), name=name) for name in ("kernel", "other")]
     optimizer.build(variables)
     return optimizer, variables
 
@@ -297,7 +297,7 @@ def test_decay_hooks_are_asked():
             super().decay([v for v in variables if self.decays(v)])
 
     optimizer = Halved(0.5, weight_decay=0.5)
-    variables = [keras.Variable(np.ones((2, 2)), name=name) for name in ("first", "second")]
+    variables = [keras.Variable(np.ones((2, 2), "float32"), name=name) for name in ("first", "second")]
     optimizer.only = internals.variable_key(optimizer, variables[1])
     optimizer.apply([ops.zeros((2, 2))] * 2, variables)
     np.testing.assert_array_equal(ops.convert_to_numpy(variables[0]), np.ones((2, 2)))

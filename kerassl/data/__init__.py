@@ -5,6 +5,7 @@ from kerassl.data.array_dataset import ArrayDataset
 from kerassl.data.checked_batches import checked_batches
 from kerassl.data.devices import check_divides, shard_for_devices
 from kerassl.data.episodes import Episodes
+from kerassl.data.fingerprint import fingerprint
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image.decode import decode_image
 from kerassl.data.image.folder import list_images
@@ -19,27 +20,35 @@ from kerassl.data.lazy_images import LazyImages, join_images
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.sample_index import batches_with_indices
 from kerassl.data.validation import validate_batch
-from kerassl.data.within_epoch import OrderedBatches, can_enter, enter
+from kerassl.data.within_epoch import (
+    FixedLengthEpochs,
+    OrderedBatches,
+    can_skip_batches,
+    in_epochs_of,
+    skip_batches,
+)
 
 __all__ = [
     "ArrayDataset",
     "Batch",
     "DatasetInfo",
     "Episodes",
+    "FixedLengthEpochs",
     "GuidedBatches",
     "ImageDataset",
     "ImageFiles",
     "LazyImages",
     "OrderedBatches",
     "batches_with_indices",
-    "can_enter",
+    "can_skip_batches",
     "can_be_dataset",
     "check_data",
     "checked_batches",
     "check_divides",
     "shard_for_devices",
     "decode_image",
-    "enter",
+    "fingerprint",
+    "in_epochs_of",
     "as_dataset",
     "find_value_range",
     "holds_arrays",
@@ -51,6 +60,7 @@ __all__ = [
     "load",
     "load_masks",
     "num_batches",
+    "skip_batches",
     "unpack_batch",
     "validate_batch",
     "with_indices",

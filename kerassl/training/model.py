@@ -121,7 +121,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             name="skipped_updates", shape=(), dtype="int32", initializer="zeros", trainable=False
         )
         self.nonfinite = "raise"
-        self.nonfinite_record = engine.NonfiniteRecord(self, self.terms)
+        self.nonfinite_record = engine.NonfiniteRecord(self, self.terms, self.modality.modality)
         self.probe = None if num_classes is None else OnlineProbe(self.feature_dim, num_classes, name="probe")
         self.step_metrics = StepMetrics(self.terms, self.feature_dim, num_prototypes, self.probe is not None)
         self.objectives = []
@@ -151,6 +151,11 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     def extra_metrics(self, record: StepRecord, training: bool) -> list[keras.metrics.Metric]:
         """Adds a batch to metrics of the method's own and returns those to show; most have none."""
         return []
+
+    @property
+    def modality(self) -> Modality:
+        """What knows of the kind of data: the views, or for ready views what suits any tensors."""
+        return self.views if isinstance(self.views, Modality) else Modality()
 
     @property
     def embedding_encoder(self) -> keras.Model:
@@ -193,7 +198,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             self.step_metrics.add_objective(objective.name, objective.terms, objective.num_prototypes)
             for variable in self.nonfinite_record.variables:
                 engine.untrack_variable(self, variable)
-            self.nonfinite_record = engine.NonfiniteRecord(self, self.step_metrics.terms)
+            terms = self.step_metrics.terms
+            self.nonfinite_record = engine.NonfiniteRecord(self, terms, self.modality.modality)
         return self
 
     def gather(self, tensor: KerasTensor) -> KerasTensor:
@@ -320,7 +326,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         else:
             move()
         finite = True if record.finite is None else record.finite
-        statistics = functools.partial(self._statistics, record.inputs)
+        statistics = functools.partial(self.modality.statistics, record.inputs)
         self.nonfinite_record.note(self.clock.step, record.loss, list(record.terms), statistics, finite)
         self.clock.step.assign_add(1)
         return record
@@ -497,11 +503,6 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         if batch.labels is not None:
             batch = batch._replace(labels=ops.cast(ops.reshape(batch.labels, (-1,)), "int32"))
         return batch
-
-    def _statistics(self, inputs: Any) -> dict[str, KerasTensor]:
-        """Named numbers of raw inputs for the report of a NaN."""
-        asked = self.views if isinstance(self.views, Modality) else Modality()
-        return asked.statistics(inputs)
 
     def _rekey_generators(self, rng: engine.StepSeed) -> None:
         """Makes dropout and stochastic depth inside the encoder functions of (seed, step), too."""

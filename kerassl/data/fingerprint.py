@@ -1,0 +1,86 @@
+"""What tells the data of a run from other data."""
+
+import hashlib
+import json
+import pathlib
+
+import keras
+import numpy as np
+
+from kerassl.data.array_dataset import ArrayDataset
+from kerassl.data.image.image_dataset import ImageDataset
+from kerassl.data.lazy_images import LazyImages
+from kerassl.data.within_epoch import FixedLengthEpochs, OrderedBatches
+
+# Images that are looked at: of those in memory, and of those in files.
+_SAMPLE, _LAZY_SAMPLE = 64, 8
+
+
+def fingerprint(data: object, steps_per_epoch: int | None) -> dict:
+    """What tells a data set from others: kind, counts, shapes, labels, and a fixed sample of the images.
+
+    Of other `PyDataset`s and of a `tf.data.Dataset` it is what a batch is like; of data that can be read only
+    once, the kind.
+
+    Args:
+        data: what `fit` trains on.
+        steps_per_epoch: batches per epoch, or `None` if unknown.
+
+    Returns:
+        Facts by name, as JSON keeps them.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.data import ImageDataset, fingerprint
+        >>> facts = fingerprint(ImageDataset(np.zeros((6, 8, 8, 1), "uint8"), batch_size=2), 3)
+        >>> facts["num_examples"], facts["image_shape"], facts["steps_per_epoch"]
+        (6, [8, 8, 1], 3)
+    """
+    while isinstance(data, (FixedLengthEpochs, OrderedBatches)):
+        data = data.dataset
+    facts: dict = {"kind": type(data).__name__, "steps_per_epoch": steps_per_epoch}
+    if isinstance(data, ImageDataset):
+        facts |= {
+            "kind": "images",
+            "num_examples": data.num_examples,
+            "image_shape": list(data.images.shape[1:]),
+        }
+        facts |= {"dtype": str(data.images.dtype), "batch_size": data.batch_size}
+        facts["order"] = [type(data).__name__, f"seed {data.seed}"] if data.shuffle else "as given"
+        facts |= {
+            "labels": data.labels is not None and _digest(data.labels),
+            "images": _image_digest(data.images),
+        }
+    elif isinstance(data, ArrayDataset):
+        facts |= {
+            "kind": "arrays",
+            "num_examples": data.num_examples,
+            "inputs": [
+                [str(a.dtype), *a.shape[1:], _sample_digest(a)] for a in keras.tree.flatten(data.inputs)
+            ],
+            "batch_size": data.batch_size,
+            "order": [type(data).__name__, f"seed {data.seed}"] if data.shuffle else "as given",
+            "labels": data.labels is not None and _digest(data.labels),
+        }
+    elif isinstance(data, keras.utils.PyDataset):
+        facts["kind"] = "PyDataset"
+        facts["batch"] = [[str(a.dtype), *a.shape[1:]] for a in keras.tree.flatten(data[0]) if a is not None]
+    elif hasattr(data, "element_spec"):
+        facts |= {"kind": "tf.data", "element_spec": str(data.element_spec)}
+    return json.loads(json.dumps(facts))
+
+
+def _image_digest(images: np.ndarray | LazyImages) -> str:
+    """Of a fixed sample of the images and, where they are files, of all their names."""
+    names = ["/".join(pathlib.Path(path).parts[-2:]) for path in getattr(images, "paths", ())]
+    return _sample_digest(images, json.dumps(names).encode())
+
+
+def _sample_digest(array: np.ndarray | LazyImages, more: bytes = b"") -> str:
+    """Of a fixed sample of the entries."""
+    count = min(len(array), _LAZY_SAMPLE if isinstance(array, LazyImages) else _SAMPLE)
+    return _digest(np.ascontiguousarray(array[np.linspace(0, len(array) - 1, count).astype(int)]), more)
+
+
+def _digest(array: np.ndarray, more: bytes = b"") -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes() + more).hexdigest()[:16]

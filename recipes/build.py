@@ -4,8 +4,9 @@ import keras
 
 import kerassl
 from kerassl.views.choice import SMALL_IMAGE_SIZE
-from recipes.methods import METHODS, byol_settings
-from recipes.names import BACKBONES, check_name
+
+from .methods import METHODS, byol_settings
+from .names import BACKBONES, check_name
 
 # Up to so many pixels an image gets a narrower network: there is less to see in it.
 TINY_IMAGE_SIZE = 16

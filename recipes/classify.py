@@ -15,12 +15,13 @@ import keras
 
 import kerassl
 from kerassl.optimizers import layerwise_factors
-from recipes import build, command_line, train
-from recipes.evaluate import load_encoder
-from recipes.labels import few_labels, label_share
-from recipes.methods import CLASSIFIERS
-from recipes.names import BACKBONES, check_name
-from recipes.training_flags import TrainingFlags, with_training_flags
+
+from . import build, command_line, train
+from .labels import few_labels, label_share
+from .methods import CLASSIFIERS
+from .names import BACKBONES, check_name
+from .saved import load_encoder
+from .training_flags import TrainingFlags, with_training_flags
 
 
 @with_training_flags
@@ -121,7 +122,7 @@ def pretrained(path: pathlib.Path, resnet_args: dict) -> keras.Model:
     """The network in an exported encoder, without its preprocessing; its feature map where that is needed.
 
     Args:
-        path: as of `recipes.evaluate.load_encoder`.
+        path: as of `recipes.saved.load_encoder`.
         resnet_args: `{"pool": None}` for a method that needs the feature map.
 
     Raises:

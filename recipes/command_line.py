@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from recipes.names import check_name
+from .names import check_name
 
 
 class _JSONParser(flags.ArgumentParser):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import keras
 
 import kerassl
-from recipes.names import PRECISIONS, STRATEGIES, check_name
+
+from .names import PRECISIONS, STRATEGIES, check_name
 
 
 @contextlib.contextmanager

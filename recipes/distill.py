@@ -14,12 +14,12 @@ import keras
 import numpy as np
 
 import kerassl
-from recipes import build, command_line, train
-from recipes.evaluate import load_encoder
-from recipes.export import load_run
-from recipes.methods import DISTILLATION, SELF_DISTILLATION, recipe_of
-from recipes.names import BACKBONES, check_name
-from recipes.training_flags import TrainingFlags, with_training_flags
+
+from . import build, command_line, train
+from .methods import DISTILLATION, SELF_DISTILLATION, recipe_of
+from .names import BACKBONES, check_name
+from .saved import load_encoder, load_run
+from .training_flags import TrainingFlags, with_training_flags
 
 
 @with_training_flags

@@ -18,9 +18,10 @@ import keras
 import numpy as np
 
 import kerassl
-from recipes import command_line
-from recipes.devices import devices
-from recipes.evaluate import encoder_file, load_encoder
+
+from . import command_line
+from .devices import devices
+from .saved import encoder_file, load_encoder
 
 SUFFIXES = (".npz", ".parquet")
 

@@ -12,7 +12,6 @@ several encoders, one a row. A run takes as long as embedding the images does.
 """
 
 import dataclasses
-import json
 import pathlib
 
 import keras
@@ -20,11 +19,13 @@ import numpy as np
 
 import kerassl
 from kerassl.evaluation.preparation import warn_of_preparation
-from recipes import command_line, scores
-from recipes import report as pages
-from recipes.devices import devices
-from recipes.names import check_name
-from recipes.workdir import METRICS
+
+from . import command_line, scores
+from . import report as pages
+from .devices import devices
+from .names import check_name
+from .saved import data_settings, encoder_file, load_encoder, read_run
+from .workdir import METRICS
 
 # A protocol of the encoder, not of its features alone.
 SPARSITY = "sparsity"
@@ -215,41 +216,6 @@ def names(paths: list[pathlib.Path]) -> list[str]:
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
-def data_settings(config: dict | None, dataset: str | None, **settings) -> tuple[str, dict]:
-    """What is to be loaded: the named data set, or that of a run with its settings.
-
-    Args:
-        config: the run's settings, or `None` for a file.
-        dataset: the name, or `None`.
-        **settings: image_size, data_dir, limit_train and limit_test; `None` for those of the run.
-
-    Raises:
-        ValueError: without a name and a run.
-    """
-    if dataset is None:
-        if config is None:
-            raise ValueError(
-                "--dataset is needed with an encoder's file: digits, folder:DIR, npz:FILE or tfds:NAME."
-            )
-        dataset = config["dataset"]
-        settings = {name: value or config[name] for name, value in settings.items()}
-    return dataset, settings
-
-
-def read_run(workdir: pathlib.Path) -> dict:
-    """The settings of the run that a workdir holds.
-
-    Raises:
-        ValueError: if it holds none.
-    """
-    file = workdir / "config.json"
-    if not file.exists():
-        raise ValueError(
-            f"{workdir} holds no run: there is no config.json. Pretrain with --workdir={workdir}."
-        )
-    return json.loads(file.read_text())
-
-
 def size_of_training(paths: list[pathlib.Path]) -> tuple[int, int] | None:
     """The size of the images that encoders were trained on, if it is known of all and the same."""
     files = [encoder_file(path) for path in paths]
@@ -282,33 +248,6 @@ def compare_preparation(
     )
     part = 0 if given[1] is None else 1
     warn_of_preparation(model, given[part].images, given[part].labels, as_trained[part].images)
-
-
-def load_encoder(path: pathlib.Path) -> keras.Model:
-    """The encoder, from raw images to features, in a `.keras` file, a SavedModel or a finished run's workdir.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if kerassl.export.is_saved_model(path):
-        return kerassl.export.load_saved_model(path)
-    return keras.models.load_model(encoder_file(path), compile=False)
-
-
-def encoder_file(path: pathlib.Path) -> pathlib.Path:
-    """The `.keras` file or SavedModel that a path names, itself or in the workdir of a finished run.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if kerassl.export.is_saved_model(path):
-        return path
-    file = path / "encoder.keras" if path.is_dir() else path
-    if not file.exists():
-        unfinished = path.is_dir() and (path / "config.json").exists()
-        hint = "The run is not finished: repeat its command." if unfinished else "Check the path."
-        raise ValueError(f"There is no {file}. {hint}")
-    return file
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ import numpy as np
 
 import kerassl
 from kerassl.export import FORMATS
-from recipes import command_line, scores
-from recipes.cards import run_facts
-from recipes.evaluate import load_encoder, read_run
-from recipes.names import check_name
-from recipes.workdir import RESULT
+
+from . import command_line, scores
+from .cards import run_facts
+from .names import check_name
+from .saved import load_encoder, load_run, read_run
+from .workdir import RESULT
 
 
 def run(
@@ -114,19 +115,6 @@ def load_network(place: pathlib.Path) -> keras.Model:
     if place.is_dir() and not (place / "encoder.keras").exists():
         return kerassl.export.exportable_encoder(load_run(place))
     return load_encoder(place)
-
-
-def load_run(workdir: pathlib.Path) -> kerassl.SSLModel:
-    """The trained model of a run, heads and all.
-
-    Raises:
-        ValueError: if the workdir holds no run, or one without a checkpoint.
-    """
-    read_run(workdir)
-    file = kerassl.callbacks.Checkpoint(workdir / "checkpoints").latest()
-    if file is None:
-        raise ValueError(f"{workdir} has no checkpoint yet. Repeat its command.")
-    return keras.models.load_model(file, compile=False)
 
 
 def labelled_parts(

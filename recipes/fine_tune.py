@@ -11,9 +11,9 @@ are those of `recipes.classify`.
 import dataclasses
 import pathlib
 
-from recipes import classify, command_line
-from recipes.evaluate import data_settings, read_run
-from recipes.training_flags import TrainingFlags, with_training_flags
+from . import classify, command_line
+from .saved import data_settings, read_run
+from .training_flags import TrainingFlags, with_training_flags
 
 
 @with_training_flags

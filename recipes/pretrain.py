@@ -14,10 +14,11 @@ encoder.md (its model card) and preparation.json (how its images were prepared).
 """
 
 import kerassl
-from recipes import build, command_line, train
-from recipes.methods import METHODS
-from recipes.names import BACKBONES, check_name
-from recipes.training_flags import TrainingFlags, with_training_flags
+
+from . import build, command_line, train
+from .methods import METHODS
+from .names import BACKBONES, check_name
+from .training_flags import TrainingFlags, with_training_flags
 
 
 @with_training_flags

@@ -19,13 +19,14 @@ import keras
 import numpy as np
 
 import kerassl
-from recipes import build, command_line, pretrain, scores, train
-from recipes.devices import devices
-from recipes.export import load_run
-from recipes.labels import few_labels
-from recipes.names import BACKBONES, check_name
-from recipes.optimizers import make_optimizer, optimizer_settings
-from recipes.workdir import Workdir
+
+from . import build, command_line, pretrain, scores, train
+from .devices import devices
+from .labels import few_labels
+from .names import BACKBONES, check_name
+from .optimizers import make_optimizer, optimizer_settings
+from .saved import load_run
+from .workdir import Workdir
 
 # What recipes.methods calls the steps after the first.
 RECIPES = {"finetune": "finetuned_classifier", "distill": "distilled_classifier"}

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import keras
 
 import kerassl
-from recipes import devices, train
-from recipes.optimizers import SHORT_RUN, make_optimizer, optimizer_settings
-from recipes.workdir import Workdir
+
+from . import devices, train
+from .optimizers import SHORT_RUN, make_optimizer, optimizer_settings
+from .workdir import Workdir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

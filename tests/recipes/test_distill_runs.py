@@ -6,7 +6,7 @@ import pytest
 
 import kerassl
 from recipes import distill, pretrain
-from recipes.export import load_run
+from recipes.saved import load_run
 from recipes.workdir import Workdir, read_metrics
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")

@@ -13,6 +13,7 @@ several encoders, one a row. A run takes as long as embedding the images does.
 
 import dataclasses
 import pathlib
+from typing import Annotated
 
 import keras
 import numpy as np
@@ -22,8 +23,9 @@ from kerassl.evaluation.preparation import warn_of_preparation
 
 from . import command_line, scores
 from . import report as pages
+from .bounds import Count, Path, Paths, Seed, one_of
 from .devices import devices
-from .names import check_name
+from .names import PRECISIONS, check_name
 from .saved import data_settings, encoder_file, load_encoder, read_run
 from .workdir import METRICS
 
@@ -31,21 +33,22 @@ from .workdir import METRICS
 SPARSITY = "sparsity"
 
 
+@command_line.Launcher
 def run(
-    encoder: str,
+    encoder: Paths,
     dataset: str | None = None,
-    batch_size: int = 256,
-    image_size: int | None = None,
-    precision: str = "float32",
-    seed: int = 0,
-    data_dir: str | None = None,
-    limit_train: int | None = None,
-    limit_test: int | None = None,
-    eval_images: int = 10_000,
+    batch_size: Count = 256,
+    image_size: Count | None = None,
+    precision: Annotated[str, one_of(PRECISIONS)] = "float32",
+    seed: Seed = 0,
+    data_dir: Path | None = None,
+    limit_train: Count | None = None,
+    limit_test: Count | None = None,
+    eval_images: Count = 10_000,
     protocols: str = "few_shot,knn,linear,rankme",
     ood: str | None = None,
-    masks: str | None = None,
-    report: str | None = None,
+    masks: Path | None = None,
+    report: Path | None = None,
 ) -> dict:
     """Prints the table of saved encoders, and writes a page of numbers and pictures if asked.
 
@@ -56,7 +59,7 @@ def run(
         batch_size: images per step.
         image_size: side in pixels to which images are resized; if not given, that of the images that the
             encoders were trained on, or as they come where it is not known or they differ.
-        precision: float32, mixed_bfloat16 or mixed_float16; a saved encoder keeps its own.
+        precision: of the computation; a saved encoder keeps its own.
         seed: keys the random encoder's weights.
         data_dir: where TFDS keeps its data.
         limit_train: use the first so many training images only.

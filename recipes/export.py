@@ -20,23 +20,25 @@ import kerassl
 from kerassl.export import FORMATS
 
 from . import command_line, scores
+from .bounds import Count, Path
 from .cards import run_facts
 from .names import check_name
 from .saved import load_encoder, load_run, read_run
 from .workdir import RESULT
 
 
+@command_line.Launcher
 def run(
-    encoder: str,
+    encoder: Path,
     formats: str = "saved_model",
-    output: str | None = None,
-    image_size: int | None = None,
-    resize_to: int | None = None,
+    output: Path | None = None,
+    image_size: Count | None = None,
+    resize_to: Count | None = None,
     int8: bool = False,
     dataset: str | None = None,
-    data_dir: str | None = None,
-    eval_images: int = 2_000,
-    batch_size: int = 64,
+    data_dir: Path | None = None,
+    eval_images: Count = 2_000,
+    batch_size: Count = 64,
 ) -> dict[str, pathlib.Path]:
     """Exports an encoder and prints a table of the files.
 

@@ -57,7 +57,7 @@ def test_further_pretraining_restarts_from_a_run_of_mae(tmp_path):
     small = {"decoder_dim": 24, "decoder_depth": 1, "decoder_heads": 3}
     for name in ("start", "further"):
         pretrain.run(
-            workdir=str(tmp_path / name), method="mae", method_args=small, seed=name == "further", **VIT
+            workdir=str(tmp_path / name), method="mae", method_args=small, seed=int(name == "further"), **VIT
         )
     distill.run(
         workdir=str(tmp_path / "run"),

@@ -14,7 +14,7 @@ BACKENDS := tensorflow jax torch
 .PHONY: pretrain test test-fast test-devices lint clean $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
+	$(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
 		--workdir=$(WORKDIR)
 
 # One after the other, each with all cores. What compares backends or devices starts its own processes.

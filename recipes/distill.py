@@ -1,11 +1,11 @@
-"""Distils a trained encoder into a smaller one, on labelled and unlabelled images; or a classifier of itself.
+"""Distills a trained encoder into a smaller one, or a classifier into itself.
 
     python -m recipes.distill --teacher=runs/digits --width=8 --dataset=digits --workdir=runs/small
     python -m recipes.distill --method=sla --dataset=tfds:cifar10 --epochs=200 --workdir=runs/sla
 
-The table gets a row for the teacher, where there is one. What learns from labels gets its accuracy in it, and
-classifier.keras in the workdir, which else is as that of `recipes.pretrain`; the same command continues an
-interrupted run.
+Images may be labelled, unlabelled, or both. The table gets a row for the teacher, where there is one. What
+learns from labels gets its accuracy in it, and classifier.keras in the workdir, which else is as that of
+`recipes.pretrain`; the same command continues an interrupted run.
 """
 
 import pathlib

@@ -1,11 +1,11 @@
-"""Writes a trained encoder for use elsewhere, with resizing and normalisation inside, and its model card.
+"""Writes a trained encoder and its model card for use elsewhere.
 
     python -m recipes.export --encoder=runs/digits --formats=onnx,litert
     python -m recipes.export --encoder=runs/digits --formats=saved_model,onnx,litert --int8
     python -m recipes.export --encoder=timm/model.safetensors --formats=keras,onnx
 
-Each file is read again by its own runtime, and the table says how far its features are from the encoder's. Of
-a run that is not finished its newest checkpoint is written.
+Resizing and normalization are inside. Each file is read again by its own runtime, and the table says how far
+its features are from the encoder's. Of a run that is not finished its newest checkpoint is written.
 """
 
 import json

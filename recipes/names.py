@@ -44,6 +44,23 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     raise ValueError(f"Unknown {kind} {name!r}; there are: {', '.join(known)}.{nearest(name, known)}")
 
 
+def method_lines() -> list[str]:
+    """What `kerassl methods` prints: the methods of each launcher, a line each."""
+    from .methods import CLASSIFIERS, DISTILLATION, METHODS, SELF_DISTILLATION
+
+    tables = {
+        "kerassl pretrain --method=": METHODS,
+        "kerassl distill --method=": {**DISTILLATION, **SELF_DISTILLATION},
+        "kerassl classify --method=": CLASSIFIERS,
+    }
+    lines = []
+    for command, table in tables.items():
+        lines += ["", command] if lines else [command]
+        for name, recipe in table.items():
+            lines.append(f"  {name:<21} {inspect.getdoc(recipe.method).splitlines()[0]}")
+    return lines
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: a question for the nearest one, or nothing."""
     near = difflib.get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.4)

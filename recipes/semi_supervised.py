@@ -1,4 +1,4 @@
-"""Learns a classifier from all images and the labels of a few: SimCLR v2's three steps in one workdir.
+"""Learns a classifier from all images and a few labels: SimCLR v2 in one workdir.
 
     python -m recipes.semi_supervised --dataset=digits --label_fraction=0.1 --workdir=runs/few
 

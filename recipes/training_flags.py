@@ -13,6 +13,7 @@ from . import devices, train
 from .bounds import Count, NotNegative, Path, Seed, Verbosity, one_of
 from .names import OPTIMIZERS, PRECISIONS, STRATEGIES
 from .optimizers import SHORT_RUN, make_optimizer, optimizer_settings
+from .quiet import import_quietly
 from .workdir import Workdir
 
 
@@ -146,6 +147,8 @@ class TrainingFlags(RunFlags):
         """
         with devices.devices(self.strategy, self.precision, self.num_devices, self.model_shards) as count:
             kerassl.data.check_divides(self.batch_size, count, self.chunk_size or 1)
+            # Keras seeds it on every backend.
+            import_quietly("tensorflow")
             keras.utils.set_random_seed(self.seed)
             yield count
 

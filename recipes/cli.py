@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import sys
 
 from . import completion
@@ -26,7 +27,15 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: the command and its flags, by default those of this process.
     """
-    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        _run(*((sys.argv[1:] if arguments is None else arguments) or ["--help"]))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has enough; Python's own flush at the end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(name: str, *rest: str) -> None:
     if name in ("--help", "-h", "help"):
         print(help_text())
     elif name == "--version":
@@ -47,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         run = importlib.import_module(f".{COMMANDS[name]}", __package__).run
         if name == "report":
             run = run.with_defaults(report="report.html")
-        command_line.launch(run, f"kerassl {name}", rest)
+        command_line.launch(run, f"kerassl {name}", list(rest))
     else:
         known = (*COMMANDS, "methods", "completion")
         near = difflib.get_close_matches(name, known, n=1)

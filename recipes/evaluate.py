@@ -26,6 +26,7 @@ from . import report as pages
 from .bounds import Count, Path, Paths, Seed, one_of
 from .devices import devices
 from .names import PRECISIONS, check_name
+from .quiet import import_quietly
 from .saved import data_settings, encoder_file, load_encoder, read_run
 from .workdir import METRICS
 
@@ -126,6 +127,7 @@ def run(
             compare_preparation(model, dataset, info.image_shape[:2], settings["data_dir"])
             # Of a SavedModel there is nothing that could be drawn anew.
             if len(paths) == 1 and not kerassl.export.is_saved_model(path):
+                import_quietly("tensorflow")
                 keras.utils.set_random_seed(seed)
                 untrained = untrained_twin(model)
                 rows["random encoder"], _ = measure(

@@ -147,7 +147,7 @@ class TrainingFlags(RunFlags):
         """
         with devices.devices(self.strategy, self.precision, self.num_devices, self.model_shards) as count:
             kerassl.data.check_divides(self.batch_size, count, self.chunk_size or 1)
-            # Keras seeds it on every backend.
+            # Keras seeds it, too, on every backend.
             import_quietly("tensorflow")
             keras.utils.set_random_seed(self.seed)
             yield count

@@ -7,8 +7,8 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal --durations=25
 BETWEEN := tests/parity tests/distributed
 ONE_BACKEND := $(BETWEEN:%=--ignore=%)
 SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunks.py tests/engine/test_compiled_step.py \
-	tests/engine/test_fusion.py tests/engine/test_retracing.py tests/test_nonfinite.py tests/test_docs.py tests/test_export.py tests/test_packaging.py \
-	tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
+	tests/engine/test_fusion.py tests/engine/test_retracing.py tests/test_nonfinite.py tests/test_docs.py tests/test_export.py \
+	tests/test_packaging.py tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
 BACKENDS := tensorflow jax torch
 
 .PHONY: pretrain test test-fast test-devices lint clean $(BACKENDS:%=test-%)

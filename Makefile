@@ -8,13 +8,13 @@ BETWEEN := tests/parity tests/distributed
 ONE_BACKEND := $(BETWEEN:%=--ignore=%)
 SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunks.py tests/engine/test_compiled_step.py \
 	tests/engine/test_fusion.py tests/engine/test_retracing.py tests/test_nonfinite.py tests/test_docs.py tests/test_export.py \
-	tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
+	tests/test_packaging.py tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
 BACKENDS := tensorflow jax torch
 
 .PHONY: pretrain test test-fast test-devices lint clean $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
+	$(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
 		--workdir=$(WORKDIR)
 
 # One after the other, each with all cores. What compares backends or devices starts its own processes.

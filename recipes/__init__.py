@@ -1,1 +1,9 @@
-"""Command lines: `python -m recipes.pretrain|evaluate|distill|export`, on kerassl's public API only."""
+"""Command lines on kerassl's public API: `python -m recipes.pretrain`, installed `kerassl pretrain`."""
+
+import sys
+
+from .quiet import import_quietly
+
+# While Python imports the package of a module that it runs.
+if sys.argv[:1] == ["-m"]:
+    import_quietly("keras")

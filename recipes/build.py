@@ -4,8 +4,9 @@ import keras
 
 import kerassl
 from kerassl.views.image.presets.preset import SMALL_IMAGE_SIZE
-from recipes.methods import METHODS, byol_settings
-from recipes.names import BACKBONES, check_name
+
+from .methods import METHODS, byol_settings
+from .names import BACKBONES, check_arguments, check_name
 
 # Up to so many pixels an image gets a narrower network: there is less to see in it.
 TINY_IMAGE_SIZE = 16
@@ -46,10 +47,8 @@ def make_encoder(backbone: str, image_shape: tuple, width: int | None, backbone_
             # With zeros, an untrained network sees one pixel in eight, which on a tiny image is nearly none.
             "zero_init_residual": height > TINY_IMAGE_SIZE,
         }
-    try:
-        return BACKBONES[backbone](tuple(image_shape), **{**defaults, **backbone_args})
-    except TypeError as error:
-        raise ValueError(f"--backbone_args={backbone_args} do not fit {backbone}: {error}.") from error
+    check_arguments("backbone_args", backbone_args, backbone, BACKBONES[backbone], 1)
+    return BACKBONES[backbone](tuple(image_shape), **{**defaults, **backbone_args})
 
 
 def default_width(image_size: int) -> int:
@@ -134,7 +133,5 @@ def make_method(
         size, channels = encoder.input_shape[1], encoder.input_shape[3]
         view = kerassl.views.preset("digits", size, channels).view1
         chosen = kerassl.views.MaskedView(view, encoder.grid[0] * encoder.grid[1])
-    try:
-        return METHODS[method].method(encoder, chosen, num_classes, seed=seed, **method_args)
-    except TypeError as error:
-        raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error
+    check_arguments("method_args", method_args, method, METHODS[method].method, 3)
+    return METHODS[method].method(encoder, chosen, num_classes, seed=seed, **method_args)

@@ -10,32 +10,35 @@ explanation.png.
 """
 
 import pathlib
+from typing import Annotated
 
 import keras
 
 import kerassl
 from kerassl.optimizers import layerwise_factors
-from recipes import build, command_line, train
-from recipes.evaluate import load_encoder
-from recipes.labels import few_labels, label_share
-from recipes.methods import CLASSIFIERS
-from recipes.names import BACKBONES, check_name
-from recipes.training_flags import TrainingFlags, with_training_flags
+
+from . import build, command_line, train
+from .bounds import Count, Path, above, one_of
+from .labels import few_labels, label_share
+from .methods import CLASSIFIERS
+from .names import BACKBONES, VIEWS, check_arguments
+from .saved import load_encoder
+from .training_flags import TrainingFlags
 
 
-@with_training_flags
+@command_line.Launcher
 def run(
-    workdir: str,
-    method: str = "classifier",
+    workdir: Path,
+    method: Annotated[str, one_of(CLASSIFIERS)] = "classifier",
     dataset: str = "digits",
-    encoder: str | None = None,
-    backbone: str = "resnet18",
-    width: int | None = None,
+    encoder: Path | None = None,
+    backbone: Annotated[str, one_of(BACKBONES)] = "resnet18",
+    width: Count | None = None,
     backbone_args: dict | None = None,
     method_args: dict | None = None,
     labels: str = "all",
-    layer_decay: float = 1.0,
-    views: str = "default",
+    layer_decay: Annotated[float, above(0, 1)] = 1.0,
+    views: Annotated[str, one_of(VIEWS)] = "default",
     *,
     training: TrainingFlags,
 ) -> dict | None:
@@ -43,12 +46,11 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: classifier, palm, prob_psenn, proto_pnet, prototype_dl, prototypical_network or
-            st_proto_pnet.
+        method: what learns the classes.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, with labels.
         encoder: what to start from: the workdir of a finished run or its encoder.keras; random weights if not
             given.
-        backbone: without an encoder: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
+        backbone: of a network without a pretrained encoder.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
             ViT's tokens.
         backbone_args: further arguments of the backbone.
@@ -57,7 +59,7 @@ def run(
             the seed; one image a class at least. Other training images are not seen.
         layer_decay: by which the rate falls from block to block of a ViT, from stage to stage of a ResNet;
             see recipes.fine_tune.
-        views: a recipe of kerassl.views; default: the method's own, for digits one that mirrors nothing.
+        views: default: the method's own, for digits one that mirrors nothing.
         training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
     Returns:
@@ -66,8 +68,6 @@ def run(
     Raises:
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
-    check_name("method", method, CLASSIFIERS)
-    check_name("backbone", backbone, BACKBONES)
     train_data, test_data, info = training.load(dataset)
     if info.num_classes is None:
         raise ValueError(f"{method} learns from labels, and {dataset} has none.")
@@ -121,7 +121,7 @@ def pretrained(path: pathlib.Path, resnet_args: dict) -> keras.Model:
     """The network in an exported encoder, without its preprocessing; its feature map where that is needed.
 
     Args:
-        path: as of `recipes.evaluate.load_encoder`.
+        path: as of `recipes.saved.load_encoder`.
         resnet_args: `{"pool": None}` for a method that needs the feature map.
 
     Raises:
@@ -139,17 +139,13 @@ def pretrained(path: pathlib.Path, resnet_args: dict) -> keras.Model:
 def make_method(method, encoder, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
     """A classifier on an encoder."""
     recipe = CLASSIFIERS[method]
-    if views != "default":
-        check_name("views", views, kerassl.views.PRESETS)
-    elif recipe.views != "default":
+    if views == "default" and recipe.views != "default":
         views = recipe.views
-    elif dataset == "digits":
+    elif views == "default" and dataset == "digits":
         two = kerassl.views.preset("digits", encoder.input_shape[1], info.image_shape[2])
         views = two if method == "palm" else two.view1
-    try:
-        return recipe.method(encoder, views, info.num_classes, seed=seed, **method_args)
-    except TypeError as error:
-        raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error
+    check_arguments("method_args", method_args, method, recipe.method, 3)
+    return recipe.method(encoder, views, info.num_classes, seed=seed, **method_args)
 
 
 def draw(model: kerassl.SSLModel, data, folder: pathlib.Path) -> None:  # noqa: ANN001

@@ -1,17 +1,25 @@
-"""Flags made from a function's keywords, a JSON file beneath them, plain answers to mistakes."""
+"""Flags made from a function's arguments, a JSON file beneath them, plain answers to mistakes."""
 
+import copy
+import dataclasses
+import functools
 import inspect
 import json
+import math
+import numbers
+import os
 import pathlib
 import re
 import sys
 import textwrap
 import typing
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags, logging
 
-from recipes.names import check_name
+from .bounds import Bound, Choice, Home
+from .names import check_name
 
 
 class _JSONParser(flags.ArgumentParser):
@@ -35,14 +43,151 @@ class _JSONParser(flags.ArgumentParser):
 
 
 _PARSERS = {str: flags.ArgumentParser, int: flags.IntegerParser, float: flags.FloatParser, dict: _JSONParser}
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    str: "a text that is not empty",
+    dict: "an object {name: value}",
+}
+NEEDED = inspect.Parameter.empty
 
 
-def launch(run: Callable) -> None:
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """An argument of a launcher.
+
+    Attributes:
+        name: the argument's name.
+        kind: its type: bool, int, float, str or dict.
+        optional: whether it may be `None`.
+        default: its default, or `NEEDED`.
+        about: what its docstring says.
+        bounds: what its annotation demands.
+        group: the argument of the launcher's function whose field it is, or `None`.
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    default: object
+    about: str
+    bounds: tuple[Bound | Choice | Home, ...] = ()
+    group: str | None = None
+
+    @property
+    def help(self) -> str:
+        """What the flag is and which values it takes."""
+        needs = [bound.need for bound in self.bounds if bound.need]
+        return " ".join([self.about, *(need[0].upper() + need[1:] + "." for need in needs)])
+
+    def checked(self, value: Any) -> Any:  # noqa: ANN401
+        """Returns a value as the launcher takes it.
+
+        Raises:
+            ValueError: for a value of another type or outside of the bounds.
+        """
+        if value is None and self.optional:
+            return None
+        if value is None and self.default is NEEDED:
+            raise ValueError(f"--{self.name} is needed: {self.help}")
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if self.kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+            value = int(value)
+        number = self.kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool)
+        right = number and math.isfinite(value) if self.kind is float else type(value) is self.kind
+        if not right or value == "":
+            raise ValueError(f"--{self.name} must be {_KINDS[self.kind]}, got {value!r}.")
+        for bound in self.bounds:
+            value = bound.checked(self.name, value)
+        return value
+
+
+class Launcher:
+    """A function whose arguments are flags, checked in the shell and in Python alike.
+
+    Its arguments have types, of `recipes.bounds` where they have bounds, and are described in its docstring.
+    An argument whose type is a dataclass stands for the fields of that; callers pass them one by one.
+
+    Args:
+        function: what is launched.
+
+    Attributes:
+        flags: all flags by name.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        self.function = function
+        self.flags: dict[str, Flag] = {}
+        self._groups: dict[str, type] = {}
+        functools.update_wrapper(self, function)
+        about, hints = described(function), typing.get_type_hints(function, include_extras=True)
+        for name, parameter in inspect.signature(function).parameters.items():
+            if dataclasses.is_dataclass(hints[name]):
+                self._groups[name] = hints[name]
+                self._add_fields(name, hints[name])
+            else:
+                self.flags[name] = _flag(name, hints[name], parameter.default, about[name])
+
+    def _add_fields(self, group: str, fields: type) -> None:
+        hints = typing.get_type_hints(fields, include_extras=True)
+        about = {}
+        for base in reversed(fields.__mro__[:-1]):
+            about |= described(base)
+        for field in dataclasses.fields(fields):
+            flag = _flag(field.name, hints[field.name], field.default, about[field.name])
+            self.flags[field.name] = dataclasses.replace(flag, group=group)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
+        """Checks the arguments and runs the function.
+
+        Raises:
+            ValueError: for one that is missing, of another type or outside of its bounds.
+        """
+        values = self.checked({**dict(zip(self.flags, arguments, strict=False)), **keywords})
+        groups = {name: {} for name in self._groups}
+        own = {}
+        for name, value in values.items():
+            group = self.flags[name].group
+            (own if group is None else groups[group])[name] = value
+        return self.function(**own, **{name: self._groups[name](**groups[name]) for name in groups})
+
+    def with_defaults(self, **defaults: Any) -> "Launcher":  # noqa: ANN401
+        """The same launcher with other defaults for some of its function's own arguments."""
+        other = copy.copy(self)
+        other.function = functools.partial(self.function, **defaults)
+        changed = {n: dataclasses.replace(self.flags[n], default=value) for n, value in defaults.items()}
+        other.flags = {**self.flags, **changed}
+        return other
+
+    def checked(self, values: dict) -> dict:
+        """Arguments as the function takes them.
+
+        Raises:
+            ValueError: for one that is missing or unknown, of another type or outside of its bounds.
+        """
+        for name in values:
+            check_name("flag", name, self.flags)
+        for name, flag in self.flags.items():
+            if flag.default is NEEDED and name not in values:
+                flag.checked(None)
+        return {name: self.flags[name].checked(value) for name, value in values.items()}
+
+
+def launch(run: Launcher, program: str | None = None, arguments: list[str] | None = None) -> None:
     """Runs a recipe from the command line; only here are flags read.
 
     Args:
-        run: the recipe; its keywords, their defaults and the `Args` of its docstring are the flags.
+        run: the recipe.
+        program: what the command is called, by default `python -m` and the module.
+        arguments: what follows it, by default those of this process.
     """
+    program = program or f"python -m recipes.{pathlib.Path(sys.argv[0]).stem}"
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"--help", "-h", "-help", "-?"} & set(arguments):
+        print(usage(run, program))
+        return
 
     def main(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -51,7 +196,7 @@ def launch(run: Callable) -> None:
             # What TensorFlow and its converters tell of their insides by default.
             logging.set_verbosity(logging.WARNING)
         try:
-            run(**arguments(run, flags.FLAGS))
+            run(**given(run, flags.FLAGS))
         except (ValueError, ImportError, OSError, FloatingPointError) as error:
             if logging.get_verbosity() > 0:
                 raise
@@ -60,52 +205,79 @@ def launch(run: Callable) -> None:
             sys.exit("\nInterrupted. The same command continues from the last checkpoint.")
 
     define(run, flags.FLAGS)
-    app.run(main)
+    app.run(main, [program, *arguments])
 
 
-def define(run: Callable, flag_values: flags.FlagValues) -> None:
-    """Defines `--config` and a flag for each keyword of `run`."""
-    helps = argument_help(run)
+def usage(run: Launcher, program: str) -> str:
+    """The text of `--help`: what the command does, its flags, their defaults and bounds."""
+    text = inspect.getdoc(sys.modules[run.__module__])
+    if not program.startswith("python"):
+        text = re.sub(r"python -m recipes\.(\w+)", lambda found: f"kerassl {dashed(found[1])}", text)
+    lines = [f"Usage: {program} --name=value ...", "", text, "", "Flags:"]
+    for flag in run.flags.values():
+        default = "needed" if flag.default is NEEDED else f"default: {_shown(flag.default)}"
+        name = f"[no]{flag.name}" if flag.kind is bool else f"{flag.name}={flag.kind.__name__}"
+        lines += [f"  --{name} ({default})", *_wrapped(flag.help)]
+    lines += ["  --config=str (default: none)", *_wrapped(CONFIG_HELP)]
+    lines += ["  --verbosity=int (default: 0)", *_wrapped("1 shows where in the code an error was found.")]
+    return "\n".join(lines)
+
+
+CONFIG_HELP = "JSON file of these flags, {name: value}; flags on the command line win over it."
+
+
+def dashed(name: str) -> str:
+    """The name of a module as that of a command."""
+    return name.replace("_", "-")
+
+
+def _shown(default: object) -> str:
+    return "none" if default is None else json.dumps(default) if isinstance(default, bool) else str(default)
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = " " * 6
+    return textwrap.wrap(text, 100, initial_indent=indent, subsequent_indent=indent)
+
+
+def define(run: Launcher, flag_values: flags.FlagValues) -> None:
+    """Defines `--config` and a flag for each argument of `run`."""
     holders = {}
-    for name, parameter in inspect.signature(run).parameters.items():
-        default = None if parameter.default is parameter.empty else parameter.default
-        kind = _kind(run, name)
-        if kind is bool:
-            holders[name] = flags.BooleanFlag(name, default, helps[name])
+    for name, flag in run.flags.items():
+        default = None if flag.default is NEEDED else flag.default
+        if flag.kind is bool:
+            holders[name] = flags.BooleanFlag(name, default, flag.help)
         else:
             serializer = flags.ArgumentSerializer()
-            holders[name] = flags.Flag(_PARSERS[kind](), serializer, name, default, helps[name])
-    text = "JSON file of these flags, {name: value}; flags on the command line win over it."
-    holders["config"] = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), "config", None, text)
-    for flag in holders.values():
-        # The main module's own flags are what --help shows.
-        flags.DEFINE_flag(flag, flag_values, module_name=sys.argv[0])
+            holders[name] = flags.Flag(_PARSERS[flag.kind](), serializer, name, default, flag.help)
+    holders["config"] = flags.Flag(
+        flags.ArgumentParser(), flags.ArgumentSerializer(), "config", None, CONFIG_HELP
+    )
+    for holder in holders.values():
+        flags.DEFINE_flag(holder, flag_values, module_name=sys.argv[0])
 
 
-def arguments(run: Callable, flag_values: flags.FlagValues) -> dict:
-    """The keywords for `run` that the `--config` file and the command line give, the latter winning.
+def given(run: Launcher, flag_values: flags.FlagValues) -> dict:
+    """The arguments for `run` that the `--config` file and the command line give, the latter winning.
 
     Raises:
-        ValueError: for an unknown name or a wrong type in the file, or a needed flag that is missing.
+        ValueError: for an unknown name, a value outside of its bounds, or a needed flag that is missing.
     """
-    parameters = inspect.signature(run).parameters
-    values = {} if flag_values["config"].value is None else read_config(flag_values["config"].value, run)
-    values |= {name: flag_values[name].value for name in parameters if flag_values[name].present}
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and values.get(name) is None:
-            raise ValueError(f"--{name} is needed: {argument_help(run)[name]}")
-    return values
+    file = flag_values["config"].value
+    values = {} if file is None else read_config(os.path.expanduser(file), run)
+    values |= {name: flag_values[name].value for name in run.flags if flag_values[name].present}
+    return run.checked(values)
 
 
-def read_config(path: str | pathlib.Path, run: Callable) -> dict:
-    """Keywords for `run` from a JSON file, such as the `config.json` of a workdir.
+def read_config(path: str | pathlib.Path, run: Launcher) -> dict:
+    """Arguments for `run` from a JSON file, such as the `config.json` of a workdir.
 
     Args:
         path: the file. Its `about` entry, which a workdir's file has, is left out.
         run: the recipe.
 
     Raises:
-        ValueError: for a missing file, a file that is no JSON object, an unknown name, a wrong type.
+        ValueError: for a missing file, a file that is no JSON object, an unknown name, a wrong value.
     """
     if not pathlib.Path(path).is_file():
         raise ValueError(f"--config={path}: there is no such file.")
@@ -119,21 +291,29 @@ def read_config(path: str | pathlib.Path, run: Callable) -> dict:
         )
     config.pop("about", None)
     for name, value in config.items():
-        check_name(f"flag in {path}", name, inspect.signature(run).parameters)
-        kind = _kind(run, name)
-        number = kind is float and isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and type(value) is not kind and not number:
-            raise ValueError(f"{path}: {name} must be of type {kind.__name__}, but {value!r} came.")
+        check_name(f"flag in {path}", name, run.flags)
+        try:
+            config[name] = run.flags[name].checked(value)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     return config
 
 
-def argument_help(run: Callable) -> dict[str, str]:
+def described(documented: Callable) -> dict[str, str]:
     """The `Args` of a Google-style docstring, {name: text}."""
-    section = inspect.getdoc(run).split("\nArgs:\n")[1].split("\n\n")[0]
+    section = inspect.getdoc(documented).split("\nArgs:\n")[1].split("\n\n")[0]
     entries = re.split(r"^(\w+): ", textwrap.dedent(section), flags=re.MULTILINE)[1:]
     return {name: " ".join(text.split()) for name, text in zip(entries[::2], entries[1::2], strict=True)}
 
 
-def _kind(run: Callable, name: str):
-    hint = typing.get_type_hints(run)[name]
-    return next((kind for kind in typing.get_args(hint) if kind is not type(None)), hint)
+def _flag(name: str, hint: Any, default: object, about: str) -> Flag:  # noqa: ANN401
+    """A flag of an annotation such as `int`, `Annotated[int, at_least(1)]` or `Count | None`."""
+    bounds, optional = (), False
+    while not isinstance(hint, type) or typing.get_origin(hint):
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *more = typing.get_args(hint)
+            bounds += tuple(more)
+        else:
+            (hint,) = (kind for kind in typing.get_args(hint) if kind is not type(None))
+            optional = True
+    return Flag(name, hint, optional, default, about, bounds)

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from recipes.workdir import read_metrics
+from .workdir import read_metrics
 
 NAMES = (
     "loss", "probe_accuracy", "knn", "feature_std", "effective_rank", "rankme", "alpha_req", "uniformity",

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import keras
 
 import kerassl
-from recipes.names import PRECISIONS, STRATEGIES, check_name
+
+from .names import PRECISIONS, STRATEGIES, check_name
 
 
 @contextlib.contextmanager
@@ -28,7 +29,8 @@ def devices(
         The number of devices that share a batch.
 
     Raises:
-        ValueError: for an unknown name, or a strategy that the backend does not have.
+        ValueError: for an unknown name, a strategy that the backend does not have, or a number of devices
+            where the strategy leaves no choice.
 
     Example:
         >>> from recipes.devices import devices
@@ -38,6 +40,12 @@ def devices(
     """
     check_name("strategy", strategy, STRATEGIES)
     check_name("precision", precision, PRECISIONS)
+    if num_devices is not None and strategy in ("none", "multi_worker"):
+        taken = {"none": "one device", "multi_worker": "all devices of each process"}[strategy]
+        raise ValueError(
+            f"--num_devices={num_devices} chooses nothing: --strategy={strategy} takes {taken}. Choose "
+            "another --strategy, or leave --num_devices out."
+        )
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:

@@ -1,40 +1,42 @@
-"""Distils a trained encoder into a smaller one, on labelled and unlabelled images; or a classifier of itself.
+"""Distills a trained encoder into a smaller one, or a classifier into itself.
 
     python -m recipes.distill --teacher=runs/digits --width=8 --dataset=digits --workdir=runs/small
     python -m recipes.distill --method=sla --dataset=tfds:cifar10 --epochs=200 --workdir=runs/sla
 
-The table gets a row for the teacher, where there is one. What learns from labels gets its accuracy in it, and
-classifier.keras in the workdir, which else is as that of `recipes.pretrain`; the same command continues an
-interrupted run.
+Images may be labelled, unlabelled, or both. The table gets a row for the teacher, where there is one. What
+learns from labels gets its accuracy in it, and classifier.keras in the workdir, which else is as that of
+`recipes.pretrain`; the same command continues an interrupted run.
 """
 
 import pathlib
+from typing import Annotated
 
 import keras
 import numpy as np
 
 import kerassl
-from recipes import build, command_line, train
-from recipes.evaluate import load_encoder
-from recipes.export import load_run
-from recipes.methods import DISTILLATION, SELF_DISTILLATION, recipe_of
-from recipes.names import BACKBONES, check_name
-from recipes.training_flags import TrainingFlags, with_training_flags
+
+from . import build, command_line, train
+from .bounds import Count, Path, Paths, one_of
+from .methods import DISTILLATION, SELF_DISTILLATION, recipe_of
+from .names import BACKBONES, VIEWS, check_arguments
+from .saved import load_encoder, load_run
+from .training_flags import TrainingFlags
 
 
-@with_training_flags
+@command_line.Launcher
 def run(
-    workdir: str,
-    teacher: str | None = None,
-    method: str = "ssld",
+    workdir: Path,
+    teacher: Paths | None = None,
+    method: Annotated[str, one_of((*DISTILLATION, *SELF_DISTILLATION))] = "ssld",
     dataset: str = "digits",
     extra_dataset: str | None = None,
-    backbone: str = "resnet18",
-    width: int | None = None,
+    backbone: Annotated[str, one_of(BACKBONES)] = "resnet18",
+    width: Count | None = None,
     backbone_args: dict | None = None,
-    init: str | None = None,
+    init: Path | None = None,
     method_args: dict | None = None,
-    views: str = "default",
+    views: Annotated[str, one_of(VIEWS)] = "default",
     *,
     training: TrainingFlags,
 ) -> dict | None:
@@ -54,7 +56,7 @@ def run(
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only, but with those
             methods that learn from them.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
-        backbone: the student: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small or vit_base.
+        backbone: the student.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels) or width of a
             ViT's tokens.
         backbone_args: further arguments of the backbone.
@@ -62,7 +64,7 @@ def run(
             the same backbone; the table's random encoder is then that one. Random if not given. Where a
             method goes on with a whole model, a classifier or a mae, it takes all of the run's.
         method_args: further arguments of the method, such as {"temperature": 1.0} of ssld.
-        views: a recipe of kerassl.views with one view (fst and mean_teacher: a strong and a weak one);
+        views: with one view (fst and mean_teacher: a strong and a weak one);
             default: random crop, and flip but for digits.
         training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
@@ -72,11 +74,9 @@ def run(
     Raises:
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
-    check_name("method", method, {**DISTILLATION, **SELF_DISTILLATION})
     if (teacher is None) != (method in SELF_DISTILLATION):
         need = "learns from itself: leave --teacher out" if teacher else "needs a teacher: --teacher=WORKDIR"
         raise ValueError(f"--method={method} {need}.")
-    check_name("backbone", backbone, BACKBONES)
     labelled, test_data, info = training.load(dataset)
     train_data = with_unlabelled(labelled, extra_dataset, info, training.limit_train)
     steps = kerassl.data.num_batches(train_data)
@@ -239,12 +239,9 @@ def make_method(method, teachers, student, views, dataset, info, method_args, se
     grid = getattr(getattr(student, "encoder", student), "grid", None)
     if method == "further_pretraining" and isinstance(view, kerassl.views.FusedAugmentation) and grid:
         view = kerassl.views.MaskedView(view, grid[0] * grid[1])
-    try:
-        return recipe_of(method).method(
-            *networks, view, info.num_classes, seed=seed, **{**parts, **method_args}
-        )
-    except TypeError as error:
-        raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error
+    made = recipe_of(method).method
+    check_arguments("method_args", method_args, method, made, len(networks) + 2)
+    return made(*networks, view, info.num_classes, seed=seed, **{**parts, **method_args})
 
 
 if __name__ == "__main__":

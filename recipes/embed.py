@@ -13,28 +13,33 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
 import keras
 import numpy as np
 
 import kerassl
-from recipes import command_line
-from recipes.devices import devices
-from recipes.evaluate import encoder_file, load_encoder
+
+from . import command_line
+from .bounds import Count, Path, Verbosity, one_of
+from .devices import devices
+from .names import PRECISIONS
+from .saved import encoder_file, load_encoder
 
 SUFFIXES = (".npz", ".parquet")
 
 
+@command_line.Launcher
 def run(
-    encoder: str,
+    encoder: Path,
     dataset: str,
-    out: str,
-    batch_size: int = 256,
-    image_size: int | None = None,
-    precision: str = "float32",
-    data_dir: str | None = None,
-    save_every: int = 10_000,
-    verbose: int = 1,
+    out: Path,
+    batch_size: Count = 256,
+    image_size: Count | None = None,
+    precision: Annotated[str, one_of(PRECISIONS)] = "float32",
+    data_dir: Path | None = None,
+    save_every: Count = 10_000,
+    verbose: Verbosity = 1,
 ) -> pathlib.Path:
     """Embeds images and writes their features.
 
@@ -45,7 +50,7 @@ def run(
         batch_size: images at a time.
         image_size: side in pixels to which images are resized (shorter side) and cropped; by default what
             the encoder was trained on.
-        precision: float32, mixed_bfloat16 or mixed_float16; a saved encoder keeps its own.
+        precision: of the computation; a saved encoder keeps its own.
         data_dir: where TFDS keeps its data.
         save_every: images after which what is done is saved, for a command that is interrupted.
         verbose: 0 for no progress bar.
@@ -67,8 +72,6 @@ def run(
         parquet()
     if target.exists():
         raise ValueError(f"{target} is there already. Delete it, or choose another --out.")
-    if batch_size < 1 or save_every < 1:
-        raise ValueError(f"batch_size and save_every must be at least 1, got {batch_size} and {save_every}.")
     file = pathlib.Path(encoder)
     with devices(precision=precision):
         model = load_encoder(file)

@@ -12,39 +12,44 @@ several encoders, one a row. A run takes as long as embedding the images does.
 """
 
 import dataclasses
-import json
 import pathlib
+from typing import Annotated
 
 import keras
 import numpy as np
 
 import kerassl
 from kerassl.evaluation.preparation import warn_of_preparation
-from recipes import command_line, scores
-from recipes import report as pages
-from recipes.devices import devices
-from recipes.names import check_name
-from recipes.workdir import METRICS
+
+from . import command_line, scores
+from . import report as pages
+from .bounds import Count, Path, Paths, Seed, one_of
+from .devices import devices
+from .names import PRECISIONS, check_name
+from .quiet import import_quietly
+from .saved import data_settings, encoder_file, load_encoder, read_run
+from .workdir import METRICS
 
 # A protocol of the encoder, not of its features alone.
 SPARSITY = "sparsity"
 
 
+@command_line.Launcher
 def run(
-    encoder: str,
+    encoder: Paths,
     dataset: str | None = None,
-    batch_size: int = 256,
-    image_size: int | None = None,
-    precision: str = "float32",
-    seed: int = 0,
-    data_dir: str | None = None,
-    limit_train: int | None = None,
-    limit_test: int | None = None,
-    eval_images: int = 10_000,
+    batch_size: Count = 256,
+    image_size: Count | None = None,
+    precision: Annotated[str, one_of(PRECISIONS)] = "float32",
+    seed: Seed = 0,
+    data_dir: Path | None = None,
+    limit_train: Count | None = None,
+    limit_test: Count | None = None,
+    eval_images: Count = 10_000,
     protocols: str = "few_shot,knn,linear,rankme",
     ood: str | None = None,
-    masks: str | None = None,
-    report: str | None = None,
+    masks: Path | None = None,
+    report: Path | None = None,
 ) -> dict:
     """Prints the table of saved encoders, and writes a page of numbers and pictures if asked.
 
@@ -55,7 +60,7 @@ def run(
         batch_size: images per step.
         image_size: side in pixels to which images are resized; if not given, that of the images that the
             encoders were trained on, or as they come where it is not known or they differ.
-        precision: float32, mixed_bfloat16 or mixed_float16; a saved encoder keeps its own.
+        precision: of the computation; a saved encoder keeps its own.
         seed: keys the random encoder's weights.
         data_dir: where TFDS keeps its data.
         limit_train: use the first so many training images only.
@@ -122,6 +127,7 @@ def run(
             compare_preparation(model, dataset, info.image_shape[:2], settings["data_dir"])
             # Of a SavedModel there is nothing that could be drawn anew.
             if len(paths) == 1 and not kerassl.export.is_saved_model(path):
+                import_quietly("tensorflow")
                 keras.utils.set_random_seed(seed)
                 untrained = untrained_twin(model)
                 rows["random encoder"], _ = measure(
@@ -215,41 +221,6 @@ def names(paths: list[pathlib.Path]) -> list[str]:
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
-def data_settings(config: dict | None, dataset: str | None, **settings) -> tuple[str, dict]:
-    """What is to be loaded: the named data set, or that of a run with its settings.
-
-    Args:
-        config: the run's settings, or `None` for a file.
-        dataset: the name, or `None`.
-        **settings: image_size, data_dir, limit_train and limit_test; `None` for those of the run.
-
-    Raises:
-        ValueError: without a name and a run.
-    """
-    if dataset is None:
-        if config is None:
-            raise ValueError(
-                "--dataset is needed with an encoder's file: digits, folder:DIR, npz:FILE or tfds:NAME."
-            )
-        dataset = config["dataset"]
-        settings = {name: value or config[name] for name, value in settings.items()}
-    return dataset, settings
-
-
-def read_run(workdir: pathlib.Path) -> dict:
-    """The settings of the run that a workdir holds.
-
-    Raises:
-        ValueError: if it holds none.
-    """
-    file = workdir / "config.json"
-    if not file.exists():
-        raise ValueError(
-            f"{workdir} holds no run: there is no config.json. Pretrain with --workdir={workdir}."
-        )
-    return json.loads(file.read_text())
-
-
 def size_of_training(paths: list[pathlib.Path]) -> tuple[int, int] | None:
     """The size of the images that encoders were trained on, if it is known of all and the same."""
     files = [encoder_file(path) for path in paths]
@@ -282,33 +253,6 @@ def compare_preparation(
     )
     part = 0 if given[1] is None else 1
     warn_of_preparation(model, given[part].images, given[part].labels, as_trained[part].images)
-
-
-def load_encoder(path: pathlib.Path) -> keras.Model:
-    """The encoder, from raw images to features, in a `.keras` file, a SavedModel or a finished run's workdir.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if kerassl.export.is_saved_model(path):
-        return kerassl.export.load_saved_model(path)
-    return keras.models.load_model(encoder_file(path), compile=False)
-
-
-def encoder_file(path: pathlib.Path) -> pathlib.Path:
-    """The `.keras` file or SavedModel that a path names, itself or in the workdir of a finished run.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if kerassl.export.is_saved_model(path):
-        return path
-    file = path / "encoder.keras" if path.is_dir() else path
-    if not file.exists():
-        unfinished = path.is_dir() and (path / "config.json").exists()
-        hint = "The run is not finished: repeat its command." if unfinished else "Check the path."
-        raise ValueError(f"There is no {file}. {hint}")
-    return file
 
 
 if __name__ == "__main__":

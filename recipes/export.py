@@ -1,11 +1,11 @@
-"""Writes a trained encoder for use elsewhere, with resizing and normalisation inside, and its model card.
+"""Writes a trained encoder and its model card for use elsewhere.
 
     python -m recipes.export --encoder=runs/digits --formats=onnx,litert
     python -m recipes.export --encoder=runs/digits --formats=saved_model,onnx,litert --int8
     python -m recipes.export --encoder=timm/model.safetensors --formats=keras,onnx
 
-Each file is read again by its own runtime, and the table says how far its features are from the encoder's. Of
-a run that is not finished its newest checkpoint is written.
+Resizing and normalization are inside. Each file is read again by its own runtime, and the table says how far
+its features are from the encoder's. Of a run that is not finished its newest checkpoint is written.
 """
 
 import json
@@ -18,24 +18,27 @@ import numpy as np
 
 import kerassl
 from kerassl.export import FORMATS
-from recipes import command_line, scores
-from recipes.cards import run_facts
-from recipes.evaluate import load_encoder, read_run
-from recipes.names import check_name
-from recipes.workdir import RESULT
+
+from . import command_line, scores
+from .bounds import Count, Path
+from .cards import run_facts
+from .names import check_name
+from .saved import load_encoder, load_run, read_run
+from .workdir import RESULT
 
 
+@command_line.Launcher
 def run(
-    encoder: str,
+    encoder: Path,
     formats: str = "saved_model",
-    output: str | None = None,
-    image_size: int | None = None,
-    resize_to: int | None = None,
+    output: Path | None = None,
+    image_size: Count | None = None,
+    resize_to: Count | None = None,
     int8: bool = False,
     dataset: str | None = None,
-    data_dir: str | None = None,
-    eval_images: int = 2_000,
-    batch_size: int = 64,
+    data_dir: Path | None = None,
+    eval_images: Count = 2_000,
+    batch_size: Count = 64,
 ) -> dict[str, pathlib.Path]:
     """Exports an encoder and prints a table of the files.
 
@@ -114,19 +117,6 @@ def load_network(place: pathlib.Path) -> keras.Model:
     if place.is_dir() and not (place / "encoder.keras").exists():
         return kerassl.export.exportable_encoder(load_run(place))
     return load_encoder(place)
-
-
-def load_run(workdir: pathlib.Path) -> kerassl.SSLModel:
-    """The trained model of a run, heads and all.
-
-    Raises:
-        ValueError: if the workdir holds no run, or one without a checkpoint.
-    """
-    read_run(workdir)
-    file = kerassl.callbacks.Checkpoint(workdir / "checkpoints").latest()
-    if file is None:
-        raise ValueError(f"{workdir} has no checkpoint yet. Repeat its command.")
-    return keras.models.load_model(file, compile=False)
 
 
 def labelled_parts(

@@ -10,21 +10,24 @@ are those of `recipes.classify`.
 
 import dataclasses
 import pathlib
+from typing import Annotated
 
-from recipes import classify, command_line
-from recipes.evaluate import data_settings, read_run
-from recipes.training_flags import TrainingFlags, with_training_flags
+from . import classify, command_line
+from .bounds import Path, above, between, one_of
+from .names import VIEWS
+from .saved import data_settings, read_run
+from .training_flags import TrainingFlags
 
 
-@with_training_flags
+@command_line.Launcher
 def run(
-    encoder: str,
-    workdir: str,
+    encoder: Path,
+    workdir: Path,
     dataset: str | None = None,
     labels: str = "all",
-    layer_decay: float = 0.75,
-    label_smoothing: float = 0.1,
-    views: str = "default",
+    layer_decay: Annotated[float, above(0, 1)] = 0.75,
+    label_smoothing: Annotated[float, between(0, 1)] = 0.1,
+    views: Annotated[str, one_of(VIEWS)] = "default",
     *,
     training: TrainingFlags,
 ) -> dict | None:
@@ -40,7 +43,7 @@ def run(
         layer_decay: by which the rate falls from block to block of a ViT, from stage to stage of a ResNet; 1
             for the same rate everywhere.
         label_smoothing: share of the uniform distribution in the targets.
-        views: a recipe of kerassl.views; by default random crop and flip, for digits without mirroring.
+        views: by default random crop and flip, for digits without mirroring.
         training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
     Returns:

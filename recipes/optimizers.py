@@ -7,8 +7,9 @@ section 3.
 import keras
 
 import kerassl
-from recipes.methods import byol_settings, recipe_of
-from recipes.names import OPTIMIZERS, check_name
+
+from .methods import byol_settings, recipe_of
+from .names import OPTIMIZERS, check_name
 
 # Updates below which a run is a short one.
 SHORT_RUN = 10_000

@@ -13,23 +13,27 @@ checkpoints/, result.json, views.png, curves.png, tensorboard/, encoder.keras, e
 encoder.md (its model card) and preparation.json (how its images were prepared).
 """
 
+from typing import Annotated
+
 import kerassl
-from recipes import build, command_line, train
-from recipes.methods import METHODS
-from recipes.names import BACKBONES, check_name
-from recipes.training_flags import TrainingFlags, with_training_flags
+
+from . import build, command_line, train
+from .bounds import Count, Path, one_of
+from .methods import METHODS
+from .names import BACKBONES, VIEWS
+from .training_flags import TrainingFlags
 
 
-@with_training_flags
+@command_line.Launcher
 def run(
-    workdir: str,
-    method: str = "simclr",
+    workdir: Path,
+    method: Annotated[str, one_of(METHODS)] = "simclr",
     dataset: str = "digits",
-    backbone: str = "default",
-    width: int | None = None,
+    backbone: Annotated[str, one_of(("default", *BACKBONES))] = "default",
+    width: Count | None = None,
     backbone_args: dict | None = None,
     method_args: dict | None = None,
-    views: str = "default",
+    views: Annotated[str, one_of(VIEWS)] = "default",
     *,
     training: TrainingFlags,
 ) -> dict | None:
@@ -37,22 +41,15 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: all4one, amcl, amcl_barlow_twins, amcl_moco, barlow_twins, byol, cacr, dcl, dclw,
-            deepcluster_v2, dense_cl, dino, dinov2, direct_clr, direct_copy, direct_pred, direct_set,
-            emp_ssl, fast_siam, frossl, g_simclr, groco, ibot, isogclr, lejepa, look, mae,
-            mixed_barlow_twins, mmcr, mochi, moco_v2, moco_v3, msb_reg, msn, mugs, nnbyol, nnclr, nnsiam,
-            pcl, pmsn, poa, random_teacher, ressl, scat_simclr, seer, simclr, simclr_v2, simsiam, smog,
-            sogclr, supcon, swav, tico, vibcreg, vicreg, vicregl, visreg or wmse; supcon and look learn from
-            the labels.
+        method: supcon and look learn from the labels; `kerassl methods` says what each is.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
-        backbone: resnet18, resnet34, resnet50, scatnet, vit_tiny, vit_small, vit_base; default: vit_tiny for
-            dino, dinov2, ibot, mae, moco_v3, msn, mugs, pmsn and poa, scatnet for scat_simclr, resnet18 for
-            the others.
+        backbone: default: vit_tiny for dino, dinov2, ibot, mae, moco_v3, msn, mugs, pmsn and poa, scatnet for
+            scat_simclr, resnet18 for the others.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels), of a ScatNet's
             last (128), or width of a ViT's tokens.
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"temperature": 0.2}.
-        views: a recipe of kerassl.views; default: digits for the digits, else the method's own.
+        views: default: digits for the digits, else the method's own.
         training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
     Returns:
@@ -61,9 +58,7 @@ def run(
     Raises:
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
-    check_name("method", method, METHODS)
     backbone = METHODS[method].backbone if backbone == "default" else backbone
-    check_name("backbone", backbone, BACKBONES)
     train_data, test_data, info = training.load(dataset)
     steps = kerassl.data.num_batches(train_data)
     views = build.default_views(method, dataset) if views == "default" else views

@@ -27,9 +27,10 @@ from kerassl.evaluation.figures import (
 from kerassl.evaluation.page import Page
 from kerassl.evaluation.patches import find_vit
 from kerassl.evaluation.pictures import thumbnail, tiles
-from recipes import scores
-from recipes.curves import metric_names
-from recipes.workdir import read_metrics
+
+from . import scores
+from .curves import metric_names
+from .workdir import read_metrics
 
 PACKAGES = ("kerassl", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "umap-learn")
 # What a protocol's number is, by a part of its name.

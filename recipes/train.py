@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 import keras
 
 import kerassl
-from recipes import scores
-from recipes.cards import run_facts
-from recipes.curves import plot_curves
-from recipes.workdir import Journal, Workdir, write_text
+
+from . import scores
+from .cards import run_facts
+from .curves import plot_curves
+from .workdir import Journal, Workdir, write_text
 
 
 def train_in(

@@ -6,7 +6,7 @@ import pytest
 
 import kerassl
 from recipes import distill, pretrain
-from recipes.export import load_run
+from recipes.saved import load_run
 from recipes.workdir import Workdir, read_metrics
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
@@ -59,7 +59,7 @@ def test_further_pretraining_restarts_from_a_run_of_mae(tmp_path):
     small = {"decoder_dim": 24, "decoder_depth": 1, "decoder_num_heads": 3}
     for name in ("start", "further"):
         pretrain.run(
-            workdir=str(tmp_path / name), method="mae", method_args=small, seed=name == "further", **VIT
+            workdir=str(tmp_path / name), method="mae", method_args=small, seed=int(name == "further"), **VIT
         )
     distill.run(
         workdir=str(tmp_path / "run"),

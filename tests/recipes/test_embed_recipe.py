@@ -8,7 +8,7 @@ from pyarrow import parquet
 
 import kerassl
 from recipes import embed
-from recipes.evaluate import load_encoder
+from recipes.saved import load_encoder
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() == "jax", reason="nothing of a backend in it")
 

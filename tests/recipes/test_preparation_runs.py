@@ -3,6 +3,7 @@ import pytest
 
 import kerassl
 from recipes import evaluate
+from recipes.saved import load_encoder
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
 
@@ -35,7 +36,7 @@ def test_another_size_is_warned_about_with_what_it_makes(encoder):
         evaluate.run(encoder=str(encoder), image_size=8, **LIMITS)
     texts = [str(w.message) for w in found if "otherwise than training" in str(w.message)]
     assert len(texts) == 1 and "On 359 images" in texts[0] and "lost" not in texts[0]
-    model = evaluate.load_encoder(encoder)
+    model = load_encoder(encoder)
     as_trained = kerassl.data.load("digits", image_size=16)[1]
     given = kerassl.data.load("digits")[1]
     gap = kerassl.evaluation.preparation_gap(model, given.images, given.labels, as_trained.images)

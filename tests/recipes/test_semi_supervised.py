@@ -8,8 +8,8 @@ import pytest
 
 import kerassl
 from recipes import semi_supervised
-from recipes.export import load_run
 from recipes.labels import few_labels
+from recipes.saved import load_run
 from recipes.workdir import read_metrics
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")

@@ -70,19 +70,24 @@ class Loops:
             self._preprocess.trained_on = ImageRecord.of(
                 images, x.resize if isinstance(x, data_room.ImageDataset) else None
             )
-        length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
-        if self.views is not None and data_room.can_hold(x, length, batch_size or 32, kwargs):
+        pass_length = data_room.num_batches(x, batch_size or 32)
+        if self.views is not None and data_room.can_hold(x, pass_length, batch_size or 32, kwargs):
             x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
-            y = batch_size = steps_per_epoch = None
+            y = batch_size = None
         if self.takes_positions:
             x = data_room.with_positions(x)
         x, y = data_room.cut_for_devices(
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
-        length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
         callbacks, checkpoint = resume.split_callbacks(kwargs.pop("callbacks", None))
+        pass_length = data_room.num_batches(x, batch_size or 32)
+        length = steps_per_epoch or pass_length
+        shuffle = kwargs.get("shuffle", True)
+        x, steps_per_epoch = data_room.in_epochs_of(x, steps_per_epoch, pass_length, shuffle, self.seed)
         kwargs |= {"y": y, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
-        position = checkpoint and resume.restore(self, checkpoint, x, length, steps_per_epoch)
+        position = checkpoint and resume.restore(
+            self, checkpoint, x, length, pass_length, steps_per_epoch, epochs
+        )
         self.align_processes()
         epoch, batch = (position.epoch, position.batch) if position else (initial_epoch, 0)
         first_step = int(ops.convert_to_numpy(self.step)) - batch
@@ -97,12 +102,14 @@ class Loops:
             self.steps_per_epoch.assign(length)
             self.total_steps.assign(first_step + max(epochs - epoch, 0) * length)
         self.nonfinite_record.begin(first_step - epoch * (length or 0), length)
-        if isinstance(x, data_room.ImageDataset):
+        if isinstance(x, data_room.FixedLengthEpochs):
+            x.start_at(first_step)
+            kwargs["shuffle"] = False
+        elif isinstance(x, data_room.ImageDataset):
             # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
             kwargs.setdefault("shuffle", False)
             x.epoch = first_step // length
         elif isinstance(x, keras.utils.PyDataset) and length is not None and x.num_batches == length:
-            shuffle = kwargs.get("shuffle", True)
             x = data_room.OrderedBatches(x, shuffle, self.seed, first_step // length)
             kwargs["shuffle"] = False
         elif not data_room.is_array(x) and not isinstance(x, (tuple, list, keras.utils.PyDataset)):
@@ -110,7 +117,8 @@ class Loops:
             kwargs.setdefault("shuffle", False)
         callbacks = [NonfiniteGuard(), *callbacks]
         if type(self).start_epoch is not Loops.start_epoch:
-            callbacks.insert(0, EpochStart(x, first_step, length, kwargs.get("verbose", "auto")))
+            data = x.dataset if isinstance(x, data_room.FixedLengthEpochs) else x
+            callbacks.insert(0, EpochStart(data, first_step, length, kwargs.get("verbose", "auto")))
         if checkpoint is None:
             return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
         # Last, so that a checkpoint holds what the others have done.

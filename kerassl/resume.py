@@ -7,14 +7,15 @@ from keras import ops
 
 from kerassl.callbacks.checkpoint import Checkpoint, Position
 from kerassl.callbacks.one_run import OneRun
-from kerassl.data import can_enter, enter
+from kerassl.callbacks.run_record import differing_facts, listed, model_settings
+from kerassl.data import can_skip_batches, fingerprint, skip_batches
 
 
 def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:
     """The callbacks without the checkpoint, and the checkpoint.
 
     Raises:
-        ValueError: for more than one checkpoint.
+        ValueError: for more than one checkpoint, and for Keras' `BackupAndRestore`.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
@@ -22,48 +23,96 @@ def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     if len(checkpoints) > 1:
         raise ValueError(f"One Checkpoint is needed among the callbacks, but {len(checkpoints)} came.")
+    if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
+        raise ValueError(
+            "keras.callbacks.BackupAndRestore restores weights after fit has set the length of the run and "
+            "the order of the data: schedules, teachers and order would be wrong. Use "
+            "kerassl.callbacks.Checkpoint(folder), which resumes exactly."
+        )
     others = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
     return others, checkpoints[0] if checkpoints else None
 
 
 def restore(
-    model: keras.Model, checkpoint: Checkpoint, x: object, length: int | None, steps_per_epoch: int | None
+    model: keras.Model,
+    checkpoint: Checkpoint,
+    x: object,
+    length: int | None,
+    pass_length: int | None,
+    steps_per_epoch: int | None,
+    epochs: int,
 ) -> Position | None:
     """Where the run of a checkpoint folder stands, its state loaded, or `None` for a new run.
+
+    The folder is locked from here on, until `fit` ends.
 
     Args:
         model: the compiled model.
         checkpoint: the callback.
         x: the data.
         length: batches per epoch, or `None` if unknown.
-        steps_per_epoch: the argument of `fit`.
+        pass_length: batches of one pass over the data, or `None` if unknown.
+        steps_per_epoch: the argument of `fit`, unless the data's epochs have that length.
+        epochs: the epoch to stop at.
 
     Raises:
-        ValueError: for a folder that cannot be written or holds another run, and for data that cannot be
-            entered within an epoch where that is needed.
+        ValueError: for a folder that cannot be written, is in use or holds another run, and for data that
+            cannot be entered within an epoch where that is needed.
     """
-    enters = checkpoint.within_epochs = can_enter(x, length, steps_per_epoch)
+    skips = checkpoint.within_epochs = can_skip_batches(x, length, steps_per_epoch)
     needs = (
         "data that can be entered within an epoch: an array of images, a PyDataset with a length, or a "
-        f"tf.data.Dataset that knows its length; a {type(x).__name__} came"
+        f"tf.data.Dataset that knows its length; got a {type(x).__name__}"
     )
-    if checkpoint.every_steps and not enters:
+    if checkpoint.every_steps and not skips:
         raise ValueError(
             f"Checkpoint(every_steps={checkpoint.every_steps}) needs {needs}. Leave out every_steps to "
             "save at the ends of epochs."
         )
-    checkpoint.prepare(model)
-    position = checkpoint.restore(model)
-    if position is not None and position.batch:
+    if not skips and pass_length not in (None, length):
+        raise ValueError(
+            f"With steps_per_epoch={length} an epoch ends within a pass over {pass_length} batches. A "
+            f"Checkpoint then needs {needs}. Leave out steps_per_epoch, or pass such data."
+        )
+    checkpoint.lock()
+    try:
+        checkpoint.prepare(model)
+        here = {
+            "settings": model_settings(model),
+            "data": fingerprint(x, length),
+            "epochs": epochs,
+            "backend": keras.backend.backend(),
+        }
+        position = checkpoint.restore(model, epochs)
+        if position is not None:
+            _refuse_other_data(checkpoint, position, skips, needs, length, here["data"])
+        checkpoint.record = here
+        return position
+    except BaseException:
+        checkpoint.unlock()
+        raise
+
+
+def _refuse_other_data(
+    checkpoint: Checkpoint, position: Position, skips: bool, needs: str, length: int | None, facts: dict
+) -> None:
+    """Raises unless a run can go on with this data from its position."""
+    if position.batch:
         where = f"The run in {checkpoint.folder} stopped after batch {position.batch} of an epoch"
-        if not enters:
+        if not skips:
             raise ValueError(f"{where}; to go on it needs {needs}.")
         if position.steps_per_epoch != length:
             raise ValueError(
                 f"{where} of {position.steps_per_epoch} batches, but the data has {length} now. Pass the "
                 "same data and batch size."
             )
-    return position
+    there = checkpoint.record.get("data", {"steps_per_epoch": position.steps_per_epoch or length})
+    found = differing_facts(there, facts)
+    if found:
+        raise ValueError(
+            f"The run in {checkpoint.folder} was trained on other data: {listed(found)}. Pass the same data "
+            "and batch size to go on, or choose another folder for a new run."
+        )
 
 
 def fit(
@@ -78,7 +127,7 @@ def fit(
     length: int | None,
     options: dict,
 ) -> keras.callbacks.History:
-    """Trains what is left of a run.
+    """Trains what is left of a run, then unlocks its folder.
 
     Args:
         model: the model, its state restored.
@@ -95,6 +144,24 @@ def fit(
     Returns:
         The history of what was trained here.
     """
+    try:
+        return _fit(model, train, checkpoint, position, x, callbacks, epochs, initial_epoch, length, options)
+    finally:
+        checkpoint.unlock()
+
+
+def _fit(
+    model: keras.Model,
+    train: Callable,
+    checkpoint: Checkpoint,
+    position: Position | None,
+    x: object,
+    callbacks: list,
+    epochs: int,
+    initial_epoch: int,
+    length: int | None,
+    options: dict,
+):
     epoch, batch = (position.epoch, position.batch) if position else (initial_epoch, 0)
     if position is not None:
         if epoch >= epochs:
@@ -104,7 +171,7 @@ def fit(
             return model.history
         print(f"Continuing at epoch {epoch + 1}, batch {batch + 1}{f' of {length}' if length else ''}.")
         if checkpoint.within_epochs and not batch:
-            x = enter(x, epoch - initial_epoch, 0, length)
+            x = skip_batches(x, epoch - initial_epoch, 0, length)
     with checkpoint.preemption():
         if not batch:
             return train(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **options)
@@ -137,7 +204,7 @@ def _fit_from_within(
         steps=length,
         model=model,
     )
-    first = enter(x, epochs_before, position.batch, length)
+    first = skip_batches(x, epochs_before, position.batch, length)
     part = {**options, "callbacks": run}
     if options["steps_per_epoch"]:
         part["steps_per_epoch"] = length - position.batch
@@ -148,5 +215,5 @@ def _fit_from_within(
     run.next_part()
     if hasattr(x, "epoch"):
         x.epoch = first.epoch
-    rest = enter(x, epochs_before + 1, 0, length)
+    rest = skip_batches(x, epochs_before + 1, 0, length)
     return train(rest, epochs=epochs, initial_epoch=position.epoch + 1, **{**options, "callbacks": run})

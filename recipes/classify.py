@@ -109,7 +109,7 @@ def run(
             test_data,
             device_count,
             rate_factors=layerwise_factors(network, layer_decay) if layer_decay != 1 else None,
-            first="random encoder" if encoder is None else "pretrained encoder",
+            initial_row_name="random encoder" if encoder is None else "pretrained encoder",
         )
         # A run that was finished before has its pictures, and a model here that was not trained.
         if rows is not None and model.epochs_done and kerassl.engine.is_chief():

@@ -205,7 +205,7 @@ def run(
             few,
             finetune_epochs,
             finetune_learning_rate,
-            first="pretrained encoder",
+            initial_row_name="pretrained encoder",
             **common,
         )
         if finetuned is None:
@@ -227,7 +227,7 @@ def run(
             all_images,
             distill_epochs,
             distill_learning_rate,
-            first="random encoder" if student_backbone else "fine-tuned encoder",
+            initial_row_name="random encoder" if student_backbone else "fine-tuned encoder",
             **common,
         )
         if distilled is None:

@@ -1,6 +1,7 @@
 """What the launchers that train share: train a model in a workdir, measure it, export its encoder."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import pathlib
@@ -31,7 +32,7 @@ def train_in(
     keep_checkpoints: int = 3,
     saved_model: bool = True,
     references: Mapping[str, keras.Model] | None = None,
-    first: str = "random encoder",
+    initial_row_name: str = "random encoder",
     verbose: int = 1,
 ) -> dict | None:
     """Trains a compiled, untrained model, or goes on where its workdir stands.
@@ -53,26 +54,63 @@ def train_in(
         keep_checkpoints: newest checkpoints to keep.
         saved_model: whether to write a SavedModel besides `encoder.keras`.
         references: further models from raw images to features, as rows of the table.
-        first: the table's name for what the model's first weights give.
+        initial_row_name: the table's name for what the model's first weights give.
         verbose: as in `fit`: 0 for no output, 1 for a progress bar, 2 for a line per epoch.
 
     Returns:
         The rows of the table, or `None` if the run is not finished.
 
     Raises:
-        ValueError: if training collapsed, or the workdir cannot hold the checkpoints.
+        ValueError: if training collapsed, or the workdir cannot hold the checkpoints or is in use.
         FloatingPointError: if the loss became NaN.
     """
     checkpoint = kerassl.callbacks.Checkpoint(workdir.checkpoints, save_every_steps, keep_checkpoints)
     checkpoint.prepare(model)
+    with checkpoint.locked():
+        return _train_in(
+            workdir,
+            model,
+            train,
+            test,
+            checkpoint,
+            epochs=epochs,
+            num_devices=num_devices,
+            every=knn_every or max(1, epochs // 10),
+            eval_images=eval_images,
+            stop_after=stop_after,
+            saved_model=saved_model,
+            references=references or {},
+            initial_row_name=initial_row_name,
+            verbose=verbose,
+        )
+
+
+def _train_in(
+    workdir: Workdir,
+    model: kerassl.SSLModel,
+    train,  # noqa: ANN001
+    test,  # noqa: ANN001
+    checkpoint: kerassl.callbacks.Checkpoint,
+    *,
+    epochs: int,
+    num_devices: int,
+    every: int,
+    eval_images: int,
+    stop_after: int | None,
+    saved_model: bool,
+    references: Mapping[str, keras.Model],
+    initial_row_name: str,
+    verbose: int,
+):
+    """As `train_in`, in a folder that is locked."""
     bank, held_out = (scores.sample(part, eval_images, num_devices) for part in (train, test))
     embed_size = 256 * num_devices
     rows = {
         "raw pixels": scores.score_pixels(bank, held_out),
-        first: scores.score_model(model, bank, held_out, embed_size),
+        initial_row_name: scores.score_model(model, bank, held_out, embed_size),
     }
     chief, processes = kerassl.engine.is_chief(), kerassl.engine.process()[1]
-    for name, reference in (references or {}).items() if processes == 1 else ():
+    for name, reference in references.items() if processes == 1 else ():
         rows[name] = scores.score_model(reference, bank, held_out, embed_size)
     # What makes variables is done by all processes alike; one keeps the file.
     with tempfile.TemporaryDirectory() as elsewhere:
@@ -80,7 +118,6 @@ def train_in(
         _if_installed(kerassl.views.gallery, bank.images[:8], model.views, picture)
 
     guard = kerassl.callbacks.CollapseGuard()
-    every = knn_every or max(1, epochs // 10)
     diagnostics = kerassl.callbacks.Diagnostics(bank, every=every, batch_size=embed_size)
     callbacks = [diagnostics, guard, Journal(workdir, stop_after), checkpoint]
     if scores.labelled(bank, held_out):
@@ -139,10 +176,33 @@ def about(info: kerassl.data.DatasetInfo, steps_per_epoch: int) -> dict:
         "backend": keras.backend.backend(),
         "image_shape": list(info.image_shape),
         "num_classes": info.num_classes,
+        "class_names": _names(info.class_names),
         "num_train": info.num_train,
         "num_test": info.num_test,
         "steps_per_epoch": steps_per_epoch,
     }
+
+
+def data_facts(train, test, steps_per_epoch: int) -> dict:  # noqa: ANN001
+    """What a run's `config.json` says of its data, to be compared when the run is continued."""
+    parts = {"train_data": train, "test_data": test}
+    facts = {
+        name: kerassl.data.fingerprint(part, steps_per_epoch)
+        for name, part in parts.items()
+        if part is not None
+    }
+    return {name: _digest(of_part) for name, of_part in facts.items()}
+
+
+def _names(names: tuple[str, ...] | None):
+    """Class names, or of many their number and a digest."""
+    if names is None or len(names) <= 20:
+        return names and list(names)
+    return f"{len(names)} names, {_digest(names)}"
+
+
+def _digest(facts: object):
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def print_settings(config: Mapping) -> None:

@@ -43,6 +43,8 @@ class TrainingFlags:
             given.
         eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
         stop_after: epochs after which to stop, to be continued by the same command.
+        extend: epochs in all to which a run that has begun is lengthened; schedules are then those of so many
+            epochs, from the current step on. All other flags stay, --epochs among them.
         save_every_steps: batches between two checkpoints within an epoch; at the ends of epochs only, if
             not given.
         keep_checkpoints: newest checkpoints to keep in the workdir.
@@ -70,6 +72,7 @@ class TrainingFlags:
     knn_every: int | None = None
     eval_images: int = 10_000
     stop_after: int | None = None
+    extend: int | None = None
     save_every_steps: int | None = None
     keep_checkpoints: int = 3
     saved_model: bool = True
@@ -156,26 +159,29 @@ class TrainingFlags:
         """
         method, steps = config["method"], kerassl.data.num_batches(train_data)
         settings = self.optimizer_settings(method, steps)
+        facts = train.data_facts(train_data, test_data, steps)
+        place = Workdir(workdir, {**config, "about": {**config["about"], **facts}})
+        epochs = place.extend(self.extend)
         optimizer = make_optimizer(
             method,
             **settings,
-            epochs=self.epochs,
+            epochs=epochs,
             steps_per_epoch=steps,
             rate_factors=rate_factors,
             model=model,
         )
         model.compile(optimizer, chunk_size=self.chunk_size)
-        place = Workdir(workdir, config)
         if place.finished:
             return train.show_finished(place)
-        train.print_settings(config)
+        train.print_settings(place.config)
         return train.train_in(
             place,
             model,
             train_data,
             test_data,
+            epochs=epochs,
             num_devices=num_devices,
-            **self._settings("epochs", "knn_every", "eval_images", "stop_after", "save_every_steps"),
+            **self._settings("knn_every", "eval_images", "stop_after", "save_every_steps"),
             **self._settings("keep_checkpoints", "saved_model", "verbose"),
             **options,
         )

@@ -4,26 +4,43 @@ import json
 import os
 import pathlib
 import time
+import warnings
 
 import keras
 from keras import ops
 
 import kerassl
 
-RESULT, METRICS = "result.json", "metrics.jsonl"
+CONFIG, RESULT, METRICS = "config.json", "result.json", "metrics.jsonl"
+# Entries of `about` that say what the data is; a continued run must have the same.
+DATA = (
+    "image_shape",
+    "num_classes",
+    "class_names",
+    "num_train",
+    "num_test",
+    "num_labels",
+    "num_images",
+    "steps_per_epoch",
+    "train_data",
+    "test_data",
+)
 
 
 class Workdir:
     """The files of one run.
 
-    Of several processes only the first one checks and writes.
+    Settings and data of a run that has a checkpoint or a result stay as they are; before, others take their
+    place. Of several processes only the first one checks and writes.
 
     Args:
-        path: the folder; made if it is not there.
-        config: the run's resolved settings; an entry `about` may differ when the run is continued.
+        path: the folder; made if it is not there. `~` is the home folder.
+        config: the run's resolved settings. What its entry `about` says of the data must stay, too; versions
+            and the backend may change.
 
     Raises:
-        ValueError: if the folder holds a run with other settings, or cannot be made or written.
+        ValueError: if the folder holds a run with other settings or data, cannot be made or written, or if
+            another process is to be disturbed.
 
     Example:
         >>> import tempfile
@@ -34,31 +51,59 @@ class Workdir:
     """
 
     def __init__(self, path: str | pathlib.Path, config: dict) -> None:
-        self.path, self.config = pathlib.Path(path), config
+        self.path, self.config = pathlib.Path(path).expanduser(), config
         if not kerassl.engine.is_chief():
             return
-        file = self.path / "config.json"
+        here = json.loads(json.dumps(config))
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                write_text(file, json.dumps(config, indent=2) + "\n")
+            there = self._stored()
+            differing = there is not None and _differences(there, here)
+            if differing and self.begun:
+                self._refuse(differing, there, here)
+            if differing and self.in_use:
+                raise ValueError(
+                    f"Another process has just begun a run with other settings in {self.path}: "
+                    f"{'; '.join(differing)}. Choose another --workdir."
+                )
+            if there is None or differing:
+                self._store(config)
         except OSError as error:
             raise ValueError(
                 f"--workdir={path} cannot be written: {error}. Choose a folder that can be made and written."
             ) from error
-        self._refuse_others(json.loads(file.read_text()), json.loads(json.dumps(config)))
+        backends = [(settings.get("about") or {}).get("backend") for settings in (there or {}, here)]
+        if self.begun and None not in backends and backends[0] != backends[1]:
+            print(f"{self.path} was begun on {backends[0]} and goes on with {backends[1]}: not bit for bit.")
 
-    def _refuse_others(self, there: dict, here: dict) -> None:
-        names = sorted((there.keys() | here.keys()) - {"about"})
-        differing = [name for name in names if there.get(name) != here.get(name)]
-        if differing:
-            what = "; ".join(
-                f"{name} is {there.get(name)!r} there, {here.get(name)!r} here" for name in differing
+    def _stored(self) -> dict | None:
+        """The settings in the folder; `None` if there are none, or none that can be read."""
+        file = self.path / CONFIG
+        if not file.exists():
+            return None
+        try:
+            return read_json(file)
+        except ValueError as error:
+            if self.finished:
+                raise ValueError(
+                    f"{error} Put a whole copy in its place, or choose another --workdir."
+                ) from error
+            # The checkpoints know the model and the data, and refuse others.
+            print(f"{error} It is written anew with the settings of this command.")
+            return None
+
+    def _store(self, config: dict) -> None:
+        write_text(self.path / CONFIG, json.dumps(config, indent=2) + "\n")
+
+    def _refuse(self, differing: list[str], there: dict, here: dict) -> None:
+        advice = "Choose another --workdir, or repeat the settings and the data of that run to continue it."
+        epochs = there.get("epochs"), here.get("epochs")
+        if all(isinstance(count, int) for count in epochs) and epochs[0] < epochs[1]:
+            advice += (
+                f" To train it longer, repeat --epochs={epochs[0]} and add --extend={epochs[1]}: schedules are "
+                f"then those of {epochs[1]} epochs, from the current step on."
             )
-            raise ValueError(
-                f"{self.path} holds a run with other settings: {what}. "
-                "Choose another --workdir, or repeat the settings of that run to continue it."
-            )
+        raise ValueError(f"{self.path} holds a run with other settings: {'; '.join(differing)}. {advice}")
 
     @property
     def checkpoints(self) -> pathlib.Path:
@@ -66,28 +111,109 @@ class Workdir:
         return self.path / "checkpoints"
 
     @property
+    def in_use(self) -> bool:
+        """Whether another process trains here."""
+        return kerassl.callbacks.Checkpoint(self.checkpoints).in_use()
+
+    @property
     def metrics(self) -> pathlib.Path:
         """One JSON line per epoch."""
         return self.path / METRICS
 
     @property
+    def begun(self) -> bool:
+        """Whether the run, or a part of it in a folder of its own, has a checkpoint or a result."""
+        return any(
+            next(self.path.glob(pattern), None)
+            for pattern in (RESULT, f"*/{RESULT}", "checkpoints/step_*.keras", "*/checkpoints/step_*.keras")
+        )
+
+    @property
     def finished(self) -> bool:
-        """Whether the run has been trained and evaluated."""
-        return (self.path / RESULT).exists()
+        """Whether the run has been trained and evaluated; a result that cannot be read is made again."""
+        file = self.path / RESULT
+        if not file.exists():
+            return False
+        try:
+            read_json(file)
+        except ValueError as error:
+            print(f"{error} The evaluation is repeated.")
+            return False
+        return True
 
     @property
     def result(self) -> dict:
         """What the evaluation of a finished run found."""
-        return json.loads((self.path / RESULT).read_text())
+        return read_json(self.path / RESULT)
 
     def finish(self, result: dict) -> None:
         """Stores what the evaluation found and marks the run as finished."""
         write_text(self.path / RESULT, json.dumps(result, indent=2) + "\n")
 
+    def extend(self, epochs: int | None) -> int:
+        """Lengthens a run that has begun, and says how many epochs it has.
+
+        The settings stay those that follow from the run's first length; schedules are those of a run of all
+        epochs, from the current step on. A lengthened run is continued to its new end by the same command with
+        or without `epochs`, and its table of before is kept as `result_4_epochs.json`.
+
+        Args:
+            epochs: in all; `None` for as many as the run has already.
+
+        Raises:
+            ValueError: for fewer epochs than the run has, for a run without a checkpoint, and for one that
+                another process trains.
+        """
+        about = dict(self.config.get("about", {}))
+        if (self.path / CONFIG).exists():
+            about["extended"] = (read_json(self.path / CONFIG).get("about") or {}).get("extended", [])
+        extended = about.pop("extended", [])
+        now = extended[-1]["epochs"] if extended else self.config["epochs"]
+        total = epochs or now
+        if total < now:
+            raise ValueError(
+                f"--extend={epochs} is less than the {now} epochs that the run in {self.path} has. Give more, or "
+                "leave it out."
+            )
+        if total > now and kerassl.engine.is_chief():
+            newest = kerassl.callbacks.Checkpoint(self.checkpoints).latest()
+            if newest is None:
+                raise ValueError(
+                    f"--extend={epochs} lengthens a run that has begun, and {self.path} has no checkpoint yet. "
+                    f"Pass --epochs={epochs}."
+                )
+            if self.in_use:
+                raise ValueError(
+                    f"Another process trains in {self.path}. Wait for it before you extend the run."
+                )
+            extended = [*extended, {"from_step": int(newest.stem[5:]), "epochs": total}]
+            self._store({**self.config, "about": {**about, "extended": extended}})
+            if (self.path / RESULT).exists():
+                (self.path / RESULT).rename(self.path / f"result_{now}_epochs.json")
+        if total != self.config["epochs"]:
+            self.config = {**self.config, "epochs": total}
+        return total
+
     def forget_metrics_after(self, epoch: int) -> None:
         """Drops the lines of epochs that will be trained again."""
         lines = [line for line in read_metrics(self.metrics) if line["epoch"] <= epoch]
         write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _differences(there: dict, here: dict) -> list[str]:
+    """The settings and the facts of the data that differ, each in words."""
+    differing = _different(there, here, sorted((there.keys() | here.keys()) - {"about"}))
+    before, now = there.get("about") or {}, here.get("about") or {}
+    # An older version said less.
+    return differing + _different(before, now, [name for name in DATA if name in before and name in now])
+
+
+def _different(there: dict, here: dict, names: list[str]) -> list[str]:
+    return [
+        f"{name} is {there.get(name)!r} there, {here.get(name)!r} here"
+        for name in names
+        if there.get(name) != here.get(name)
+    ]
 
 
 class Journal(keras.callbacks.Callback):
@@ -133,15 +259,42 @@ class Journal(keras.callbacks.Callback):
             os.fsync(file.fileno())
 
 
+def read_json(path: pathlib.Path) -> dict:
+    """The object in a file of a workdir.
+
+    Raises:
+        ValueError: for a file that cannot be read, is cut off or holds something else; it names the file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, got a {type(content).__name__}.")
+    return content
+
+
 def read_metrics(path: pathlib.Path) -> list[dict]:
-    """The lines of a `metrics.jsonl`; a last one that was cut off is left out."""
+    """The lines of a `metrics.jsonl`; a last one that was cut off is left out, as are broken ones, with a warning.
+
+    Args:
+        path: the file, which need not be there.
+    """
+    texts = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     lines = []
-    if path.exists():
-        for text in path.read_text().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+            epoch = line["epoch"]
+        except (ValueError, TypeError, KeyError):
+            line, epoch = None, None
+        if isinstance(line, dict) and isinstance(epoch, int):
+            lines.append(line)
+        elif number < len(texts) or line is not None:
+            warnings.warn(
+                f"{path}, line {number}, is no JSON object with an epoch, and is left out: {text[:40]!r}.",
+                stacklevel=2,
+            )
     return lines
 
 

@@ -13,15 +13,18 @@ import tempfile
 import threading
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 
 from kerassl import engine
+from kerassl.callbacks.folder_lock import FolderLock
+from kerassl.callbacks.run_record import differing_settings, listed, model_settings
 
-METRICS, POSITION = "metrics.npz", "position.json"
+METRICS, POSITION, RECORD, WEIGHTS = "metrics.npz", "position.json", "run.json", "model.weights.h5"
+# Nine digits and more have no zero in front.
+_NAME = re.compile(r"(step|partial)_(\d{8}|[1-9]\d{8,})\.keras")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +47,19 @@ class Checkpoint(keras.callbacks.Callback):
 
     `SSLModel.fit` finds it among its callbacks, restores the newest checkpoint of the folder and trains
     what is left of the run. A checkpoint is one `.keras` file, `step_00000120.keras`, with weights,
-    optimizer, teacher, queue, centre, probe, step counter and, as further members of the zip, the metrics
-    and the position in the epoch. It is written under another name, flushed to disk and then renamed, so a
-    kill leaves the last one whole; a file damaged afterwards is found by its checksums and the one before
-    it is used.
+    optimizer, teacher, queue, center, probe, step counter and, as further members of the zip, the metrics,
+    the position in the epoch, and the settings and data with which the run began. It is written under another
+    name, flushed to disk and then renamed, so a kill leaves the last one whole; a file damaged afterwards is
+    found by its checksums and the one before it is used.
+
+    A run goes on only with the settings and the data that it began with; the number of epochs and the lengths
+    of schedules may grow. One process at a time writes to a folder; other files in it are left alone.
 
     On SIGTERM the run saves after the current batch and exits with status 0; a run of several processes
     ends at once and goes on from its last checkpoint. Callbacks of your own keep no state over a restart.
 
     Args:
-        folder: where the checkpoints are; made if it is not there.
+        folder: where the checkpoints are; made if it is not there. `~` is the home folder.
         every_steps: batches between two checkpoints within an epoch; `None` for the ends of epochs only,
             which are always saved. Needs data that can be entered within an epoch: arrays, a `PyDataset`
             with a length or a `tf.data.Dataset`.
@@ -81,11 +87,14 @@ class Checkpoint(keras.callbacks.Callback):
     def __init__(self, folder: str | os.PathLike, every_steps: int | None = None, keep: int = 3) -> None:
         super().__init__()
         if keep < 1 or (every_steps is not None and every_steps < 1):
-            raise ValueError(f"keep and every_steps must be at least 1, but {keep} and {every_steps} came.")
-        self.folder = pathlib.Path(folder)
+            raise ValueError(f"keep and every_steps must be at least 1; got {keep} and {every_steps}.")
+        self.folder = pathlib.Path(folder).expanduser()
         self.every_steps = every_steps
         self.keep = keep
         self.within_epochs = True
+        self._lock = FolderLock(self.folder)
+        # What the run began with: `settings`, `data`, `epochs`, `backend`.
+        self.record: dict = {}
         self._asked_to_stop = False
         self._saved_at: int | None = None
         # Within an epoch: the epoch, the steps at its first batch and at the last look, its batches done.
@@ -94,12 +103,52 @@ class Checkpoint(keras.callbacks.Callback):
 
     def files(self) -> list[pathlib.Path]:
         """The checkpoints in the folder, oldest first."""
-        found = [path for path in self.folder.glob("step_*.keras") if path.stem[5:].isdigit()]
-        return sorted(found, key=lambda path: int(path.stem[5:]))
+        return sorted(self._own("step"), key=lambda path: int(path.stem[5:]))
+
+    def _own(self, kind: str) -> list[pathlib.Path]:
+        found = (path for path in self.folder.glob(f"{kind}_*.keras") if _NAME.fullmatch(path.name))
+        return [path for path in found if path.is_file()]
 
     def latest(self) -> pathlib.Path | None:
         """The newest whole checkpoint, or `None`."""
         return next((path for path in reversed(self.files()) if damage(path) is None), None)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within this context no other process writes to the folder, which is made if it is not there.
+
+        Raises:
+            ValueError: if another process does already, or if the folder cannot be made or written.
+        """
+        self.lock()
+        try:
+            yield
+        finally:
+            self.unlock()
+
+    def lock(self) -> None:
+        """Keeps other processes from the folder, until `unlock`; see `locked`."""
+        if engine.is_chief():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+            except OSError as error:
+                raise self._unwritable(error) from error
+
+    def unlock(self) -> None:
+        """Lets other processes into the folder."""
+        if engine.is_chief():
+            self._lock.release()
+
+    def in_use(self) -> bool:
+        """Whether another process writes to the folder."""
+        return self._lock.owner() is not None
+
+    def _unwritable(self, error: OSError) -> ValueError:
+        return ValueError(
+            f"Checkpoints cannot be written to {self.folder}: {error}. Choose a folder that can be made "
+            "and written."
+        )
 
     def prepare(self, model: keras.Model) -> None:
         """Raises before any training if checkpoints could not be written later.
@@ -108,21 +157,24 @@ class Checkpoint(keras.callbacks.Callback):
             model: the compiled model.
 
         Raises:
-            ValueError: if the folder cannot be made or written, or if the disk has too little space.
+            ValueError: if the folder cannot be made or written, if the disk has too little space, or if files
+                of others have names of checkpoints.
         """
         if not engine.is_chief():
             return
         keras.saving.serialize_keras_object(model)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / "partial_writable"
-            probe.write_bytes(b"0")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.folder) as probe:
+                probe.write(b"0")
         except OSError as error:
+            raise self._unwritable(error) from error
+        foreign = [path.name for path in self.files() if _is_foreign(path)]
+        if foreign:
             raise ValueError(
-                f"Checkpoints cannot be written to {self.folder}: {error}. Choose a folder that can be made "
-                "and written."
-            ) from error
+                f"{self.folder} holds models that are no checkpoints of a run, under names of checkpoints: "
+                f"{', '.join(foreign[:3])}. Choose another folder, or rename them."
+            )
         size = checkpoint_bytes(model)
         missing = max(self.keep + 1 - len(self.files()), 1)
         free = shutil.disk_usage(self.folder).free
@@ -133,34 +185,76 @@ class Checkpoint(keras.callbacks.Callback):
                 f"folder, or keep fewer checkpoints (keep={self.keep})."
             )
 
-    def restore(self, model: keras.Model) -> Position | None:
+    def restore(self, model: keras.Model, epochs: int | None = None) -> Position | None:
         """Loads the newest whole checkpoint into a compiled model.
 
         A damaged file is named in a warning and set aside as `step_*.torn`; what a killed run left half
-        written is deleted.
+        written is deleted. `record` is then that of the run's beginning.
 
         Args:
             model: a model made and compiled as that of the checkpoint was.
+            epochs: those of the whole run, with which the lengths of schedules may have grown.
 
         Returns:
             Where the run stands, or `None` without a checkpoint.
 
         Raises:
-            ValueError: if the checkpoint is that of another model.
+            ValueError: if the checkpoint is that of another model, or of one with other settings.
         """
         if engine.is_chief():
-            for path in self.folder.glob("partial_*"):
+            for path in self._own("partial"):
                 path.unlink(missing_ok=True)
-        for path in reversed(self.files()):
+        files = self.files()
+        while files:
+            path = files.pop()
             problem = damage(path)
             if problem is None:
-                return self._load(model, path)
+                self._refuse_others(model, path, epochs)
+                try:
+                    return self._load(model, path)
+                except (OSError, RuntimeError) as error:
+                    problem = str(error)
+            use = (
+                f"The one before is used, {files[-1].name}."
+                if files
+                else "There is none before it: start anew."
+            )
             warnings.warn(
-                f"The checkpoint {path} is damaged: {problem}. The one before is used.", stacklevel=2
+                f"The checkpoint {path} is damaged: {problem}. {use} It is set aside as "
+                f"{path.with_suffix('.torn').name}; put a whole copy in its place to go on from there.",
+                stacklevel=2,
             )
             if engine.is_chief():
                 path.rename(path.with_suffix(".torn"))
         return None
+
+    def _refuse_others(self, model: keras.Model, path: pathlib.Path, epochs: int | None) -> None:
+        """Raises unless a model has the settings of a checkpoint's; remembers with what its run began."""
+        with zipfile.ZipFile(path) as archive:
+            if RECORD in archive.namelist():
+                self.record = json.loads(archive.read(RECORD))
+                there = self.record["settings"]
+            else:
+                self.record, there = {}, json.loads(archive.read("config.json"))
+        same_length = self.record.get("epochs") is not None and self.record["epochs"] == epochs
+        found = differing_settings(there, model_settings(model), lengths=same_length)
+        if not self.record:
+            # A rate may have been changed by a callback since the run began.
+            found = [
+                difference for difference in found if not difference.startswith("optimizer.learning_rate ")
+            ]
+        if found:
+            raise ValueError(
+                f"{path} does not fit this model: {listed(found)}. Make and compile the model as in the run "
+                "that wrote it, or choose another folder for a new run."
+            )
+        backend = self.record.get("backend", keras.backend.backend())
+        if backend != keras.backend.backend():
+            warnings.warn(
+                f"{path} was written on {backend}; {keras.backend.backend()} draws other random numbers. The "
+                "run goes on, but not bit for bit.",
+                stacklevel=3,
+            )
 
     def _load(self, model: keras.Model, path: pathlib.Path) -> Position:
         try:
@@ -169,8 +263,8 @@ class Checkpoint(keras.callbacks.Callback):
                 warnings.filterwarnings("error", message="Skipping variable loading")
                 model.load_weights(path)
             with zipfile.ZipFile(path) as archive:
-                values = np.load(io.BytesIO(archive.read(METRICS)))
-                position = Position(**json.loads(archive.read(POSITION)))
+                values = _metrics(archive)
+                position = _position(archive)
             for index, variable in enumerate(model.metrics_variables):
                 variable.assign(values[str(index)])
         except (ValueError, KeyError, UserWarning) as error:
@@ -206,11 +300,11 @@ class Checkpoint(keras.callbacks.Callback):
         if not engine.is_chief():
             # All processes must read the model alike, since weights may lie on several; one keeps the file.
             with tempfile.TemporaryDirectory() as elsewhere:
-                write(model, position, pathlib.Path(elsewhere, path.name))
+                write(model, position, self.record, pathlib.Path(elsewhere, path.name))
             return path
         partial = self.folder / f"partial_{step:08d}.keras"
         try:
-            write(model, position, partial)
+            write(model, position, self.record, partial)
             os.replace(partial, path)
             flush(self.folder)
         except OSError as error:
@@ -284,20 +378,71 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def damage(path: pathlib.Path) -> str | None:
-    """What is wrong with a checkpoint file, or `None` if all its checksums hold."""
+    """What is wrong with a checkpoint file, or `None` if it is whole.
+
+    Raises:
+        PermissionError: for a file that may not be read, which says nothing of what it holds.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            missing = {METRICS, POSITION, "model.weights.h5"} - set(archive.namelist())
+            missing = {METRICS, POSITION, "config.json", WEIGHTS} - set(archive.namelist())
             if missing:
                 return f"it has no {', '.join(sorted(missing))}"
             broken = archive.testzip()
-            return None if broken is None else f"the checksum of {broken} is wrong"
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError) as error:
+            if broken is not None:
+                return f"the checksum of {broken} is wrong"
+            for name, read in _READERS.items():
+                try:
+                    read(archive)
+                except Exception as error:
+                    return f"{name} in it cannot be read ({error or type(error).__name__})"
+    except PermissionError:
+        raise
+    except Exception as error:
+        # A flipped bit gives errors of all kinds: of zipfile, zlib, struct, codecs, encryption.
         return str(error) or type(error).__name__
+    return None
 
 
-def write(model: keras.Model, position: Position, path: pathlib.Path) -> None:
-    """Writes a model, its metrics and its position to a `.keras` file and flushes it to disk."""
+def _position(archive: zipfile.ZipFile) -> Position:
+    position = Position(**json.loads(archive.read(POSITION)))
+    if not all(isinstance(value, int) and value >= 0 for value in dataclasses.astuple(position)):
+        raise ValueError(f"counts are needed, got {position}")
+    return position
+
+
+def _metrics(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(archive.read(METRICS)), allow_pickle=False) as values:
+        return dict(values)
+
+
+def _json(archive: zipfile.ZipFile, name: str, keys: tuple[str, ...]) -> None:
+    if name in archive.namelist():
+        missing = set(keys) - dict(json.loads(archive.read(name))).keys()
+        if missing:
+            raise ValueError(f"it has no {', '.join(sorted(missing))}")
+
+
+_READERS = {
+    POSITION: _position,
+    METRICS: _metrics,
+    "config.json": lambda archive: _json(archive, "config.json", ("class_name", "config")),
+    RECORD: lambda archive: _json(archive, RECORD, ("settings", "data", "epochs", "backend")),
+}
+
+
+def _is_foreign(path: pathlib.Path) -> bool:
+    """Whether a file is a whole model of Keras that no `Checkpoint` has written."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except Exception:
+        return False
+    return WEIGHTS in names and not names & {METRICS, POSITION, RECORD}
+
+
+def write(model: keras.Model, position: Position, record: dict, path: pathlib.Path) -> None:
+    """Writes a model, its metrics, position and run record to a `.keras` file and flushes it to disk."""
     model.save(path)
     metrics = io.BytesIO()
     values = [keras.ops.convert_to_numpy(variable) for variable in model.metrics_variables]
@@ -305,6 +450,8 @@ def write(model: keras.Model, position: Position, path: pathlib.Path) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(METRICS, metrics.getvalue())
         archive.writestr(POSITION, json.dumps(dataclasses.asdict(position)))
+        if record:
+            archive.writestr(RECORD, json.dumps(record), zipfile.ZIP_DEFLATED)
     flush(path)
 
 

@@ -1,7 +1,11 @@
 """Data sets entered in the middle of an epoch, for a run that goes on where it was interrupted."""
 
+import copy
+
 import keras
 import numpy as np
+
+from kerassl.data.image_dataset import ImageDataset
 
 
 class OrderedBatches(keras.utils.PyDataset):
@@ -78,8 +82,101 @@ class OrderedBatches(keras.utils.PyDataset):
             self.epoch += 1
 
 
-def can_enter(x: object, length: int | None, steps_per_epoch: int | None) -> bool:
-    """Whether `enter` can start within an epoch of this data.
+class FixedLengthEpochs(keras.utils.PyDataset):
+    """Epochs of `steps_per_epoch` batches over a `PyDataset` of another length.
+
+    Batch `g` of the run is batch `g % n` of pass `g // n` over the `n` batches of the data set, in the order
+    of that pass, wherever an epoch begins and ends. Order and position are functions of `g` alone, so that a
+    resumed run repeats them.
+
+    Args:
+        dataset: a `PyDataset` with a length. For each pass a shallow copy of it gets the pass's number as
+            `epoch`, if it has such an attribute.
+        steps_per_epoch: batches of an epoch.
+        shuffle: whether the batches come in an order of their own in each pass; an `ImageDataset` makes its
+            order itself.
+        seed: non-negative integer that keys the order.
+
+    Raises:
+        ValueError: for a data set with an `on_epoch_begin` or `on_epoch_end` of its own and no `epoch`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.data import FixedLengthEpochs, ImageDataset
+        >>> data = ImageDataset(np.zeros((6, 8, 8, 1), "uint8"), np.arange(6), batch_size=2)
+        >>> epochs = FixedLengthEpochs(data, steps_per_epoch=2)
+        >>> epochs.epoch = 1
+        >>> [epochs[i][1].tolist() for i in range(len(epochs))]
+        [[4, 5], [0, 1]]
+    """
+
+    def __init__(
+        self,
+        dataset: keras.utils.PyDataset,
+        steps_per_epoch: int,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        own = [name for name in ("on_epoch_begin", "on_epoch_end") if _overrides(dataset, name)]
+        if own and not hasattr(dataset, "epoch"):
+            raise ValueError(
+                f"steps_per_epoch={steps_per_epoch} ends epochs within a pass over the {dataset.num_batches} "
+                f"batches of {type(dataset).__name__}, whose {' and '.join(own)} would change it there. Give "
+                "it an attribute `epoch` that determines its batches, or leave out steps_per_epoch."
+            )
+        super().__init__(
+            workers=dataset.workers,
+            use_multiprocessing=dataset.use_multiprocessing,
+            max_queue_size=dataset.max_queue_size,
+        )
+        self.dataset, self.steps_per_epoch, self.seed = dataset, steps_per_epoch, seed
+        self.shuffle = shuffle and not isinstance(dataset, ImageDataset)
+        self.start_at(0)
+        self._passing = False
+        self._passes: dict[int, tuple] = {}
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def start_at(self, step: int) -> None:
+        """Says how many batches of the run come before the next epoch."""
+        self.epoch, self._offset = divmod(step, self.steps_per_epoch)
+
+    def __getitem__(self, index: int) -> tuple:
+        """Returns batch `index` of the current epoch."""
+        step = self._offset + self.epoch * self.steps_per_epoch + index
+        number, batch = divmod(step, self.dataset.num_batches)
+        dataset, order = self._pass(number)
+        return dataset[int(order[batch])]
+
+    def on_epoch_begin(self) -> None:
+        """Notes that an epoch has begun."""
+        self._passing = True
+
+    def on_epoch_end(self) -> None:
+        """Moves on to the next epoch."""
+        # Keras also ends an epoch that never began, when it resets its iterator at the start of `fit`.
+        self.epoch += self._passing
+        self._passing = False
+
+    def _pass(self, number: int) -> tuple[keras.utils.PyDataset, np.ndarray]:
+        """The data set as it is in a pass, and the order of its batches."""
+        passes = self._passes
+        if number not in passes:
+            # A copy for each pass: threads that load ahead may be in the next one already.
+            dataset = copy.copy(self.dataset)
+            if hasattr(dataset, "epoch"):
+                dataset.epoch = number
+            order = np.arange(dataset.num_batches)
+            if self.shuffle:
+                order = np.random.default_rng([self.seed, number]).permutation(order)
+            self._passes = {**{n: p for n, p in passes.items() if n >= number - 1}, number: (dataset, order)}
+            return dataset, order
+        return passes[number]
+
+
+def can_skip_batches(x: object, length: int | None, steps_per_epoch: int | None) -> bool:
+    """Whether `skip_batches` can start within an epoch of this data.
 
     Args:
         x: what `fit` was given.
@@ -95,8 +192,8 @@ def can_enter(x: object, length: int | None, steps_per_epoch: int | None) -> boo
     return count == length or (steps_per_epoch is not None and count < 0)
 
 
-def enter(x: object, epoch: int, batch: int, length: int) -> object:
-    """The data from a batch of an epoch on, to its end; for data that `can_enter`.
+def skip_batches(x: object, epoch: int, batch: int, length: int) -> object:
+    """The data from a batch of an epoch on, to its end; for data that `can_skip_batches`.
 
     Args:
         x: a `PyDataset` with a length, whose `epoch` is already set if it has one, or a `tf.data.Dataset`.
@@ -112,6 +209,34 @@ def enter(x: object, epoch: int, batch: int, length: int) -> object:
     if isinstance(x, OrderedBatches):
         return OrderedBatches(x.dataset, x.shuffle, x.seed, x.epoch, batch)
     return OrderedBatches(x, epoch=getattr(x, "epoch", 0), start=batch)
+
+
+def in_epochs_of(
+    x: object, steps_per_epoch: int | None, pass_length: int | None, shuffle: bool, seed: int
+) -> tuple[object, int | None]:
+    """Data in epochs of `steps_per_epoch` batches, however many batches one pass over it has.
+
+    Args:
+        x: what `fit` was given, or an `ImageDataset` of it.
+        steps_per_epoch: batches of an epoch; `None` for one pass.
+        pass_length: batches of one pass, or `None` if unknown.
+        shuffle: whether the batches of a `PyDataset` come in an order of their own in each pass.
+        seed: keys that order.
+
+    Returns:
+        The data, and `steps_per_epoch` where Keras must be told. A finite `tf.data.Dataset` is repeated.
+    """
+    if steps_per_epoch is None or pass_length is None:
+        return x, steps_per_epoch
+    if isinstance(x, keras.utils.PyDataset):
+        if steps_per_epoch != pass_length:
+            x = FixedLengthEpochs(x, steps_per_epoch, shuffle, seed)
+        return x, None
+    return (x.repeat() if _is_tf_data(x) and steps_per_epoch != pass_length else x), steps_per_epoch
+
+
+def _overrides(dataset: keras.utils.PyDataset, name: str) -> bool:
+    return getattr(type(dataset), name) is not getattr(keras.utils.PyDataset, name)
 
 
 def _is_tf_data(x: object) -> bool:

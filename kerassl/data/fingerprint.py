@@ -1,0 +1,71 @@
+"""What tells the data of a run from other data."""
+
+import hashlib
+import json
+import pathlib
+
+import keras
+import numpy as np
+
+from kerassl.data.image_dataset import ImageDataset
+from kerassl.data.image_files import LazyImages
+from kerassl.data.within_epoch import FixedLengthEpochs, OrderedBatches
+
+# Images that are looked at: of those in memory, and of those in files.
+_SAMPLE, _LAZY_SAMPLE = 64, 8
+
+
+def fingerprint(data: object, steps_per_epoch: int | None) -> dict:
+    """What tells a data set from others: kind, counts, shapes, labels, and a fixed sample of the images.
+
+    Of other `PyDataset`s and of a `tf.data.Dataset` it is what a batch is like; of data that can be read only
+    once, the kind.
+
+    Args:
+        data: what `fit` trains on.
+        steps_per_epoch: batches per epoch, or `None` if unknown.
+
+    Returns:
+        Facts by name, as JSON keeps them.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.data import ImageDataset, fingerprint
+        >>> facts = fingerprint(ImageDataset(np.zeros((6, 8, 8, 1), "uint8"), batch_size=2), 3)
+        >>> facts["num_examples"], facts["image_shape"], facts["steps_per_epoch"]
+        (6, [8, 8, 1], 3)
+    """
+    while isinstance(data, (FixedLengthEpochs, OrderedBatches)):
+        data = data.dataset
+    facts: dict = {"kind": type(data).__name__, "steps_per_epoch": steps_per_epoch}
+    if isinstance(data, ImageDataset):
+        facts |= {
+            "kind": "images",
+            "num_examples": data.num_examples,
+            "image_shape": list(data.images.shape[1:]),
+        }
+        facts |= {"dtype": str(data.images.dtype), "batch_size": data.batch_size}
+        facts["order"] = [type(data).__name__, f"seed {data.seed}"] if data.shuffle else "as given"
+        facts |= {
+            "labels": data.labels is not None and _digest(data.labels),
+            "images": _image_digest(data.images),
+        }
+    elif isinstance(data, keras.utils.PyDataset):
+        facts["kind"] = "PyDataset"
+        facts["batch"] = [[str(a.dtype), *a.shape[1:]] for a in keras.tree.flatten(data[0]) if a is not None]
+    elif hasattr(data, "element_spec"):
+        facts |= {"kind": "tf.data", "element_spec": str(data.element_spec)}
+    return json.loads(json.dumps(facts))
+
+
+def _image_digest(images: np.ndarray | LazyImages) -> str:
+    """Of a fixed sample of the images and, where they are files, of all their names."""
+    lazy = isinstance(images, LazyImages)
+    count = min(len(images), _LAZY_SAMPLE if lazy else _SAMPLE)
+    sample = np.ascontiguousarray(images[np.linspace(0, len(images) - 1, count).astype(int)])
+    names = ["/".join(pathlib.Path(path).parts[-2:]) for path in getattr(images, "paths", ())]
+    return _digest(sample, json.dumps(names).encode())
+
+
+def _digest(array: np.ndarray, more: bytes = b"") -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes() + more).hexdigest()[:16]

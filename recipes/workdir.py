@@ -100,8 +100,8 @@ class Workdir:
         epochs = there.get("epochs"), here.get("epochs")
         if all(isinstance(count, int) for count in epochs) and epochs[0] < epochs[1]:
             advice += (
-                f" To train it longer, repeat --epochs={epochs[0]} and add --extend={epochs[1]}: schedules are "
-                f"then those of {epochs[1]} epochs, from the current step on."
+                f" To train it longer, repeat --epochs={epochs[0]} and add --extend={epochs[1]}: schedules "
+                f"are then those of {epochs[1]} epochs, from the current step on."
             )
         raise ValueError(f"{self.path} holds a run with other settings: {'; '.join(differing)}. {advice}")
 
@@ -154,8 +154,8 @@ class Workdir:
         """Lengthens a run that has begun, and says how many epochs it has.
 
         The settings stay those that follow from the run's first length; schedules are those of a run of all
-        epochs, from the current step on. A lengthened run is continued to its new end by the same command with
-        or without `epochs`, and its table of before is kept as `result_4_epochs.json`.
+        epochs, from the current step on. The same command continues a lengthened run to its new end, with or
+        without `epochs`. The table of its first length is kept as `result_4_epochs.json`.
 
         Args:
             epochs: in all; `None` for as many as the run has already.
@@ -172,14 +172,14 @@ class Workdir:
         total = epochs or now
         if total < now:
             raise ValueError(
-                f"--extend={epochs} is less than the {now} epochs that the run in {self.path} has. Give more, or "
-                "leave it out."
+                f"--extend={epochs} is less than the {now} epochs that the run in {self.path} has. Pass "
+                "more, or leave it out."
             )
         if total > now and kerassl.engine.is_chief():
             newest = kerassl.callbacks.Checkpoint(self.checkpoints).latest()
             if newest is None:
                 raise ValueError(
-                    f"--extend={epochs} lengthens a run that has begun, and {self.path} has no checkpoint yet. "
+                    f"--extend={epochs} lengthens a run that has begun, but {self.path} has no checkpoint. "
                     f"Pass --epochs={epochs}."
                 )
             if self.in_use:
@@ -275,7 +275,7 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
-    """The lines of a `metrics.jsonl`; a last one that was cut off is left out, as are broken ones, with a warning.
+    """The lines of a `metrics.jsonl`, without broken ones; a last one that was cut off is left out silently.
 
     Args:
         path: the file, which need not be there.

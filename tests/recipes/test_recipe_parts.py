@@ -360,6 +360,7 @@ def test_images_must_be_square():
 def test_workdir_refuses_another_run_and_names_what_differs(tmp_path):
     Workdir(tmp_path, {"epochs": 2, "seed": 0, "about": {"backend": "jax"}})
     Workdir(tmp_path, {"epochs": 2, "seed": 0, "about": {"backend": "torch"}})
+    (tmp_path / "result.json").write_text("{}")
     with pytest.raises(ValueError, match="epochs is 2 there, 3 here; width is None there, 4 here"):
         Workdir(tmp_path, {"epochs": 3, "seed": 0, "width": 4})
 

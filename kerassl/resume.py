@@ -83,9 +83,13 @@ def restore(
             "epochs": epochs,
             "backend": keras.backend.backend(),
         }
+        # A model that was trained in this process is fitted further.
+        itself = int(ops.convert_to_numpy(model.step)) > 0
         position = checkpoint.restore(model, epochs)
         if position is not None:
             _refuse_other_data(checkpoint, position, skips, needs, length, here["data"])
+            if itself:
+                here["settings"] = checkpoint.record.get("settings", here["settings"])
         checkpoint.record = here
         return position
     except BaseException:

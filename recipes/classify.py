@@ -113,7 +113,7 @@ def run(
         )
         # A run that was finished before has its pictures, and a model here that was not trained.
         if rows is not None and model.epochs_done and kerassl.engine.is_chief():
-            draw(model, train_data if test_data is None else test_data, pathlib.Path(workdir))
+            draw(model, train_data if test_data is None else test_data, pathlib.Path(workdir).expanduser())
         return rows
 
 

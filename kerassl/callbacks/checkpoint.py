@@ -214,11 +214,7 @@ class Checkpoint(keras.callbacks.Callback):
                     return self._load(model, path)
                 except (OSError, RuntimeError) as error:
                     problem = str(error)
-            use = (
-                f"The one before is used, {files[-1].name}."
-                if files
-                else "There is none before it: start anew."
-            )
+            use = f"The one before is used, {files[-1].name}." if files else "None is left: the run is new."
             warnings.warn(
                 f"The checkpoint {path} is damaged: {problem}. {use} It is set aside as "
                 f"{path.with_suffix('.torn').name}; put a whole copy in its place to go on from there.",
@@ -238,11 +234,10 @@ class Checkpoint(keras.callbacks.Callback):
                 self.record, there = {}, json.loads(archive.read("config.json"))
         same_length = self.record.get("epochs") is not None and self.record["epochs"] == epochs
         found = differing_settings(there, model_settings(model), lengths=same_length)
-        if not self.record:
-            # A rate may have been changed by a callback since the run began.
-            found = [
-                difference for difference in found if not difference.startswith("optimizer.learning_rate ")
-            ]
+        itself = int(keras.ops.convert_to_numpy(model.step)) == int(path.stem[5:])
+        if itself or not self.record:
+            # A callback may have changed the rate since the run began.
+            found = [text for text in found if not text.startswith("optimizer.learning_rate is")]
         if found:
             raise ValueError(
                 f"{path} does not fit this model: {listed(found)}. Make and compile the model as in the run "

@@ -148,8 +148,9 @@ class FolderLock:
 def _start_of(pid: int) -> int | bool | None:
     """When a process of this host began, in ticks; `True` if that is not known, `None` if none runs."""
     try:
-        # The name, in parentheses, may hold anything.
-        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        # The name, in parentheses, may hold anything. One that has ended waits for its parent as a Z.
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state[0] in "ZX" else int(state[19])
     except (OSError, ValueError, IndexError):
         if os.name != "posix" or pathlib.Path("/proc/self/stat").exists():
             return None

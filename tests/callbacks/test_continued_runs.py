@@ -174,6 +174,9 @@ def test_a_rate_that_a_callback_changed_is_no_other_setting(tmp_path):
     made = model()
     fit(made, tmp_path, epochs=2)
     assert float(made.optimizer.learning_rate) == pytest.approx(1e-4)
+    # Nor in a process that fits the same model twice.
+    fit(made, tmp_path, epochs=3)
+    fit(model(), tmp_path, epochs=4)
 
 
 @not_on_jax

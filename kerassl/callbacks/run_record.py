@@ -1,5 +1,6 @@
 """The settings and the data of a run, as its checkpoints keep them, compared with others."""
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -58,9 +59,11 @@ def listed(differences: list[str]) -> str:
 def _as_written_now(settings: dict) -> dict:
     """The settings of a model as this version writes them; as they are if it cannot make the model."""
     try:
-        model = keras.saving.deserialize_keras_object(settings)
+        # Keras takes apart what it makes objects from.
+        given = copy.deepcopy(settings)
+        model = keras.saving.deserialize_keras_object(given)
         if settings.get("compile_config"):
-            model.compile_from_config(settings["compile_config"])
+            model.compile_from_config(copy.deepcopy(settings["compile_config"]))
         return model_settings(model)
     except (ValueError, TypeError, KeyError, AttributeError, ImportError):
         return settings

@@ -33,6 +33,9 @@ from kerassl.callbacks import Checkpoint, folder_lock
 from kerassl.callbacks.folder_lock import FolderLock
 from kerassl.data import FixedLengthEpochs, ImageDataset
 
+# Most of this is Python alone.
+once = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -95,6 +98,7 @@ def test_epochs_of_another_length_than_the_data_go_on_exactly(kind, steps, tmp_p
     assert_same(everything(again), everything(made))
 
 
+@once
 def test_a_pass_keeps_its_order_where_an_epoch_ends_within_it():
     data = ImageDataset(np.zeros((12, 8, 8, 1), "uint8"), np.arange(12), batch_size=2, shuffle=True, seed=3)
     epochs, seen = FixedLengthEpochs(data, steps_per_epoch=4), []
@@ -107,7 +111,7 @@ def test_a_pass_keeps_its_order_where_an_epoch_ends_within_it():
     assert epochs[2][1].tolist() == data.order(1)[2:4].tolist()
 
 
-@not_on_jax
+@once
 def test_data_whose_place_is_not_known_is_refused_with_epochs_of_another_length(tmp_path):
     with pytest.raises(
         ValueError, match="ends within a pass over 6 batches. A Checkpoint then needs data that can be e"
@@ -122,6 +126,7 @@ def test_data_whose_place_is_not_known_is_refused_with_epochs_of_another_length(
         fit(model(), tmp_path, Reshuffles(), steps_per_epoch=4)
 
 
+@once
 def test_backup_and_restore_is_refused(tmp_path):
     made = model()
     with pytest.raises(ValueError, match=r"BackupAndRestore .*Use kerassl.callbacks.Checkpoint\(folder\)"):
@@ -179,7 +184,7 @@ def test_a_rate_that_a_callback_changed_is_no_other_setting(tmp_path):
     fit(model(), tmp_path, epochs=4)
 
 
-@not_on_jax
+@once
 def test_what_changes_no_number_may_change(run):
     fit(model(nonfinite="skip", run_eagerly=True), run, epochs=3)
 
@@ -188,7 +193,7 @@ def scheduled(steps):
     return model(optimizer=keras.optimizers.Adam(kerassl.schedules.WarmupCosine(1e-2, steps)))
 
 
-@not_on_jax
+@once
 def test_a_schedule_may_grow_with_the_epochs_only(tmp_path):
     fit(scheduled(12), tmp_path / "run", epochs=2)
     with pytest.raises(ValueError, match="optimizer.learning_rate.total_steps is 12 there, 24 here"):
@@ -212,6 +217,7 @@ def vars_of_the_data():
     return {"images": images(24), "labels": labels(24), "batch_size": 4, "shuffle": True, "seed": 1}
 
 
+@once
 @pytest.mark.parametrize(
     ("others", "difference"),
     (
@@ -232,6 +238,7 @@ def test_a_run_on_other_data_is_refused(run, others, difference):
             fit(model(), run, changed(**others), epochs=epochs)
 
 
+@once
 def test_the_same_images_as_an_array_are_the_same_data(tmp_path):
     data = ImageDataset(images(24), labels(24), batch_size=4, shuffle=True, seed=0)
     fit(model(), tmp_path, data, epochs=1)
@@ -240,6 +247,7 @@ def test_the_same_images_as_an_array_are_the_same_data(tmp_path):
         fit(model(), tmp_path, Plain(), epochs=3)
 
 
+@once
 def test_another_backend_is_named(run, recwarn):
     newest = Checkpoint(run).latest()
     rewrite(newest, "run.json", lambda text: {**json.loads(text), "backend": "abacus"})
@@ -258,6 +266,7 @@ def rewrite(path, member, change):
             archive.writestr(name, text)
 
 
+@once
 @pytest.mark.parametrize(
     ("member", "content"),
     (
@@ -282,6 +291,7 @@ def test_a_broken_part_is_named_and_the_checkpoint_before_is_used(run, member, c
     assert names(run) == ["step_00000006.keras", "step_00000012.torn"]
 
 
+@once
 def test_every_flipped_bit_of_a_header_is_found_or_harmless(run):
     newest = Checkpoint(run).latest()
     content = newest.read_bytes()
@@ -299,6 +309,7 @@ def test_every_flipped_bit_of_a_header_is_found_or_harmless(run):
     assert len(found) > 5 and all(problem is None or isinstance(problem, str) for problem in found)
 
 
+@once
 def test_files_of_others_are_left_alone(tmp_path):
     others = {
         "partial_results.csv": b"a,b\n",
@@ -316,6 +327,7 @@ def test_files_of_others_are_left_alone(tmp_path):
     assert Checkpoint(tmp_path).latest().name == "step_00000006.keras"
 
 
+@once
 def test_models_of_others_under_names_of_checkpoints_are_refused(tmp_path):
     made = model()
     made.save(tmp_path / "step_00000004.keras")
@@ -324,6 +336,7 @@ def test_models_of_others_under_names_of_checkpoints_are_refused(tmp_path):
     assert names(tmp_path) == ["step_00000004.keras"]
 
 
+@once
 def test_the_home_folder_may_be_short(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Checkpoint("~/run").folder == tmp_path / "run"
@@ -334,6 +347,7 @@ def write_lock(folder, **others):
     (folder / "lock.json").write_text(json.dumps({**owner, **others}))
 
 
+@once
 def test_a_folder_in_use_is_refused_and_one_left_behind_is_taken(tmp_path):
     code = (
         "import pathlib, runpy, sys; FolderLock = runpy.run_path(sys.argv[1])['FolderLock']\n"
@@ -352,6 +366,7 @@ def test_a_folder_in_use_is_refused_and_one_left_behind_is_taken(tmp_path):
     assert names(tmp_path) == ["step_00000006.keras"]
 
 
+@once
 @pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="start times are Linux's")
 def test_a_process_with_the_number_of_one_that_is_gone_does_not_hold_the_folder(tmp_path):
     write_lock(tmp_path, pid=os.getppid(), ticks=1)
@@ -360,6 +375,7 @@ def test_a_process_with_the_number_of_one_that_is_gone_does_not_hold_the_folder(
     assert FolderLock(tmp_path).owner()["pid"] == os.getppid()
 
 
+@once
 @pytest.mark.parametrize("alive", (True, False))
 def test_a_process_of_another_host_holds_a_folder_while_it_gives_signs_of_life(tmp_path, monkeypatch, alive):
     monkeypatch.setattr(folder_lock, "PATIENCE", 0.5)
@@ -372,6 +388,7 @@ def test_a_process_of_another_host_holds_a_folder_while_it_gives_signs_of_life(t
     timer.cancel()
 
 
+@once
 def test_a_lock_gives_signs_of_life_and_is_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_lock, "HEARTBEAT", 0.02)
     lock = FolderLock(tmp_path)
@@ -386,6 +403,7 @@ def test_a_lock_gives_signs_of_life_and_is_counted(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@once
 def test_an_error_unlocks_the_folder(run):
     with pytest.raises(ValueError, match="other data"):
         fit(model(), run, changed(seed=2))

@@ -112,11 +112,7 @@ def run(
             initial_row_name="random encoder" if encoder is None else "pretrained encoder",
         )
         # A run that was finished before has its pictures, and a model here that was not trained.
-<<<<<<< HEAD
         if rows is not None and model.clock.epoch and kerassl.engine.is_chief():
-=======
-        if rows is not None and model.epochs_done and kerassl.engine.is_chief():
->>>>>>> resume
             draw(model, train_data if test_data is None else test_data, pathlib.Path(workdir).expanduser())
         return rows
 

@@ -151,18 +151,11 @@ def run(
             place.path / "finetune",
             classifier,
             few,
-<<<<<<< HEAD
             test,
             training,
             epochs=finetune_epochs,
             learning_rate=finetune_learning_rate,
             initial_row_name="pretrained encoder",
-=======
-            finetune_epochs,
-            finetune_learning_rate,
-            initial_row_name="pretrained encoder",
-            **common,
->>>>>>> resume
         )
         if finetuned is None:
             return None
@@ -181,18 +174,11 @@ def run(
             place.path / "distill",
             student,
             all_images,
-<<<<<<< HEAD
             test,
             training,
             epochs=distill_epochs,
             learning_rate=distill_learning_rate,
             initial_row_name="random encoder" if student_backbone else "fine-tuned encoder",
-=======
-            distill_epochs,
-            distill_learning_rate,
-            initial_row_name="random encoder" if student_backbone else "fine-tuned encoder",
-            **common,
->>>>>>> resume
         )
         if distilled is None:
             return None

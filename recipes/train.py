@@ -110,11 +110,7 @@ def _train_in(
         "raw pixels": scores.score_pixels(bank, held_out),
         initial_row_name: scores.score_model(model, bank, held_out, embed_size),
     }
-<<<<<<< HEAD
     chief, processes = kerassl.engine.is_chief(), kerassl.engine.process_index_and_count()[1]
-=======
-    chief, processes = kerassl.engine.is_chief(), kerassl.engine.process()[1]
->>>>>>> resume
     for name, reference in references.items() if processes == 1 else ():
         rows[name] = scores.score_model(reference, bank, held_out, embed_size)
     # What makes variables is done by all processes alike; one keeps the file.

@@ -33,8 +33,6 @@ class RunFlags:
         limit_test: use the first so many test images only.
         eval_images: images that the kNN bank, the linear probe and the tests look at, at most.
         stop_after: epochs after which to stop, to be continued by the same command.
-        extend: epochs in all to which a run that has begun is lengthened; schedules are then those of so many
-            epochs, from the current step on. All other flags stay, --epochs among them.
         save_every_steps: batches between two checkpoints within an epoch; at the ends of epochs only, if
             not given.
         keep_checkpoints: newest checkpoints to keep in the workdir.
@@ -42,7 +40,6 @@ class RunFlags:
         verbose: 0 for no progress, 1 for bars, 2 for a line per epoch.
     """
 
-<<<<<<< HEAD
     image_size: Count | None = None
     epochs: Count = 100
     batch_size: Count = 256
@@ -56,31 +53,6 @@ class RunFlags:
     stop_after: Count | None = None
     save_every_steps: Count | None = None
     keep_checkpoints: Count = 3
-=======
-    image_size: int | None = None
-    epochs: int = 100
-    batch_size: int = 256
-    chunk_size: int | None = None
-    optimizer: str = "default"
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    final_weight_decay: float | None = None
-    warmup_epochs: float | None = None
-    strategy: str = "none"
-    num_devices: int | None = None
-    model_shards: int = 2
-    precision: str = "float32"
-    seed: int = 0
-    data_dir: str | None = None
-    limit_train: int | None = None
-    limit_test: int | None = None
-    knn_every: int | None = None
-    eval_images: int = 10_000
-    stop_after: int | None = None
-    extend: int | None = None
-    save_every_steps: int | None = None
-    keep_checkpoints: int = 3
->>>>>>> resume
     saved_model: bool = True
     verbose: Verbosity = 1
 
@@ -234,12 +206,7 @@ class TrainingFlags(RunFlags):
             test_data,
             epochs=epochs,
             num_devices=num_devices,
-<<<<<<< HEAD
             **self.settings("knn_every", "eval_images", "stop_after", "save_every_steps"),
             **self.settings("keep_checkpoints", "saved_model", "verbose"),
-=======
-            **self._settings("knn_every", "eval_images", "stop_after", "save_every_steps"),
-            **self._settings("keep_checkpoints", "saved_model", "verbose"),
->>>>>>> resume
             **options,
         )

@@ -6,10 +6,6 @@ from kerassl.data.checked_batches import checked_batches
 from kerassl.data.devices import check_divides, shard_for_devices
 from kerassl.data.episodes import Episodes
 from kerassl.data.fingerprint import fingerprint
-<<<<<<< HEAD
-=======
-from kerassl.data.folder import list_images
->>>>>>> resume
 from kerassl.data.guided_batches import GuidedBatches
 from kerassl.data.image.decode import decode_image
 from kerassl.data.image.folder import list_images
@@ -43,30 +39,19 @@ __all__ = [
     "ImageFiles",
     "LazyImages",
     "OrderedBatches",
-<<<<<<< HEAD
     "batches_with_indices",
     "can_skip_batches",
     "can_be_dataset",
-=======
-    "batches_with_positions",
-    "can_hold",
-    "can_skip_batches",
->>>>>>> resume
     "check_data",
     "checked_batches",
     "check_divides",
     "shard_for_devices",
     "decode_image",
     "fingerprint",
-<<<<<<< HEAD
     "in_epochs_of",
     "as_dataset",
     "find_value_range",
     "holds_arrays",
-=======
-    "hold",
-    "in_epochs_of",
->>>>>>> resume
     "is_array",
     "join_images",
     "label_subset",
@@ -76,11 +61,7 @@ __all__ = [
     "load_masks",
     "num_batches",
     "skip_batches",
-<<<<<<< HEAD
     "unpack_batch",
-=======
-    "split_positions",
->>>>>>> resume
     "validate_batch",
     "with_indices",
     "with_sample_index",

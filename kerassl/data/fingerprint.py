@@ -7,14 +7,9 @@ import pathlib
 import keras
 import numpy as np
 
-<<<<<<< HEAD
 from kerassl.data.array_dataset import ArrayDataset
 from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.lazy_images import LazyImages
-=======
-from kerassl.data.image_dataset import ImageDataset
-from kerassl.data.image_files import LazyImages
->>>>>>> resume
 from kerassl.data.within_epoch import FixedLengthEpochs, OrderedBatches
 
 # Images that are looked at: of those in memory, and of those in files.
@@ -56,7 +51,6 @@ def fingerprint(data: object, steps_per_epoch: int | None) -> dict:
             "labels": data.labels is not None and _digest(data.labels),
             "images": _image_digest(data.images),
         }
-<<<<<<< HEAD
     elif isinstance(data, ArrayDataset):
         facts |= {
             "kind": "arrays",
@@ -68,8 +62,6 @@ def fingerprint(data: object, steps_per_epoch: int | None) -> dict:
             "order": [type(data).__name__, f"seed {data.seed}"] if data.shuffle else "as given",
             "labels": data.labels is not None and _digest(data.labels),
         }
-=======
->>>>>>> resume
     elif isinstance(data, keras.utils.PyDataset):
         facts["kind"] = "PyDataset"
         facts["batch"] = [[str(a.dtype), *a.shape[1:]] for a in keras.tree.flatten(data[0]) if a is not None]
@@ -80,7 +72,6 @@ def fingerprint(data: object, steps_per_epoch: int | None) -> dict:
 
 def _image_digest(images: np.ndarray | LazyImages) -> str:
     """Of a fixed sample of the images and, where they are files, of all their names."""
-<<<<<<< HEAD
     names = ["/".join(pathlib.Path(path).parts[-2:]) for path in getattr(images, "paths", ())]
     return _sample_digest(images, json.dumps(names).encode())
 
@@ -89,13 +80,6 @@ def _sample_digest(array: np.ndarray | LazyImages, more: bytes = b"") -> str:
     """Of a fixed sample of the entries."""
     count = min(len(array), _LAZY_SAMPLE if isinstance(array, LazyImages) else _SAMPLE)
     return _digest(np.ascontiguousarray(array[np.linspace(0, len(array) - 1, count).astype(int)]), more)
-=======
-    lazy = isinstance(images, LazyImages)
-    count = min(len(images), _LAZY_SAMPLE if lazy else _SAMPLE)
-    sample = np.ascontiguousarray(images[np.linspace(0, len(images) - 1, count).astype(int)])
-    names = ["/".join(pathlib.Path(path).parts[-2:]) for path in getattr(images, "paths", ())]
-    return _digest(sample, json.dumps(names).encode())
->>>>>>> resume
 
 
 def _digest(array: np.ndarray, more: bytes = b"") -> str:

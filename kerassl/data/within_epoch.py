@@ -5,11 +5,7 @@ import copy
 import keras
 import numpy as np
 
-<<<<<<< HEAD
 from kerassl.data.array_dataset import ArrayDataset
-=======
-from kerassl.data.image_dataset import ImageDataset
->>>>>>> resume
 
 
 class OrderedBatches(keras.utils.PyDataset):
@@ -97,11 +93,7 @@ class FixedLengthEpochs(keras.utils.PyDataset):
         dataset: a `PyDataset` with a length. For each pass a shallow copy of it gets the pass's number as
             `epoch`, if it has such an attribute.
         steps_per_epoch: batches of an epoch.
-<<<<<<< HEAD
         shuffle: whether the batches come in an order of their own in each pass; an `ArrayDataset` makes its
-=======
-        shuffle: whether the batches come in an order of their own in each pass; an `ImageDataset` makes its
->>>>>>> resume
             order itself.
         seed: non-negative integer that keys the order.
 
@@ -138,11 +130,7 @@ class FixedLengthEpochs(keras.utils.PyDataset):
             max_queue_size=dataset.max_queue_size,
         )
         self.dataset, self.steps_per_epoch, self.seed = dataset, steps_per_epoch, seed
-<<<<<<< HEAD
         self.shuffle = shuffle and not isinstance(dataset, ArrayDataset)
-=======
-        self.shuffle = shuffle and not isinstance(dataset, ImageDataset)
->>>>>>> resume
         self.start_at(0)
         self._passing = False
         self._passes: dict[int, tuple] = {}

@@ -19,14 +19,9 @@ import keras
 import numpy as np
 
 from kerassl import engine
-<<<<<<< HEAD:kerassl/training/checkpoint.py
 from kerassl.engine.keras_internals import model_of
 from kerassl.training.folder_lock import FolderLock
 from kerassl.training.run_record import differing_settings, listed, model_settings
-=======
-from kerassl.callbacks.folder_lock import FolderLock
-from kerassl.callbacks.run_record import differing_settings, listed, model_settings
->>>>>>> resume:kerassl/callbacks/checkpoint.py
 
 METRICS, POSITION, RECORD, WEIGHTS = "metrics.npz", "position.json", "run.json", "model.weights.h5"
 # Nine digits and more have no zero in front.
@@ -240,11 +235,7 @@ class Checkpoint(keras.callbacks.Callback):
                 self.record, there = {}, json.loads(archive.read("config.json"))
         same_length = self.record.get("epochs") is not None and self.record["epochs"] == epochs
         found = differing_settings(there, model_settings(model), lengths=same_length)
-<<<<<<< HEAD:kerassl/training/checkpoint.py
         itself = int(keras.ops.convert_to_numpy(model.clock.step)) == int(path.stem[5:])
-=======
-        itself = int(keras.ops.convert_to_numpy(model.step)) == int(path.stem[5:])
->>>>>>> resume:kerassl/callbacks/checkpoint.py
         if itself or not self.record:
             # A callback may have changed the rate since the run began.
             found = [text for text in found if not text.startswith("optimizer.learning_rate is")]

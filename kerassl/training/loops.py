@@ -73,21 +73,12 @@ class Loops:
                 images, x.resize if isinstance(x, data_room.ImageDataset) else None
             )
         pass_length = data_room.num_batches(x, batch_size or 32)
-<<<<<<< HEAD:kerassl/training/loops.py
         if self.views is not None and data_room.can_be_dataset(x, pass_length, batch_size or 32, kwargs):
             x, kwargs = data_room.as_dataset(x, y, batch_size or 32, self.seed, kwargs)
             y = batch_size = None
         if self.needs_sample_index:
             x = data_room.with_indices(x)
         x, y = data_room.shard_for_devices(
-=======
-        if self.views is not None and data_room.can_hold(x, pass_length, batch_size or 32, kwargs):
-            x, kwargs = data_room.hold(x, y, batch_size or 32, self.seed, kwargs)
-            y = batch_size = None
-        if self.takes_positions:
-            x = data_room.with_positions(x)
-        x, y = data_room.cut_for_devices(
->>>>>>> resume:kerassl/loops.py
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
         callbacks, checkpoint = resume.split_callbacks(kwargs.pop("callbacks", None))

@@ -5,17 +5,10 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-<<<<<<< HEAD:kerassl/training/resume.py
 from kerassl.data import can_skip_batches, fingerprint, skip_batches
 from kerassl.training.checkpoint import Checkpoint, Position
 from kerassl.training.one_run import OneRun
 from kerassl.training.run_record import differing_facts, listed, model_settings
-=======
-from kerassl.callbacks.checkpoint import Checkpoint, Position
-from kerassl.callbacks.one_run import OneRun
-from kerassl.callbacks.run_record import differing_facts, listed, model_settings
-from kerassl.data import can_skip_batches, fingerprint, skip_batches
->>>>>>> resume:kerassl/resume.py
 
 
 def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:
@@ -91,11 +84,7 @@ def restore(
             "backend": keras.backend.backend(),
         }
         # A model that was trained in this process is fitted further.
-<<<<<<< HEAD:kerassl/training/resume.py
         itself = int(ops.convert_to_numpy(model.clock.step)) > 0
-=======
-        itself = int(ops.convert_to_numpy(model.step)) > 0
->>>>>>> resume:kerassl/resume.py
         position = checkpoint.restore(model, epochs)
         if position is not None:
             _refuse_other_data(checkpoint, position, skips, needs, length, here["data"])

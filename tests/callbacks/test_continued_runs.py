@@ -30,13 +30,8 @@ from tiny_methods import images, labels, make, ready_views
 
 import kerassl
 from kerassl.callbacks import Checkpoint, folder_lock
-<<<<<<< HEAD
 from kerassl.data import FixedLengthEpochs, ImageDataset
 from kerassl.training.folder_lock import FolderLock
-=======
-from kerassl.callbacks.folder_lock import FolderLock
-from kerassl.data import FixedLengthEpochs, ImageDataset
->>>>>>> resume
 
 # Most of this is Python alone.
 once = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
@@ -310,11 +305,7 @@ def test_every_flipped_bit_of_a_header_is_found_or_harmless(run):
             harmed = bytearray(content)
             harmed[place] ^= 1 << bit
             newest.write_bytes(harmed)
-<<<<<<< HEAD
             found.add(kerassl.training.checkpoint.damage(newest))
-=======
-            found.add(kerassl.callbacks.checkpoint.damage(newest))
->>>>>>> resume
     assert len(found) > 5 and all(problem is None or isinstance(problem, str) for problem in found)
 
 

@@ -14,7 +14,7 @@ import pytest
 from tiny_methods import images, labels
 
 from kerassl.callbacks import Checkpoint
-from kerassl.callbacks.folder_lock import _start_of
+from kerassl.training.folder_lock import _start_of
 from recipes import pretrain
 from recipes.workdir import Workdir, read_metrics
 

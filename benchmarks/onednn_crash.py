@@ -1,22 +1,25 @@
-r"""TensorFlow 2.21 crashes in the gradient of a strided 1x1 convolution of few channels: one Keras layer shows it.
+r"""TensorFlow 2.21 crashes in the gradient of a strided 1x1 convolution of few channels, shown by one layer.
 
-    python -m benchmarks.onednn_crash                # a segmentation fault (139) or an abort (134)
-    python -m benchmarks.onednn_crash --channels=16  # fine
+    python -m benchmarks.onednn_crash                          # segmentation fault (139) or abort (134)
+    python -m benchmarks.onednn_crash --channels=16            # fine
     TF_ENABLE_ONEDNN_OPTS=0 python -m benchmarks.onednn_crash  # fine
 
 Expected: the loss is printed. Actual: the process dies within the first training step.
 
-Seen with TensorFlow 2.21.0 and Keras 3.15.1 from pip, Python 3.11, Linux, an Intel Xeon with AVX-512 and AMX, in
-float32, with a batch of 1 as well as of 32, and with one thread as well as two. The crash needs fewer than 16
-input channels (1 to 15 crash, 16 to 32 do not) and images of 56 pixels or more (56, 64, 96, 128 and 224 crash, 32,
-48, 50 and 54 do not). The forward pass is fine. Without Keras, the gradient with respect to the kernel is enough:
+Seen with TensorFlow 2.21.0 and Keras 3.15.1 from pip, Python 3.11, Linux, an Intel Xeon with AVX-512 and AMX,
+in float32, with batches of 1 to 64 and with one thread as well as two. Inputs of 1, 2, 3, 4, 6, 8, 12 and 15
+channels crash, those of 16, 17, 24 and 32 do not; images of 56, 64, 96, 128 and 224 pixels crash, of 32,
+48, 50 and 54 do not. The forward pass is fine. Without Keras, the gradient of the kernel is enough:
 
     tf.raw_ops.Conv2DBackpropFilter(
-        input=tf.zeros((1, 64, 64, 8)), filter_sizes=[1, 1, 8, 16], out_backprop=tf.zeros((1, 32, 32, 16)),
-        strides=[1, 2, 2, 1], padding="VALID",
+        input=tf.zeros((1, 64, 64, 8)),
+        filter_sizes=[1, 1, 8, 16],
+        out_backprop=tf.zeros((1, 32, 32, 16)),
+        strides=[1, 2, 2, 1],
+        padding="VALID",
     )
 
-The shortcut of a ResNet stage is such a convolution, so a ResNet of width 8 crashes and one of width 16 does not.
+The shortcut of a ResNet stage is such a convolution: a ResNet of width 8 crashes and one of 16 does not.
 """
 
 import argparse

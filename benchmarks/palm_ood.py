@@ -1,4 +1,4 @@
-"""Out-of-distribution detection by PALM: CIFAR-10 against handwritten digits, six prototypes per class or one.
+"""Out-of-distribution detection by PALM: CIFAR-10 against digits, six prototypes per class or one.
 
     python -m benchmarks.palm_ood --data=cifar10_jpeg.npz --output=palm_ood.json
 

@@ -41,9 +41,9 @@ class ResNet(keras.Model):
         >>> from kerassl.backbones import ResNet
         >>> encoder = ResNet((32, 32, 3), depths=(1, 1), width=16, stem="small")
         >>> encoder.output_shape
-        (None, 16)
+        (None, 32)
         >>> tuple(encoder(np.zeros((2, 24, 24, 3))).shape)
-        (2, 16)
+        (2, 32)
     """
 
     def __init__(
@@ -180,8 +180,8 @@ def resnet34(
 
     Example:
         >>> from kerassl.backbones import resnet34
-        >>> resnet34((32, 32, 1), stem="small", width=4).output_shape
-        (None, 32)
+        >>> resnet34((32, 32, 1), stem="small", width=16).output_shape
+        (None, 128)
     """
     name = name or unique_name("resnet34")
     return ResNet(
@@ -214,8 +214,8 @@ def resnet50(
 
     Example:
         >>> from kerassl.backbones import resnet50
-        >>> resnet50((32, 32, 3), stem="small", width=4).output_shape
-        (None, 128)
+        >>> resnet50((32, 32, 3), stem="small", width=16).output_shape
+        (None, 512)
     """
     name = name or unique_name("resnet50")
     return ResNet(

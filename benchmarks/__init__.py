@@ -1,1 +1,1 @@
-"""Measurements side by side with other libraries; each result names the command that made it."""
+"""Side-by-side measurements with other libraries; each result names the command that produced it."""

@@ -1,4 +1,4 @@
-"""Our losses against lightly's on random inputs: how far value and gradients differ, relatively.
+"""Our losses against lightly's on random inputs: relative differences of values and gradients.
 
     python -m benchmarks.agreement --peer_python=PYTHON --output=agreement.json
 
@@ -40,7 +40,7 @@ def ibot_of_rows(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
 
 
 def swav_of_scores(scores1: tf.Tensor, scores2: tf.Tensor) -> tf.Tensor:
-    """SwAV of the cosines of two crops, made from any numbers."""
+    """SwAV of the cosines of two crops, computed from arbitrary inputs."""
     scores = tf.math.tanh(tf.stack([scores1, scores2]))
     return losses.swav(scores, tf.stack([losses.sinkhorn(view) for view in tf.unstack(scores)]))
 

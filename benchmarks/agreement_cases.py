@@ -1,4 +1,4 @@
-"""The inputs on which `benchmarks.agreement` compares losses with lightly's; both sides make them alike."""
+"""The inputs of `benchmarks.agreement`, generated identically on both sides."""
 
 import numpy as np
 
@@ -37,9 +37,9 @@ def token_mask(batch: int) -> np.ndarray:
 
 
 def inputs(name: str, batch: int, dim: int, seed: int) -> list[np.ndarray]:
-    """Two batches of embeddings that resemble each other as views do, and what else the loss needs.
+    """Two batches of embeddings that are similar like two views, and further inputs of the loss.
 
-    For DINO they are the student's logits, and the others the teacher's and their centre; for VICRegL the
+    For DINO they are the student's logits, and the others the teacher's and their center; for VICRegL the
     rows are cells of images, and the others their places in both views.
     """
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ import keras
 
 
 class Clock(keras.callbacks.Callback):
-    """Seconds to the first step, and of each epoch without what other callbacks do at its end."""
+    """Seconds to the first step, and of each epoch without the work of other callbacks at its end."""
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.start = time.perf_counter()
@@ -25,5 +25,5 @@ class Clock(keras.callbacks.Callback):
 
     @property
     def median_epoch(self) -> float:
-        """The median of the epochs, which neither compilation nor a pause of the machine moves."""
+        """The median of the epochs, robust against compilation and pauses of the machine."""
         return statistics.median(self.epochs)

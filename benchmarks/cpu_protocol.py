@@ -4,9 +4,9 @@
 
 First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with the small stem at stride 2
 (DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs, PMSN and POA: a small ViT of patch 4; ScatSimCLR: a ScatNet of 4
-orientations and width 16; students of distillation: half the width, as has a student alone by --method=simclr
---width=8; the student of further pre-training: an untrained MAE); batch 256; kNN with k=20, cosine, T=0.1
-(InstDisc's vote). The settings of each method are those of `recipes.methods` for short runs, but `SETTINGS`.
+orientations and width 16; students of distillation: half the width, like a student alone by --method=simclr
+--width=8; the student of further pretraining: an untrained MAE); batch 256; kNN with k=20, cosine, T=0.1
+(InstDisc's vote). Each method has the settings of `recipes.methods` for short runs, except for `SETTINGS`.
 """
 
 import argparse

@@ -2,8 +2,8 @@ r"""Images per second of embedding a folder of JPEGs, over those of `predict` on
 
     KERAS_BACKEND=tensorflow python -m benchmarks.embedding --output=embedding.json
 
-ResNet-50 on images of 224 pixels, from JPEGs of 320 x 256 that the script makes. Four ways run in turn in
-each round, in one process, with everything compiled before: bare `predict` of the decoded images; the images
+ResNet-50 on images of 224 pixels, from JPEGs of 320 x 256 that the script makes. Four ways alternate in
+each round, in one process, compiled in advance: bare `predict` of the decoded images; the images
 in memory by `kerassl.embed`; batches that a generator decodes, by `kerassl.embed`; the folder, by what
 `recipes.embed` runs, with its saving of parts. A ratio is the images per second over those of `predict` in
 the same round.
@@ -27,7 +27,7 @@ SIDES = (256, 320)
 
 
 def write_photos(folder: pathlib.Path, count: int) -> None:
-    """JPEGs with structure at all scales, which take as long to decode as photographs do."""
+    """JPEGs with structure at all scales, which take as long to decode as photographs."""
     rng = np.random.default_rng(0)
     for index in range(count):
         pixels = np.zeros((*SIDES, 3))

@@ -1,9 +1,9 @@
-r"""What a step of DINO costs with several prototype heads, over one head.
+r"""The time of a DINO step with several prototype heads, relative to one head.
 
     KERAS_BACKEND=tensorflow python -m benchmarks.ensemble_cost --output=ensemble_cost.json
 
-ViT-S/16, two crops of 224 pixels, ready views, so that networks, loss and update are what is timed. Both
-models train in turn in one process; the ratio of each round is time with all heads over time with one.
+ViT-S/16, two crops of 224 pixels, ready views, so that only networks, loss and update are timed. Both
+models alternate in one process; the ratio of each round is time with all heads over time with one.
 """
 
 import argparse

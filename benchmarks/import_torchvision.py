@@ -1,4 +1,4 @@
-"""Imports torchvision, also where its compiled operators do not load; lightly needs none of them."""
+"""Imports torchvision even if its compiled operators fail to load; lightly needs none of them."""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""One measurement of kerassl for `benchmarks.throughput`, in a process that holds nothing else.
+"""One measurement of kerassl for `benchmarks.throughput`, in a process of its own.
 
     KERAS_BACKEND=tensorflow python -m benchmarks.kerassl_loop --images=images.npy --method=simclr \
         --settings='{...}'
 
-`fit` with the online probe; the last, partial batch of an epoch is left out, as the peer leaves it out.
+`fit` with the online probe; the last, partial batch of an epoch is left out on both sides.
 Prints one line of JSON.
 """
 

@@ -1,4 +1,4 @@
-"""One measurement of a loss of kerassl for `benchmarks.losses`, in a process that holds nothing else.
+"""One measurement of a loss of kerassl for `benchmarks.losses`, in a process of its own.
 
     KERAS_BACKEND=jax python -m benchmarks.kerassl_losses --loss=nt_xent
 
@@ -61,7 +61,7 @@ def loss_function(name: str):
 
 
 def msn_of_embeddings(anchors, targets, prototypes):
-    """MSN with its regulariser, from embeddings and prototypes of any length."""
+    """MSN with its regularizer, from embeddings and prototypes of any length."""
     anchors, targets, prototypes = (ops.normalize(x, axis=1) for x in (anchors, targets, prototypes))
     logits = ops.matmul(anchors, ops.transpose(prototypes))
     balanced = losses.msn_targets(ops.matmul(targets, ops.transpose(prototypes)))
@@ -70,7 +70,7 @@ def msn_of_embeddings(anchors, targets, prototypes):
 
 
 def tensors(name: str, batch: int) -> list:
-    """The arguments on the backend; the hidden patches as a mask."""
+    """The arguments on the backend; the masked patches as a mask."""
     arrays = list(loss_cases.inputs(name, batch))
     if name == "masked_mse":
         mask = np.zeros(arrays[0].shape[:2], "float32")

@@ -5,12 +5,13 @@
     python -m benchmarks.labelled_protocol --data=cifar10.npz --method=nkd --teacher=teacher.keras
 
 First 5,000 training images with their labels, first 2,000 test images; fst and mean_teacher also see the
-5,000 training images that follow, without labels, in half as many epochs: all methods see as many images.
+5,000 training images that follow, without labels, in half as many epochs, so all methods see
+the same number of images.
 distilled_classifier and meal_v2 have a teacher, and no labels.
 ResNet-18 of width 16 with the small stem at stride 2, random crop and flip, batch 128, AdamW; fst and
-mean_teacher have a second, stronger view, palm has two of its own, prob_psenn and prototype_dl have the image
-as it is; classifiers by prototypes have the settings for short runs of `recipes.methods`. No setting was
-chosen by these test images.
+mean_teacher have a second, stronger view, palm has two of its own, prob_psenn and prototype_dl use the image
+without augmentation; classifiers by prototypes have the settings of `recipes.methods` for short runs. No
+setting was chosen by these test images.
 """
 
 import argparse
@@ -95,7 +96,7 @@ def run(name: str, train, test, labels, settings: dict, epochs: int, seed: int, 
 
 
 def accuracy(classify: Callable, test) -> float:  # noqa: ANN001
-    """The share of the test images that a function from images to probabilities gets right."""
+    """Accuracy on the test images of a function from images to probabilities."""
     return round(float((classify(test.images).argmax(axis=1) == test.labels).mean()), 4)
 
 

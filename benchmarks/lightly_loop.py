@@ -1,9 +1,9 @@
-"""One measurement of lightly for `benchmarks.throughput`, in a process that holds nothing else.
+"""One measurement of lightly for `benchmarks.throughput`, in a process of its own.
 
     python -m benchmarks.lightly_loop --images=images.npy --method=simclr --settings='{...}' --workers=2
 
 The loop of lightly's own PyTorch examples: Pillow views in a `DataLoader`, its heads and losses, AdamW; the
-same ResNet-18 as ours, and timm's ViT for MAE. Imports neither keras nor kerassl. Prints one line of JSON.
+same ResNet-18 as kerassl, and timm's ViT for MAE. Imports neither keras nor kerassl. Prints one line of JSON.
 """
 
 import argparse
@@ -70,7 +70,7 @@ class SimCLR(nn.Module):
         return self.criterion(*(self.projection_head(self.backbone(view)) for view in (view1, view2)))
 
     def move_teacher(self):
-        """There is none."""
+        """No teacher."""
 
 
 class BYOL(nn.Module):
@@ -173,14 +173,14 @@ class MAE(nn.Module):
         return self.criterion(predicted, target)
 
     def move_teacher(self):
-        """There is none."""
+        """No teacher."""
 
 
 METHODS = {"simclr": SimCLR, "byol": BYOL, "dino": DINO, "mae": MAE}
 
 
 def make_transform(method: str, size: int, settings: dict):
-    """The views of lightly's examples; without blur where ours have none."""
+    """The views of lightly's examples; without blur where kerassl has none."""
     if method == "simclr":
         return transforms.SimCLRTransform(input_size=size, gaussian_blur=0.0)
     if method == "dino":
@@ -216,7 +216,7 @@ def endless(loader):
 
 
 def private_memory_mib(processes: list[int]) -> float:
-    """Resident memory that each process shares with no other, summed; 0 where /proc does not tell."""
+    """Resident memory that each process shares with no other, summed; 0 if /proc does not report it."""
     total = 0
     for process in processes:
         rollup = pathlib.Path(f"/proc/{process}/smaps_rollup")

@@ -1,4 +1,4 @@
-"""One measurement of a loss of lightly for `benchmarks.losses`, in a process that holds nothing else.
+"""One measurement of a loss of lightly for `benchmarks.losses`, in a process of its own.
 
     python -m benchmarks.lightly_losses --loss=nt_xent --compile
 
@@ -79,7 +79,7 @@ def queued(case: dict):
 
 
 def tensors(name: str, batch: int) -> list:
-    """The arguments; of the predictions only those of hidden patches, as the example's decoder makes them."""
+    """The arguments; of the predictions only those of hidden patches, as in the example's decoder."""
     values = [torch.from_numpy(array) for array in loss_cases.inputs(name, batch)]
     if name == "masked_mse":
         values[0] = utils.get_at_index(values[0], values[2])

@@ -1,4 +1,4 @@
-"""The losses that `benchmarks.losses` times: shapes, and inputs that both sides make alike from NumPy."""
+"""The losses that `benchmarks.losses` times: shapes, and inputs that are identical on both sides."""
 
 import numpy as np
 
@@ -56,8 +56,8 @@ CASES = {
 def inputs(name: str, batch: int) -> tuple[np.ndarray, ...]:
     """The arguments of a loss, those with a gradient first.
 
-    DINO: student logits, teacher logits, centre. SwAV: cosines. Masked MSE: predictions and targets of all
-    patches, and the indices of the hidden ones.
+    DINO: student logits, teacher logits, center. SwAV: cosines. Masked MSE: predictions and targets of all
+    patches, and the indices of the masked ones.
     """
     case, rng = CASES[name], np.random.default_rng(0)
 

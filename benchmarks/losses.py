@@ -1,12 +1,12 @@
-"""Time and memory of each loss, value and gradient, ours against lightly's, on the same cores.
+"""Time and memory of each loss, value and gradient, kerassl against lightly, on the same cores.
 
     python -m benchmarks.losses --output=losses.json
 
 Batch 4096 and the widths of lightly's own examples (`benchmarks.loss_cases`). Each variant of a loss has a
-process of its own (`benchmarks.kerassl_losses`, `benchmarks.lightly_losses`), and they measure in turns. The
-inputs are equal on both sides, and the values must agree. Ours runs under XLA on TensorFlow and on JAX, the
+process of its own (`benchmarks.kerassl_losses`, `benchmarks.lightly_losses`), and they alternate. The
+inputs are equal on both sides, and the values must agree. kerassl runs under XLA on TensorFlow and JAX, the
 peer eagerly and under `torch.compile`; the ratio is that of the faster of each pair, medians of interleaved
-rounds. Memory is how far the first call at the full batch raises the process's resident memory, after one at
+rounds. Memory is the rise of the process's resident memory in the first call at the full batch, after one at
 a small batch.
 """
 

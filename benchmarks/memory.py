@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def growth_mib(call: Callable[[], object]) -> float | None:
-    """How far resident memory rises above its level before, during `call()`; `None` where Linux is not."""
+    """Rise of resident memory during `call()`; `None` outside Linux."""
     process = pathlib.Path("/proc/self")
     if not (process / "clear_refs").exists():
         return None

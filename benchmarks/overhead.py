@@ -1,10 +1,10 @@
-r"""What `fit` costs over a training step written by hand for one backend.
+r"""The overhead of `fit` over a training step written by hand for one backend.
 
     KERAS_BACKEND=jax python -m benchmarks.overhead --output=overhead_jax.json
 
 SimCLR without the online probe, ResNet-18, 256 images of 32 pixels, random images in memory, XLA. By hand:
 the same views, encoder, projector, loss and optimizer in one compiled function and a `for` loop over batches.
-Ours: `fit` on `ImageDataset`, with the metrics that every method reports. Both sides run in turn in one
+Ours: `fit` on `ImageDataset`, with the metrics that every method reports. Both sides alternate in one
 process; the ratio of each round is time by `fit` over time by hand.
 """
 

@@ -1,12 +1,12 @@
-"""Out-of-distribution detection by PALM: CIFAR-10 against handwritten digits, six prototypes a class and one.
+"""Out-of-distribution detection by PALM: CIFAR-10 against digits, six prototypes per class or one.
 
     python -m benchmarks.palm_ood --data=cifar10_jpeg.npz --output=palm_ood.json
 
 Data, network, batch and length are those of `benchmarks.cpu_protocol`. The outliers are scikit-learn's 1,797
 digits, resized to 32 pixels, in gray. The scores are the Mahalanobis distances of features from the training
-images: of features of length one, as in the paper's code, and as they are. AUROC and FPR95 are of the last
-epoch, means over seeds, held-out images as inliers. With --workdir a run that was stopped goes on; its
-seconds and losses are then those since.
+images: of features of length one, as in the paper's code, and of unchanged features. AUROC and FPR95 are
+of the last epoch, means over seeds, with held-out images as inliers. With --workdir a stopped run resumes;
+its seconds and losses are then those since the resume.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def digits(image_shape: tuple) -> np.ndarray:
 def detect(
     train, test, info, outliers: np.ndarray, epochs: int, seed: int, arguments: dict, workdir: str | None
 ) -> dict:
-    """Trains PALM and says what it finds."""
+    """Trains PALM and returns its scores."""
     keras.utils.set_random_seed(seed)
     encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", stem_stride=2, width=WIDTH)
     model = kerassl.classifiers.PALM(encoder, num_classes=info.num_classes, seed=seed, **arguments)

@@ -1,4 +1,4 @@
-"""Where a benchmark's numbers go: one JSON file with the command, versions and date that made it."""
+"""Where a benchmark's numbers go: one JSON file with the command, versions and date that produced it."""
 
 import datetime
 import importlib.metadata

@@ -1,13 +1,13 @@
-"""Images per second of the whole training loop, ours against lightly's, on the same cores.
+"""Images per second of the whole training loop, kerassl against lightly, on the same cores.
 
     python -m benchmarks.throughput --data=cifar10_jpeg.npz --output=throughput.json
 
 Views, forward, backward and optimizer: ResNet-18 of width 16 on batches of 256 images of 32 pixels for
 SimCLR, BYOL and DINO, ViT-S/16 on batches of 32 images of 224 pixels (enlarged in memory) for MAE
-(`benchmarks.throughput_settings`). Each round runs ours, then the peer, each in a process of its own
+(`benchmarks.throughput_settings`). Each round runs ours, then the peer, each in its own process
 (`benchmarks.kerassl_loop`, `benchmarks.lightly_loop`); the clock runs over `--steps` steps after `--warmup`
 steps. Before the rounds each side gets its fastest options: ours of `--variants`; the peer of 0, 1 and 2
-loader processes, then channels-last, bfloat16 autocast and `torch.compile`, each kept where it helps. Batches
+loader processes, then channels-last, bfloat16 autocast and `torch.compile`, each kept if it helps. Batches
 that its loaders have ready when the clock starts count for it. Memory is the peak of the process, plus, for
 the peer, what its loader processes hold for themselves.
 """
@@ -28,7 +28,7 @@ from benchmarks.workers import measure
 
 
 def try_options(tried: dict, side: str, name: str, run) -> float:
-    """Images per second of one run, noted in `tried`; 0 where it fails."""
+    """Images per second of one run, noted in `tried`; 0 if it fails."""
     try:
         tried[name] = round(run()["images_per_second"], 1)
     except RuntimeError as error:

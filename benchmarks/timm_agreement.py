@@ -1,9 +1,9 @@
-"""Our ResNets and ViTs with the weights of timm's against timm: how far the features differ.
+"""ResNets and ViTs of kerassl with weights of timm, against timm: differences of the features.
 
     python -m benchmarks.timm_agreement --peer_python=PYTHON --output=timm_agreement.json
 
 Random weights, images of several sizes, for some of which positions are interpolated. Features may differ by
-1e-4; the exit status says whether all do, and whether what has no place here is refused.
+1e-4; the exit status says whether all do, and whether unsupported models are refused.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def compare(folder: pathlib.Path, name: str) -> dict:
 
 
 def refusal(folder: pathlib.Path, name: str) -> str:
-    """What the error says; empty where there is none."""
+    """The text of the error; empty if there is none."""
     try:
         load_timm(folder / f"{name}.safetensors")
     except ValueError as error:
@@ -43,7 +43,7 @@ def refusal(folder: pathlib.Path, name: str) -> str:
 
 
 def main() -> None:
-    """Compares all models, writes the numbers and exits with 1 where one is too far off."""
+    """Compares all models, writes the numbers and exits with 1 if one is too far off."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer_python", default=sys.executable, help="a Python that has timm and torch")
     parser.add_argument("--output", default="timm_agreement.json")

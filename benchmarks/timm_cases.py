@@ -1,4 +1,4 @@
-"""The models of timm whose weights are compared, {name: image size}, and some that have no place here."""
+"""The models of timm whose weights are compared, {name: image size}, and some that are not supported."""
 
 CASES = {
     "resnet18": 224,

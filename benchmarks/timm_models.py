@@ -1,4 +1,4 @@
-"""Real models of timm with random weights, and what they give: run by the Python that has timm.
+"""Models of timm with random weights, and their features; runs in an environment with timm.
 
 python -m benchmarks.timm_models FOLDER
 """
@@ -37,7 +37,7 @@ def with_random_weights(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def features(model: torch.nn.Module, name: str, size: int) -> dict:
-    """Normalised images of a size and the pooled features that timm gives of them."""
+    """Normalized images of a size, and timm's pooled features of them."""
     torch.manual_seed(1)
     images = torch.randn(2, 3, size, size)
     if hasattr(model, "pos_embed") and model.patch_embed.img_size[0] != size:

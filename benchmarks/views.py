@@ -1,13 +1,13 @@
-r"""Images per second of the views of a recipe, ours against torchvision's v2 transforms, on one core each.
+r"""Images per second of the views of a recipe, kerassl against torchvision's v2 transforms, on one core each.
 
     KERAS_BACKEND=tensorflow taskset -c 0 python -m benchmarks.views --recipe=all --size=32,96,224
 
-Both sides start from raw uint8 images of `--input_size` and end with normalised float32 tensors of all the
+Both sides start from raw uint8 images of `--input_size` and end with normalized float32 tensors of all the
 views of the recipe (both of two, or all crops); decoding is left out. torchvision has the same crop, flip,
-jitter, grayscale, blur, solarise and normalisation, one image at a time, as a data-loader worker would: once
-on Pillow images and once on uint8 tensors; the ratio is to the faster. MAE's permutation of patches is ours
-alone. Reported: the median of `--rounds` interleaved rounds of `--images` images. On JAX and TensorFlow the
-views are compiled; torch runs them eagerly.
+jitter, grayscale, blur, solarize and normalization, one image at a time, as a data-loader worker would: once
+on Pillow images and once on uint8 tensors; the ratio is to the faster. Only kerassl draws MAE's permutation
+of patches. Reported: the median of `--rounds` interleaved rounds of `--images` images. On JAX and TensorFlow
+the views are compiled; torch runs them eagerly.
 """
 
 import os
@@ -135,7 +135,7 @@ def smooth_images(count: int, size: int) -> np.ndarray:
 
 
 def measure(recipe: str, size: int) -> dict:
-    """Times both sides on one preset and prints what they took."""
+    """Times both sides on one preset and prints the results."""
     large = size > 64
     batch_size = FLAGS.batch_size or (32 if large else 256)
     count = FLAGS.images or (128 if large else 1024)

@@ -1,4 +1,4 @@
-"""Runs measurements in processes that hold nothing else."""
+"""Runs measurements in processes of their own."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def measure(command: list, **environment: str) -> dict:
     """Runs a worker and returns the JSON of its last line.
 
     Raises:
-        RuntimeError: if it fails, with the end of what it said.
+        RuntimeError: if it fails, with the end of its output.
     """
     command = [str(part) for part in command]
     done = subprocess.run(
@@ -29,7 +29,7 @@ def measure(command: list, **environment: str) -> dict:
 
 
 class Worker:
-    """A process that gets ready once and measures whenever it is asked, by `answer_rounds`.
+    """A process that prepares once and measures on request, by `answer_rounds`.
 
     Args:
         command: of the process.
@@ -53,7 +53,7 @@ class Worker:
         """The JSON of the next round; the first waits until the process is ready.
 
         Raises:
-            RuntimeError: if it fails, with the end of what it said.
+            RuntimeError: if it fails, with the end of its output.
         """
         try:
             self.process.stdin.write("\n")
@@ -75,6 +75,6 @@ class Worker:
 
 
 def answer_rounds(measure: Callable[[], dict]) -> None:
-    """What a worker's process does once it is ready: a measurement for each line that comes in."""
+    """The loop of a prepared worker: one measurement for each line of input."""
     for _ in sys.stdin:
         print(json.dumps(measure()), flush=True)

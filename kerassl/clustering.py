@@ -1,4 +1,4 @@
-"""k-means on the device that trains, in pieces, for more rows and clusters than fit in one product."""
+"""k-means on the training device, in chunks, for more rows and clusters than fit in one product."""
 
 import numpy as np
 from keras import ops
@@ -13,21 +13,21 @@ def kmeans(
     seed: int | tuple[int, ...] = 0,
     chunk_size: int = 8192,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lloyd's algorithm from random rows; a cluster that loses all its rows keeps its centre.
+    """Lloyd's algorithm from random rows; a cluster that loses all its rows keeps its center.
 
     Args:
         rows: `(n, dim)`.
         num_clusters: k, at most n.
-        iterations: assignments and means in turn.
-        restarts: starts, of which the one with the smallest distances is kept.
-        spherical: compare by dot product and bring the centres to length one after each mean (for unit rows),
+        iterations: rounds of assignment and averaging.
+        restarts: random initializations; the one with the smallest distances is kept.
+        spherical: compare by dot product and normalize the centers after each mean (for unit rows),
             as in DeepCluster v2; otherwise squared Euclidean distances.
-        seed: non-negative integer, or several, that choose the starts.
-        chunk_size: rows compared with all centres at a time.
+        seed: non-negative integer, or several, that choose the initial rows.
+        chunk_size: rows compared with all centers at a time.
 
     Returns:
-        float32 centres `(num_clusters, dim)`; the int32 cluster of each row `(n,)`, the nearest of these
-        centres; and each row's float32 distance (not squared) to its centre.
+        float32 centers `(num_clusters, dim)`; the int32 cluster of each row `(n,)`, the nearest of these
+        centers; and each row's float32 distance (not squared) to its center.
 
     Raises:
         ValueError: for more clusters than rows.
@@ -35,8 +35,8 @@ def kmeans(
     Example:
         >>> import numpy as np
         >>> from kerassl.clustering import kmeans
-        >>> centres, clusters, distances = kmeans(np.array([[0.0], [0.2], [5.0], [5.2]]), num_clusters=2)
-        >>> print(np.sort(centres[:, 0]).round(3), distances.round(3))
+        >>> centers, clusters, distances = kmeans(np.array([[0.0], [0.2], [5.0], [5.2]]), num_clusters=2)
+        >>> print(np.sort(centers[:, 0]).round(3), distances.round(3))
         [0.1 5.1] [0.1 0.1 0.1 0.1]
     """
     rows = np.asarray(rows, "float32")
@@ -47,13 +47,13 @@ def kmeans(
     best = None
     for restart in range(restarts):
         rng = np.random.default_rng([*np.atleast_1d(seed), restart])
-        centres = rows[rng.permutation(len(rows))[:num_clusters]]
+        centers = rows[rng.permutation(len(rows))[:num_clusters]]
         for _ in range(iterations):
-            centres = _means(rows, centres, spherical, chunk_size)
-        clusters = np.concatenate([_nearest(part, centres, spherical) for part in _parts(rows, chunk_size)])
-        distances = np.linalg.norm(rows - centres[clusters], axis=1)
+            centers = _means(rows, centers, spherical, chunk_size)
+        clusters = np.concatenate([_nearest(part, centers, spherical) for part in _parts(rows, chunk_size)])
+        distances = np.linalg.norm(rows - centers[clusters], axis=1)
         if best is None or np.sum(distances**2) < np.sum(best[2] ** 2):
-            best = centres, clusters, distances
+            best = centers, clusters, distances
     return best
 
 
@@ -61,32 +61,32 @@ def _parts(rows: np.ndarray, chunk_size: int) -> list[np.ndarray]:
     return [rows[start : start + chunk_size] for start in range(0, len(rows), chunk_size)]
 
 
-def _nearest(rows: np.ndarray, centres: np.ndarray, spherical: bool) -> np.ndarray:
-    """The int32 index of the nearest centre of each row."""
-    scores = ops.matmul(rows, np.ascontiguousarray(centres.T))
+def _nearest(rows: np.ndarray, centers: np.ndarray, spherical: bool) -> np.ndarray:
+    """The int32 index of the nearest center of each row."""
+    scores = ops.matmul(rows, np.ascontiguousarray(centers.T))
     if not spherical:
-        scores = ops.subtract(scores, 0.5 * np.sum(centres**2, axis=1))
+        scores = ops.subtract(scores, 0.5 * np.sum(centers**2, axis=1))
     return ops.convert_to_numpy(ops.argmax(scores, axis=1)).astype("int32")
 
 
-def _means(rows: np.ndarray, centres: np.ndarray, spherical: bool, chunk_size: int) -> np.ndarray:
-    """The mean of the rows nearest to each centre; the centre itself where there is none."""
-    sums, counts = np.zeros(centres.shape, "float64"), np.zeros(len(centres))
+def _means(rows: np.ndarray, centers: np.ndarray, spherical: bool, chunk_size: int) -> np.ndarray:
+    """The mean of the rows nearest to each center; the center itself if it has none."""
+    sums, counts = np.zeros(centers.shape, "float64"), np.zeros(len(centers))
     for part in _parts(rows, chunk_size):
-        nearest = _nearest(part, centres, spherical)
-        counts += np.bincount(nearest, minlength=len(centres))
-        sums += ops.convert_to_numpy(ops.segment_sum(part, nearest, num_segments=len(centres)))
+        nearest = _nearest(part, centers, spherical)
+        counts += np.bincount(nearest, minlength=len(centers))
+        sums += ops.convert_to_numpy(ops.segment_sum(part, nearest, num_segments=len(centers)))
     means = sums / np.maximum(counts, 1)[:, None]
     if spherical:
         means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return np.where(counts[:, None] > 0, means, centres).astype("float32")
+    return np.where(counts[:, None] > 0, means, centers).astype("float32")
 
 
 def pca_whitening(rows: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """What turns rows into as many uncorrelated columns of variance one, those of their largest variance.
+    """The linear map to `dim` uncorrelated columns of variance one, along the directions of largest variance.
 
-    `(rows - mean) @ matrix` has them, as before the k-means of DeepCluster (arXiv 1807.05520). A direction of
-    next to no variance is left small rather than blown up.
+    `(rows - mean) @ matrix` applies it, as DeepCluster does before k-means (arXiv 1807.05520). Directions of
+    almost no variance stay small instead of being amplified.
 
     Args:
         rows: `(n, width)`.
@@ -96,7 +96,7 @@ def pca_whitening(rows: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
         float32 mean `(width,)` and matrix `(width, dim)`.
 
     Raises:
-        ValueError: for more columns than there are.
+        ValueError: for more columns than the rows have.
 
     Example:
         >>> import numpy as np
@@ -125,15 +125,15 @@ def cluster_densities(
     temperature: float = 0.2,
     smoothing: float = 10.0,
 ) -> np.ndarray:
-    """PCL's density phi of each cluster: small for one that is tight or large; their mean is the temperature.
+    """PCL's density phi of each cluster, low for tight or large clusters; the mean is the temperature.
 
-    `phi_k = mean distance / log(n_k + smoothing)`; a cluster of one row or none gets the largest; phi is
-    clipped to its 10th and 90th percentile and scaled to the mean asked for.
+    `phi_k = mean distance / log(n_k + smoothing)`; clusters of at most one row get the largest; phi is
+    clipped to its 10th and 90th percentile and scaled to the requested mean.
 
     Source: arXiv 2005.04966, equation 12; salesforce/PCL, `main_pcl.py` (run_kmeans).
 
     Args:
-        distances: `(n,)` of each row to its centre.
+        distances: `(n,)`, from each row to its center.
         clusters: `(n,)` integers.
         num_clusters: k.
         temperature: the mean of the densities; > 0.

@@ -19,7 +19,7 @@ def linear(
     step: int | KerasTensor,
     total_steps: int | KerasTensor,
 ) -> KerasTensor:
-    """Straight line from `start` at step 0 to `end` at `total_steps`, constant after.
+    """Linear ramp from `start` at step 0 to `end` at `total_steps`, constant after.
 
     Args:
         start: number or scalar tensor.
@@ -73,7 +73,7 @@ def cosine(
 
 @keras.saving.register_keras_serializable("kerassl")
 class Linear(keras.optimizers.schedules.LearningRateSchedule):
-    """Straight line from `start` to `end` over `total_steps`, constant after.
+    """Linear ramp from `start` to `end` over `total_steps`, constant after.
 
     Args:
         start: value at step 0.
@@ -194,7 +194,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("kerassl")
 class InfiniteLearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """Warm-up, cool-down to a constant, and an annealing that is left out to continue on new data.
+    """Warm-up, cool-down to a constant rate, and an annealing that is skipped to continue on new data.
 
     With N total steps and boundaries as fractions of N: linear 0 to `peak`; cool-down `peak` to
     `constant`; `constant`; then `constant (final / constant)^u`, with u from 0 to 1 over the annealing.
@@ -213,8 +213,8 @@ class InfiniteLearningRate(keras.optimizers.schedules.LearningRateSchedule):
         cooldown_end: end of the cool-down, likewise; a boundary, not a duration.
         constant_end: start of the annealing, likewise.
         cooldown: `"cosine"`, `"inverse_sqrt"` or `"linear"`.
-        first_task: whether there are a warm-up and a cool-down.
-        start_step: step of the optimizer at which this task begins, where one optimizer goes on.
+        first_task: whether the task has a warm-up and a cool-down.
+        start_step: step of the optimizer at which this task begins, if one optimizer serves several tasks.
 
     Raises:
         ValueError: for rates <= 0, boundaries that do not increase within (0, 1), an unknown cool-down.

@@ -62,3 +62,13 @@ def test_links_lead_somewhere(page):
             headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
             assert target[1][1:] in anchors, f"{page.name} links to {target[0]}{target[1]}"
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text()
+    missing = [page.name for page in PAGES if f"]({page.name})" not in index and page.name != "README.md"]
+    assert not missing, f"docs/README.md does not link to {missing}"

@@ -12,7 +12,7 @@ _DICT_KEYS = ("pooled_output", "sequence_output", "last_hidden_state")
 
 @keras.saving.register_keras_serializable("kerassl")
 class AdaptedEncoder(keras.Model):
-    """A foreign backbone with its output pooled to (batch, dim), or a feature map as it is; made by `adapt`.
+    """A backbone of another library, pooled to (batch, dim) or with its feature map; made by `adapt`.
 
     Args:
         backbone: any `keras.Model` from images to a feature map, tokens or features.
@@ -40,7 +40,7 @@ class AdaptedEncoder(keras.Model):
     ) -> None:
         _check_backbone(backbone)
         if pool not in ("auto", "mean", "cls", None):
-            raise ValueError(f'pool must be "auto", "mean", "cls" or None, not {pool!r}.')
+            raise ValueError(f'pool must be "auto", "mean", "cls" or None; got {pool!r}.')
         name = name or unique_name(f"{backbone.name}_encoder")
         images = keras.Input(tuple(input_shape or _image_shape(backbone)), name="images")
         output = _apply(backbone, images)
@@ -83,18 +83,18 @@ def adapt(
     """Makes an encoder, images -> (batch, dim), of a keras-hub, keras-cv or keras.applications backbone.
 
     The backbone is shared, not copied: pre-trained weights stay, and so do the constants of its batch
-    norm (Keras' momentum 0.99 and epsilon 0.001 in most). It receives the normalised floats that
+    norm (Keras' momentum 0.99 and epsilon 0.001 in most). It receives the normalized floats that
     the views emit, and must therefore not rescale them again.
 
     A feature map (batch, height, width, dim) is average-pooled; tokens (batch, n, dim) give the class
     token or the mean of the patch tokens; features (batch, dim) pass as they are. Of several outputs
-    the pooled one, else the sequence, else the last (deepest) is taken.
+    the pooled one, else the sequence, else the last (deepest) is used.
 
     Args:
         backbone: any `keras.Model` from channels-last images, without a classification top.
         input_shape: (height, width, channels) in pixels; that of the backbone by default.
-        pool: what to do with tokens: "cls", "mean", or "auto", the class token where there is one. `None`
-            leaves a feature map as it is, for methods that compare places in an image.
+        pool: what to do with tokens: "cls", "mean", or "auto", the class token if it exists. `None`
+            keeps the feature map, for methods that compare cells of it.
         num_prefix_tokens: how many tokens (class, register) precede the patch tokens; by default counted
             from the backbone's `patch_size`, and zero where it has none.
         name: name of the encoder.
@@ -103,7 +103,7 @@ def adapt(
         An `AdaptedEncoder`.
 
     Raises:
-        ValueError: for a classification model, a task model, a backbone that rescales or normalises its
+        ValueError: for a classification model, a task model, a backbone that rescales or normalizes its
             input, has several inputs or channels first, a "cls" pool without class token, or no pool
             without a feature map.
 
@@ -120,7 +120,7 @@ def adapt(
 
 def _check_backbone(backbone: keras.Model) -> None:
     if not isinstance(backbone, keras.Model):
-        raise ValueError(f"adapt needs a built keras.Model as backbone, not {backbone!r}.")
+        raise ValueError(f"adapt needs a built keras.Model as backbone; got {backbone!r}.")
     if isinstance(getattr(backbone, "backbone", None), keras.Model):
         raise ValueError(
             f"{type(backbone).__name__} is a task model around a backbone: pass its `.backbone` to adapt."
@@ -140,7 +140,7 @@ def _check_backbone(backbone: keras.Model) -> None:
         if isinstance(layer, layers.Rescaling | layers.Normalization):
             raise ValueError(
                 f"{backbone.name} rescales its input itself (layer {layer.name!r}), but the views already "
-                "emit normalised images: make it with include_rescaling=False or "
+                "emit normalized images: make it with include_rescaling=False or "
                 "include_preprocessing=False, or take a backbone without such a layer."
             )
 

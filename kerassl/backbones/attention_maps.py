@@ -1,4 +1,4 @@
-"""Where the class token of a vision transformer looks."""
+"""Attention of a vision transformer's class token to the patches."""
 
 from keras import KerasTensor, ops
 
@@ -12,11 +12,11 @@ def attention_maps(encoder: ViT, images: KerasTensor) -> KerasTensor:
 
     Args:
         encoder: a `kerassl.backbones.vit`.
-        images: normalised floats `(batch, height, width, channels)`.
+        images: normalized floats `(batch, height, width, channels)`.
 
     Returns:
-        Float32 `(batch, heads, rows, columns)`; the shares of a head sum to one together with that of the
-        class token itself.
+        Float32 `(batch, heads, rows, columns)`; the values of a head and that of the class token
+        itself sum to one.
 
     Example:
         >>> import numpy as np

@@ -9,10 +9,10 @@ from kerassl.backbones.transformer import LayerNorm, TransformerBlock
 
 @keras.saving.register_keras_serializable("kerassl")
 class TokenDecoder(keras.Model):
-    """Adds a mask token for each hidden patch to the encoded ones, and predicts the hidden patches.
+    """Adds a mask token for each masked patch to the encoded tokens, and predicts the masked patches.
 
-    Tokens carry their positions, and attention does not look at their order, so they stay in the order in
-    which they come: putting them back in their places would change no number.
+    Tokens carry their positions, and attention ignores their order, so they keep the order of the input:
+    unshuffling them would change no number.
 
     Args:
         input_dim: width of the encoded tokens.
@@ -50,7 +50,7 @@ class TokenDecoder(keras.Model):
         name: str = "decoder",
     ) -> None:
         if depth < 1:
-            raise ValueError(f"A decoder needs at least one block, but depth={depth} came.")
+            raise ValueError(f"A decoder needs at least one block; got depth={depth}.")
         super().__init__(name=name)
         self.config = {
             "input_dim": input_dim,
@@ -80,12 +80,12 @@ class TokenDecoder(keras.Model):
     def call(
         self, tokens: KerasTensor, permutation: KerasTensor, training: bool | None = None
     ) -> KerasTensor:
-        """Predicts the hidden patches.
+        """Predicts the masked patches.
 
         Args:
             tokens: encoded tokens `(batch, num_prefix_tokens + visible, input_dim)`.
             permutation: int32 `(batch, rows * columns)`, the patches of each image: first those of the
-                tokens given, in their order, then the hidden ones.
+                given tokens, in their order, then the masked ones.
             training: unused by the decoder's layers.
 
         Returns:

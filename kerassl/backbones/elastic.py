@@ -27,17 +27,17 @@ def encode_elastic(
     blocks: KerasTensor,
     training: bool | None = None,
 ) -> KerasTensor:
-    """What `sub_vit` would give, computed with the weights of the whole, for sizes that the step chooses.
+    """The output of `sub_vit`, computed with the weights of the whole network, for sizes chosen in the step.
 
-    Channels beyond `width` are zero and blocks left out add nothing: shapes stay as they are, so that one
-    compiled step serves all sizes. Each costs what the whole costs.
+    Channels beyond `width` are zero, and dropped blocks add nothing. Shapes are static, so one compiled step
+    serves all sizes. Every size costs as much as the whole network.
 
-    What enters a linear layer is multiplied by `hidden_dim / width`, as in the official code of POA (arXiv
+    Inputs of linear layers are multiplied by `hidden_dim / width`, as in the official code of POA (arXiv
     2408.01031): alipay/POA, `poa/layers/dynamic_ops.py`.
 
     Args:
-        encoder: the whole.
-        patch_tokens: of `encoder.embed_patches`, `(batch, n, hidden_dim)`.
+        encoder: the whole network.
+        patch_tokens: from `encoder.embed_patches`, `(batch, n, hidden_dim)`.
         width: channels that are kept, a multiple of the width of a head; an integer or an int32 scalar.
         blocks: `(depth,)`, 1 or True for a block that is kept.
         training: whether stochastic depth is on.
@@ -66,14 +66,14 @@ def sub_vit(encoder: ViT, width: int, depth: int, name: str | None = None) -> Vi
     """A smaller ViT cut out of an encoder that was trained for it, such as POA's.
 
     Args:
-        encoder: the whole.
+        encoder: the whole network.
         width: channels to keep, a multiple of the width of a head.
         depth: blocks to keep, at least 1.
         name: name of the model.
 
     Returns:
-        A `ViT` with weights of its own. Its positions are learned ones, since a part of fixed positions is
-        not what fewer channels would have; it is exact for images of the encoder's own size.
+        A `ViT` with its own weights. Its positions are learned ones, because the first channels of fixed
+        positions differ from fixed positions of fewer channels; it is exact at the encoder's own image size.
 
     Raises:
         ValueError: for sizes that cannot be cut out.
@@ -105,7 +105,7 @@ def sub_vit(encoder: ViT, width: int, depth: int, name: str | None = None) -> Vi
     scale = encoder.hidden_dim / width
 
     def cut(target: keras.layers.Layer, source: keras.layers.Layer, scale: float = 1.0, parts: int = 1):
-        """The first rows and columns of a kernel, the latter in each of some parts, and of the rest."""
+        """The first rows and columns of a kernel, with columns cut in each of its parts."""
         for variable, whole in zip(target.weights, source.weights, strict=True):
             value = ops.convert_to_numpy(whole)
             value = value.reshape(*value.shape[:-1], parts, -1)[..., : variable.shape[-1] // parts]
@@ -129,7 +129,7 @@ def sub_vit(encoder: ViT, width: int, depth: int, name: str | None = None) -> Vi
 
 
 class _Channels:
-    """Which channels and hidden units are kept, and by what the inputs of linear layers are multiplied."""
+    """The kept channels and hidden units, and the factors for the inputs of linear layers."""
 
     def __init__(self, encoder: ViT, width: int | KerasTensor, dtype: str) -> None:
         def first(count: int, kept: int | KerasTensor):
@@ -145,7 +145,7 @@ class _Channels:
 def _block(
     block: TransformerBlock, x: KerasTensor, channels: _Channels, gate: KerasTensor, training: bool | None
 ):
-    """As `TransformerBlock.call`, of the kept channels; `gate` is 0 for a block that is left out."""
+    """`TransformerBlock.call` on the kept channels; `gate` is 0 for a dropped block."""
     heads = (-1, x.shape[1], block.num_heads, block.hidden_dim // block.num_heads)
     qkv = block.qkv(_layer_norm(block.attention_norm, x, channels) * channels.scale)
     query, key, value = ops.split(qkv, 3, axis=-1)
@@ -161,11 +161,11 @@ def _block(
 
 
 def _layer_norm(norm: keras.layers.Layer, x: KerasTensor, channels: _Channels) -> KerasTensor:
-    """Layer norm of the kept channels, whose others are zero, in float32."""
+    """Layer norm over the kept channels, in float32; the other channels are zero."""
     wide, kept = ops.cast(x, "float32"), ops.cast(channels.kept, "float32")
     mean = ops.sum(wide, axis=-1, keepdims=True) / channels.width
-    centred = (wide - mean) * kept
-    variance = ops.sum(ops.square(centred), axis=-1, keepdims=True) / channels.width
-    normed = centred * ops.rsqrt(variance + norm.epsilon)
+    centered = (wide - mean) * kept
+    variance = ops.sum(ops.square(centered), axis=-1, keepdims=True) / channels.width
+    normed = centered * ops.rsqrt(variance + norm.epsilon)
     normed = normed * ops.cast(norm.gamma, "float32") + ops.cast(norm.beta, "float32") * kept
     return ops.cast(normed, x.dtype)

@@ -1,4 +1,4 @@
-"""What an encoder gives of an image: features, the map before they are pooled, those of earlier layers."""
+"""Outputs of an encoder: features, the feature map before pooling, and maps of earlier layers."""
 
 from collections.abc import Sequence
 
@@ -60,17 +60,17 @@ def check_tokens(encoder: keras.Model, method: str, why: str) -> None:
 
 
 class IntermediateFeatures(keras.Model):
-    """An encoder that also gives what some of its layers give, in one pass.
+    """An encoder that also returns the outputs of some of its layers, in one pass.
 
     Args:
         encoder: a functional model, such as `kerassl.backbones.resnet18` makes, or one with the token
             interface of `kerassl.backbones.vit`. Its weights are shared.
-        layers: names of its layers; of a ViT those of its blocks, "block1" and so on.
+        layers: names of its layers; for a ViT those of its blocks, "block1" and so on.
         method: name of the method, for messages.
 
     Raises:
-        ValueError: for a name that the encoder does not have, a layer that gives neither feature map nor
-            tokens, or an encoder that cannot be asked.
+        ValueError: for a name that the encoder does not have, a layer that gives neither a feature map nor
+            tokens, or an encoder whose layers cannot be reached.
 
     Example:
         >>> import numpy as np
@@ -134,7 +134,7 @@ def stages_of(encoder: keras.Model, method: str) -> tuple[str, ...]:
     """Names of the last layer of each stage of a network of `kerassl.backbones`.
 
     Raises:
-        ValueError: for another encoder, which does not say which they are, or one of a single stage.
+        ValueError: for an encoder that does not name its stages, or has only one.
     """
     stages = getattr(encoder, "stages", ())
     if len(stages) < 2:

@@ -16,9 +16,9 @@ def load_keras_hub(
 ) -> ResNet | ViT:
     """Returns the ResNet or ViT with the weights of a `keras_hub.models.ResNetBackbone` or `ViTBackbone`.
 
-    `adapt` takes any backbone as it is; this one becomes one of `kerassl.backbones`, with the token interface
-    of a ViT, which masked modelling needs, or with any image size. Its outputs are the backbone's for the
-    same normalised images: of a ViT the class token or the mean of the patches, of a ResNet the map's mean.
+    `adapt` wraps any backbone unchanged. This function converts it to a network of `kerassl.backbones`, with
+    the token interface of a ViT, which masked modeling needs, or with another image size. Outputs equal the
+    backbone's for the same normalized images: a ViT's class token or mean of patches, a ResNet's pooled map.
 
     Args:
         backbone: with its weights, such as `keras_hub.models.ViTBackbone.from_preset(...)`.
@@ -27,8 +27,8 @@ def load_keras_hub(
         name: name of the model.
 
     Raises:
-        ValueError: for another backbone, or a part that ours lacks: pre-activation, deep stems and "vd"
-            blocks of ResNets; ViTs without class token, patches that are no squares, MLPs of another width
+        ValueError: for another backbone, or a part that kerassl lacks: pre-activation, deep stems and "vd"
+            blocks of ResNets; ViTs without class token, non-square patches, MLPs of another width
             than four times the tokens', layer norms of another epsilon than 1e-6.
 
     Example:
@@ -48,7 +48,7 @@ def load_keras_hub(
         )
     config = backbone.get_config()
     if getattr(backbone, "data_format", None) == "channels_first":
-        raise ValueError(f"{backbone.name} has its channels first; make it with channels last.")
+        raise ValueError(f"{backbone.name} has channels first; make it with channels last.")
     return load_timm(_STATES[kind](backbone, config), image_size, config.get("num_heads"), pool, name)
 
 

@@ -70,7 +70,7 @@ def take_patches(patches: KerasTensor, chosen: KerasTensor) -> KerasTensor:
         >>> np.ravel(take_patches(np.array([[[1.0], [2.0], [3.0]]]), np.array([[2, 0]]))).tolist()
         [3.0, 1.0]
     """
-    # Whole rows of one matrix: `take_along_axis` looks up every number by itself.
+    # Whole rows of one matrix: `take_along_axis` looks up every number separately.
     num_patches, dim = patches.shape[1:]
     starts = num_patches * ops.arange(ops.shape(patches)[0], dtype="int32")[:, None]
     rows = ops.reshape(ops.cast(chosen, "int32") + starts, (-1,))

@@ -17,7 +17,7 @@ def sincos_positions(
         hidden_dim: number of features, a multiple of 4.
         grid: (rows, columns) of the patches.
         native_grid: the grid that the coordinates refer to; a different `grid` covers the same extent
-            with patch centres in between, the exact form of an interpolation. `grid` by default.
+            with patch centers in between, the exact form of an interpolation. `grid` by default.
 
     Returns:
         float32 array (rows * columns, hidden_dim), row by row.
@@ -54,7 +54,7 @@ def resize_positions(
 ) -> KerasTensor:
     """Resizes learned patch positions to another grid by bicubic interpolation.
 
-    Pixel centres are at half-integers, as in `torch.nn.functional.interpolate(mode="bicubic")`: the cubic
+    Pixel centers are at half-integers, as in `torch.nn.functional.interpolate(mode="bicubic")`: the cubic
     kernel has a = -0.75, and borders are repeated. DINO's positions extend a tenth of a patch further. timm
     sets `antialias=True`: a = -0.5, a kernel as wide as the reduction, and weights that are cut off at the
     border and sum to one. It is two products with constant matrices, so that it compiles everywhere and lets
@@ -88,9 +88,9 @@ def resize_positions(
 
 
 def _bicubic_matrix(size: int, new_size: int) -> np.ndarray:
-    centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5
-    taps = np.floor(centres).astype(int)[:, None] + np.arange(-1, 3)
-    weights = _cubic(centres[:, None] - taps, -0.75)
+    centers = (np.arange(new_size) + 0.5) * size / new_size - 0.5
+    taps = np.floor(centers).astype(int)[:, None] + np.arange(-1, 3)
+    weights = _cubic(centers[:, None] - taps, -0.75)
     matrix = np.zeros((new_size, size))
     np.add.at(matrix, (np.arange(new_size)[:, None], np.clip(taps, 0, size - 1)), weights)
     return matrix.astype("float32")
@@ -98,8 +98,8 @@ def _bicubic_matrix(size: int, new_size: int) -> np.ndarray:
 
 def _antialiased_matrix(size: int, new_size: int) -> np.ndarray:
     scale = size / new_size
-    centres = (np.arange(new_size) + 0.5) * scale - 0.5
-    weights = _cubic((centres[:, None] - np.arange(size)) / max(scale, 1.0), -0.5)
+    centers = (np.arange(new_size) + 0.5) * scale - 0.5
+    weights = _cubic((centers[:, None] - np.arange(size)) / max(scale, 1.0), -0.5)
     return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
 
 

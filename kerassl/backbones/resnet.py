@@ -13,23 +13,23 @@ _STEM_STRIDES = {"standard": 2, "small": 1}
 class ResNet(keras.Model):
     """A residual network from images to globally average-pooled features, or to the map before the pooling.
 
-    "Deep Residual Learning for Image Recognition", 2015, arXiv 1512.03385; padding, initialisation and
-    the place of the stride (in the 3x3 convolution of a bottleneck, "v1.5") as in pytorch/vision
-    `torchvision/models/resnet.py`. Convolutions have no bias and a He-normal fan-out initialisation.
+    "Deep Residual Learning for Image Recognition", 2015, arXiv 1512.03385; padding, initialization and
+    the position of the stride (in the 3x3 convolution of a bottleneck, "v1.5") as in pytorch/vision
+    `torchvision/models/resnet.py`. Convolutions have no bias and a He-normal fan-out initialization.
     Any height and width may be passed to a built model, as multi-crop needs.
 
     Args:
-        input_shape: (height, width, channels) in pixels of the normalised float images.
+        input_shape: (height, width, channels) in pixels of the normalized float images.
         depths: number of residual blocks of each stage.
-        bottleneck: blocks of 1x1, 3x3, 1x1 convolutions with a fourfold output in place of two 3x3.
+        bottleneck: blocks of 1x1, 3x3, 1x1 convolutions with a fourfold output instead of two 3x3.
         width: channels of the first stage; each later stage doubles them.
         stem: "standard" is a 7x7 convolution and a 3x3 max-pool of stride 2; "small" is a 3x3
-            convolution without pool, for images up to some 64 pixels.
+            convolution without pool, for images up to about 64 pixels.
         stem_stride: stride of the stem convolution; by default 2 for "standard", 1 for "small".
         zero_init_residual: start the last batch-norm scale of each block at zero, so that every block
             starts as the identity (arXiv 1706.02677, section 5.1).
-        pool: "mean" for features `(batch, dim)`, `None` for the feature map `(batch, h, w, dim)`, which
-            methods that compare places in an image need.
+        pool: "mean" for features `(batch, dim)`, `None` for the feature map `(batch, h, w, dim)`, for
+            methods that compare cells of the map.
         dtype: precision policy of the layers; the global one by default.
         name: name of the model, the first part of its variables' paths.
 
@@ -39,11 +39,11 @@ class ResNet(keras.Model):
     Example:
         >>> import numpy as np
         >>> from kerassl.backbones import ResNet
-        >>> encoder = ResNet((32, 32, 3), depths=(1, 1), width=8, stem="small")
+        >>> encoder = ResNet((32, 32, 3), depths=(1, 1), width=16, stem="small")
         >>> encoder.output_shape
-        (None, 16)
+        (None, 32)
         >>> tuple(encoder(np.zeros((2, 24, 24, 3))).shape)
-        (2, 16)
+        (2, 32)
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class ResNet(keras.Model):
     ) -> None:
         check_image_shape(input_shape)
         if stem not in _STEM_STRIDES:
-            raise ValueError(f'stem must be "standard" or "small", not {stem!r}.')
+            raise ValueError(f'stem must be "standard" or "small"; got {stem!r}.')
         if pool not in ("mean", None):
-            raise ValueError(f'pool must be "mean" or None, not {pool!r}.')
+            raise ValueError(f'pool must be "mean" or None; got {pool!r}.')
         name = name or unique_name("resnet")
         gamma = "zeros" if zero_init_residual else "ones"
         block = _bottleneck_block if bottleneck else basic_block
@@ -134,9 +134,9 @@ def resnet18(
 
     Args:
         input_shape: (height, width, channels) in pixels.
-        stem: "standard" for photographs, "small" for images up to some 64 pixels.
+        stem: "standard" for photographs, "small" for images up to about 64 pixels.
         width: channels of the first stage.
-        stem_stride: stride of the stem convolution; 2 with stem="small" makes a quarter of the work.
+        stem_stride: stride of the stem convolution; 2 with stem="small" costs a quarter.
         zero_init_residual: start each block as the identity.
         pool: "mean", or `None` for the feature map.
         name: name of the model.
@@ -168,7 +168,7 @@ def resnet34(
 
     Args:
         input_shape: (height, width, channels) in pixels.
-        stem: "standard" for photographs, "small" for images up to some 64 pixels.
+        stem: "standard" for photographs, "small" for images up to about 64 pixels.
         width: channels of the first stage.
         stem_stride: stride of the stem convolution.
         zero_init_residual: start each block as the identity.
@@ -180,8 +180,8 @@ def resnet34(
 
     Example:
         >>> from kerassl.backbones import resnet34
-        >>> resnet34((32, 32, 1), stem="small", width=4).output_shape
-        (None, 32)
+        >>> resnet34((32, 32, 1), stem="small", width=16).output_shape
+        (None, 128)
     """
     name = name or unique_name("resnet34")
     return ResNet(
@@ -202,7 +202,7 @@ def resnet50(
 
     Args:
         input_shape: (height, width, channels) in pixels.
-        stem: "standard" for photographs, "small" for images up to some 64 pixels.
+        stem: "standard" for photographs, "small" for images up to about 64 pixels.
         width: channels of the first stage inside a bottleneck; its output has four times as many.
         stem_stride: stride of the stem convolution.
         zero_init_residual: start each block as the identity.
@@ -214,8 +214,8 @@ def resnet50(
 
     Example:
         >>> from kerassl.backbones import resnet50
-        >>> resnet50((32, 32, 3), stem="small", width=4).output_shape
-        (None, 128)
+        >>> resnet50((32, 32, 3), stem="small", width=16).output_shape
+        (None, 512)
     """
     name = name or unique_name("resnet50")
     return ResNet(
@@ -227,8 +227,8 @@ def check_image_shape(input_shape: tuple[int, int, int]) -> None:
     """Raises ValueError unless `input_shape` is (height, width, channels), with at least one channel."""
     if len(input_shape) != 3 or not input_shape[-1] or any(n is not None and n < 1 for n in input_shape):
         raise ValueError(
-            "input_shape must be (height, width, channels) without the batch dimension, such as (32, 32, 3), "
-            f"not {tuple(input_shape)}."
+            "input_shape must be (height, width, channels) without the batch dimension, such as (32, 32, 3); "
+            f"got {tuple(input_shape)}."
         )
 
 

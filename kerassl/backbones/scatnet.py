@@ -31,9 +31,9 @@ def scatnet(
 
     "ScatSimCLR", arXiv 2108.13939; the sizes are those of vkinakh/scatsimclr,
     `src/models/scatnet_simclr.py`. All blocks work at 1 / 2^J of the images' size; the last map is averaged
-    to 4 x 4 places (fewer where it has fewer), whose features are laid side by side. The coefficients, whose
-    orders differ by orders of magnitude, go through a batch norm first, which the official code defines and
-    does not use.
+    to 4 x 4 places (fewer where it has fewer), whose features are concatenated. Coefficients of different
+    orders differ by orders of magnitude, so they go through a batch norm first, which the official code
+    defines but does not use.
 
     Args:
         input_shape: (height, width, channels) in pixels, fixed: more than 2^J each.
@@ -47,8 +47,8 @@ def scatnet(
         A `keras.Model`.
 
     Raises:
-        ValueError: for another number of blocks, a width that 4 does not divide, or images that are too
-            small.
+        ValueError: for another number of blocks, a width that is not a multiple of 4, or images that are
+            too small.
 
     Example:
         >>> from kerassl.backbones import scatnet
@@ -57,9 +57,9 @@ def scatnet(
     """
     check_image_shape(input_shape)
     if num_blocks not in _STAGES:
-        raise ValueError(f"num_blocks must be one of {tuple(_STAGES)}, not {num_blocks}.")
+        raise ValueError(f"num_blocks must be one of {tuple(_STAGES)}; got {num_blocks}.")
     if width < 4 or width % 4:
-        raise ValueError(f"width must be a multiple of 4, not {width}.")
+        raise ValueError(f"width must be a multiple of 4; got {width}.")
     stem, stages = _STAGES[num_blocks]
     name = name or unique_name("scatnet")
     with keras.name_scope(name):

@@ -1,4 +1,4 @@
-"""The scattering transform: fixed wavelets, moduli and averages in place of a network's first layers.
+"""The scattering transform: fixed wavelets, moduli and averages instead of a network's first layers.
 
 Mallat, "Group Invariant Scattering", 2012, arXiv 1101.2286; Bruna and Mallat, "Invariant Scattering
 Convolution Networks", 2013, arXiv 1203.1513. Filters, padding and order of the coefficients are those of
@@ -16,7 +16,7 @@ from keras import KerasTensor, ops
 
 @keras.saving.register_keras_serializable("kerassl")
 class Scattering(keras.layers.Layer):
-    """Scattering coefficients of orders 0 to 2 of each channel; nothing in it is trained.
+    """Scattering coefficients of orders 0 to 2 of each channel; the layer has no trained weights.
 
     With the Morlet wavelets psi of scale j and orientation t, and the Gaussian phi of scale J, these are
     `x * phi`, `|x * psi_jt| * phi` and `||x * psi_jt| * psi_j't'| * phi` for j' > j, where * convolves, at
@@ -41,7 +41,7 @@ class Scattering(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         if num_scales < 1 or num_orientations < 1:
             raise ValueError(
-                f"num_scales and num_orientations must be at least 1, got {num_scales}, {num_orientations}."
+                f"num_scales and num_orientations must be at least 1; got {num_scales}, {num_orientations}."
             )
         self.num_scales, self.num_orientations = num_scales, num_orientations
 
@@ -136,7 +136,7 @@ class _Grid:
         return ops.stack([real, imaginary], axis=-2)
 
     def modulus(self, spectrum: KerasTensor, level: int, scale: int) -> KerasTensor:
-        """The modulus of what has a spectrum at `level`, at level `scale`."""
+        """The modulus, at level `scale`, of a signal with a given spectrum at `level`."""
         rows, columns = (inverse_fourier_matrix(n >> level, scale - level) for n in self.padded)
         *batch, height, _, width = ops.shape(spectrum)
         z = ops.matmul(ops.reshape(spectrum, (*batch, height, 2 * width)), columns)

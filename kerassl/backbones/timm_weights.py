@@ -1,4 +1,4 @@
-"""ResNets and vision transformers with the weights of timm and of those who name theirs alike."""
+"""ResNets and vision transformers with weights named as in timm."""
 
 import json
 import math
@@ -22,8 +22,8 @@ _PARTS = {
     "reg_token": "register tokens",
     "register_tokens": "register tokens",
     "dist_token": "a distillation token",
-    "q_norm": "normalised queries and keys",
-    "k_norm": "normalised queries and keys",
+    "q_norm": "normalized queries and keys",
+    "k_norm": "normalized queries and keys",
     "fc_norm": "a norm after the mean of the tokens",
     "norm_pre": "a norm before the blocks",
     "rel_pos": "relative positions",
@@ -44,21 +44,22 @@ def load_timm(
     """Returns the ResNet or ViT whose weights timm, torchvision, DINO, DINOv2, MAE or DeiT name alike.
 
     The architecture is read from the names and shapes; a classification layer and a decoder are left out.
-    The outputs are those of timm's `forward_features` followed by its pooling, for the same normalised
-    images. timm's and torchvision's ResNets normalise as `Preprocess` does by default, many ViTs by 0.5
+    The outputs are those of timm's `forward_features` followed by its pooling, for the same normalized
+    images. timm's and torchvision's ResNets normalize as `Preprocess` does by default, many ViTs by 0.5
     and 0.5: `timm_statistics` reads it.
 
     Of ViTs, LayerScale becomes part of the linear map before it, a missing query-key-value bias zeros,
     and a missing position of the class token zero. Register tokens, gated MLPs, norms of queries and
     keys, a norm after pooling, and the deep stems, grouped and widened convolutions of other ResNets
-    have no place here.
+    are not supported.
 
     Args:
         weights: a `.safetensors` file (`pip install "kerassl[weights]"`), or {name: array} of numbers that
             NumPy understands, such as a `state_dict()` on the CPU.
         image_size: height and width in pixels. A ViT's positions are interpolated to it as timm does, bicubic
             with antialiasing; by default it is that of the weights. A ResNet takes any (224 by default).
-        num_heads: attention heads of a ViT, which no weight tells; by default the usual number of its width.
+        num_heads: attention heads of a ViT, which the weights do not contain; by default the usual number for
+            its width.
         pool: as of `ViT`, by default "cls", or `ResNet`, by default "mean"; `None` for a ResNet's map.
         name: name of the model.
 
@@ -66,8 +67,8 @@ def load_timm(
         A `ResNet` or a `ViT` with learned positions.
 
     Raises:
-        ValueError: for weights of something else, naming what does not fit.
-        ImportError: where a file is given and safetensors is not installed.
+        ValueError: for weights of another architecture, naming the mismatch.
+        ImportError: for a file, if safetensors is not installed.
 
     Example:
         >>> import numpy as np
@@ -99,7 +100,7 @@ def load_timm(
 
 
 def timm_statistics(path: str | os.PathLike) -> dict[str, Any]:
-    """What timm's `config.json` beside a `.safetensors` file says of the images that the weights know.
+    """The preprocessing stated by timm's `config.json` beside a `.safetensors` file.
 
     Args:
         path: the `.safetensors` file.
@@ -108,7 +109,7 @@ def timm_statistics(path: str | os.PathLike) -> dict[str, Any]:
         {"size": (height, width), "mean": ..., "std": ...}, the arguments of `kerassl.views.Preprocess`.
 
     Raises:
-        ValueError: where there is no `config.json`, or it does not say.
+        ValueError: if `config.json` is missing or does not state it.
 
     Example:
         >>> import json, pathlib, tempfile
@@ -124,7 +125,7 @@ def timm_statistics(path: str | os.PathLike) -> dict[str, Any]:
     config = config.get("pretrained_cfg", config)
     if not {"input_size", "mean", "std"} <= config.keys():
         raise ValueError(
-            f"{file} does not say by which mean and std the images of {path} were normalised: put timm's "
+            f"{file} does not say by which mean and std the images of {path} were normalized: put timm's "
             "config.json there, or give kerassl.views.Preprocess(size, mean, std) the numbers yourself."
         )
     return {
@@ -135,7 +136,7 @@ def timm_statistics(path: str | os.PathLike) -> dict[str, Any]:
 
 
 class _State:
-    """Weights by name, and which of them were taken."""
+    """Weights by name, and which of them have been used."""
 
     def __init__(self, weights: Mapping[str, Any]) -> None:
         self.weights = weights
@@ -176,7 +177,7 @@ class _State:
 def _read_safetensors(path: pathlib.Path) -> Mapping[str, np.ndarray]:
     if path.suffix != ".safetensors":
         raise ValueError(
-            f"{path} is no .safetensors file. Of others pass the weights themselves, {{name: array}}: "
+            f"{path} is not a .safetensors file. For other formats pass the weights, {{name: array}}: "
             'torch.load(path, map_location="cpu", weights_only=True) gives them for a .pth file.'
         )
     try:

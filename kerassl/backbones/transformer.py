@@ -32,7 +32,7 @@ class DropPath(keras.layers.Layer):
     def __init__(self, rate: float, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
-            raise ValueError(f"The drop-path rate must lie in [0, 1), not {rate}.")
+            raise ValueError(f"The drop-path rate must lie in [0, 1); got {rate}.")
         self.rate = rate
         if rate > 0:
             self.seed_generator = keras.random.SeedGenerator()
@@ -74,13 +74,13 @@ def _gelu(x: KerasTensor):
         wide, twice_cumulative = parts(x)
 
         def gradient(*arguments: KerasTensor, upstream: KerasTensor | None = None):
-            # Computed once more: to keep it in float32 would cost more memory than time.
+            # Recomputed: keeping it in float32 would cost more memory than this costs time.
             wide, twice_cumulative = parts(x)
             upstream = ops.cast(arguments[-1] if upstream is None else upstream, wide.dtype)
             density = ops.exp(-0.5 * ops.square(wide)) * (2 * math.pi) ** -0.5
             return ops.cast(upstream * (0.5 * twice_cumulative + wide * density), x.dtype)
 
-        # In this order LiteRT, which has no erf, knows it for the GELU that it has.
+        # In this order LiteRT, which has no erf, recognizes its own GELU.
         return ops.cast(0.5 * wide * twice_cumulative, x.dtype), gradient
 
     return exact(x)
@@ -164,8 +164,8 @@ class TransformerBlock(keras.layers.Layer):
         Args:
             x: tokens (batch, n, hidden_dim).
             training: whether stochastic depth is on.
-            last: number of tokens at the end that are wanted; by default all. The others are looked at,
-                and nothing more is computed for them.
+            last: number of tokens at the end to return; by default all. The others are attended
+                to, and nothing else is computed for them.
 
         Returns:
             Tokens (batch, last, hidden_dim), by default of the shape of `x`.

@@ -19,18 +19,18 @@ _SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 class ViT(keras.Model):
     """A vision transformer from images to features, which can also encode a subset of the patches.
 
-    "An Image is Worth 16x16 Words", 2020, arXiv 2010.11929; fixed positions and initialisation as in
+    "An Image is Worth 16x16 Words", 2020, arXiv 2010.11929; fixed positions and initialization as in
     MAE (arXiv 2111.06377; facebookresearch/mae `models_mae.py`): linear maps Xavier-uniform, the patch
     embedding as one linear map too; class token and learned positions normal of deviation
-    0.02. Where DINO (arXiv 2104.14294) takes learned positions and the class token, MAE's fine-tuning
-    takes the mean of the patch tokens. There is always one class token, whatever `pool`: the weights
+    0.02. DINO (arXiv 2104.14294) uses learned positions and the class token, MAE's fine-tuning the
+    mean of the patch tokens. There is always one class token, whatever `pool`: the weights
     and the token layout do not depend on it.
 
     Images may have another size than `input_shape`, divisible by `patch_size`; positions are then
     interpolated over the same extent. All weights exist as soon as the model does.
 
     Args:
-        input_shape: (height, width, channels) in pixels of the normalised float images.
+        input_shape: (height, width, channels) in pixels of the normalized float images.
         patch_size: side of a patch in pixels.
         hidden_dim: width of the tokens.
         depth: number of blocks.
@@ -130,10 +130,10 @@ class ViT(keras.Model):
         """Embeds patches and adds their positions.
 
         Args:
-            images: normalised floats (batch, height, width, channels).
+            images: normalized floats (batch, height, width, channels).
             kept: int32 (batch, n), the patches of each image to embed; all if not given.
-            mask: boolean (batch, n); where true, `mask_token` takes the place of the embedding.
-            mask_token: (hidden_dim,), a weight of the method, so that the encoder has none for masks.
+            mask: boolean (batch, n); where true, `mask_token` replaces the embedding.
+            mask_token: (hidden_dim,), a weight of the method, not of the encoder.
 
         Returns:
             Tokens (batch, n, hidden_dim) in the order of `kept`, or (batch, rows * columns, hidden_dim),
@@ -146,7 +146,7 @@ class ViT(keras.Model):
             raise ValueError("mask and mask_token belong together: pass both, or neither.")
         if images.shape[-1] != self.image_shape[-1]:
             raise ValueError(
-                f"Images of {images.shape[-1]} channels came to a ViT made for {self.image_shape[-1]}: "
+                f"This ViT takes images of {self.image_shape[-1]} channels; got {images.shape[-1]}: "
                 f"make it with input_shape={(*self.image_shape[:2], images.shape[-1])}."
             )
         grid = patch_grid(images.shape[1:3], self.patch_size)
@@ -156,7 +156,7 @@ class ViT(keras.Model):
         else:
             positions = resize_positions(ops.convert_to_tensor(self.position_embedding)[1:], self.grid, grid)
         if kept is not None:
-            # Pixels are chosen, not tokens: no gradient has to find its way back to them.
+            # Selects pixels instead of tokens, because pixels need no gradient.
             patches = take_patches(patches, kept)
             positions = ops.take(positions, kept, axis=0)
         tokens = self.patch_embedding(patches)
@@ -255,7 +255,7 @@ class ViT(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "ViT":
-        """Returns a ViT of the same shape with fresh weights, in 8 bits where the other is quantised."""
+        """Returns a ViT of the same shape with fresh weights, in 8 bits if the other is quantized."""
         config = dict(config)
         mode = config.pop("quantization", None)
         model = super().from_config(config, custom_objects)
@@ -285,9 +285,9 @@ def vit(
         pool: "cls" or "mean".
         positions: "sincos" or "learned".
         drop_path: stochastic depth of the last block.
-        hidden_dim: width in place of that of `size`.
-        depth: number of blocks in place of that of `size`.
-        num_heads: number of heads in place of that of `size`.
+        hidden_dim: width, instead of that of `size`.
+        depth: number of blocks, instead of that of `size`.
+        num_heads: number of heads, instead of that of `size`.
         name: name of the model.
 
     Returns:
@@ -323,5 +323,5 @@ def _normal() -> keras.initializers.Initializer:
 def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"{argument} must be one of {', '.join(map(repr, choices))}, not {value!r}{hint}")
+        hint = f". Did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"{argument} must be one of {', '.join(map(repr, choices))}; got {value!r}{hint}")

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
-    """An image in [0, 255] as uint8 `(size, size, 3)`: grey for one or two channels, else the first three."""
+    """An image in [0, 255] as uint8 `(size, size, 3)`: gray for one or two channels, else the first three."""
     image = np.asarray(image, "float32")
     if image.shape[-1] < 3:
         image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
@@ -14,7 +14,7 @@ def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """An image in [0, 255] as uint8 `(size, size, channels)`, each pixel the mean of what it covers."""
+    """An image in [0, 255] as uint8 `(size, size, channels)`, each pixel the mean of the area it covers."""
 
     def shares(side: int):
         edges = np.arange(size + 1) * side / size
@@ -33,7 +33,7 @@ def tiles(images: Sequence[np.ndarray], columns: int, size: int = 48, gap: int =
     Args:
         images: `(height, width, channels)` each, uint8 or float in [0, 255].
         columns: images in a row.
-        size: side in pixels of each.
+        size: side of each image in pixels.
         gap: pixels between them.
 
     Example:

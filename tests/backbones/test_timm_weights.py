@@ -208,7 +208,7 @@ def test_what_does_not_fit_is_named():
     refused(vit, "how many heads a ViT of width 32 has: pass num_heads=")
     refused(vit | {"reg_token": zeros}, "with register tokens, which .* ViT .*: reg_token", num_heads=4)
     refused(vit | {"fc_norm.weight": zeros}, "a norm after the mean of the tokens, which", num_heads=4)
-    refused(vit | {"blocks.0.attn.q_norm.weight": zeros}, "normalised queries and keys", num_heads=4)
+    refused(vit | {"blocks.0.attn.q_norm.weight": zeros}, "normalized queries and keys", num_heads=4)
     refused(vit | {"blocks.0.mlp.surprise": zeros}, "something that .*: blocks.0.mlp.surprise", num_heads=4)
     refused(
         vit | {"blocks.1.mlp.fc1.weight": torch.zeros(8, 32)},
@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_named():
     wide = resnet | {"layer1.1.conv1.weight": torch.zeros(16, 8, 3, 3)}
     refused(wide, r"layer1.1.conv1 has .*\(3, 3, 8, 16\).* widened convolutions")
     refused({f"module.{k}": v for k, v in vit.items()}, "Strip a prefix")
-    refused("weights.pth", "no .safetensors file. .* torch.load")
+    refused("weights.pth", "not a .safetensors file. .* torch.load")
 
 
 def test_statistics_of_a_file_are_those_beside_it(tmp_path):

@@ -176,10 +176,10 @@ def test_bad_input_is_explained():
     model = _tiny()
     with pytest.raises(ValueError, match="Images of 30x30 pixels cannot be cut into patches of 8x8"):
         model(_images(30))
-    with pytest.raises(ValueError, match=r"Images of 1 channels .* input_shape=\(32, 32, 1\)"):
+    with pytest.raises(ValueError, match=r"takes images of 3 channels; got 1: .* input_shape=\(32, 32, 1\)"):
         model.embed_patches(_images(channels=1))
     with pytest.raises(
-        ValueError, match="size must be one of 'tiny', 'small', 'base', not 'smal'; did you mean 'small'"
+        ValueError, match="size must be one of 'tiny', 'small', 'base'; got 'smal'. Did you mean 'small'"
     ):
         vit((32, 32, 3), size="smal")
     with pytest.raises(ValueError, match="pool must be one of"):

@@ -36,7 +36,7 @@ class All4One(SSLModel):
         centroid_temperature: divides the cosines of centroids; > 0.
         neighbour_weight: of the contrast with the nearest neighbour; >= 0.
         centroid_weight: of the contrast of centroids; >= 0.
-        feature_weight: of `kerassl.losses.redundancy.feature_redundancy`; >= 0.
+        feature_weight: of `kerassl.losses.feature_redundancy`; >= 0.
         num_neighbors: neighbours that make a centroid.
         momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
         queue_size: number of projections among which neighbours are looked for.

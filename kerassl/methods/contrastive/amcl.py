@@ -3,7 +3,7 @@
 "Adaptive Multi-head Contrastive Learning", arXiv 2310.05615, equation 2.1. Official code: LeiWangR/cl,
 `src/models.py`, `src/amcl_components`, which does not run as released.
 
-- The loss is a reading of ours, `kerassl.losses.contrastive.amcl`: the equation's maximum over negatives is a
+- The loss is a reading of ours, `kerassl.losses.amcl`: the equation's maximum over negatives is a
   log-sum-exp over all candidates, without which the loss has no lower bound.
 - One network gives the temperatures of all heads, as in the paper's figure; the released code has one a head.
 - It sees embeddings of length one, the anchor's first: it is not symmetric. Gradients reach the heads through

@@ -2,7 +2,7 @@
 
 "Rethinking Supervised Pre-training for Better Downstream Transferring", arXiv 2110.06014. The authors' code
 is not public. From the abstract: the loss is the leave-one-out error of a weighted kNN classifier. All the
-rest is ours: the form of the loss (see `kerassl.losses.contrastive.look`), the defaults, and head, views,
+rest is ours: the form of the loss (see `kerassl.losses.look`), the defaults, and head, views,
 teacher and queue, which are those of MoCo v2.
 
 - The queue holds the teacher's keys of other views, with their labels, and takes those of a batch after its

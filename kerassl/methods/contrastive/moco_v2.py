@@ -37,7 +37,7 @@ class MoCoV2(SSLModel):
         projection_dim: width of queries and keys.
         symmetric: whether each view is query and key in turn; twice the cost of a step.
         hard_fraction: share of the queue nearest to a query that counts as its negatives, in (0, 1]; `None`
-            for all. See `kerassl.losses.contrastive.hard_contrastive` (arXiv 2012.09740).
+            for all. See `kerassl.losses.hard_contrastive` (arXiv 2012.09740).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:

@@ -28,7 +28,7 @@ class SimCLR(SSLModel):
         projector: a head of your own, a layer from features `(batch, dim)` to embeddings such as
             `kerassl.heads.FixedReweighting`; `None` for the one that the two arguments before describe.
         block_size: rows that the loss compares with all others at a time, for batches whose similarities do
-            not fit into memory; `None` for all. See `kerassl.losses.contrastive.nt_xent`.
+            not fit into memory; `None` for all. See `kerassl.losses.nt_xent`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:

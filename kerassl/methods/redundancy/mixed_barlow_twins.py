@@ -6,7 +6,7 @@ wgcban/mix-bt, `main.py`.
 - Images are mixed as views: after augmentation and normalisation. The share is one number a batch, drawn
   from Beta(1, 1), which is uniform.
 - Each view and the mixed batch go through batch norm by themselves.
-- Columns are standardised as in Barlow Twins; see `kerassl.losses.redundancy.mixing_regularizer`.
+- Columns are standardised as in Barlow Twins; see `kerassl.losses.mixing_regularizer`.
 - The official code for ImageNet halves the regulariser, and lets its weight grow over ten epochs. That for
   small images has one hidden layer, of 512, and 1024 outputs, and both views without solarising.
 - Partners are drawn from the global batch, so devices exchange the second views, pixels and all.

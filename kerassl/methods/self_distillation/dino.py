@@ -56,7 +56,7 @@ class DINO(PrototypeTeacher):
         use_batch_norm_in_head: whether the head's hidden layers are batch-normalised (for ResNets).
         num_heads: heads of the ensemble, each with prototypes of its own; 1 is plain DINO.
         ensemble_weighting: how the heads' losses are weighed: "uniform", "probability" or "entropy"; see
-            `kerassl.losses.clustering.weighted_ensemble`.
+            `kerassl.losses.weighted_ensemble`.
         ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
         ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.

@@ -9,7 +9,7 @@ from keras import KerasTensor, ops
 
 from kerassl import data as data_room
 from kerassl import engine, resume
-from kerassl.callbacks import EpochStart, NonfiniteGuard
+from kerassl.callbacks import EpochStart, NonfiniteGuard, check_monitors, log_names
 from kerassl.views.preprocess import ImageRecord, Preprocess
 
 
@@ -81,6 +81,9 @@ class Loops:
         )
         length = steps_per_epoch or data_room.num_batches(x, batch_size or 32)
         callbacks, checkpoint = resume.split_callbacks(kwargs.pop("callbacks", None))
+        if any(hasattr(callback, "monitor") for callback in callbacks):
+            validated = kwargs.get("validation_data") is not None or bool(kwargs.get("validation_split"))
+            check_monitors(callbacks, log_names(self, validated))
         kwargs |= {"y": y, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
         position = checkpoint and resume.restore(self, checkpoint, x, length, steps_per_epoch)
         self.align_processes()

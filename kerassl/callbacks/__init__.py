@@ -6,6 +6,7 @@ from kerassl.callbacks.diagnostics import Diagnostics
 from kerassl.callbacks.epoch_start import EpochStart
 from kerassl.callbacks.knn import KNNAccuracy
 from kerassl.callbacks.low_frequency import LowFrequencyCurriculum
+from kerassl.callbacks.monitors import check_monitors, log_names
 from kerassl.callbacks.nonfinite import NonfiniteGuard
 
 __all__ = [
@@ -16,4 +17,6 @@ __all__ = [
     "KNNAccuracy",
     "LowFrequencyCurriculum",
     "NonfiniteGuard",
+    "check_monitors",
+    "log_names",
 ]

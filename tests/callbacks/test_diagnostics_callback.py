@@ -144,5 +144,5 @@ def test_what_cannot_be_had_is_named():
         Diagnostics(images(4), ["tolerance"])
     with pytest.raises(ValueError, match="there is no diagnostic 'entropy'"):
         Diagnostics(images(4), ["entropy"])
-    with pytest.raises(ValueError, match="num_views and max_images at least 2"):
+    with pytest.raises(ValueError, match="num_views must be a whole number of at least 2"):
         Diagnostics(images(4), num_views=1)

@@ -527,6 +527,17 @@ class SSLModel(Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
 
         return export_encoder(self, path, format=format, image_size=image_size, resize_to=resize_to)
 
+    def export(self, filepath: str | os.PathLike, format: str = "tf_saved_model", **kwargs) -> None:
+        """Writes what `call` computes, as `export_encoder`, which has more options, does.
+
+        Args:
+            filepath: as `path` of `export_encoder`.
+            format: as of `export_encoder`.
+            **kwargs: `verbose` of `keras.Model.export`, and the options of `export_encoder`.
+        """
+        kwargs.pop("verbose", None)
+        self.export_encoder(filepath, format=format, **kwargs)
+
     def get_config(self) -> dict:
         """The arguments common to all methods, and what is attached; a method adds its own."""
         objectives = [keras.saving.serialize_keras_object(objective) for objective in self.objectives]

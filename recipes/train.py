@@ -32,6 +32,7 @@ def train_in(
     saved_model: bool = True,
     references: Mapping[str, keras.Model] | None = None,
     first: str = "random encoder",
+    eval_data: tuple | None = None,
     verbose: int = 1,
 ) -> dict | None:
     """Trains a compiled, untrained model, or goes on where its workdir stands.
@@ -54,6 +55,8 @@ def train_in(
         saved_model: whether to write a SavedModel besides `encoder.keras`.
         references: further models from raw images to features, as rows of the table.
         first: the table's name for what the model's first weights give.
+        eval_data: training and held-out data of another data set that the table is of; by default `train` and
+            `test`.
         verbose: as in `fit`: 0 for no output, 1 for a progress bar, 2 for a line per epoch.
 
     Returns:
@@ -65,7 +68,7 @@ def train_in(
     """
     checkpoint = kerassl.callbacks.Checkpoint(workdir.checkpoints, save_every_steps, keep_checkpoints)
     checkpoint.prepare(model)
-    bank, held_out = (scores.sample(part, eval_images, num_devices) for part in (train, test))
+    bank, held_out = (scores.sample(part, eval_images, num_devices) for part in eval_data or (train, test))
     embed_size = 256 * num_devices
     rows = {
         "raw pixels": scores.score_pixels(bank, held_out),

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerassl.evaluation.page import write_whole
 from kerassl.export.card import model_card, plain_settings
 from kerassl.export.formats import without_suffix, write_network
 from kerassl.export.parts import inner_encoder, input_structure
@@ -142,7 +143,7 @@ def _write(
     files = dict(write_network(network, path, [format]))
     card = model_card(network, files, settings=plain_settings(model), gives=gives)
     base = without_suffix(path)
-    base.with_name(f"{base.name}.md").write_text(card, encoding="utf-8")
+    write_whole(base.with_name(f"{base.name}.md"), card)
     return files[format]
 
 

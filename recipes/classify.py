@@ -113,7 +113,8 @@ def run(
         )
         # A run that was finished before has its pictures, and a model here that was not trained.
         if rows is not None and model.epochs_done and kerassl.engine.is_chief():
-            draw(model, train_data if test_data is None else test_data, pathlib.Path(workdir))
+            data = train_data if test_data is None else test_data
+            draw(model, data, pathlib.Path(workdir).expanduser(), info.class_names)
         return rows
 
 
@@ -152,19 +153,25 @@ def make_method(method, encoder, views, dataset, info, method_args, seed) -> ker
         raise ValueError(f"--method_args={method_args} do not fit {method}: {error}.") from error
 
 
-def draw(model: kerassl.SSLModel, data, folder: pathlib.Path) -> None:  # noqa: ANN001
+def draw(
+    model: kerassl.SSLModel,
+    data,  # noqa: ANN001
+    folder: pathlib.Path,
+    class_names: tuple[str, ...] | None = None,
+) -> None:
     """Writes the prototypes of a classifier that has some, and why it takes the first image for its class."""
     if not isinstance(model, kerassl.classifiers.PrototypeClassifier):
         return
     try:
-        model.save_pictures(folder / "prototypes.png")
-        images, _ = next(kerassl.data.labelled_batches(data, batch_size=1))
+        model.save_pictures(folder / "prototypes.png", class_names=class_names)
+        images, labels = next(kerassl.data.labelled_batches(data, batch_size=1))
         explanation = model.explain(images[0])
-        explanation.save(folder / "explanation.png")
+        explanation.save(folder / "explanation.png", class_names=class_names, label=int(labels[0]))
     except ImportError as error:
         print(f"Left out: {error}")
         return
-    print(f"explanation.png: taken for class {explanation.predicted}; most like {explanation.summary()}")
+    name = class_names[explanation.predicted] if class_names else f"class {explanation.predicted}"
+    print(f"explanation.png: taken for {name}; most like {explanation.summary(class_names)}")
 
 
 if __name__ == "__main__":

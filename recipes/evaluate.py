@@ -135,8 +135,7 @@ def run(
             metrics = path / METRICS if path in runs else None
             measured[name] = dataclasses.replace(found, config=runs.get(path), metrics=metrics)
         widths = {name: one.held_out.shape[1] for name, one in measured.items()}
-        if len(paths) > 1:
-            rows = scores.comparable(rows, dict.fromkeys(rows, 0) | widths)
+        rows = scores.comparable(rows, widths)
         scores.show(rows, bank, held_out)
         if images.ood is not None:
             print(f"OOD: {images.ood.num_examples} images of {ood}.")

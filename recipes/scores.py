@@ -178,7 +178,10 @@ def comparable(rows: Mapping[str, dict], widths: Mapping[str, int]) -> dict:
     if len(set(widths.values())) < 2:
         return dict(rows)
     return {
-        name: {f"{k}, {widths[name]} dimensions" if k == "RankMe" else k: v for k, v in row.items()}
+        name: {
+            f"{key}, {widths[name]} dimensions" if key == "RankMe" and name in widths else key: value
+            for key, value in row.items()
+        }
         for name, row in rows.items()
     }
 

@@ -9,6 +9,7 @@ classifier with prototypes their pictures, prototypes.png, and why a held-out im
 explanation.png.
 """
 
+import dataclasses
 import pathlib
 
 import keras
@@ -54,7 +55,8 @@ def run(
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"shots": 1}.
         labels: all, or the share of each class's training labels that is read, such as 1% or 10%, chosen by
-            the seed; one image a class at least. Other training images are not seen.
+            the seed; one image a class at least. Other training images are not seen. A batch that is larger
+            than all of them is cut to a quarter of them.
         layer_decay: by which the rate falls from block to block of a ViT, from stage to stage of a ResNet;
             see recipes.fine_tune.
         views: a recipe of kerassl.views; default: the method's own, for digits one that mirrors nothing.
@@ -73,8 +75,16 @@ def run(
         raise ValueError(f"{method} learns from labels, and {dataset} has none.")
     share = label_share(labels)
     if share < 1:
-        train_data, _ = few_labels(train_data, info, share, training.batch_size, training.seed)
+        everything = train_data
+        train_data, _ = few_labels(everything, info, share, training.batch_size, training.seed)
+        if train_data.num_examples < training.batch_size:
+            batch_size = max(2, train_data.num_examples // 4)
+            print(f"Batches of {batch_size} in place of {training.batch_size}: few images have labels.")
+            training = dataclasses.replace(training, batch_size=batch_size)
+            train_data, _ = few_labels(everything, info, share, batch_size, training.seed)
     steps = kerassl.data.num_batches(train_data)
+    updates = f"{steps} updates an epoch, {steps * training.epochs} in all"
+    print(f"{updates}: batches of {training.batch_size}.")
     recipe = CLASSIFIERS[method]
     short = recipe.short_arguments if training.is_short(steps) else {}
     method_args = {**recipe.arguments, **short, **(method_args or {})}

@@ -22,6 +22,10 @@ def run_facts(config: Mapping, rows: Mapping[str, dict] | None) -> dict:
     }
     if not rows or "eval_images" not in config:
         return {"settings": settings}
+    if "eval_dataset" in config:
+        limit = f"{config['eval_images']:,} images of each part at most."
+        protocol = f"Frozen features of {config['eval_dataset']}, {limit}"
+        return {"settings": settings, "numbers": rows, "protocol": protocol}
     counts = [min(config["eval_images"], about.get(name) or 0) for name in ("num_train", "num_test")]
     protocol = f"Frozen features, bank of {counts[0]:,} training images"
     protocol += f", {counts[1]:,} held-out images." if counts[1] else "."

@@ -9,6 +9,7 @@ classifier with prototypes their pictures, prototypes.png, and why a held-out im
 explanation.png.
 """
 
+import dataclasses
 import pathlib
 from typing import Annotated
 
@@ -56,7 +57,8 @@ def run(
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"shots": 1}.
         labels: all, or the share of each class's training labels that is read, such as 1% or 10%, chosen by
-            the seed; one image a class at least. Other training images are not seen.
+            the seed; one image a class at least. Other training images are not seen. A batch that is larger
+            than all of them is cut to a quarter of them.
         layer_decay: by which the rate falls from block to block of a ViT, from stage to stage of a ResNet;
             see recipes.fine_tune.
         views: default: the method's own, for digits one that mirrors nothing.
@@ -73,8 +75,16 @@ def run(
         raise ValueError(f"{method} learns from labels, and {dataset} has none.")
     share = label_share(labels)
     if share < 1:
-        train_data, _ = few_labels(train_data, info, share, training.batch_size, training.seed)
+        everything = train_data
+        train_data, _ = few_labels(everything, info, share, training.batch_size, training.seed)
+        if train_data.num_examples < training.batch_size:
+            batch_size = max(2, train_data.num_examples // 4)
+            print(f"Batches of {batch_size} in place of {training.batch_size}: few images have labels.")
+            training = dataclasses.replace(training, batch_size=batch_size)
+            train_data, _ = few_labels(everything, info, share, batch_size, training.seed)
     steps = kerassl.data.num_batches(train_data)
+    updates = f"{steps} updates an epoch, {steps * training.epochs} in all"
+    print(f"{updates}: batches of {training.batch_size}.")
     recipe = CLASSIFIERS[method]
     short = recipe.short_arguments if training.is_short(steps) else {}
     method_args = {**recipe.arguments, **short, **(method_args or {})}
@@ -113,7 +123,8 @@ def run(
         )
         # A run that was finished before has its pictures, and a model here that was not trained.
         if rows is not None and model.clock.epoch and kerassl.engine.is_chief():
-            draw(model, train_data if test_data is None else test_data, pathlib.Path(workdir).expanduser())
+            data = train_data if test_data is None else test_data
+            draw(model, data, pathlib.Path(workdir).expanduser(), info.class_names)
         return rows
 
 
@@ -148,19 +159,25 @@ def make_method(method, encoder, views, dataset, info, method_args, seed) -> ker
     return recipe.method(encoder, views, info.num_classes, seed=seed, **method_args)
 
 
-def draw(model: kerassl.SSLModel, data, folder: pathlib.Path) -> None:  # noqa: ANN001
+def draw(
+    model: kerassl.SSLModel,
+    data,  # noqa: ANN001
+    folder: pathlib.Path,
+    class_names: tuple[str, ...] | None = None,
+) -> None:
     """Writes the prototypes of a classifier that has some, and why it takes the first image for its class."""
     if not isinstance(model, kerassl.classifiers.PrototypeClassifier):
         return
     try:
-        model.save_pictures(folder / "prototypes.png")
-        images, _ = next(kerassl.data.labelled_batches(data, batch_size=1))
+        model.save_pictures(folder / "prototypes.png", class_names=class_names)
+        images, labels = next(kerassl.data.labelled_batches(data, batch_size=1))
         explanation = model.explain(images[0])
-        explanation.save(folder / "explanation.png")
+        explanation.save(folder / "explanation.png", class_names=class_names, label=int(labels[0]))
     except ImportError as error:
         print(f"Left out: {error}")
         return
-    print(f"explanation.png: taken for class {explanation.predicted}; most like {explanation.summary()}")
+    name = class_names[explanation.predicted] if class_names else f"class {explanation.predicted}"
+    print(f"explanation.png: taken for {name}; most like {explanation.summary(class_names)}")
 
 
 if __name__ == "__main__":

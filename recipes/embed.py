@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from .bounds import Count, Path, Verbosity, one_of
 from .devices import devices
 from .names import PRECISIONS
 from .saved import encoder_file, load_encoder
+from .workdir import write_text
 
 SUFFIXES = (".npz", ".parquet")
 
@@ -65,23 +67,26 @@ def run(
             of another command.
         ImportError: if pyarrow is missing for .parquet.
     """
-    target = pathlib.Path(out)
+    target = pathlib.Path(out).expanduser()
     if target.suffix not in SUFFIXES:
         raise ValueError(f"--out={out} must end in {' or '.join(SUFFIXES)}.")
     if target.suffix == ".parquet":
         parquet()
     if target.exists():
         raise ValueError(f"{target} is there already. Delete it, or choose another --out.")
-    file = pathlib.Path(encoder)
+    if not target.parent.is_dir():
+        raise ValueError(f"--out={out}: there is no folder {target.parent}. Make it first.")
+    file = pathlib.Path(encoder).expanduser()
     with devices(precision=precision):
         model = load_encoder(file)
         images = find_images(dataset, model, image_size, data_dir)
         settings = {
             "encoder": fingerprint(encoder_file(file)),
             "dataset": dataset,
-            "images": hashlib.sha256("\n".join(images.paths).encode()).hexdigest(),
+            "images": hashlib.sha256("\n".join(images.marks).encode("utf-8", "surrogateescape")).hexdigest(),
             "image_size": list(images.size),
             "batch_size": batch_size,
+            "precision": precision,
         }
         parts = Parts(target.with_name(target.name + ".partial"), settings)
         bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
@@ -93,6 +98,11 @@ def run(
                 parts.add(stop, features, skipped)
     features, skipped = parts.whole()
     missing = np.array(sorted(skipped), "int64")
+    if len(features) + len(missing) != len(images):
+        raise ValueError(
+            f"{parts.folder} is damaged: it has {len(features)} features and {len(missing)} skipped images "
+            f"of {len(images)}. Delete the folder, and repeat the command."
+        )
     kept = np.setdiff1d(np.arange(len(images)), missing)
     listed = [f"{images.paths[i]}: {skipped[i]}" for i in missing]
     write(target, features, [images.paths[i] for i in kept], images.labels[kept], images.class_names, listed)
@@ -113,6 +123,7 @@ class Images:
         labels: int64, -1 for none.
         class_names: of the labels.
         size: (height, width) to which they are brought.
+        marks: of each image a text that changes when it is replaced.
     """
 
     def __init__(
@@ -122,8 +133,9 @@ class Images:
         class_names: tuple[str, ...] | None,
         size: tuple[int, int],
         read: Callable[[int], np.ndarray],
+        marks: list[str],
     ) -> None:
-        self.paths, self.size, self.read = paths, size, read
+        self.paths, self.size, self.read, self.marks = paths, size, read, marks
         self.labels = np.full(len(paths), -1, "int64") if labels is None else labels.astype("int64")
         self.class_names = class_names or ()
 
@@ -154,9 +166,12 @@ def find_images(dataset: str, model: keras.Model, image_size: int | None, data_d
         paths = [file.relative_to(root).as_posix() for file in files]
 
         def read(index: int) -> np.ndarray:
-            return kerassl.data.decode_image(files[index], paths[index], size, channels, value_range)
+            return kerassl.data.decode_image(files[index], shown[index], size, channels, value_range)
 
-        return Images(paths, labels, class_names, size, read)
+        shown, states = [as_text(path) for path in paths], [file.stat() for file in files]
+        marks = [f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in zip(paths, states, strict=True)]
+        names = None if class_names is None else tuple(map(as_text, class_names))
+        return Images(shown, labels, names, size, read, marks)
     train, test, info = kerassl.data.load(
         dataset, image_size=image_size, data_dir=data_dir, shuffle=False, batch_size=1
     )
@@ -173,7 +188,20 @@ def find_images(dataset: str, model: keras.Model, image_size: int | None, data_d
     labels = None
     if all(part.labels is not None for _, part in named):
         labels = np.concatenate([part.labels for _, part in named])
-    return Images(paths, labels, info.class_names, info.image_shape[:2], images.__getitem__)
+    hashes = (hashlib.sha256(image.tobytes()).hexdigest() for image in images)
+    marks = [f"{path} {found}" for path, found in zip(paths, hashes, strict=True)]
+    return Images(paths, labels, info.class_names, info.image_shape[:2], images.__getitem__, marks)
+
+
+def as_text(path: str) -> str:
+    r"""A file's name as text: bytes of it that are no UTF-8 are written like \xe9.
+
+    Example:
+        >>> from recipes.embed import as_text
+        >>> as_text(b"caf\xe9.png".decode("utf-8", "surrogateescape"))
+        'caf\\xe9.png'
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def embedded(
@@ -236,13 +264,49 @@ class Parts:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "settings.json"
-        if file.exists() and json.loads(file.read_text()) != settings:
+        before = self._settings_of(file)
+        if before is not None and before != settings:
+            differ = [name for name, value in settings.items() if before.get(name) != value]
             raise ValueError(
-                f"{folder} holds the part of another command: its encoder, images or sizes differ. Delete "
-                "it, or choose another --out."
+                f"{folder} holds the part of another command: other {', '.join(differ) or 'settings'}. "
+                "Delete it, or choose another --out."
             )
-        file.write_text(json.dumps(settings, indent=2) + "\n")
-        self.done = max((int(path.stem) for path in folder.glob("*.npz")), default=0)
+        write_text(file, json.dumps(settings, indent=2) + "\n")
+        self.done = self._end_of_parts()
+
+    @staticmethod
+    def _settings_of(file: pathlib.Path) -> dict | None:
+        if not file.exists():
+            return None
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged: {error}. Delete {file.parent}.") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{file} is damaged: it must hold an object. Delete {file.parent}.")
+        return found
+
+    def _end_of_parts(self) -> int:
+        """Images done: each part begins where the one before it ended, or what follows is done anew."""
+        done = 0
+        for path in sorted(self.folder.glob("*.npz")):
+            begin, _, end = path.stem.partition("_")
+            whole = begin.isdigit() and end.isdigit() and int(begin) == done and self._is_whole(path)
+            if not whole:
+                # A part is missing or broken: those behind it cannot be placed.
+                path.unlink()
+                continue
+            done = int(end)
+        return done
+
+    @staticmethod
+    def _is_whole(path: pathlib.Path) -> bool:
+        begin, _, end = path.stem.partition("_")
+        try:
+            with np.load(path) as part:
+                return len(part["features"]) + len(part["positions"]) == int(end) - int(begin)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+            return False
 
     def add(self, stop: int, features: np.ndarray, skipped: dict[int, str]) -> None:
         """Saves the features of the images up to `stop`, whole or not at all."""
@@ -254,7 +318,7 @@ class Parts:
                 positions=np.array(list(skipped), "int64"),
                 errors=np.array(list(skipped.values()), str),
             )
-        os.replace(partial, self.folder / f"{stop:010d}.npz")
+        os.replace(partial, self.folder / f"{self.done:010d}_{stop:010d}.npz")
         self.done = stop
 
     def whole(self) -> tuple[np.ndarray, dict[int, str]]:

@@ -85,7 +85,10 @@ def run(
     chosen = protocols.split(",")
     for name in chosen:
         check_name("protocol", name, (*kerassl.evaluation.PROTOCOLS, SPARSITY))
-    paths = [pathlib.Path(path) for path in encoder.split(",")]
+    paths = [pathlib.Path(path).expanduser() for path in encoder.split(",")]
+    if report:
+        # Before the computing, which may take hours.
+        pages.try_target(report)
     runs = {
         path: read_run(path) for path in paths if path.is_dir() and not kerassl.export.is_saved_model(path)
     }
@@ -133,9 +136,12 @@ def run(
                 rows["random encoder"], _ = measure(
                     untrained, images, batch_size, of_features, SPARSITY in chosen
                 )
+            print(f"Measuring {name}: {path}", flush=True)
             rows[name], found = measure(model, images, batch_size, of_features, SPARSITY in chosen)
             metrics = path / METRICS if path in runs else None
             measured[name] = dataclasses.replace(found, config=runs.get(path), metrics=metrics)
+        widths = {name: one.held_out.shape[1] for name, one in measured.items()}
+        rows = scores.comparable(rows, widths)
         scores.show(rows, bank, held_out)
         if images.ood is not None:
             print(f"OOD: {images.ood.num_examples} images of {ood}.")
@@ -169,9 +175,9 @@ def measure(
     """The row of an encoder, and what a page shows of it."""
     bank, held_out = images.bank, images.held_out
     of_patches = {} if images.masked is None else scores.score_patches(model, *images.masked)
-    features, held_features = scores.embed_both(model, bank, held_out, batch_size)
+    features, held_features = scores.embed_both(model, bank, held_out, batch_size, verbose=1)
     far = None if images.ood is None else kerassl.embed(model, images.ood, batch_size=batch_size)[0]
-    row = scores.score(features, bank, held_features, held_out, protocols, far) | of_patches
+    row = scores.score(features, bank, held_features, held_out, protocols, far, verbose=1) | of_patches
     curve = None
     if sparsity:
         curve = scores.sparsity_curve(model, bank, held_out, batch_size)

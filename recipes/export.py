@@ -24,7 +24,7 @@ from .bounds import Count, Path
 from .cards import run_facts
 from .names import check_name
 from .saved import load_encoder, load_run, read_run
-from .workdir import RESULT
+from .workdir import RESULT, write_text
 
 
 @command_line.Launcher
@@ -62,14 +62,14 @@ def run(
         ValueError: for an unknown format, a workdir without a trained model, a size that the encoder does not
             take, or --int8 without a labelled data set.
     """
-    place = pathlib.Path(encoder)
+    place = pathlib.Path(encoder).expanduser()
     names = ["tf_saved_model" if name == "saved_model" else name for name in formats.split(",")]
     for name in names:
         check_name("format", name, FORMATS)
     config = read_run(place) if place.is_dir() else {}
     network = load_network(place)
     size = image_size
-    if "torch" in names and size is None:
+    if "torch" in names and size is None and kerassl.export.preprocessing_of(network) is not None:
         # It keeps the size that it is traced with.
         size = kerassl.export.image_size(network)
     if size is not None or resize_to is not None:
@@ -83,7 +83,7 @@ def run(
     if base.with_suffix(".keras") == place:
         base = base.with_name(f"{base.name}_exported")
 
-    sample = parts[0].images[:4] if parts else random_images(network)
+    sample = parts[0].images[:4] if parts else random_inputs(network)
     expected = network.predict(sample, verbose=0)
     checks = {"encoder": {"MB": f"{4e-6 * network.count_params():.2f}"}}
     if parts:
@@ -94,7 +94,9 @@ def run(
         seconds = time.perf_counter() - start
         print(f"{path}: {megabytes(path)} MB, written in {seconds:.1f} s", flush=True)
         files[name] = path
-        checks[name] = {"MB": megabytes(path)} | check(name, path, sample, expected, parts, batch_size)
+        checks[name] = {"MB": megabytes(path)} | check(
+            network, name, path, sample, expected, parts, batch_size
+        )
         start = time.perf_counter()
     print(f"\n{kerassl.export.markdown_table(checks)}")
     note = int8_note(network, checks) if parts else ""
@@ -103,8 +105,9 @@ def run(
     rows = scores.from_json(json.loads(result.read_text())) if config and result.exists() else None
     card = base.with_name(f"{base.name}.md")
     text = kerassl.export.model_card(network, files, checks=checks, int8=note, **run_facts(config, rows))
-    card.write_text(text, encoding="utf-8")
-    print(f"Wrote {card}: {network.inputs[0].dtype} images in, {network.output_shape[-1]} features out.")
+    write_text(card, text)
+    what = "raw images" if kerassl.export.takes_images(network) else "inputs"
+    print(f"Wrote {card}: {what} in, {network.output_shape[-1]} features out.")
     return files
 
 
@@ -142,12 +145,18 @@ def labelled_parts(
     return bank, held_out
 
 
-def check(name, path, sample, expected, parts, batch_size: int) -> dict[str, str]:  # noqa: ANN001
+def check(network, name, path, sample, expected, parts, batch_size: int) -> dict[str, str]:  # noqa: ANN001
     """How far a file's features are from the encoder's, and their kNN accuracy, by the format's runtime."""
     try:
-        features = kerassl.export.read(path, name)
+        several = len(network.inputs) > 1
+        given = network.inputs[0]
+        features = kerassl.export.read(path, name, "inputs" if several else given.name, given.dtype, several)
     except ImportError as error:
         return {"largest difference": f"not read: {error}"}
+    if several and name == "onnx":
+        # It takes several inputs by their names.
+        names = [part.name for part in network.inputs]
+        sample = dict(zip(names, keras.tree.flatten(sample), strict=True))
     difference = np.abs(features(sample) - expected).max()
     found = {"largest difference": f"{difference:.1e}", "largest feature": f"{np.abs(expected).max():.2g}"}
     return found | (knn(features, name, parts, batch_size) if parts else {})
@@ -183,11 +192,19 @@ def int8_note(network: keras.Model, checks: dict) -> str:
     return " ".join(lines)
 
 
-def random_images(network: keras.Model) -> np.ndarray:
-    """Four images such as a network takes."""
-    shape = (4, *kerassl.export.image_size(network), network.input_shape[-1])
-    images = np.random.default_rng(0).integers(0, 256, shape).astype("uint8")
-    return images if network.inputs[0].dtype == "uint8" else (images / 127.5 - 1).astype("float32")
+def random_inputs(network: keras.Model) -> object:
+    """Four examples such as a network takes."""
+    rng, raw = np.random.default_rng(0), kerassl.export.preprocessing_of(network) is not None
+
+    def drawn(part: np.ndarray) -> np.ndarray:
+        if raw:
+            return rng.integers(0, 256, part.shape).astype("uint8")
+        if part.dtype.kind == "f":
+            return rng.uniform(-1, 1, part.shape).astype(part.dtype)
+        # Every network of token ids knows 0 and 1.
+        return rng.integers(0, 2, part.shape).astype(part.dtype)
+
+    return keras.tree.map_structure(drawn, kerassl.export.sample_inputs(network, 4))
 
 
 def megabytes(path: pathlib.Path) -> str:

@@ -39,7 +39,8 @@ def run(
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, with labels; for a workdir, by default the run's
             own.
         labels: all, or the share of each class's training labels that is read, such as 1% or 10%, chosen by
-            the seed; one image a class at least. Other training images are not seen.
+            the seed; one image a class at least. Other training images are not seen. A batch that is larger
+            than all of them is cut to a quarter of them.
         layer_decay: by which the rate falls from block to block of a ViT, from stage to stage of a ResNet; 1
             for the same rate everywhere.
         label_smoothing: share of the uniform distribution in the targets.

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import kerassl
 
-from . import build, command_line, train
+from . import build, command_line, scores, train
 from .bounds import Count, Path, one_of
 from .methods import METHODS
 from .names import BACKBONES, VIEWS
@@ -34,6 +34,7 @@ def run(
     backbone_args: dict | None = None,
     method_args: dict | None = None,
     views: Annotated[str, one_of(VIEWS)] = "default",
+    eval_dataset: str | None = None,
     *,
     training: TrainingFlags,
 ) -> dict | None:
@@ -50,6 +51,8 @@ def run(
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"temperature": 0.2}.
         views: default: digits for the digits, else the method's own.
+        eval_dataset: a labelled data set on which the table and the accuracies are measured, such as for a
+            dataset without labels; that of training if not given.
         training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
     Returns:
@@ -78,15 +81,21 @@ def run(
         "backbone_args": backbone_args,
         "method_args": method_args,
         "views": views,
+        **({"eval_dataset": eval_dataset} if eval_dataset else {}),
         **training.config(method, steps),
         "about": train.about(info, steps),
     }
+    options = {}
+    if eval_dataset:
+        options["eval_data"] = scores.load_labelled(
+            eval_dataset, info, training.batch_size, training.data_dir
+        )
     with training.devices() as device_count:
         encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args)
         model = build.make_method(
             method, encoder, views, dataset, info.num_classes, method_args, training.seed
         )
-        return training.train(workdir, config, model, train_data, test_data, device_count)
+        return training.train(workdir, config, model, train_data, test_data, device_count, **options)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from kerassl.evaluation.figures import (
     map_figure,
     neighbours_picture,
     new_figure,
+    plain,
     sparsity_figure,
     spectrum_figure,
 )
@@ -29,7 +30,7 @@ from kerassl.evaluation.patches import find_vit
 from kerassl.evaluation.pictures import thumbnail, tiles
 
 from . import scores
-from .curves import metric_names
+from .curves import metric_names, style_axes
 from .workdir import read_metrics
 
 PACKAGES = ("kerassl", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "umap-learn")
@@ -166,6 +167,29 @@ def write(
     return page.save(path)
 
 
+def try_target(path: str) -> pathlib.Path:
+    """Makes the folder of a page and writes a file there, so that nothing is computed in vain.
+
+    Raises:
+        ValueError: where that is not possible, or the path is no .html file.
+        ImportError: if matplotlib or Pillow is missing.
+    """
+    target = pathlib.Path(path).expanduser()
+    if target.suffix not in (".html", ".htm") or target.is_dir():
+        raise ValueError(f"--report={path} must be an .html file.")
+    for package, extra in (("matplotlib", "plots"), ("PIL", "data")):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(f'--report needs {package}: pip install "kerassl[{extra}]"')
+    trial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise ValueError(f"--report={path} cannot be written: {error}. Choose another folder.") from error
+    return target
+
+
 def about(protocol: str) -> dict[str, str]:
     """The cell that says what a protocol's number is."""
     return {"what it is": next((text for name, text in ABOUT.items() if name in protocol), "")}
@@ -281,10 +305,9 @@ def curves(page: Page, encoders: Mapping[str, Measured]) -> None:
             points = [(line["epoch"], line[metric]) for line in run if metric in line]
             if points:
                 marker = "." if len(points) < 30 else None
-                axes.plot(*zip(*points, strict=True), LINES[number % len(LINES)], marker=marker, label=name)
-        axes.set_title(metric, fontsize=10)
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+                line = LINES[number % len(LINES)]
+                axes.plot(*zip(*points, strict=True), line, marker=marker, label=plain(name))
+        style_axes(axes, metric)
     if len(lines) > 1:
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)

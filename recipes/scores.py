@@ -61,6 +61,7 @@ def score(
     test,  # noqa: ANN001
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     ood_features: np.ndarray | None = None,
+    verbose: int = 0,
 ) -> dict:
     """The row of an encoder.
 
@@ -71,6 +72,7 @@ def score(
         test: the held-out part, or `None`.
         protocols: as of `kerassl.evaluation.evaluate_features`.
         ood_features: `(number, dim)` of images of another data set, which need a held-out part.
+        verbose: 1 for a progress bar.
 
     Returns:
         {protocol: result} as of `kerassl.evaluation.evaluate_features`; without labels of the protocols that
@@ -84,10 +86,9 @@ def score(
             None,
             protocols=[name for name in protocols if name in WITHOUT_LABELS] or ["rankme"],
             ood_features=ood_features,
+            verbose=verbose,
         )
-    rarest = min(
-        np.bincount(bank.labels[bank.labels >= 0], minlength=1)[np.unique(bank.labels[bank.labels >= 0])]
-    )
+    rarest = np.unique(bank.labels[bank.labels >= 0], return_counts=True)[1].min()
     shots = tuple(s for s in (1, 5) if s <= rarest)
     return kerassl.evaluation.evaluate_features(
         features,
@@ -98,6 +99,7 @@ def score(
         k=neighbours(bank),
         protocols=protocols,
         ood_features=ood_features,
+        verbose=verbose,
     )
 
 
@@ -107,10 +109,11 @@ def score_pixels(
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     ood: kerassl.data.ImageDataset | None = None,
 ) -> dict:
-    """The row of no encoder at all."""
+    """The row of no encoder at all; without RankMe, which compares encoders of one width only."""
     features, test_features = kerassl.evaluation.raw_pixels(bank.images, (test or bank).images)
     outliers = None if ood is None else kerassl.evaluation.raw_pixels(bank.images, ood.images)[1]
-    return score(features, bank, test_features, test, protocols, outliers)
+    row = score(features, bank, test_features, test, protocols, outliers)
+    return {name: value for name, value in row.items() if name != "RankMe"}
 
 
 def score_model(model, bank, test, size: int) -> dict:  # noqa: ANN001
@@ -147,10 +150,10 @@ def sparsity_curve(
     return kerassl.evaluation.essential_sparsity(model, accuracy)
 
 
-def embed_both(model, bank, test, size: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN001
+def embed_both(model, bank, test, size: int, verbose: int = 0) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ANN001
     """Features of the bank and of the held-out images, if there are some, `size` images at a time."""
-    features, _ = kerassl.embed(model, bank, batch_size=size)
-    return features, None if test is None else kerassl.embed(model, test, batch_size=size)[0]
+    features, _ = kerassl.embed(model, bank, size, verbose)
+    return features, None if test is None else kerassl.embed(model, test, size, verbose)[0]
 
 
 def accuracy(model, test: kerassl.data.ImageDataset, size: int) -> float:  # noqa: ANN001
@@ -158,6 +161,65 @@ def accuracy(model, test: kerassl.data.ImageDataset, size: int) -> float:  # noq
     known = test.labels >= 0
     predicted = model.classify(test.images[known], batch_size=size).argmax(axis=1)
     return float(np.mean(predicted == test.labels[known]))
+
+
+def comparable(rows: Mapping[str, dict], widths: Mapping[str, int]) -> dict:
+    """The rows with RankMe in one column only where the encoders have one width, else in one for each width.
+
+    Args:
+        rows: the table.
+        widths: {row: dimensions of its features}.
+
+    Example:
+        >>> from recipes.scores import comparable
+        >>> comparable({"a": {"RankMe": 9.0}, "b": {"RankMe": 5.0}}, {"a": 64, "b": 16})
+        {'a': {'RankMe, 64 dimensions': 9.0}, 'b': {'RankMe, 16 dimensions': 5.0}}
+    """
+    if len(set(widths.values())) < 2:
+        return dict(rows)
+    return {
+        name: {
+            f"{key}, {widths[name]} dimensions" if key == "RankMe" and name in widths else key: value
+            for key, value in row.items()
+        }
+        for name, row in rows.items()
+    }
+
+
+def load_labelled(
+    name: str,
+    info: kerassl.data.DatasetInfo,
+    batch_size: int,
+    data_dir: str | None = None,
+    flag: str = "eval_dataset",
+) -> tuple:
+    """Labelled training and held-out images of another data set, in the size of those trained on.
+
+    Args:
+        name: digits, folder:DIR, npz:FILE or tfds:NAME.
+        info: of the data set that is trained on.
+        batch_size: images a batch.
+        data_dir: where TFDS keeps its data.
+        flag: that names it, for messages.
+
+    Returns:
+        Both parts, as `kerassl.data.load` gives them.
+
+    Raises:
+        ValueError: for images of other channels, or without labels or held-out images.
+    """
+    size = info.image_shape[:2]
+    train, test, other = kerassl.data.load(
+        name, batch_size=batch_size, image_size=size, data_dir=data_dir if name.startswith("tfds:") else None
+    )
+    if other.image_shape[-1] != info.image_shape[-1]:
+        raise ValueError(
+            f"--{flag}={name} has images of {other.image_shape[-1]} channels, {info.name} of "
+            f"{info.image_shape[-1]}: both must have as many."
+        )
+    if test is None or other.num_classes is None:
+        raise ValueError(f"--{flag}={name} must have labels and held-out images; it lacks one of them.")
+    return train, test
 
 
 def show(rows: Mapping[str, dict], bank, test) -> None:  # noqa: ANN001

@@ -34,6 +34,7 @@ def train_in(
     saved_model: bool = True,
     references: Mapping[str, keras.Model] | None = None,
     initial_row_name: str = "random encoder",
+    eval_data: tuple | None = None,
     verbose: int = 1,
 ) -> dict | None:
     """Trains a compiled, untrained model, or goes on where its workdir stands.
@@ -56,6 +57,8 @@ def train_in(
         saved_model: whether to write a SavedModel besides `encoder.keras`.
         references: further models from raw images to features, as rows of the table.
         initial_row_name: the table's name for what the model's first weights give.
+        eval_data: training and held-out data of another data set that the table is of; by default `train` and
+            `test`.
         verbose: as in `fit`: 0 for no output, 1 for a progress bar, 2 for a line per epoch.
 
     Returns:
@@ -82,6 +85,7 @@ def train_in(
             saved_model=saved_model,
             references=references or {},
             initial_row_name=initial_row_name,
+            eval_data=eval_data or (train, test),
             verbose=verbose,
         )
 
@@ -101,10 +105,11 @@ def _train_in(
     saved_model: bool,
     references: Mapping[str, keras.Model],
     initial_row_name: str,
+    eval_data: tuple,
     verbose: int,
 ):
     """As `train_in`, in a folder that is locked."""
-    bank, held_out = (scores.sample(part, eval_images, num_devices) for part in (train, test))
+    bank, held_out = (scores.sample(part, eval_images, num_devices) for part in eval_data)
     embed_size = 256 * num_devices
     rows = {
         "raw pixels": scores.score_pixels(bank, held_out),

@@ -92,7 +92,7 @@ def test_export_writes_its_card(tmp_path, monkeypatch):
     assert {file.name for file in tmp_path.iterdir()} == {"encoder.keras", "encoder.md"} and path.exists()
     text = (tmp_path / "encoder.md").read_text(encoding="utf-8")
     for fact in (
-        "uint8 images in",
+        "Raw images in [0, 255] in,",
         f"{model.feature_dim} float32 features",
         "resized to 16x24 pixels",
         "method: DINO (arXiv 2104.14294)",

@@ -16,4 +16,6 @@ __all__ = [
     "KNNAccuracy",
     "LowFrequencyCurriculum",
     "NonfiniteGuard",
+    "check_monitors",
+    "log_names",
 ]

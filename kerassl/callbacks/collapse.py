@@ -5,6 +5,7 @@ import math
 import keras
 
 from kerassl.callbacks.advice import what_to_try
+from kerassl.metrics.checks import check_count, check_number
 
 
 class CollapseGuard(keras.callbacks.Callback):
@@ -28,8 +29,9 @@ class CollapseGuard(keras.callbacks.Callback):
 
     def __init__(self, min_std: float = 0.01, min_rank: float = 1.1, patience: int = 2) -> None:
         super().__init__()
-        if patience < 1:
-            raise ValueError(f"patience must be at least 1 epoch, got {patience}.")
+        check_number("min_std", min_std, least=0)
+        check_number("min_rank", min_rank, least=0)
+        check_count("patience", patience)
         self.min_std, self.min_rank, self.patience = min_std, min_rank, patience
         self.bad_epochs = 0
         self.reason: str | None = None

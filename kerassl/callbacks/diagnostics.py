@@ -12,6 +12,7 @@ from kerassl import engine, evaluation
 from kerassl.callbacks.advice import what_to_try
 from kerassl.data import ImageDataset, LazyImages
 from kerassl.evaluation.collapse import Collapse, find_collapse
+from kerassl.metrics.checks import check_count
 from kerassl.metrics.diagnostics import check_diagnostics
 
 # Fewer than two of the prototypes in effect: one takes nearly all images.
@@ -62,11 +63,14 @@ class Diagnostics(keras.callbacks.Callback):
         batch_size: int = 256,
     ) -> None:
         super().__init__()
-        if every < 1 or patience < 1 or num_views < 2 or max_images < 2:
-            raise ValueError(
-                "every and patience must be at least 1, num_views and max_images at least 2; got "
-                f"{every}, {patience}, {num_views} and {max_images}."
-            )
+        for name, value, least in (
+            ("every", every, 1),
+            ("max_images", max_images, 2),
+            ("num_views", num_views, 2),
+            ("patience", patience, 1),
+            ("batch_size", batch_size, 1),
+        ):
+            check_count(name, value, least=least)
         self.names = check_diagnostics(names)
         self.images, self.labels = chosen_images(data, max_images)
         if "tolerance" in self.names and self.labels is None:
@@ -77,6 +81,11 @@ class Diagnostics(keras.callbacks.Callback):
         self.spectrum: np.ndarray | None = None
         self.bad, self.warned = 0, set()
         self._viewer = None
+
+    @property
+    def log_names(self) -> tuple[str, ...]:
+        """What is added to the logs; alpha_req stays out while the features have collapsed."""
+        return self.names
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Forgets an earlier run."""

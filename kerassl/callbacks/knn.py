@@ -1,8 +1,12 @@
 """Nearest-neighbour accuracy of the embedding after each epoch."""
 
 import keras
+import numpy as np
 
 from kerassl import evaluation
+from kerassl.data import ImageDataset
+from kerassl.metrics.checks import check_count, check_number
+from kerassl.metrics.features import check_labels
 
 
 class KNNAccuracy(keras.callbacks.Callback):
@@ -18,6 +22,9 @@ class KNNAccuracy(keras.callbacks.Callback):
         temperature: divides the cosines before the vote; > 0.
         every: epochs between two evaluations; the last epoch is always evaluated.
         batch_size: images per embedding step.
+
+    Raises:
+        ValueError: for numbers out of range, or data without labels, before anything is trained.
 
     Source: InstDisc, arXiv 1805.01978, section 3.4.
 
@@ -39,10 +46,14 @@ class KNNAccuracy(keras.callbacks.Callback):
         batch_size: int = 256,
     ):
         super().__init__()
-        if k < 1 or temperature <= 0 or every < 1:
-            raise ValueError(
-                f"k and every must be >= 1 and temperature > 0; got {k}, {every}, {temperature}."
-            )
+        check_count("k", k)
+        check_number("temperature", temperature, above=0)
+        check_count("every", every)
+        check_count("batch_size", batch_size)
+        known = check_labels_of("bank", bank)
+        check_labels_of("queries", queries)
+        if known is not None:
+            check_count("k", k, most=known, mend="There are no more labelled images in the bank.")
         self.bank, self.queries = bank, queries
         self.k, self.temperature, self.every, self.batch_size = k, temperature, every, batch_size
 
@@ -50,6 +61,11 @@ class KNNAccuracy(keras.callbacks.Callback):
     def name(self) -> str:
         """The key in the logs."""
         return f"knn_k{self.k}_t{self.temperature:g}"
+
+    @property
+    def log_names(self) -> tuple[str, ...]:
+        """What is added to the logs."""
+        return (self.name,)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Embeds bank and queries and adds the accuracy to `logs`."""
@@ -61,3 +77,33 @@ class KNNAccuracy(keras.callbacks.Callback):
         logs[self.name] = evaluation.knn_accuracy(
             bank_features, bank_labels, features, labels, k=self.k, temperature=self.temperature
         )
+
+
+def check_labels_of(name: str, data: object) -> int | None:
+    """Raises `ValueError` unless data has labels.
+
+    Args:
+        name: what to call the data in an error.
+        data: as `kerassl.embed` takes it. Of a dataset of batches the first one is looked at.
+
+    Returns:
+        The number of labelled images, `None` for a dataset of batches.
+    """
+    needed = f"{name} needs labels: pass (images, labels) or a dataset of such batches"
+    if hasattr(data, "__next__"):
+        raise ValueError(f"{name} can be read once only, and is embedded after each epoch. Pass a dataset.")
+    if isinstance(data, ImageDataset):
+        data = (data.images, data.labels)
+    whole = hasattr(data, "shape") or isinstance(data, dict)
+    whole = whole or (isinstance(data, (tuple, list)) and bool(data) and hasattr(data[0], "shape"))
+    batch = data if whole else next(iter(data), None)
+    if batch is None:
+        raise ValueError(f"{name} is empty: it gave no batch.")
+    batch = tuple(batch) if isinstance(batch, list) else batch
+    inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    if labels is None:
+        raise ValueError(f"{needed}; got none.")
+    if not whole:
+        return None
+    first = keras.tree.flatten(inputs)[0]
+    return int(np.sum(check_labels(labels, len(first), f"labels of {name}") >= 0))

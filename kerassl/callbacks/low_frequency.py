@@ -2,6 +2,7 @@
 
 import keras
 
+from kerassl.metrics.checks import check_count
 from kerassl.views import LowFrequency
 
 
@@ -30,8 +31,11 @@ class LowFrequencyCurriculum(keras.callbacks.Callback):
 
     def __init__(self, sizes: dict[int, int]) -> None:
         super().__init__()
-        if 0 not in sizes:
-            raise ValueError(f"sizes must say the size of epoch 0; got {sizes}.")
+        if not isinstance(sizes, dict) or 0 not in sizes:
+            raise ValueError(f"sizes must be {{epoch: image size}} with the size of epoch 0; got {sizes!r}.")
+        for epoch, size in sizes.items():
+            check_count("An epoch in sizes", epoch, least=0)
+            check_count(f"The size from epoch {epoch} on in sizes", size)
         self.sizes = dict(sorted(sizes.items()))
 
     def image_size(self, epoch: int) -> int:

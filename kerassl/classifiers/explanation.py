@@ -2,12 +2,13 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from kerassl.evaluation.pictures import thumbnail
+from kerassl.evaluation.pictures import captioned, heated, thumbnail
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Explanation:
         prototypes: `(number, h, w, channels)` uint8, a picture of each prototype.
         maps: `(number, rows, columns)` float32, how much each place in the image adds to a similarity, or
             `None` where the network does not tell places apart.
+        shares: `(number,)` float32, the share that each prototype adds to the logit of the predicted class,
+            or `None` where the logit is no sum over prototypes.
+        probability: of the predicted class, or `None`.
 
     Example:
         >>> import numpy as np
@@ -38,40 +42,73 @@ class Explanation:
     similarities: np.ndarray
     prototypes: np.ndarray
     maps: np.ndarray | None
+    shares: np.ndarray | None = None
+    probability: float | None = None
 
-    def summary(self, class_names: tuple[str, ...] | None = None) -> str:
-        """The prototypes' classes and similarities in a line."""
-        names = [class_names[c] if class_names else str(c) for c in self.classes]
+    def summary(self, class_names: Sequence[str] | None = None) -> str:
+        """The prototypes' classes and similarities in a line.
+
+        Args:
+            class_names: names of the classes; their numbers stand where there are none.
+        """
+        names = [_name(c, class_names) for c in self.classes]
         pairs = zip(names, self.similarities, strict=True)
         return ", ".join(f"{name} ({similarity:.2f})" for name, similarity in pairs)
 
-    def picture(self, size: int = 96) -> np.ndarray:
-        """The image, then each prototype above the image under its map: uint8 `(2 size, (1 + n) size, 3)`.
+    def picture(
+        self, size: int = 128, class_names: Sequence[str] | None = None, label: int | None = None
+    ) -> np.ndarray:
+        """The image, then each prototype above the image with what it answers to in color, words below.
+
+        Under the image stand the predicted and the true class, under each prototype its class, its similarity
+        and its share of the logit. Red is where the image is most like the prototype, blue where least.
 
         Args:
-            size: side in pixels of each of the pictures.
+            size: side in pixels of each of the pictures; words need 64 at least.
+            class_names: names of the classes; their numbers stand where there are none.
+            label: the true class, or `None` where it is not known.
+
+        Returns:
+            uint8 `(height, (1 + n) (size + 4) - 4, 3)`.
+
+        Raises:
+            ImportError: if Pillow is missing.
         """
         own = thumbnail(self.image, size)
-        columns = [np.concatenate([own, np.full_like(own, 255)])]
+        words = ["predicted:", _name(self.predicted, class_names)]
+        if self.probability is not None:
+            words.append(f"probability {self.probability:.2f}")
+        if label is not None and label >= 0:
+            words.append(f"true: {_name(label, class_names)}")
+        columns = [(np.concatenate([own, np.full_like(own, 255)]), words)]
         for index, prototype in enumerate(self.prototypes):
-            below = own if self.maps is None else _under_map(own, self.maps[index])
-            columns.append(np.concatenate([thumbnail(prototype, size), below]))
-        return np.concatenate(columns, axis=1)
+            below = own if self.maps is None else heated(own, self.maps[index])
+            words = [_name(self.classes[index], class_names), f"similarity {self.similarities[index]:.2f}"]
+            if self.shares is not None:
+                words.append(f"{100 * self.shares[index]:.0f} % of the logit")
+            columns.append((np.concatenate([thumbnail(prototype, size), below]), words))
+        lines = max(len(words) for _, words in columns)
+        made = [captioned(picture, words, lines) for picture, words in columns]
+        # A white gap of four pixels tells neighbors apart.
+        gapped = [np.pad(one, ((0, 0), (0, 4), (0, 0)), constant_values=255) for one in made]
+        return np.concatenate(gapped, axis=1)[:, :-4]
 
-    def save(self, path: str | os.PathLike, size: int = 96) -> pathlib.Path:
+    def save(
+        self,
+        path: str | os.PathLike,
+        size: int = 128,
+        class_names: Sequence[str] | None = None,
+        label: int | None = None,
+    ) -> pathlib.Path:
         """Writes `picture` as a PNG.
 
         Raises:
             ImportError: if Pillow is missing.
         """
-        path = pathlib.Path(path)
-        keras.utils.save_img(str(path), self.picture(size), scale=False)
+        path = pathlib.Path(path).expanduser()
+        keras.utils.save_img(str(path), self.picture(size, class_names, label), scale=False)
         return path
 
 
-def _under_map(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
-    """The picture, dark where a map is low."""
-    low, high = map_.min(), map_.max()
-    light = (map_ - low) / (high - low) if high > low else np.ones_like(map_)
-    rows, columns = (np.arange(image.shape[i]) * light.shape[i] // image.shape[i] for i in (0, 1))
-    return (image * (0.2 + 0.8 * light[rows][:, columns, None])).round().astype("uint8")
+def _name(label: int, class_names: Sequence[str] | None) -> str:
+    return str(class_names[label]) if class_names and 0 <= label < len(class_names) else str(label)

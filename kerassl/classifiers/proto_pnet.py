@@ -189,6 +189,13 @@ class ProtoPNet(PrototypeClassifier):
         pairs = zip(self.classifier, distances, strict=True)
         return [last(ops.relu(self.similarity(nearest))) for last, nearest in pairs]
 
+    def logit_shares(self, similarities: np.ndarray, predicted: int) -> np.ndarray:
+        """What each prototype of all branches adds to a class's logit, as a share of it."""
+        weights = [ops.convert_to_numpy(last.kernel)[:, predicted] for last in self.classifier]
+        added = np.concatenate(weights) * np.maximum(similarities, 0.0)
+        total = added.sum()
+        return added / (total if total else 1.0)
+
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalised images."""
         features, distances = self.features_and_distances(images, training)

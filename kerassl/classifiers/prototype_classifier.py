@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from kerassl import data as data_room
 from kerassl import engine
 from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
-from kerassl.evaluation.pictures import resized, thumbnail
+from kerassl.evaluation.pictures import captioned, resized, thumbnail
 
 # Pictures that are kept with the weights have at most this side.
 PICTURE_SIZE = 64
@@ -162,12 +163,15 @@ class PrototypeClassifier(Classifier):
             )
         return pictures
 
-    def save_pictures(self, path: str | os.PathLike, size: int = 96) -> pathlib.Path:
-        """Writes the prototypes in use as a PNG, those of a class in a row.
+    def save_pictures(
+        self, path: str | os.PathLike, size: int = 96, class_names: Sequence[str] | None = None
+    ) -> pathlib.Path:
+        """Writes the prototypes in use as a PNG, those of a class in a row under its name.
 
         Args:
             path: where to.
             size: side in pixels of each picture with its frame, at least 3.
+            class_names: names of the classes; their numbers stand where there are none.
 
         Raises:
             ValueError: before there are pictures.
@@ -181,7 +185,11 @@ class PrototypeClassifier(Classifier):
         labels = np.unique(classes[classes >= 0])
         rows = [np.concatenate(tiles[classes == label], axis=1) for label in labels]
         width = max(row.shape[1] for row in rows)
-        sheet = [np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows]
+        sheet = []
+        for label, row in zip(labels, rows, strict=True):
+            name = class_names[label] if class_names else f"class {label}"
+            row = np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
+            sheet.append(captioned(row, [str(name)]))
         keras.utils.save_img(str(path), np.concatenate(sheet), scale=False)
         return path
 
@@ -199,14 +207,23 @@ class PrototypeClassifier(Classifier):
         maps = self.call_locally(lambda x: self.similarity_maps(self.preprocess(x)), image[None])[0]
         similarities = np.where(self.kept, maps.max(axis=(0, 1)), -np.inf)
         order = np.argsort(-similarities, kind="stable")[: min(count, int(self.kept.sum()))]
+        probabilities = self.classify(image[None])[0]
+        predicted = int(probabilities.argmax())
+        shares = self.logit_shares(similarities, predicted)
         return Explanation(
             image=np.clip(image, 0, 255).round().astype("uint8"),
-            predicted=int(self.classify(image[None])[0].argmax()),
+            predicted=predicted,
+            shares=None if shares is None else shares[order],
+            probability=float(probabilities[predicted]),
             classes=self.prototype_classes[order],
             similarities=similarities[order],
             prototypes=pictures[order],
             maps=np.moveaxis(maps[..., order], -1, 0) if self.has_spatial_maps else None,
         )
+
+    def logit_shares(self, similarities: np.ndarray, predicted: int) -> np.ndarray | None:
+        """What each prototype adds to a class's logit, as a share of it; `None` where it is no such sum."""
+        return None
 
 
 def around(image: np.ndarray, cell: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.metrics.checks import check_count
+from kerassl.metrics.features import check_array, check_labelled, check_labels, l2_normalize
 
 _NEEDED = 'Cluster scores need scikit-learn: pip install "kerassl[data]"'
 
@@ -58,12 +59,12 @@ def cluster_scores(
         from sklearn.cluster import KMeans
     except ImportError as error:
         raise ImportError(_NEEDED) from error
-    features, labels = drop_unlabelled(*check_features(features, labels, "features"))
-    num_clusters = num_clusters or len(np.unique(labels))
-    if not 1 <= num_clusters <= len(features):
-        raise ValueError(
-            f"{len(features)} features cannot make {num_clusters} clusters; ask for at most {len(features)}."
-        )
+    features, labels = check_labelled(features, labels, "features")
+    num_clusters = len(np.unique(labels)) if num_clusters is None else num_clusters
+    check_count("num_clusters", num_clusters, most=len(features), mend="Each cluster needs a feature.")
+    check_count("restarts", restarts)
+    check_count("iterations", iterations)
+    check_count("seed", seed, least=0)
     clusters = KMeans(num_clusters, n_init=restarts, max_iter=iterations, random_state=seed)
     return clustering_agreement(clusters.fit_predict(l2_normalize(features)), labels)
 
@@ -77,6 +78,7 @@ def clustering_agreement(clusters: np.ndarray, labels: np.ndarray) -> ClusterSco
 
     Raises:
         ImportError: scikit-learn is missing.
+        ValueError: clusters or labels that are no integers, or of two lengths.
 
     Example:
         >>> from kerassl.evaluation import clustering_agreement
@@ -88,6 +90,10 @@ def clustering_agreement(clusters: np.ndarray, labels: np.ndarray) -> ClusterSco
         from sklearn import metrics
     except ImportError as error:
         raise ImportError(_NEEDED) from error
+    clusters = check_array("clusters", clusters, ("number",), kinds="ui")
+    labels = check_labels(labels, len(clusters), "labels")
+    if labels.min() < 0:
+        raise ValueError("labels must be at least 0; got -1. Leave unlabelled entries out of both.")
     table = metrics.cluster.contingency_matrix(labels, clusters)
     matched = table[linear_sum_assignment(table, maximize=True)].sum()
     return ClusterScores(

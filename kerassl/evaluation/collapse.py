@@ -91,7 +91,7 @@ def find_collapse(features: np.ndarray) -> Collapse:
     unit = l2_normalize(check_features(features, None, "features")[0]).astype("float64")
     number, dim = unit.shape
     if number < 2:
-        raise ValueError(f"Collapse shows among two images or more; {number} came.")
+        raise ValueError(f"features must be of two images or more for a collapse to show; got {number}.")
     std = float(np.mean(unit.std(axis=0)) * dim**0.5)
     largest = min(number - 1, dim)
     shares = eigenspectrum(unit)

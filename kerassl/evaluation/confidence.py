@@ -2,6 +2,8 @@
 
 import math
 
+from kerassl.metrics.checks import check_count, check_number
+
 
 def confidence_interval(accuracy: float, count: int) -> tuple[float, float]:
     """Returns Wilson's 95 % interval for the accuracy on images of which `count` were tried.
@@ -22,8 +24,8 @@ def confidence_interval(accuracy: float, count: int) -> tuple[float, float]:
         >>> [round(bound, 4) for bound in confidence_interval(0.5, 100)]
         [0.4038, 0.5962]
     """
-    if not 0 <= accuracy <= 1 or count < 1:
-        raise ValueError(f"An accuracy in [0, 1] of at least one image is needed; got {accuracy} of {count}.")
+    check_number("accuracy", accuracy, least=0, most=1, mend="A percentage is divided by 100.")
+    check_count("count", count)
     z = 1.959964
     centre = (accuracy + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(accuracy * (1 - accuracy) / count + z**2 / (4 * count**2))

@@ -6,7 +6,14 @@ import numpy as np
 
 from kerassl.data.episodes import draw_episodes
 from kerassl.evaluation.transductive import nearest_prototype
-from kerassl.metrics.features import check_features, l2_normalize
+from kerassl.metrics.checks import check_count
+from kerassl.metrics.features import (
+    check_features,
+    check_labels,
+    check_one_width,
+    drop_unlabelled,
+    l2_normalize,
+)
 
 
 def episode_accuracy(
@@ -62,16 +69,18 @@ def episode_accuracy(
         >>> episode_accuracy(features, labels, ways=2, queries=6, episodes=10, **transductive)
         (1.0, 0.0)
     """
-    features, labels = check_features(features, labels, "features")
-    if min(shots, queries) < 1:
-        raise ValueError(f"shots and queries must be at least 1; got shots={shots}, queries={queries}.")
+    features, _ = check_features(features, None, "features")
+    labels = check_labels(labels, len(features), "labels")
+    drop_unlabelled(features, labels)
+    check_count("ways", ways, least=2)
+    for name, value in (("shots", shots), ("queries", queries), ("episodes", episodes)):
+        check_count(name, value)
+    check_count("seed", seed, least=0)
+    if not callable(classify):
+        raise ValueError(f"classify must be a function of support and queries; got {classify!r}.")
     if bank_features is not None:
         bank, _ = check_features(bank_features, None, "bank_features")
-        if bank.shape[1] != features.shape[1]:
-            raise ValueError(
-                f"The bank has {bank.shape[1]} dimensions but the features have {features.shape[1]}. Embed "
-                "both with the same encoder."
-            )
+        check_one_width(bank, "bank_features", features, "features")
         features = l2_normalize(features - bank.mean(0, dtype="float64").astype("float32"))
     drawn = draw_episodes(labels, ways, shots + queries, episodes, np.random.default_rng(seed))
     accuracies = []

@@ -4,6 +4,7 @@ import numpy as np
 
 from kerassl.data import label_subset
 from kerassl.evaluation.linear import fit_linear_probe
+from kerassl.metrics.checks import check_count, check_number
 from kerassl.metrics.features import check_probe_data
 
 
@@ -48,8 +49,10 @@ def few_label_probe(
         >>> few_label_probe(features, labels, features, labels, fraction=0.1)
         (1.0, 0.0)
     """
-    if draws < 1:
-        raise ValueError(f"draws must be at least 1, but {draws} came.")
+    check_number("fraction", fraction, above=0, most=1)
+    check_count("draws", draws)
+    check_number("l2", l2, above=0)
+    check_count("seed", seed, least=0)
     train, labels, test, test_labels = check_probe_data(
         train_features, train_labels, test_features, test_labels
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kerassl.metrics.checks import check_count, check_sequence
 from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
 
 
@@ -47,18 +48,19 @@ def few_shot(
         {1: (1.0, 0.0)}
     """
     bank, bank_labels, test, test_labels = check_same_width(
-        bank_features, bank_labels, test_features, test_labels, "bank_features"
+        bank_features, bank_labels, test_features, test_labels, ("bank_features", "test_features")
     )
-    test, test_labels = drop_unlabelled(test, test_labels)
-    if draws < 1 or not len(shots) or min(shots) < 1:
-        raise ValueError(f"shots and draws must be at least 1, but shots={shots} and draws={draws} came.")
+    test, test_labels = drop_unlabelled(test, test_labels, "test_labels")
+    shots = [check_count("shots", one) for one in check_sequence("shots", shots, "whole numbers")]
+    check_count("draws", draws)
+    check_count("seed", seed, least=0)
     mean = bank.mean(0, dtype="float64").astype("float32")
     test = l2_normalize(test - mean)
-    bank, bank_labels = drop_unlabelled(l2_normalize(bank - mean), bank_labels)
+    bank, bank_labels = drop_unlabelled(l2_normalize(bank - mean), bank_labels, "bank_labels")
     classes, sizes = np.unique(bank_labels, return_counts=True)
     if sizes.min() < max(shots):
         raise ValueError(
-            f"{max(shots)} shots need as many bank features of every class, but class "
+            f"shots: {max(shots)} need as many bank features of every class, but class "
             f"{classes[sizes.argmin()]} has {sizes.min()}. Pass fewer shots or a larger bank."
         )
     members = [np.flatnonzero(bank_labels == label) for label in classes]

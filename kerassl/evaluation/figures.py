@@ -16,6 +16,8 @@ FRAME = (200, 30, 30)
 # Told apart without colours, too.
 LINES = ("-", "--", ":", "-.")
 MARKERS = "os^vDP*X<>"
+# Classes of a table of which all are drawn, named or not.
+_LARGEST_CONFUSION = 1000
 
 
 def new_figure(width: float = 7.0, height: float = 3.4) -> Any:
@@ -29,6 +31,20 @@ def new_figure(width: float = 7.0, height: float = 3.4) -> Any:
     except ImportError as error:
         raise ImportError('Plots need matplotlib: pip install "kerassl[plots]"') from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def plain(text: object) -> str:
+    r"""Text that matplotlib draws as it is: names of classes and runs are no formulas.
+
+    Characters that no file can hold, of names that are no text, are written like \\xe9.
+
+    Example:
+        >>> from kerassl.evaluation.figures import plain
+        >>> print(plain("$x_{$"))
+        \$x_{\$
+    """
+    shown = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return shown.replace("$", r"\$")
 
 
 def spectrum_figure(features: Mapping[str, np.ndarray]) -> Any:
@@ -53,7 +69,7 @@ def spectrum_figure(features: Mapping[str, np.ndarray]) -> Any:
         shares = eigenspectrum(values)
         shares = shares[shares > 1e-12]
         line = LINES[index % len(LINES)]
-        axes.loglog(np.arange(1, len(shares) + 1), shares, line, label=name, linewidth=1.5)
+        axes.loglog(np.arange(1, len(shares) + 1), shares, line, label=plain(name), linewidth=1.5)
     axes.set_xlabel("rank")
     axes.set_ylabel("share of the variance")
     axes.grid(alpha=0.3)
@@ -81,7 +97,9 @@ def sparsity_figure(curves: Mapping[str, SparsityCurve]) -> Any:
     axes = figure.add_subplot()
     for index, (name, curve) in enumerate(curves.items()):
         line = LINES[index % len(LINES)]
-        axes.plot(curve.sparsities, curve.scores, line, marker=MARKERS[index % len(MARKERS)], label=name)
+        axes.plot(
+            curve.sparsities, curve.scores, line, marker=MARKERS[index % len(MARKERS)], label=plain(name)
+        )
     axes.set_xlabel("share of weights that are zero")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
@@ -133,7 +151,7 @@ def map_figure(
     classes = np.unique(labels)
     for index, label in enumerate(classes):
         members = places[labels == label]
-        name = None if label < 0 else (class_names[label] if class_names else str(label))
+        name = "no label" if label < 0 else plain(class_names[label] if class_names else label)
         color = "0.7" if label < 0 else f"C{index % 10}"
         marker = "." if label < 0 else MARKERS[index % len(MARKERS)]
         axes.scatter(*members.T, s=22, marker=marker, color=color, alpha=0.75, linewidths=0, label=name)
@@ -145,7 +163,12 @@ def map_figure(
     axes.set_xticks([])
     axes.set_yticks([])
     if 1 < len(classes) <= 20:
-        figure.legend(loc="outside lower center", ncols=min(len(classes), 5), markerscale=1.5, frameon=False)
+        names = axes.get_legend_handles_labels()[1]
+        # As many columns as the longest name leaves room for, at some 0.075 inches a letter.
+        columns = max(1, min(len(names), 5, int(4.6 / (0.35 + 0.075 * max(map(len, names))))))
+        rows = -(-len(names) // columns)
+        figure.set_figheight(4.2 + 0.22 * rows)
+        figure.legend(loc="outside lower center", ncols=columns, markerscale=1.5, frameon=False, fontsize=9)
     return figure
 
 
@@ -274,7 +297,18 @@ def confusion_figure(
     """
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     known = labels >= 0
-    size = int(max(predicted.max(), labels.max())) + 1
+    if predicted.shape != labels.shape or predicted.ndim != 1 or not known.any():
+        raise ValueError(
+            f"predicted and labels must be as long, with a label of 0 or more; got the shapes "
+            f"{predicted.shape} and {labels.shape}."
+        )
+    classes = np.unique(np.concatenate([predicted[known], labels[known]]))
+    if class_names is None and classes[-1] >= _LARGEST_CONFUSION:
+        # Numbers of classes may be large; the picture has those that there are.
+        class_names = [str(one) for one in classes]
+        predicted = np.searchsorted(classes, np.where(known, predicted, classes[0]))
+        labels = np.where(known, np.searchsorted(classes, np.maximum(labels, 0)), -1)
+    size = int(max(predicted[known].max(), labels.max())) + 1
     counts = np.zeros((size, size))
     np.add.at(counts, (labels[known], predicted[known]), 1)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -282,7 +316,7 @@ def confusion_figure(
     figure = new_figure(side, side)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    names = [str(name) for name in (class_names or range(size))]
+    names = [plain(name) for name in (class_names or range(size))]
     if size <= 30:
         axes.set_xticks(range(size), names, rotation=60, ha="right")
         axes.set_yticks(range(size), names)

@@ -1,8 +1,11 @@
 """Weighted k-nearest-neighbour classification of frozen features."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.metrics.checks import check_count, check_number
+from kerassl.metrics.features import check_features, check_labelled, check_one_width, l2_normalize
 
 # Numbers held at a time, of the bank and of similarities: 32 Mi in float32 are 128 MiB.
 _CHUNK_ELEMENTS = 2**25
@@ -10,6 +13,8 @@ _CHUNK_ELEMENTS = 2**25
 _SORTED_SHARE = 16
 # Columns of which `largest` takes one maximum.
 _BLOCK = 32
+# Of votes that are returned, in GiB.
+_LARGEST_SCORES = 16
 
 
 def chunks(queries: int, bank: int, chunk_size: int | None = None) -> list[slice]:
@@ -154,37 +159,67 @@ def knn_scores(
         >>> knn_scores(bank, labels, np.array([[2.0, 2.0]]), k=2).tolist()
         [[0.5, 0.5]]
     """
-    bank_features, bank_labels = drop_unlabelled(*check_features(bank_features, bank_labels, "bank_features"))
+    bank, labels, features, num_classes = _checked(
+        bank_features, bank_labels, features, k, temperature, num_classes, chunk_size
+    )
+    gibibytes = 4 * len(features) * num_classes / 2**30
+    if gibibytes > _LARGEST_SCORES:
+        raise ValueError(
+            f"The votes of {len(features)} features for num_classes={num_classes} would take {gibibytes:.0f} "
+            "GiB. Number the classes from 0 on, np.unique(bank_labels, return_inverse=True)[1], or pass "
+            "fewer features at a time."
+        )
+    scores = np.empty((len(features), num_classes), "float32")
+    for part, votes in _votes(bank, labels, features, k, temperature, num_classes, chunk_size):
+        scores[part] = votes
+    return scores
+
+
+def _checked(
+    bank_features: np.ndarray,
+    bank_labels: np.ndarray,
+    features: np.ndarray,
+    k: int,
+    temperature: float,
+    num_classes: int | None,
+    chunk_size: int | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """The labelled bank, the queries and the number of classes, or `ValueError` naming what is wrong."""
+    bank, labels = check_labelled(bank_features, bank_labels, "bank_features")
     features, _ = check_features(features, None, "features")
-    if bank_features.shape[1] != features.shape[1]:
-        raise ValueError(
-            f"The bank has {bank_features.shape[1]} dimensions but the queries have {features.shape[1]}. "
-            "Embed both with the same encoder."
-        )
-    if not 1 <= k <= len(bank_labels):
-        raise ValueError(
-            f"k must be between 1 and the number of labelled bank features, {len(bank_labels)}, but k={k} "
-            "came. Pass a smaller k or a larger bank."
-        )
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, but {temperature} came. Usual values: 0.07, 0.1.")
-    last_class = int(bank_labels.max())
-    num_classes = last_class + 1 if num_classes is None else num_classes
+    check_one_width(bank, "bank_features", features, "features")
+    check_count("k", k, most=len(labels), mend="There are no more labelled bank features.")
+    check_number("temperature", temperature, above=0, mend="Usual values: 0.07, 0.1.")
+    if chunk_size is not None:
+        check_count("chunk_size", chunk_size)
+    last_class = int(labels.max())
+    num_classes = last_class + 1 if num_classes is None else check_count("num_classes", num_classes)
     if last_class >= num_classes:
         raise ValueError(
             f"bank_labels hold class {last_class}, which num_classes={num_classes} does not have. "
             f"Pass num_classes={last_class + 1} or more."
         )
-    similarity, rows = nearest(bank_features, features, k, chunk_size)
-    scores = np.empty((len(features), num_classes), "float32")
+    return bank, labels, features, num_classes
+
+
+def _votes(
+    bank: np.ndarray,
+    labels: np.ndarray,
+    features: np.ndarray,
+    k: int,
+    temperature: float,
+    num_classes: int,
+    chunk_size: int | None,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The votes `(queries, num_classes)` of some queries at a time, and which they are."""
+    similarity, rows = nearest(bank, features, k, chunk_size)
     for part in chunks(len(features), _SORTED_SHARE * max(num_classes, k)):
         # The common factor exp(-max / temperature) leaves the shares as they are and cannot overflow.
         weights = np.exp((similarity[part] - similarity[part].max(1, keepdims=True)) / temperature)
-        cells = np.arange(len(weights))[:, None] * num_classes + bank_labels[rows[part]]
+        cells = np.arange(len(weights))[:, None] * num_classes + labels[rows[part]]
         votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(weights) * num_classes)
         votes = votes.reshape(-1, num_classes)
-        scores[part] = votes / votes.sum(1, keepdims=True)
-    return scores
+        yield part, (votes / votes.sum(1, keepdims=True)).astype("float32")
 
 
 def knn(
@@ -220,8 +255,15 @@ def knn(
         >>> knn(bank, labels, np.array([[5.0, 1.0], [1.0, 5.0]]), k=1).tolist()
         [3, 7]
     """
-    scores = knn_scores(bank_features, bank_labels, features, k, temperature, num_classes, chunk_size)
-    return scores.argmax(1).astype("int32")
+    bank, labels, features, _ = _checked(
+        bank_features, bank_labels, features, k, temperature, num_classes, chunk_size
+    )
+    # Of the classes that the bank has, so that large numbers of classes need no memory.
+    classes, labels = np.unique(labels, return_inverse=True)
+    predicted = np.empty(len(features), "int32")
+    for part, votes in _votes(bank, labels, features, k, temperature, len(classes), chunk_size):
+        predicted[part] = classes[votes.argmax(1)]
+    return predicted
 
 
 def knn_accuracy(
@@ -259,6 +301,6 @@ def knn_accuracy(
         >>> knn_accuracy(bank, labels, np.array([[5.0, 1.0], [1.0, 5.0]]), np.array([0, 0]), k=1)
         0.5
     """
-    features, labels = drop_unlabelled(*check_features(features, labels, "features"))
+    features, labels = check_labelled(features, labels, "features")
     predicted = knn(bank_features, bank_labels, features, k, temperature, num_classes, chunk_size)
     return float(np.mean(predicted == labels))

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from kerassl.metrics.features import check_probe_data
+from kerassl.metrics.checks import check_count, check_number
+from kerassl.metrics.features import check_features, check_labelled, check_probe_data, check_two_classes
 
 
 def linear_probe(
@@ -68,11 +69,19 @@ class LinearProbe:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """The class `(number,)` of each of the `(number, dim)` features."""
-        return self.classifier.predict((features - self.mean) / self.std)
+        return self.classifier.predict(self._standardised(features))
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """`(number, classes)`, the classes in increasing order, of `(number, dim)` features."""
-        return self.classifier.predict_proba((features - self.mean) / self.std)
+        return self.classifier.predict_proba(self._standardised(features))
+
+    def _standardised(self, features: np.ndarray) -> np.ndarray:
+        features = check_features(features, None, "features")[0]
+        if features.shape[1] != len(self.mean):
+            raise ValueError(
+                f"features must have {len(self.mean)} dimensions, as in the fit; got shape {features.shape}."
+            )
+        return (features - self.mean) / self.std
 
 
 def fit_linear_probe(
@@ -101,9 +110,10 @@ def fit_linear_probe(
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise ImportError('linear_probe needs scikit-learn: pip install "kerassl[data]"') from error
-    if not l2 > 0:
-        raise ValueError(f"l2 must be positive, but {l2} came. Usual values: 1e-4 to 1e-2.")
-    features, labels, _, _ = check_probe_data(features, labels, features, labels)
+    check_number("l2", l2, above=0, mend="Usual values: 1e-4 to 1e-2.")
+    check_count("max_iterations", max_iterations)
+    features, labels = check_labelled(features, labels, "features")
+    check_two_classes(labels, "labels")
     mean, std = features.mean(0, dtype="float64"), features.std(0, dtype="float64")
     std[std <= 1e-6 * np.abs(mean)] = 1.0
     std[std == 0] = 1.0

@@ -4,7 +4,14 @@ import numpy as np
 
 from kerassl.evaluation.knn import nearest
 from kerassl.evaluation.linear import fit_linear_probe
-from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.metrics.checks import check_count, check_number
+from kerassl.metrics.features import (
+    check_array,
+    check_features,
+    check_one_width,
+    drop_unlabelled,
+    l2_normalize,
+)
 
 
 def mahalanobis(
@@ -39,7 +46,7 @@ def mahalanobis(
     train, labels, features = _check(train_features, train_labels, features)
     if labels is None:
         labels = np.zeros(len(train), "int64")
-    train, labels = drop_unlabelled(train.astype("float64"), labels)
+    train, labels = drop_unlabelled(train.astype("float64"), labels, "train_labels")
     classes, own = np.unique(labels, return_inverse=True)
     means = np.stack([train[own == index].mean(0) for index in range(len(classes))])
     variances, directions = np.linalg.eigh(np.atleast_2d(np.cov((train - means[own]).T, bias=True)))
@@ -75,8 +82,7 @@ def neighbour_distance(train_features: np.ndarray, features: np.ndarray, k: int 
         [0.0, 2.0]
     """
     train, _, features = _check(train_features, None, features)
-    if not 1 <= k <= len(train):
-        raise ValueError(f"k must be between 1 and the number of training features, {len(train)}; got {k}.")
+    check_count("k", k, most=len(train), mend="There are no more training features.")
     cosines, _ = nearest(train, features, k)
     return np.sqrt(np.maximum(2 - 2 * cosines.min(1), 0))
 
@@ -120,11 +126,12 @@ def ood_detection(
         >>> scores["OOD Mahalanobis AUROC"], scores["OOD kNN k5 FPR95"]
         (1.0, 0.0)
     """
-    train, labels, test = _check(train_features, train_labels, test_features)
-    _, _, outliers = _check(train_features, None, ood_features)
+    train, labels, test = _check(train_features, train_labels, test_features, "test_features")
+    _, _, outliers = _check(train_features, None, ood_features, "ood_features")
+    check_number("l2", l2, above=0)
     unit = l2_normalize(train)
     both = np.concatenate([test, outliers])
-    k = min(k, len(train))
+    k = min(check_count("k", k), len(train))
     labelled = labels is not None and len(np.unique(labels[labels >= 0])) > 1
     scores = {
         "Mahalanobis": mahalanobis(unit, l2_normalize(both), labels if labelled else None),
@@ -185,29 +192,26 @@ def fpr_at_tpr(inlier_scores: np.ndarray, outlier_scores: np.ndarray, tpr: float
         0.5
     """
     inliers, outliers = _check_scores(inlier_scores, outlier_scores)
-    if not 0 < tpr <= 1:
-        raise ValueError(f"tpr={tpr} must be in (0, 1]; 0.95 is usual.")
+    check_number("tpr", tpr, above=0, most=1, mend="0.95 is usual.")
     # The smallest threshold that takes in enough; 0.95 of 100 are 95, whatever floats make of it.
     needed = int(np.ceil(round(tpr * len(inliers), 6)))
     return float(np.mean(outliers <= np.sort(inliers)[needed - 1]))
 
 
 def _check(
-    train_features: np.ndarray, train_labels: np.ndarray | None, features: np.ndarray
+    train_features: np.ndarray, train_labels: np.ndarray | None, features: np.ndarray, name: str = "features"
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     train, labels = check_features(train_features, train_labels, "train_features")
-    features, _ = check_features(features, None, "features")
-    if train.shape[1] != features.shape[1]:
-        raise ValueError(
-            f"Training features have {train.shape[1]} dimensions but the others {features.shape[1]}. Embed "
-            "both with the same encoder."
-        )
+    features, _ = check_features(features, None, name)
+    check_one_width(train, "train_features", features, name)
     return train, labels, features
 
 
-def _check_scores(*scores: np.ndarray) -> list[np.ndarray]:
-    checked = [np.asarray(part, "float64").reshape(-1) for part in scores]
-    for part in checked:
-        if not len(part) or not np.isfinite(part).all():
-            raise ValueError("Finite scores of inliers and of outliers are needed, at least one of each.")
+def _check_scores(inlier_scores: np.ndarray, outlier_scores: np.ndarray) -> list[np.ndarray]:
+    checked = []
+    for name, scores in (("inlier_scores", inlier_scores), ("outlier_scores", outlier_scores)):
+        scores = check_array(name, scores, ("number",)).astype("float64")
+        if not np.isfinite(scores).all():
+            raise ValueError(f"{name} must be finite; {int((~np.isfinite(scores)).sum())} are not.")
+        checked.append(scores)
     return checked

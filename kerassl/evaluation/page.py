@@ -37,6 +37,13 @@ nav a { margin-right: 1rem; color: #0550ae; }
 """
 
 
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a text file whole or not at all; what is no UTF-8 is written in escapes."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+    os.replace(partial, path)
+
+
 class Page:
     """Collects sections of text, tables and figures, and writes them as one self-contained HTML file.
 
@@ -126,8 +133,8 @@ class Page:
         )
 
     def save(self, path: str | os.PathLike) -> pathlib.Path:
-        """Writes the page."""
-        path = pathlib.Path(path)
+        """Writes the page, whole or not at all; `~` is the home folder."""
+        path = pathlib.Path(path).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.html(), encoding="utf-8")
+        write_whole(path, self.html())
         return path

@@ -9,7 +9,8 @@ from keras import KerasTensor, ops
 
 from kerassl.backbones import ViT
 from kerassl.evaluation.pictures import thumbnail, tiles
-from kerassl.metrics.features import l2_normalize
+from kerassl.metrics.checks import check_count, check_number, check_sequence
+from kerassl.metrics.features import check_array, l2_normalize
 from kerassl.views import Preprocess
 
 THRESHOLDS = tuple(np.round(np.arange(-0.95, 1, 0.05), 2).tolist())
@@ -83,8 +84,11 @@ def patch_features(model: keras.Model, images: np.ndarray, batch_size: int = 64)
     """
     vit, preprocess = find_vit(model)
     if vit is None:
-        raise ValueError(f"A ViT of kerassl.backbones is needed, but {model.name} has none.")
-    return _PatchFeatures(vit, preprocess).predict(np.asarray(images), batch_size=batch_size, verbose=0)
+        name = getattr(model, "name", repr(model))
+        raise ValueError(f"model must be or hold a ViT of kerassl.backbones; {name} has none.")
+    images = check_array("images", images, ("number", "height", "width", "channels"))
+    check_count("batch_size", batch_size)
+    return _PatchFeatures(vit, preprocess).predict(images, batch_size=batch_size, verbose=0)
 
 
 class _PatchFeatures(keras.Model):
@@ -131,6 +135,8 @@ def prompt_segmentation(
         (0.5, 1.0)
     """
     features, masks = _check(features, masks)
+    for threshold in check_sequence("thresholds", thresholds, "numbers"):
+        check_number("thresholds", threshold)
     found = []
     for unit, counts in _images(features, masks):
         own, area = counts.argmax(1), counts.sum(1)
@@ -179,6 +185,7 @@ def object_similarity(features: np.ndarray, masks: np.ndarray, bins: int = 50) -
         (1.0, 0.6, 0.0)
     """
     features, masks = _check(features, masks)
+    check_count("bins", bins)
     edges = np.linspace(-1, 1, bins + 1)
     # Of one object and of two: means, and histograms of share one.
     means: tuple[list, list] = ([], [])
@@ -223,6 +230,9 @@ def prompt_picture(
     Returns:
         uint8 `(height, width, 3)`.
 
+    Raises:
+        ValueError: for images, features or prompts of other shapes, or of two lengths.
+
     Example:
         >>> import numpy as np
         >>> from kerassl.evaluation import prompt_picture
@@ -230,6 +240,19 @@ def prompt_picture(
         >>> prompt_picture(images, features, [(0, 0), (2, 1)], size=16).shape
         (34, 34, 3)
     """
+    check_count("size", size)
+    images = check_array("images", images, ("number", "height", "width", "channels"))
+    features = check_array("features", features, ("number", "rows", "columns", "dim"))
+    if not np.isfinite(features).all():
+        raise ValueError("features hold NaN or infinite values: the encoder diverged or its input is broken.")
+    prompts = check_array("prompts", prompts, ("number", "row and column"), kinds="ui")
+    if not len(images) == len(features) == len(prompts) or prompts.shape[1] != 2:
+        raise ValueError(
+            f"prompts must be a row and a column for each of {len(images)} images, and features as many; got "
+            f"{prompts.shape} and {features.shape}."
+        )
+    if (prompts < 0).any() or (prompts >= features.shape[1:3]).any():
+        raise ValueError(f"prompts must lie in {features.shape[1]} x {features.shape[2]} patches.")
     pictures = []
     for image, patches, (row, column) in zip(images, features, prompts, strict=True):
         unit = l2_normalize(patches.reshape(-1, patches.shape[-1])).reshape(patches.shape)
@@ -246,18 +269,16 @@ def prompt_picture(
 
 
 def _check(features: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    features, masks = np.asarray(features, "float32"), np.asarray(masks)
-    if features.ndim != 4 or masks.ndim != 3 or len(features) != len(masks) or not len(features):
+    features = check_array("features", features, ("number", "rows", "columns", "dim")).astype("float32")
+    if not np.isfinite(features).all():
+        raise ValueError("features hold NaN or infinite values: the encoder diverged or its input is broken.")
+    masks = check_array("masks", masks, ("number", "height", "width"), kinds="ui")
+    if len(features) != len(masks):
+        raise ValueError(f"masks must be of {len(features)} images, as features; got {len(masks)}.")
+    if any(side < count for side, count in zip(masks.shape[1:], features.shape[1:3], strict=True)):
         raise ValueError(
-            "Features (number, rows, columns, dim) and masks (number, height, width) of as many images are "
-            f"needed; got the shapes {features.shape} and {masks.shape}."
-        )
-    if masks.dtype.kind not in "ui" or any(
-        side < count for side, count in zip(masks.shape[1:], features.shape[1:3], strict=True)
-    ):
-        raise ValueError(
-            f"Masks must be integers with a pixel or more for each of {features.shape[1]} x "
-            f"{features.shape[2]} patches; got {masks.dtype} of shape {masks.shape}."
+            f"masks must have a pixel or more for each of {features.shape[1]} x {features.shape[2]} patches; "
+            f"got shape {masks.shape}."
         )
     return features, masks
 

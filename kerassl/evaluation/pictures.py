@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Height of a line of words in pixels.
+_LINE = 13
+
 
 def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
     """An image in [0, 255] as uint8 `(size, size, 3)`: gray for one or two channels, else the first three."""
@@ -48,3 +51,67 @@ def tiles(images: Sequence[np.ndarray], columns: int, size: int = 48, gap: int =
         top, left = (index // columns) * (size + gap), (index % columns) * (size + gap)
         sheet[top : top + size, left : left + size] = thumbnail(image, size)
     return sheet
+
+
+# Blue, white, red: low, middle and high of a heat map, told apart in print, too, by the lightness of white.
+_HEAT = np.array([(49, 84, 183), (245, 245, 245), (196, 32, 32)], "float32")
+
+
+def heated(image: np.ndarray, map_: np.ndarray, strength: float = 0.6) -> np.ndarray:
+    """A uint8 picture `(size, size, 3)` under a heat map: blue where the map is low, red where it is high.
+
+    Args:
+        image: the picture.
+        map_: `(rows, columns)` numbers; a map that is the same everywhere leaves the picture as it is.
+        strength: share of the color.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.pictures import heated
+        >>> heated(np.zeros((2, 2, 3), "uint8"), np.array([[0.0, 1.0]]), strength=1.0)[0].tolist()
+        [[49, 84, 183], [196, 32, 32]]
+    """
+    low, high = float(map_.min()), float(map_.max())
+    if not high > low:
+        return image
+    heat = 2 * (np.asarray(map_, "float32") - low) / (high - low)
+    rows, columns = (np.arange(image.shape[i]) * heat.shape[i] // image.shape[i] for i in (0, 1))
+    heat = heat[rows][:, columns, None]
+    color = np.where(
+        heat < 1, _HEAT[0] + heat * (_HEAT[1] - _HEAT[0]), _HEAT[1] + (heat - 1) * (_HEAT[2] - _HEAT[1])
+    )
+    return ((1 - strength) * image + strength * color).round().astype("uint8")
+
+
+def captioned(picture: np.ndarray, words: Sequence[str], lines: int | None = None) -> np.ndarray:
+    """A uint8 picture `(height, width, 3)` above lines of words on white, shortened to its width.
+
+    Args:
+        picture: what the words are of.
+        words: a line each.
+        lines: room for so many; by default for all.
+
+    Raises:
+        ImportError: if Pillow is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerassl.evaluation.pictures import captioned
+        >>> captioned(np.zeros((64, 96, 3), "uint8"), ["cat", "similarity 0.93"]).shape
+        (94, 96, 3)
+    """
+    try:
+        from PIL import Image, ImageDraw, ImageFont
+    except ImportError as error:
+        raise ImportError('Words in pictures need Pillow: pip install "kerassl[data]"') from error
+    lines, width = len(words) if lines is None else lines, picture.shape[1]
+    below = Image.new("RGB", (width, _LINE * lines + 4), "white")
+    draw, font = ImageDraw.Draw(below), ImageFont.load_default(size=11)
+    for row, text in enumerate(words):
+        # Of names that are no text the rest is shown in escapes.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        shown = text
+        while shown and draw.textlength(shown + "…" * (shown != text), font) > width - 4:
+            shown = shown[:-1]
+        draw.text((2, 2 + _LINE * row), shown + "…" * (shown != text), (30, 30, 30), font)
+    return np.concatenate([picture, np.asarray(below)])

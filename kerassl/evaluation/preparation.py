@@ -9,9 +9,11 @@ import zipfile
 import keras
 import numpy as np
 
+from kerassl.data import LazyImages
 from kerassl.data.image.decode import resize_and_crop_all
 from kerassl.evaluation.knn import knn_accuracy
-from kerassl.metrics.features import l2_normalize
+from kerassl.metrics.checks import check_count, short
+from kerassl.metrics.features import check_array, check_labels, l2_normalize
 from kerassl.views import InputFormat, Preprocess, preprocessing_of
 from kerassl.views.image.input_format import BYTES, NORMALIZED, UNIT
 from kerassl.views.image.preprocess import statistics
@@ -43,6 +45,9 @@ def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
     Args:
         encoder: an `SSLModel`, a `keras.Model` that kerassl exported, or the path of its `.keras` file.
 
+    Raises:
+        ValueError: for anything else.
+
     Example:
         >>> import numpy as np, kerassl
         >>> from kerassl.evaluation import preparation
@@ -53,6 +58,8 @@ def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
         >>> found.images.size, found.images.values, found.size
         ((24, 24), '0 to 255', (16, 16))
     """
+    if not isinstance(encoder, (keras.Model, str, os.PathLike)):
+        raise ValueError(f"encoder must be a keras.Model or the path of a .keras file; got {short(encoder)}.")
     layer = preprocessing_of(encoder) if isinstance(encoder, keras.Model) else _read_layer(encoder)
     if layer is None:
         return None
@@ -114,6 +121,9 @@ def preparation_gap(
     Returns:
         The gap, or `None` where nothing differs or it is not known what the encoder was trained on.
 
+    Raises:
+        ValueError: for an encoder, images or labels that are something else.
+
     Example:
         >>> import numpy as np, kerassl
         >>> from kerassl.evaluation import preparation_gap
@@ -125,6 +135,13 @@ def preparation_gap(
         >>> preparation_gap(model, images / 255).differences
         ('the values are 0 to 1, those of training were 0 to 255',)
     """
+    if not isinstance(encoder, keras.Model):
+        raise ValueError(f"encoder must be a keras.Model; got {short(encoder)}.")
+    check_count("batch_size", batch_size)
+    if not isinstance(images, LazyImages):
+        images = check_array("images", images, ("number", "height", "width", "channels"))
+    if labels is not None:
+        labels = check_labels(labels, len(images), "labels")
     known = preparation(encoder)
     if known is None or known.images is None:
         return None
@@ -150,7 +167,7 @@ def preparation_gap(
     cosine = float(np.mean(np.sum(centred[0] * centred[1], axis=1)))
     accuracies = (None, None)
     if labels is not None:
-        labels = np.asarray(labels)[chosen]
+        labels = labels[chosen]
         accuracies = _half_knn(features, labels), _half_knn(others, labels)
     return PreparationGap(tuple(differences), len(given), cosine, *accuracies)
 
@@ -180,7 +197,7 @@ def warn_of_preparation(
         as_trained: as there.
     """
     layer = preprocessing_of(encoder)
-    if layer is None or layer.trained_on is None or images.ndim != 4:
+    if layer is None or layer.trained_on is None:
         return
     here = InputFormat.of(images)
     difference = (here.size, here.values)
@@ -209,7 +226,7 @@ def _read_layer(path: str | os.PathLike) -> Preprocess | None:
 
 def _embed(encoder: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
     features = np.asarray(encoder.predict(images, batch_size=batch_size, verbose=0), "float32")
-    return features.mean((1, 2)) if features.ndim == 4 else features
+    return features.mean(tuple(range(1, features.ndim - 1)))
 
 
 def _half_knn(features: np.ndarray, labels: np.ndarray) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy as np
 
-from kerassl.data import ImageDataset
+from kerassl.data import ImageDataset, LazyImages
 from kerassl.evaluation.clusters import cluster_scores
 from kerassl.evaluation.embed import embed
 from kerassl.evaluation.episodes import episode_accuracy
@@ -18,6 +18,8 @@ from kerassl.evaluation.ood import ood_detection
 from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.sgd_probe import sgd_probe
 from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, nearest_prototype
+from kerassl.metrics.checks import check_count, check_names, check_number, short
+from kerassl.metrics.features import check_array, check_features, drop_unlabelled
 from kerassl.metrics.hypersphere import tolerance, uniformity
 from kerassl.metrics.power_law import alpha_req
 from kerassl.metrics.spectrum import rankme
@@ -45,6 +47,9 @@ def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.nd
     Returns:
         `(train, dim)` and `(test, dim)` float32 features, one for each channel of each pixel or square.
 
+    Raises:
+        ValueError: for images of another rank or of two shapes.
+
     Example:
         >>> import numpy as np
         >>> from kerassl.evaluation import raw_pixels
@@ -52,9 +57,23 @@ def raw_pixels(train_images: np.ndarray, test_images: np.ndarray) -> tuple[np.nd
         >>> train.tolist(), test.tolist()
         ([[-0.5], [0.5]], [[0.5]])
     """
+    train_images = check_images("train_images", train_images)
+    test_images = check_images("test_images", test_images)
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise ValueError(
+            f"test_images must have the shape of train_images, {train_images.shape[1:]}; got "
+            f"{test_images.shape[1:]}."
+        )
     train, test = _pixels(train_images), _pixels(test_images)
     mean = train.mean(0, dtype="float64").astype("float32")
     return train - mean, test - mean
+
+
+def check_images(name: str, images: np.ndarray | LazyImages) -> np.ndarray | LazyImages:
+    """Raises `ValueError` unless images have the shape `(number, height, width, channels)`."""
+    if isinstance(images, LazyImages):
+        return images
+    return check_array(name, images, ("number", "height", "width", "channels"))
 
 
 def _pixels(images: np.ndarray):
@@ -84,6 +103,7 @@ def evaluate_features(
     seed: int = 0,
     protocols: Sequence[str] = ("few_shot", "knn", "linear", "rankme"),
     ood_features: np.ndarray | None = None,
+    verbose: int = 0,
 ) -> dict[str, float | tuple[float, float]]:
     """Returns the result of each protocol under a name that spells its settings.
 
@@ -105,6 +125,7 @@ def evaluate_features(
             "naive_bayes", "clustering" (of the test features), "retrieval", "rankme", "alpha_req",
             "uniformity", "tolerance" (of the labelled test features).
         ood_features: `(number, dim)` of another data set, see `ood_detection`.
+        verbose: 1 for a progress bar over the protocols.
 
     Returns:
         By default `{"1-label": (mean, std), "5-label": (mean, std), "kNN k20 t0.1": accuracy,
@@ -122,7 +143,20 @@ def evaluate_features(
         >>> row["1-label"], row["kNN k20 t0.1"], row["linear"], round(row["RankMe"], 3)
         ((1.0, 0.0), 1.0, 1.0, 2.0)
     """
-    train, test = (train_features, train_labels), (test_features, test_labels)
+    check_names("protocols", protocols, PROTOCOLS, "protocol")
+    needy = [name for name in protocols if name not in WITHOUT_LABELS]
+    for name, labels in (("train_labels", train_labels), ("test_labels", test_labels)):
+        if needy and labels is None:
+            raise ValueError(f"{needy[0]} needs {name}; protocols without: {', '.join(WITHOUT_LABELS)}.")
+    check_count("seed", seed, least=0)
+    check_number("l2", l2, above=0)
+    check_count("k", k)
+    check_number("temperature", temperature, above=0)
+    train = check_features(train_features, train_labels, "train_features")
+    test = check_features(test_features, test_labels, "test_features")
+    for part, name in ((train, "train_labels"), (test, "test_labels")) if needy else ():
+        drop_unlabelled(*part, name)
+    train_features, test_features = train[0], test[0]
     results = {
         "few_shot": lambda: {
             f"{number}-label": result
@@ -150,15 +184,14 @@ def evaluate_features(
         "uniformity": lambda: {"uniformity": uniformity(test_features)},
         "tolerance": lambda: {"tolerance": tolerance(*test)},
     }
-    unknown = [name for name in protocols if name not in results]
-    if unknown:
-        raise ValueError(f"There is no protocol {unknown[0]!r}; known: {', '.join(PROTOCOLS)}.")
-    needy = [name for name in protocols if name not in WITHOUT_LABELS]
-    if needy and (train_labels is None or test_labels is None):
-        raise ValueError(f"{needy[0]} needs labels of both parts; without: {', '.join(WITHOUT_LABELS)}.")
-    row = {name: value for protocol in protocols for name, value in results[protocol]().items()}
+    row = {}
+    bar = keras.utils.Progbar(len(protocols), verbose=verbose, unit_name="protocol")
+    for done, protocol in enumerate(protocols):
+        bar.update(done)
+        row |= results[protocol]()
+    bar.update(len(protocols), finalize=True)
     if ood_features is not None:
-        row |= ood_detection(train_features, test_features, ood_features, train_labels, l2=l2)
+        row |= ood_detection(train_features, test_features, ood_features, train[1], l2=l2)
     return row
 
 
@@ -172,11 +205,17 @@ def _episodes(
     name: str = "",
 ) -> dict[str, tuple[float, float]]:
     """Accuracy over episodes of 5 classes and 15 queries of each, or of as many as there are."""
-    labels = np.asarray(labels)
     sizes = np.sort(np.unique(labels[labels >= 0], return_counts=True)[1])[::-1]
+    if len(sizes) < 2:
+        raise ValueError(f"Episodes need test_labels of two classes or more; got {len(sizes)}.")
     ways, results = min(5, len(sizes)), {}
     for number in shots:
-        queries = min(15, int(sizes[ways - 1]) - number) if ways else 0
+        queries = min(15, int(sizes[ways - 1]) - number)
+        if queries < 1:
+            raise ValueError(
+                f"shots={number} leave no query: the {ways} largest classes of test_labels have "
+                f"{sizes[ways - 1]} images at least. Pass fewer shots."
+            )
         settings = f"{ways}-way {number}-shot" + (f" q{queries}" if queries != 15 else "")
         results[settings + name] = episode_accuracy(
             features,
@@ -222,9 +261,14 @@ def report(
         raw pixels ...
     """
     for name, data in (("train", train), ("test", test)):
+        if not isinstance(data, ImageDataset):
+            raise ValueError(f"`{name}` must be a kerassl.data.ImageDataset; got a {type(data).__name__}.")
         if data.labels is None:
             raise ValueError(f"A report needs labels, but `{name}` has none.")
     pixels = raw_pixels(train.images, test.images)
+    check_count("batch_size", batch_size)
+    if not isinstance(encoders, Mapping):
+        raise ValueError(f"encoders must be {{name: model}}; got a {type(encoders).__name__}.")
     rows = {"raw pixels": evaluate_features(pixels[0], train.labels, pixels[1], test.labels, **settings)}
     for name, encoder in encoders.items():
         train_features, _ = embed(encoder, train, batch_size)
@@ -240,12 +284,17 @@ def table(rows: Mapping[str, Mapping[str, float | tuple[float, float]]]) -> str:
     Args:
         rows: `{row name: {column name: number or (mean, std)}}`; a row may lack columns.
 
+    Raises:
+        ValueError: for anything else.
+
     Example:
         >>> from kerassl.evaluation import table
         >>> print(table({"raw pixels": {"1-label": (0.5, 0.02), "RankMe": 12.3456}}))
                     1-label      RankMe
         raw pixels  0.500±0.020  12.346
     """
+    if not isinstance(rows, Mapping) or not all(isinstance(row, Mapping) for row in rows.values()):
+        raise ValueError(f"rows must be {{row name: {{column name: number}}}}; got {short(rows)}.")
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     lines = [["", *columns]]
     lines += [[name, *(_cell(row.get(column)) for column in columns)] for name, row in rows.items()]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerassl.evaluation.knn import chunks
+from kerassl.metrics.checks import check_count
 from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
 
 
@@ -42,16 +43,16 @@ def retrieval_map(
         >>> round(retrieval_map(bank, labels, np.array([[1.0, 0.0]]), np.array([0])), 4)
         0.8333
     """
-    if at is not None and at < 1:
-        raise ValueError(f"at must be at least 1, but {at} came.")
+    if at is not None:
+        check_count("at", at)
     bank, bank_labels, queries, labels = check_same_width(
-        bank_features, bank_labels, features, labels, "bank_features"
+        bank_features, bank_labels, features, labels, ("bank_features", "features")
     )
-    bank, bank_labels = drop_unlabelled(bank, bank_labels)
+    bank, bank_labels = drop_unlabelled(bank, bank_labels, "bank_labels")
     queries, labels = drop_unlabelled(queries, labels)
     known = np.isin(labels, bank_labels)
     if not known.any():
-        raise ValueError("The bank has no image of any query's class.")
+        raise ValueError("bank_labels hold none of the classes in labels: nothing can be found.")
     queries, labels = l2_normalize(queries[known]), labels[known]
     bank = l2_normalize(bank).T
     last = bank.shape[1] if at is None else min(at, bank.shape[1])

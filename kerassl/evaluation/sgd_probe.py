@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kerassl.metrics.checks import check_count, check_number, check_sequence
 from kerassl.metrics.features import check_probe_data
 
 # Those of DINOv2, for batches of 256.
@@ -73,13 +74,14 @@ def sgd_probe(
         >>> sgd_probe(features, labels, features, labels, epochs=5, batch_size=4).accuracy
         1.0
     """
-    if not len(learning_rates) or min(learning_rates) <= 0 or epochs < 1 or batch_size < 1:
-        raise ValueError(
-            f"Positive rates, epochs and batches are needed; got learning_rates={tuple(learning_rates)}, "
-            f"epochs={epochs}, batch_size={batch_size}."
-        )
-    if not 0 < validation_fraction < 1:
-        raise ValueError(f"validation_fraction must lie in (0, 1), got {validation_fraction}.")
+    for rate in check_sequence("learning_rates", learning_rates, "positive numbers"):
+        check_number("learning_rates", rate, above=0)
+    check_count("epochs", epochs)
+    check_count("batch_size", batch_size)
+    check_number("momentum", momentum, least=0, below=1)
+    check_number("weight_decay", weight_decay, least=0)
+    check_number("validation_fraction", validation_fraction, above=0, below=1)
+    check_count("seed", seed, least=0)
     train, labels, test, test_labels = check_probe_data(
         train_features, train_labels, test_features, test_labels
     )

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from kerassl.engine.keras_internals import layers_of
+from kerassl.metrics.checks import check_number, check_sequence
 
 
 class SparsityCurve(NamedTuple):
@@ -64,8 +65,14 @@ def essential_sparsity(
         >>> len(curve.scores)
         2
     """
-    shares = tuple(float(share) for share in sparsities)
-    if not shares or shares[0] != 0 or list(shares) != sorted(set(shares)) or shares[-1] >= 1:
+    shares = check_sequence("sparsities", sparsities, "shares in [0, 1)")
+    shares = tuple(check_number("sparsities", share, least=0, below=1) for share in shares)
+    check_number("tolerance", tolerance, least=0, below=1)
+    if not isinstance(encoder, keras.Model) or not callable(score):
+        raise ValueError(
+            f"encoder must be a keras.Model and score a function of it; got {encoder!r} and {score!r}."
+        )
+    if shares[0] != 0 or list(shares) != sorted(set(shares)) or shares[-1] >= 1:
         raise ValueError(f"sparsities must grow from 0 and stay below 1, got {shares}.")
     kernels = prunable(encoder)
     dense = [keras.ops.convert_to_numpy(kernel) for kernel in kernels]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from kerassl.metrics.features import l2_normalize
+from kerassl.metrics.checks import check_count, check_number
+from kerassl.metrics.features import check_array, l2_normalize
 
 
 def nearest_prototype(support: np.ndarray, queries: np.ndarray) -> np.ndarray:
@@ -17,12 +18,16 @@ def nearest_prototype(support: np.ndarray, queries: np.ndarray) -> np.ndarray:
     Returns:
         `(number,)` classes from 0 to `ways - 1`.
 
+    Raises:
+        ValueError: arrays of other shapes, of two widths, or not finite; fewer than one iteration.
+
     Example:
         >>> import numpy as np
         >>> from kerassl.evaluation import nearest_prototype
         >>> nearest_prototype(np.array([[[0.0]], [[1.0]]]), np.array([[0.2], [3.0]])).tolist()
         [0, 1]
     """
+    support, queries = _checked(support, queries)
     return _distances(queries, support.mean(1)).argmin(1)
 
 
@@ -66,10 +71,10 @@ def laplacian_shot(
         >>> laplacian_shot(support, np.array([[0.8, 0.6], [1.0, 0.1], [0.1, 1.0]]), neighbours=1).tolist()
         [0, 0, 1]
     """
-    if not smoothness >= 0 or neighbours < 1:
-        raise ValueError(
-            f"smoothness must be at least 0 and neighbours at least 1; got {smoothness} and {neighbours}."
-        )
+    support, queries = _checked(support, queries)
+    check_number("smoothness", smoothness, least=0)
+    check_count("neighbours", neighbours)
+    check_count("iterations", iterations, least=0)
     prototypes = support.mean(1)
     if rectify:
         queries = queries + (support.mean((0, 1)) - queries.mean(0))
@@ -93,6 +98,9 @@ def constrained_kmeans(support: np.ndarray, queries: np.ndarray, iterations: int
     Returns:
         `(number,)` classes from 0 to `ways - 1`.
 
+    Raises:
+        ValueError: arrays of other shapes, of two widths, or not finite; fewer than one iteration.
+
     Example:
         >>> import numpy as np
         >>> from kerassl.evaluation import constrained_kmeans
@@ -100,6 +108,8 @@ def constrained_kmeans(support: np.ndarray, queries: np.ndarray, iterations: int
         >>> constrained_kmeans(support, np.array([[2.0], [2.6], [3.0], [9.0]])).tolist()
         [0, 0, 0, 1]
     """
+    support, queries = _checked(support, queries)
+    check_count("iterations", iterations, least=0)
     ways, shots, _ = support.shape
     classes = _distances(queries, support.mean(1)).argmin(1)
     for _ in range(iterations):
@@ -109,6 +119,20 @@ def constrained_kmeans(support: np.ndarray, queries: np.ndarray, iterations: int
         if (before == classes).all():
             break
     return classes
+
+
+def _checked(support: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finite arrays of one width and of the types that were given, or `ValueError` naming what is wrong."""
+    support = check_array("support", support, ("ways", "shots", "dim"))
+    queries = check_array("queries", queries, ("number", "dim"))
+    for name, values in (("support", support), ("queries", queries)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} hold NaN or infinite values.")
+    if support.shape[-1] != queries.shape[-1]:
+        raise ValueError(
+            f"queries must have {support.shape[-1]} dimensions, as support; got {queries.shape}."
+        )
+    return support, queries
 
 
 def neighbour_graph(queries: np.ndarray, neighbours: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from kerassl.export.card import markdown_table, model_card
 from kerassl.export.encoder import (
+    RawImageModel,
     export_classifier,
     export_encoder,
     exportable_encoder,
@@ -9,13 +10,14 @@ from kerassl.export.encoder import (
     with_preprocessing,
 )
 from kerassl.export.formats import FORMATS, read, without_suffix, write_network
-from kerassl.export.parts import image_size, inner_encoder
+from kerassl.export.parts import image_size, inner_encoder, sample_inputs, takes_images
 from kerassl.export.quantization import check_int8, describe_int8, quantized
 from kerassl.export.saved_model import is_saved_model, load_saved_model
 from kerassl.views import preprocessing_of
 
 __all__ = [
     "FORMATS",
+    "RawImageModel",
     "check_int8",
     "describe_int8",
     "export_classifier",
@@ -31,6 +33,8 @@ __all__ = [
     "quantized",
     "read",
     "resized",
+    "sample_inputs",
+    "takes_images",
     "with_preprocessing",
     "without_suffix",
     "write_network",

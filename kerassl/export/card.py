@@ -7,9 +7,10 @@ import keras
 import numpy as np
 
 from kerassl.export.formats import FORMATS
-from kerassl.export.parts import inner_encoder
+from kerassl.export.parts import inner_encoder, takes_images
 from kerassl.version import __version__
 from kerassl.views import InputFormat, preprocessing_of
+from kerassl.views.image.input_format import BYTES
 from kerassl.views.image.preprocess import statistics
 
 Rows = Mapping[str, Mapping[str, object]]
@@ -28,7 +29,7 @@ def model_card(
     """Returns the card of a network as Markdown.
 
     Args:
-        network: what was written, from images to a vector each.
+        network: what was written, from inputs to a vector each.
         files: {format: path}, what was written of it.
         settings: {name: value}, the method and all that it was trained with; left out where empty.
         numbers: {row: {column: number or (mean, deviation)}}, what was measured, under its protocols' names.
@@ -47,7 +48,7 @@ def model_card(
     """
     base = next(iter(files.values()))
     parts = [f"# {base.stem if base.suffix else base.name}", _what_it_is(network, settings, gives)]
-    parts += ["## Images", _images(network)]
+    parts += ["## Images", _images(network)] if takes_images(network) else ["## Inputs", _inputs(network)]
     about = {
         files[name].name if name in files else name: {"format": name if name in files else "-", **row}
         for name, row in (checks or dict.fromkeys(files, {})).items()
@@ -57,7 +58,8 @@ def model_card(
         parts.append(int8)
     for name, path in files.items():
         form = FORMATS[name]
-        parts.append(f"`{path.name}`:\n\n```python\n{form.load_lines(path.name)}\n{form.call}\n```")
+        call = form.call_lines(name_of_input(network), network.inputs[0].dtype, len(network.inputs) > 1)
+        parts.append(f"`{path.name}`:\n\n```python\n{form.load_lines(path.name)}\n{call}\n```")
     if settings:
         parts += ["## Training", _list(settings)]
     if numbers:
@@ -88,9 +90,15 @@ def _what_it_is(network: keras.Model, settings: Mapping[str, object] | None, giv
     encoder = inner_encoder(network)
     config = encoder.get_config() if encoder is not network else {}
     shape = {k: v for k, v in config.items() if k not in ("name", "dtype", "trainable") and _is_plain(v)}
-    dtype = network.inputs[0].dtype
+    what = "images" if takes_images(network) else "inputs"
+    if takes_images(network) and preprocessing_of(network) is not None:
+        what = "Raw images in [0, 255]"
+    elif len(network.inputs) == 1:
+        what = f"{network.inputs[0].dtype} {what}"
+    else:
+        what = f"{len(network.inputs)} inputs"
     lines = [
-        f"{dtype} images in, {network.output_shape[-1]} float32 {gives} an image out. "
+        f"{what} in, {network.output_shape[-1]} float32 {gives} an example out. "
         f"The encoder is a {type(encoder).__name__} of {network.count_params():,} weights"
         + (": " + ", ".join(f"{k} {v}" for k, v in shape.items()) if shape else "")
         + "."
@@ -101,11 +109,24 @@ def _what_it_is(network: keras.Model, settings: Mapping[str, object] | None, giv
     return " ".join(lines)
 
 
+def name_of_input(network: keras.Model) -> str:
+    """What the code of a card calls what goes in."""
+    return network.inputs[0].name if len(network.inputs) == 1 else "inputs"
+
+
+def _inputs(network: keras.Model) -> str:
+    rows = [
+        f"- `{part.name}`: {part.dtype} `({', '.join(['batch', *map(str, part.shape[1:])])})`"
+        for part in network.inputs
+    ]
+    return "\n".join(rows).replace("None", "any length")
+
+
 def _images(network: keras.Model) -> str:
     height, width, channels = network.input_shape[1:]
     size = f"of {height}x{width} pixels" if height and width else "of any height and width"
-    layer = preprocessing_of(network)
-    came = f"`images` is {network.inputs[0].dtype} `(batch, height, width, {channels})`, {size}, any batch."
+    layer, given = preprocessing_of(network), network.inputs[0]
+    came = f"`{given.name}` is {given.dtype} `(batch, height, width, {channels})`, {size}, any batch."
     if layer is None:
         return f"{came} Nothing is done to them before the encoder."
     normalize = layer.normalize
@@ -113,8 +134,12 @@ def _images(network: keras.Model) -> str:
         ", ".join(f"{float(v):g}" for v in np.ravel(keras.ops.convert_to_numpy(part)))
         for part in statistics(normalize.mean, normalize.std, channels)
     )
+    scale = "from 0 to 255, uint8 or float"
+    if layer.trained_on is not None and layer.trained_on.values != BYTES:
+        scale = f"{layer.trained_on.values}, as those of training"
     return (
-        f"{came} Raw pixels from 0 to 255: what follows is inside the file.\n\n"
+        f"{came} Values are {scale}: what follows is inside the file. Values on another scale are not "
+        "recognised there; Keras alone warns of images in [0, 1].\n\n"
         f"- resized to {layer.size[0]}x{layer.size[1]} pixels, whatever the aspect ratio "
         "(bilinear, antialiased)\n"
         f"- divided by 255, less the mean ({mean}), divided by the standard deviation ({std})"

@@ -1,17 +1,55 @@
-"""An encoder for use elsewhere: raw uint8 images in, features out."""
+"""An encoder for use elsewhere: raw inputs in, features out."""
 
 import os
 import pathlib
+import warnings
+from typing import Any
 
 import keras
 import numpy as np
 
+from kerassl.evaluation.page import write_whole
 from kerassl.export.card import model_card, plain_settings
 from kerassl.export.formats import without_suffix, write_network
-from kerassl.export.parts import inner_encoder
-from kerassl.views import Preprocess, preprocessing_of
+from kerassl.export.parts import inner_encoder, input_structure
+from kerassl.views import InputFormat, Preprocess, preprocessing_of
+from kerassl.views.image.input_format import UNIT
 
 Size = int | tuple[int, int] | None
+
+
+@keras.saving.register_keras_serializable("kerassl")
+class RawImageModel(keras.Model):
+    """A functional model from raw images in [0, 255], which says so when it is given images in [0, 1].
+
+    It is what `exportable_encoder` and `with_preprocessing` make. Images are float32 within, so that no
+    value is cut off; uint8 images are taken as they are. The range is looked at where Python sees the values,
+    in `predict` and `predict_on_batch`: a SavedModel or ONNX file takes [0, 1] for nearly black.
+    """
+
+    def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
+        """As `keras.Model.predict`; warns of float images in [0, 1]."""
+        self._look_at(x)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """As `keras.Model.predict_on_batch`; warns of float images in [0, 1]."""
+        self._look_at(x)
+        return super().predict_on_batch(x)
+
+    def _look_at(self, images: Any) -> None:
+        layer = preprocessing_of(self)
+        trained_on = None if layer is None else layer.trained_on
+        if not hasattr(images, "dtype") or len(getattr(images, "shape", ())) != 4:
+            return
+        if trained_on is not None and trained_on.values == UNIT:
+            return
+        if len(images) and InputFormat.of(images).values == UNIT:
+            warnings.warn(
+                f"{self.name} takes images in [0, 255]; got floats in [0, 1], which are nearly black there. "
+                "Multiply them by 255, or pass uint8 images.",
+                stacklevel=3,
+            )
 
 
 def export_encoder(
@@ -22,19 +60,24 @@ def export_encoder(
     encoder: keras.Model | None = None,
     resize_to: Size = None,
 ) -> pathlib.Path:
-    """Writes a trained model's encoder with resizing and normalisation baked in, and its card beside it.
+    """Writes a trained model's encoder with its preprocessing baked in, and its card beside it.
+
+    What takes images takes raw ones in [0, 255], uint8 or float, of any size: they are resized and normalised
+    inside. Other inputs, such as signals, tables, token ids or a dict of several, go in as the views'
+    preprocessing takes them, float32 where they are no integers. The input is called `images` or `inputs`,
+    several by their own names, and the output `features`.
 
     SavedModel, ONNX, LiteRT and OpenVINO files are made by TensorFlow whatever the backend, torch files by
     torch; on other backends a second process makes them from a `.keras` file.
 
     Args:
         model: an `SSLModel`; what its `call` computes is what is written.
-        path: a folder for `"tf_saved_model"`, a file for the others (the suffix is added). The card has the
-            same name with the suffix `.md`.
+        path: a folder for `"tf_saved_model"`, a file for the others (the suffix is added); `~` is the home
+            folder. The card has the same name with the suffix `.md`.
         format: `"tf_saved_model"`, `"onnx"`, `"keras"`, `"litert"`, `"openvino"` or `"torch"`. A `.keras`
             file is loaded by `keras.models.load_model` after `import kerassl`.
         image_size: height and width in pixels of the images that will come; `None` takes any.
-        encoder: another network for the same images that is written in place of the model's own.
+        encoder: another network for the same inputs that is written in place of the model's own.
         resize_to: height and width to which they are resized for the encoder; by default those that it was
             trained with.
 
@@ -86,10 +129,11 @@ def export_classifier(
         ...     kerassl.export.export_classifier(model, f"{folder}/classifier", format="keras").name
         'classifier.keras'
     """
-    images, prepared = raw_input(model.encoder, model.views and model.views.preprocess, image_size)
+    preprocess = model.views and model.views.preprocess
+    images, prepared = raw_input(model.encoder, preprocess, image_size, model.views)
     _, logits = model.features_and_logits(prepared, False)
-    probabilities = keras.layers.Softmax(dtype="float32")(logits)
-    network = keras.Model(images, probabilities, name="classifier")
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+    network = _model_class(preprocess)(images, probabilities, name="classifier")
     return _write(network, path, format, model, "probabilities")
 
 
@@ -99,7 +143,7 @@ def _write(
     files = dict(write_network(network, path, [format]))
     card = model_card(network, files, settings=plain_settings(model), gives=gives)
     base = without_suffix(path)
-    base.with_name(f"{base.name}.md").write_text(card, encoding="utf-8")
+    write_whole(base.with_name(f"{base.name}.md"), card)
     return files[format]
 
 
@@ -109,28 +153,35 @@ def exportable_encoder(
     encoder: keras.Model | None = None,
     resize_to: Size = None,
 ) -> keras.Model:
-    """A functional model from raw uint8 images to the embedding of `model`, sharing its weights.
+    """A functional model from raw inputs to the embedding of `model`, sharing its weights.
 
     With `encoder` its features take the place of the embedding; sizes as in `export_encoder`.
     """
     preprocess = model.views and model.views.preprocess
     preprocess = _preprocess_to(preprocess, resize_to, model)
-    return with_preprocessing(encoder or model.embedding_encoder, preprocess, image_size)
+    return with_preprocessing(encoder or model.embedding_encoder, preprocess, image_size, model.views)
 
 
 def with_preprocessing(
-    encoder: keras.Model, preprocess: keras.layers.Layer | None, image_size: Size = None
+    encoder: keras.Model,
+    preprocess: keras.layers.Layer | None,
+    image_size: Size = None,
+    views: keras.layers.Layer | None = None,
 ) -> keras.Model:
-    """A functional model from raw uint8 images to the features of an encoder, sharing its weights.
+    """A functional model from raw inputs to the features of an encoder, sharing its weights.
 
     Args:
-        encoder: from normalised images to features or to a feature map, which is average-pooled.
-        preprocess: a `kerassl.views.Preprocess`, which resizes and normalises as the encoder needs it;
-            `None` for float32 images that come as they are needed.
+        encoder: from prepared inputs to features `(batch, dim)`, or `(batch, ..., dim)`, which are averaged
+            over the axes between.
+        preprocess: a `kerassl.views.Preprocess`, which resizes and normalises images as the encoder needs
+            them, another layer for other inputs, or `None` for inputs that come as they are needed.
         image_size: height and width in pixels of the images that will come; `None` takes any.
+        views: the views that the preprocessing belongs to: their `input_spec`, if they have one, says what
+            raw inputs are, where these are not of the shapes that the encoder takes.
 
     Returns:
-        A `keras.Model` that can be evaluated, embedded with, exported and saved.
+        A `keras.Model` that can be evaluated, embedded with, exported and saved. Of images it takes raw ones
+        in [0, 255], uint8 or float, and warns of [0, 1].
 
     Raises:
         ValueError: for an encoder that does not take images of the size to which they are resized.
@@ -143,15 +194,22 @@ def with_preprocessing(
         >>> network.input_shape, network.output_shape
         ((None, None, None, 3), (None, 32))
     """
-    images, prepared = raw_input(encoder, preprocess, image_size)
-    own, size = tuple(encoder.input_shape[1:3]), tuple(prepared.shape[1:3])
-    if size != own:
-        _try_size(encoder, size, own)
+    inputs, prepared = raw_input(encoder, preprocess, image_size, views)
+    if isinstance(preprocess, Preprocess):
+        own, size = tuple(encoder.input_shape[1:3]), tuple(prepared.shape[1:3])
+        if size != own:
+            _try_size(encoder, size, own)
     features = encoder(prepared)
-    if len(features.shape) == 4:
-        features = keras.layers.GlobalAveragePooling2D()(features)
-    features = keras.layers.Activation("linear", dtype="float32")(features)
-    return keras.Model(images, features, name="encoder")
+    if len(features.shape) > 2:
+        features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
+    # A layer's name stands once in a network.
+    name = "features" if encoder.name != "features" else "embedding"
+    features = keras.layers.Activation("linear", dtype="float32", name=name)(features)
+    return _model_class(preprocess)(inputs, features, name="encoder")
+
+
+def _model_class(preprocess: keras.layers.Layer | None) -> type[keras.Model]:
+    return RawImageModel if isinstance(preprocess, Preprocess) else keras.Model
 
 
 def _try_size(encoder: keras.Model, size: tuple[int, int], own: tuple[int, int]) -> None:
@@ -200,15 +258,30 @@ def _preprocess_to(
 
 
 def raw_input(
-    encoder: keras.Model, preprocess: keras.layers.Layer | None, image_size: Size = None
-) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The input of an exported network, uint8 where it is preprocessed, and what the encoder takes of it."""
-    if preprocess is None:
-        images = keras.Input(encoder.input_shape[1:], dtype="float32")
-        return images, images
-    if image_size is None:
-        size = (None, None)
-    else:
-        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    images = keras.Input((*size, encoder.input_shape[-1]), dtype="uint8")
-    return images, preprocess(images)
+    encoder: keras.Model,
+    preprocess: keras.layers.Layer | None,
+    image_size: Size = None,
+    views: keras.layers.Layer | None = None,
+) -> tuple[Any, Any]:
+    """The input of an exported network, or several, nested, and what the encoder takes of them."""
+    if isinstance(preprocess, Preprocess):
+        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size or (None, None))
+        # Not uint8, which would cut off what floats have behind the point, without a word.
+        images = keras.Input((*size, encoder.input_shape[-1]), dtype="float32", name="images")
+        return images, preprocess(images)
+    if image_size is not None:
+        raise ValueError(
+            f"image_size={image_size}: {encoder.name} has no Preprocess layer, so its inputs have the size "
+            "that it takes. Leave image_size out."
+        )
+    spec = views.input_spec(None) if hasattr(views, "input_spec") else input_structure(encoder)
+    several = len(keras.tree.flatten(spec)) > 1
+
+    def as_input(part: Any) -> keras.KerasTensor:
+        dtype = keras.backend.standardize_dtype(part.dtype or "float32")
+        dtype = "float32" if keras.backend.is_float_dtype(dtype) else dtype
+        alone = "images" if len(part.shape) == 4 else "inputs"
+        return keras.Input(part.shape[1:], dtype=dtype, name=part.name if several else alone)
+
+    inputs = keras.tree.map_structure(as_input, spec)
+    return inputs, inputs if preprocess is None else preprocess(inputs)

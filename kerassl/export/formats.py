@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import keras
 import numpy as np
 
-from kerassl.export.parts import image_size
+from kerassl.export.parts import sample_inputs
 from kerassl.export.quantization import check_int8, quantized
 
 
@@ -26,7 +26,8 @@ class Format:
         packages: what has to be installed to write it.
         extra: the extra of kerassl that has what writes and reads it.
         load: Python that loads the file `PATH` by the format's own runtime.
-        call: Python that then makes `features` of `images`, an array `(batch, height, width, channels)`.
+        call: Python that then makes `features` of `INPUTS`, an array of the type `DTYPE`.
+        call_several: the same where `INPUTS` are several arrays; `None` where the format takes one.
     """
 
     suffix: str
@@ -35,10 +36,16 @@ class Format:
     extra: str
     load: str
     call: str
+    call_several: str | None = None
 
     def load_lines(self, path: str | os.PathLike) -> str:
         """The lines of `load` for a file."""
         return self.load.replace("PATH", json.dumps(str(path)))
+
+    def call_lines(self, inputs: str = "images", dtype: str = "float32", several: bool = False) -> str:
+        """The lines of `call` for a variable of that name and a network that takes that type."""
+        lines = self.call_several if several else self.call
+        return lines.replace("INPUTS", inputs).replace("DTYPE", dtype)
 
 
 FORMATS = {
@@ -48,7 +55,8 @@ FORMATS = {
         packages=("tensorflow",),
         extra="export",
         load="import tensorflow as tf\n\nencoder = tf.saved_model.load(PATH)",
-        call="features = encoder.serve(images).numpy()",
+        call='features = encoder.serve(INPUTS.astype("DTYPE")).numpy()',
+        call_several="features = encoder.serve(INPUTS).numpy()",
     ),
     "onnx": Format(
         suffix=".onnx",
@@ -56,7 +64,8 @@ FORMATS = {
         packages=("tensorflow", "onnx", "tf2onnx"),
         extra="export",
         load="import onnxruntime\n\nsession = onnxruntime.InferenceSession(PATH)",
-        call="(features,) = session.run(None, {session.get_inputs()[0].name: images})",
+        call='(features,) = session.run(None, {session.get_inputs()[0].name: INPUTS.astype("DTYPE")})',
+        call_several="(features,) = session.run(None, INPUTS)  # {name: array}",
     ),
     "keras": Format(
         suffix=".keras",
@@ -64,7 +73,8 @@ FORMATS = {
         packages=(),
         extra="",
         load="import keras\n\nimport kerassl\n\nencoder = keras.models.load_model(PATH, compile=False)",
-        call="features = encoder.predict(images, verbose=0)",
+        call="features = encoder.predict(INPUTS, verbose=0)",
+        call_several="features = encoder.predict(INPUTS, verbose=0)",
     ),
     "litert": Format(
         suffix=".tflite",
@@ -74,9 +84,9 @@ FORMATS = {
         load="from ai_edge_litert.interpreter import Interpreter\n\ninterpreter = Interpreter(PATH)",
         call="""\
 place = interpreter.get_input_details()[0]["index"]
-interpreter.resize_tensor_input(place, images.shape)
+interpreter.resize_tensor_input(place, INPUTS.shape)
 interpreter.allocate_tensors()
-interpreter.set_tensor(place, images)
+interpreter.set_tensor(place, INPUTS.astype("DTYPE"))
 interpreter.invoke()
 features = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])""",
     ),
@@ -88,7 +98,7 @@ features = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])"
         # Without the hint, processors that have bfloat16 compute in it.
         load="import openvino\n\n"
         'encoder = openvino.compile_model(PATH, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})',
-        call="features = encoder(images)[0]",
+        call='features = encoder(INPUTS.astype("DTYPE"))[0]',
     ),
     "torch": Format(
         suffix=".pt2",
@@ -96,7 +106,7 @@ features = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])"
         packages=("torch",),
         extra="torch",
         load="import torch\n\nencoder = torch.export.load(PATH).module()",
-        call="features = encoder(torch.from_numpy(images)).detach().numpy()",
+        call='features = encoder(torch.from_numpy(INPUTS.astype("DTYPE"))).detach().numpy()',
     ),
 }
 
@@ -131,7 +141,8 @@ def write_network(
         A format's name and the path that was written, when it is done.
 
     Raises:
-        ValueError: for an unknown format, or one that has no int8 form of this network.
+        ValueError: for an unknown format, one that has no int8 form of this network, or one that takes a
+            single input for a network of several.
         ImportError: where what writes a format is not installed.
 
     Example:
@@ -145,6 +156,13 @@ def write_network(
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"Unknown export format {name!r}; choose one of {', '.join(FORMATS)}.")
+    alone = [name for name in formats if FORMATS[name].call_several is None]
+    if alone and len(network.inputs) > 1:
+        others = ", ".join(name for name, form in FORMATS.items() if form.call_several)
+        raise ValueError(
+            f"{alone[0]} takes one input, and {network.name} has {len(network.inputs)}: "
+            f"{', '.join(part.name for part in network.inputs)}. Export it as {others}."
+        )
     if int8:
         check_int8(network, formats)
     base = without_suffix(path)
@@ -161,8 +179,8 @@ def write_network(
 
 
 def without_suffix(path: str | os.PathLike) -> pathlib.Path:
-    """The path without the suffix of a format, if it has one."""
-    path = pathlib.Path(path)
+    """The path without the suffix of a format, if it has one; `~` is the home folder."""
+    path = pathlib.Path(path).expanduser()
     known = {form.suffix for form in FORMATS.values()} - {""}
     return path.with_suffix("") if path.suffix in known else path
 
@@ -215,10 +233,9 @@ def _write_one(network: keras.Model, target: str, name: str, int8: bool) -> None
         except ImportError as error:
             hint = f'pip install "kerassl[{FORMATS[name].extra}]"'
             raise ImportError(f"The {name} export needs {package}: {hint}") from error
-    shape = (2, *image_size(network), network.input_shape[-1])
-    dtype = network.inputs[0].dtype
+    sample = sample_inputs(network)
     # Keras exports a model by the way it was last called, and a loaded one never was.
-    network(np.zeros(shape, dtype))
+    network(sample)
     options = {}
     if name == "litert" and int8:
         import tensorflow as tf
@@ -228,37 +245,57 @@ def _write_one(network: keras.Model, target: str, name: str, int8: bool) -> None
         import torch
 
         # A batch of one would be taken for a constant.
-        options["input_signature"] = [keras.InputSpec(shape=shape, dtype=dtype)]
+        options["input_signature"] = [keras.InputSpec(shape=sample.shape, dtype=str(sample.dtype))]
         options["dynamic_shapes"] = ({0: torch.export.Dim("batch")},)
     network.export(target, format=name, verbose=False, **options)
     if name == "onnx":
-        _check_onnx(network, target)
+        _finish_onnx(network, target)
 
 
-def _check_onnx(network: keras.Model, target: str) -> None:
+def _finish_onnx(network: keras.Model, target: str) -> None:
+    """Checks a file that tf2onnx wrote, and names its output as the network's."""
     import onnx
 
     # What tf2onnx does not know is written all the same, as an unknown operation or as a further input.
     try:
         onnx.checker.check_model(target)
-        inputs = [value.name for value in onnx.load(target).graph.input]
-        problem = "" if len(inputs) == 1 else f"It makes inputs of constants, {', '.join(inputs)}."
+        model = onnx.load(target)
+        inputs = [value.name for value in model.graph.input]
+        extra = [name for name in inputs if name not in {part.name for part in network.inputs}]
+        problem = f"It makes inputs of constants, {', '.join(extra)}." if extra else ""
     except onnx.checker.ValidationError as error:
         problem = str(error).splitlines()[0]
     if problem:
         os.remove(target)
         raise ValueError(f"tf2onnx does not translate all of {network.name}: {problem} Take another format.")
+    # A Sequential has no names.
+    names = getattr(network, "output_names", [value.name for value in model.graph.output])
+    for output, name in zip(model.graph.output, names, strict=True):
+        before, output.name = output.name, name
+        for node in model.graph.node:
+            for ends in (node.input, node.output):
+                ends[:] = [name if one == before else one for one in ends]
+    onnx.save(model, target)
 
 
-def read(path: str | os.PathLike, format: str) -> Callable[[np.ndarray], np.ndarray]:
+def read(
+    path: str | os.PathLike,
+    format: str,
+    inputs: str = "images",
+    dtype: str = "float32",
+    several: bool = False,
+) -> Callable[[np.ndarray], np.ndarray]:
     """Loads an exported network by the lines that its card shows.
 
     Args:
         path: what was written.
         format: a name out of `FORMATS`.
+        inputs: name of the network's input: "images", or "inputs" where it takes something else.
+        dtype: type of that input.
+        several: whether the network takes several inputs, as a dict of arrays.
 
     Returns:
-        A function from images `(batch, height, width, channels)` to features `(batch, dim)`.
+        A function from inputs, such as images `(batch, height, width, channels)`, to features `(batch, dim)`.
 
     Raises:
         ImportError: where the format's runtime is not installed.
@@ -269,19 +306,19 @@ def read(path: str | os.PathLike, format: str) -> Callable[[np.ndarray], np.ndar
         >>> network = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     ((name, path),) = write_network(network, f"{folder}/encoder", ["keras"])
-        ...     read(path, name)(np.ones((3, 2, 2, 1), "float32")).shape
+        ...     read(path, name)(np.ones((3, 2, 2, 1))).shape
         (3, 4)
     """
-    form = FORMATS[format]
+    path, form = pathlib.Path(path).expanduser(), FORMATS[format]
     names = {}
     try:
         exec(form.load_lines(path), names)
     except ImportError as error:
         raise ImportError(f'{error} is needed to read {path}: pip install "kerassl[{form.extra}]"') from error
 
-    def features(images: np.ndarray) -> np.ndarray:
-        names["images"] = images
-        exec(form.call, names)
+    def features(given: np.ndarray) -> np.ndarray:
+        names[inputs] = given
+        exec(form.call_lines(inputs, dtype, several), names)
         return np.asarray(names["features"])
 
     return features

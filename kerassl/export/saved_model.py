@@ -10,13 +10,13 @@ _SIGNATURE = "serving_default"
 
 def is_saved_model(path: str | os.PathLike) -> bool:
     """Whether a path is the folder of a SavedModel."""
-    return pathlib.Path(path, "saved_model.pb").exists()
+    return pathlib.Path(path, "saved_model.pb").expanduser().exists()
 
 
 def load_saved_model(path: str | os.PathLike) -> keras.Model:
     """Returns a frozen `keras.Model` that computes what the signature `serving_default` of a SavedModel does.
 
-    Any SavedModel from one batch of images to one batch of features will do, with the preprocessing in
+    Any SavedModel from one batch of inputs to one batch of features will do, with the preprocessing in
     it: `kerassl.embed` and all protocols of `kerassl.evaluation` take it. Keras runs it on TensorFlow alone.
 
     Args:
@@ -36,6 +36,7 @@ def load_saved_model(path: str | os.PathLike) -> keras.Model:
         ...     load_saved_model(folder).predict(np.ones((3, 2, 2, 1), "float32"), verbose=0).shape
         (3, 4)
     """
+    path = pathlib.Path(path).expanduser()
     if not is_saved_model(path):
         raise ValueError(f"There is no SavedModel in {path}: a folder with a saved_model.pb is needed.")
     try:
@@ -47,10 +48,10 @@ def load_saved_model(path: str | os.PathLike) -> keras.Model:
         raise ValueError(f"The SavedModel in {path} has no signature {_SIGNATURE!r}, but {list(signatures)}.")
     given = signatures[_SIGNATURE].structured_input_signature[1]
     made = signatures[_SIGNATURE].structured_outputs
-    if len(given) != 1 or len(made) != 1 or len(next(iter(given.values())).shape) != 4:
+    if len(given) != 1 or len(made) != 1 or len(next(iter(made.values())).shape) < 2:
         raise ValueError(
             f"The SavedModel in {path} takes {_described(given)} and gives {_described(made)}; one batch of "
-            "images, (batch, height, width, channels), and one of features are needed."
+            "inputs and one of features, (batch, ..., dim), are needed."
         )
     ((name, images),) = given.items()
     try:

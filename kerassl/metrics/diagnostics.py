@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerassl.metrics.features import check_features
+from kerassl.metrics.checks import check_count, check_names
+from kerassl.metrics.features import as_tensor, check_array, check_features
 from kerassl.metrics.hypersphere import alignment, tolerance, uniformity
 from kerassl.metrics.lidar import lidar, lidar_of_scatters
 from kerassl.metrics.power_law import alpha_req, fit_power_law
@@ -22,10 +23,7 @@ _EIGENVALUE_FLOOR = 1e-6
 
 def check_diagnostics(names: Sequence[str]) -> tuple[str, ...]:
     """The names as a tuple, or `ValueError` for an unknown one."""
-    unknown = [name for name in names if name not in DIAGNOSTICS]
-    if unknown:
-        raise ValueError(f"There is no diagnostic {unknown[0]!r}; known: {', '.join(DIAGNOSTICS)}.")
-    return tuple(names)
+    return check_names("names", names, DIAGNOSTICS, "diagnostic")
 
 
 def diagnose(
@@ -58,6 +56,8 @@ def diagnose(
     for name, needed, given in (("lidar", "views", views), ("alignment", "views", views)):
         if name in names and given is None:
             raise ValueError(f"{name} needs {needed}=, the features of several views of each image.")
+    if views is not None:
+        views = check_array("views", views, ("images", "views", "dim"))
     if "tolerance" in names and labels is None:
         raise ValueError("tolerance needs labels=.")
     functions = {
@@ -118,7 +118,9 @@ class StreamingDiagnostics(keras.metrics.Metric):
 
     def __init__(self, dim: int, num_classes: int | None = None, name: str = "diagnostics", **kwargs) -> None:
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
-        self.dim, self.num_classes = dim, num_classes
+        self.dim, self.num_classes = check_count("dim", dim), num_classes
+        if num_classes is not None:
+            check_count("num_classes", num_classes)
 
         def total(name: str, *shape: int):
             return self.add_variable(shape=shape, initializer="zeros", name=name)
@@ -144,7 +146,9 @@ class StreamingDiagnostics(keras.metrics.Metric):
         self.sum.assign_add(ops.sum(features, axis=0))
         self.moment.assign_add(ops.transpose(features) @ features)
         unit = _unit(features)
-        squared = ops.maximum(2.0 - 2.0 * unit @ ops.transpose(unit), 0.0)
+        # A feature of zeros has no length.
+        length = ops.cast(ops.any(unit != 0, axis=1), "float32")
+        squared = ops.maximum(length[:, None] + length - 2.0 * unit @ ops.transpose(unit), 0.0)
         near = ops.exp(-2.0 * squared)
         self.potential.assign_add(ops.sum(near) - ops.trace(near))
         self.pairs.assign_add(batch * (batch - 1.0))
@@ -182,8 +186,12 @@ class StreamingDiagnostics(keras.metrics.Metric):
 
     def result(self) -> dict[str, float]:
         """The diagnostics by name, those alone of which something has come; none without a batch."""
-        if not float(_numpy(self.count)):
+        count = float(_numpy(self.count))
+        if not count:
             return {}
+        if not np.isfinite(_numpy(self.moment)).all():
+            # NaN has no eigenvalues, and no solver of them says so.
+            return dict.fromkeys(self._names(), float("nan"))
         found = {"alpha_req": _alpha(lambda: fit_power_law(self.spectrum(), floor=_EIGENVALUE_FLOOR))}
         pairs = float(_numpy(self.pairs))
         if pairs:
@@ -198,13 +206,20 @@ class StreamingDiagnostics(keras.metrics.Metric):
             found["tolerance"] = float(np.sum(np.square(sums))) / labelled**2
         return found
 
+    def _names(self) -> list[str]:
+        """What there are diagnostics of, where all sums may be NaN."""
+        names = ["alpha_req", "uniformity"]
+        if float(_numpy(self.images)):
+            names += ["alignment", "lidar"]
+        return names + ["tolerance"] * (self.num_classes is not None and float(_numpy(self.labelled)) > 0)
+
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "dim": self.dim, "num_classes": self.num_classes}
 
 
 def _constant(features: Any) -> Any:
-    return ops.stop_gradient(ops.cast(ops.convert_to_tensor(features), "float32"))
+    return ops.stop_gradient(ops.cast(as_tensor("features", features, ("batch", "dim")), "float32"))
 
 
 def _unit(features: Any) -> Any:

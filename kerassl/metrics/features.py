@@ -1,10 +1,68 @@
-"""Checks and normalisation that the protocols share."""
+"""Checks and normalisation of features and labels that the protocols share."""
 
+from typing import Any
+
+import keras
 import numpy as np
+
+from kerassl.metrics.checks import short
+
+# Class numbers are int32 in what the protocols return.
+_LARGEST_LABEL = 2**31 - 1
+
+
+def check_array(name: str, value: Any, axes: tuple[str, ...], kinds: str = "uifb") -> np.ndarray:
+    """Returns an array of numbers of the given axes, or raises `ValueError` naming what is wrong.
+
+    Args:
+        name: of the argument.
+        value: an array, a tensor, or nested lists of one shape.
+        axes: names of the axes, such as `("number", "dim")`; each must have a length of 1 or more.
+        kinds: NumPy's letters of the types that will do.
+
+    Raises:
+        ValueError: for `None`, text, ragged lists, another rank or type, or an empty axis.
+    """
+    wanted = f"{name} must be an array of shape ({', '.join(axes)}{',' * (len(axes) == 1)})"
+    if value is None or isinstance(value, (str, bytes, dict)):
+        raise ValueError(f"{wanted}; got {short(value)}.")
+    try:
+        array = keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{wanted}; got a {type(value).__name__} of parts of several shapes or types. Stack parts of "
+            "one shape with np.stack."
+        ) from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype("float32")
+    if array.ndim != len(axes) or 0 in array.shape:
+        raise ValueError(f"{wanted} with at least one entry; got shape {array.shape}.")
+    if array.dtype.kind not in kinds:
+        needed = "integers" if kinds == "ui" else "numbers"
+        raise ValueError(f"{name} must hold {needed}; got dtype {array.dtype}.")
+    return array
+
+
+def as_tensor(name: str, value: Any, axes: tuple[str, ...]) -> Any:
+    """A tensor of the given axes of what may be a tensor in a compiled step, or nested lists.
+
+    Args:
+        name: of the argument.
+        value: a tensor, a variable, an array or lists.
+        axes: names of the axes.
+
+    Raises:
+        ValueError: for `None`, text, or another rank.
+    """
+    if not hasattr(value, "shape") or isinstance(value, np.ndarray):
+        value = check_array(name, value, axes)
+    if len(value.shape) != len(axes):
+        raise ValueError(f"{name} must have shape ({', '.join(axes)}); got shape {tuple(value.shape)}.")
+    return keras.ops.convert_to_tensor(value)
 
 
 def check_features(
-    features: np.ndarray, labels: np.ndarray | None, name: str
+    features: np.ndarray, labels: np.ndarray | None, name: str, labels_name: str | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns features as float32 and labels as int64, or raises `ValueError` naming what is wrong.
 
@@ -12,36 +70,66 @@ def check_features(
         features: `(number, dim)` float array.
         labels: `(number,)` integer array, -1 for unlabelled, or None.
         name: what to call the features in an error.
+        labels_name: what to call the labels; by default `name` with "labels" for "features".
 
     Raises:
         ValueError: no features, a rank that is not 2, NaN or infinity, or labels that do not fit.
     """
-    features = np.asarray(features)
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(
-            f"{name} must have shape (number, dim) with at least one entry, but shape {features.shape} came."
-        )
-    features = features.astype("float32", copy=False)
+    features = check_array(name, features, ("number", "dim")).astype("float32", copy=False)
     # In parts: what says of each number whether it is finite is a quarter as large as they are.
     if not all(np.isfinite(part).all() for part in np.array_split(features, -(-features.size // 2**25))):
         raise ValueError(f"{name} hold NaN or infinite values: the encoder diverged or its input is broken.")
     if labels is None:
         return features, None
-    labels = np.asarray(labels)
-    if labels.shape != features.shape[:1]:
-        raise ValueError(
-            f"{name} of shape {features.shape} need labels of shape ({len(features)},), but "
-            f"{labels.shape} came."
-        )
+    return features, check_labels(labels, len(features), labels_name or name.replace("features", "labels"))
+
+
+def check_labels(labels: np.ndarray, number: int, name: str) -> np.ndarray:
+    """Returns `(number,)` labels as int64, or raises `ValueError` naming what is wrong.
+
+    Args:
+        labels: integers from -1 (unlabelled) on.
+        number: how many are needed.
+        name: what to call them in an error.
+
+    Raises:
+        ValueError: for `None`, another shape or type, or integers out of range.
+    """
+    if labels is None:
+        raise ValueError(f"{name} are needed, one integer for each feature, -1 for unlabelled; got None.")
+    if np.ndim(labels) == 2 and np.shape(labels)[0] == number:
+        hint = "Use labels[:, 0] for a column or labels.argmax(-1) for one-hot labels."
+        raise ValueError(f"{name} must have shape ({number},); got shape {np.shape(labels)}. {hint}")
+    labels = check_array(name, labels, ("number",), kinds="uifbUSO")
+    if len(labels) != number:
+        raise ValueError(f"{name} must have shape ({number},), one for each feature; got {labels.shape}.")
     if labels.dtype.kind not in "ui":
-        raise ValueError(f"Labels must be integers, but dtype {labels.dtype} came for {name}.")
-    labels = labels.astype("int64")
-    if labels.min() < -1:
-        raise ValueError(f"Labels must be at least -1 (unlabelled), but {labels.min()} came for {name}.")
-    return features, labels
+        numbers = labels.dtype.kind in "fb"
+        convert = "labels.astype('int32')" if numbers else "np.unique(labels, return_inverse=True)[1]"
+        raise ValueError(f"{name} must be integers; got dtype {labels.dtype}. Convert them with {convert}.")
+    low, high = int(labels.min()), int(labels.max())
+    if low < -1 or high > _LARGEST_LABEL:
+        raise ValueError(
+            f"{name} must lie between -1 (unlabelled) and 2**31 - 1; got {low if low < -1 else high}. Number "
+            "the classes from 0 on: np.unique(labels, return_inverse=True)[1]."
+        )
+    return labels.astype("int64")
 
 
-def drop_unlabelled(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def check_labelled(features: np.ndarray, labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """As `check_features`, without the entries of label -1; labels must be there.
+
+    Raises:
+        ValueError: as `check_features`, or where no entry has a label.
+    """
+    features, _ = check_features(features, None, name)
+    labels_name = name.replace("features", "labels")
+    return drop_unlabelled(features, check_labels(labels, len(features), labels_name), labels_name)
+
+
+def drop_unlabelled(
+    features: np.ndarray, labels: np.ndarray, name: str = "labels"
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the `(number, dim)` features and `(number,)` labels without the entries of label -1.
 
     Raises:
@@ -51,12 +139,25 @@ def drop_unlabelled(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
     if labelled.all():
         return features, labels
     if not labelled.any():
-        raise ValueError(f"All {len(labels)} labels are -1 (unlabelled), but labelled features are needed.")
+        raise ValueError(f"All {len(labels)} {name} are -1 (unlabelled), but labelled features are needed.")
     return features[labelled], labels[labelled]
 
 
+def check_one_width(first: np.ndarray, first_name: str, second: np.ndarray, second_name: str) -> None:
+    """Raises `ValueError` unless two sets of features have as many dimensions."""
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"{first_name} have {first.shape[1]} dimensions but {second_name} {second.shape[1]}. Embed both "
+            "with the same encoder."
+        )
+
+
 def check_same_width(
-    first: np.ndarray, first_labels: np.ndarray, second: np.ndarray, second_labels: np.ndarray, name: str
+    first: np.ndarray,
+    first_labels: np.ndarray,
+    second: np.ndarray,
+    second_labels: np.ndarray,
+    names: tuple[str, str],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Two checked sets of features and their labels, of one encoder.
 
@@ -65,19 +166,17 @@ def check_same_width(
         first_labels: `(number,)`.
         second: `(number, dim)`.
         second_labels: `(number,)`.
-        name: what to call the first in an error.
+        names: what to call both sets of features in an error.
 
     Raises:
-        ValueError: as `check_features`, or for two widths.
+        ValueError: as `check_features`, for missing labels, or for two widths.
     """
-    first, first_labels = check_features(first, first_labels, name)
-    second, second_labels = check_features(second, second_labels, "features")
-    if first.shape[1] != second.shape[1]:
-        raise ValueError(
-            f"{name} have {first.shape[1]} dimensions but the others {second.shape[1]}. Embed both with the "
-            "same encoder."
-        )
-    return first, first_labels, second, second_labels
+    checked = []
+    for features, labels, name in zip((first, second), (first_labels, second_labels), names, strict=True):
+        features, _ = check_features(features, None, name)
+        checked += [features, check_labels(labels, len(features), name.replace("features", "labels"))]
+    check_one_width(checked[0], names[0], checked[2], names[1])
+    return tuple(checked)
 
 
 def check_probe_data(
@@ -92,12 +191,17 @@ def check_probe_data(
         ValueError: as `check_same_width`, or for fewer than two classes to train on.
     """
     train, labels, test, test_labels = check_same_width(
-        train_features, train_labels, test_features, test_labels, "train_features"
+        train_features, train_labels, test_features, test_labels, ("train_features", "test_features")
     )
-    train, labels = drop_unlabelled(train, labels)
+    train, labels = drop_unlabelled(train, labels, "train_labels")
+    check_two_classes(labels, "train_labels")
+    return train, labels, *drop_unlabelled(test, test_labels, "test_labels")
+
+
+def check_two_classes(labels: np.ndarray, name: str) -> None:
+    """Raises `ValueError` for labels of one class alone."""
     if len(np.unique(labels)) < 2:
-        raise ValueError(f"A probe needs at least two classes, but only class {labels[0]} came.")
-    return train, labels, *drop_unlabelled(test, test_labels)
+        raise ValueError(f"{name} must hold at least two classes; got class {labels[0]} alone.")
 
 
 def l2_normalize(features: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerassl.metrics.features import check_features, drop_unlabelled
+from kerassl.metrics.checks import check_number
+from kerassl.metrics.features import check_features, check_labelled
 
 CHUNK = 1024
 
@@ -12,7 +13,8 @@ CHUNK = 1024
 def uniformity(features: np.ndarray, t: float = 2.0) -> float:
     """Returns `log mean_xy exp(-t |x - y|^2)` of the unit features, the lower the more uniform.
 
-    The mean is over all ordered pairs, each feature with itself included; 0 for features that are all alike.
+    The mean is over all ordered pairs, each feature with itself included; 0 for features that are all alike,
+    also if they are all zero.
 
     Source: Wang and Isola, arXiv 2005.10242, equation 2, who leave the pairs of a feature with itself out;
     with them in Wang and Liu, Understanding the Behaviour of Contrastive Loss, arXiv 2012.09740.
@@ -30,12 +32,15 @@ def uniformity(features: np.ndarray, t: float = 2.0) -> float:
         >>> round(uniformity(np.array([[1.0, 0.0], [-2.0, 0.0]])), 4)
         -0.6928
     """
-    if not t > 0:
-        raise ValueError(f"t must be > 0, got {t}; the paper uses 2.")
+    check_number("t", t, above=0, mend="The paper takes 2.")
     features, _ = check_features(features, None, "features")
     unit = _unit(features)
-    # |x - y|^2 = 2 - 2 <x, y>; the largest exponent is 0.
-    total = sum(np.exp(2 * t * (products - 1)).sum() for _, products in _products(unit))
+    # Half of |x|^2 + |y|^2, where a feature of zeros has no length; the largest exponent is 0.
+    length = np.any(unit, axis=1).astype("float64")
+    total = 0.0
+    for start, products in _products(unit):
+        halves = (length[start : start + CHUNK, None] + length) / 2
+        total += np.exp(2 * t * (products - halves)).sum()
     return float(np.log(total / len(unit) ** 2))
 
 
@@ -58,11 +63,12 @@ def alignment(features: np.ndarray, partners: np.ndarray, alpha: float = 2.0) ->
         >>> alignment(np.array([[1.0, 0.0]]), np.array([[0.0, 3.0]]))
         2.0
     """
+    check_number("alpha", alpha, above=0, mend="The paper takes 2.")
     features, _ = check_features(features, None, "features")
     partners, _ = check_features(partners, None, "partners")
     if features.shape != partners.shape:
         raise ValueError(
-            f"features and partners must be pairs, but have {features.shape} and {partners.shape}."
+            f"partners must have the shape of features, {features.shape}, row by row; got {partners.shape}."
         )
     squared = np.sum(np.square(_unit(features) - _unit(partners)), axis=1)
     return float(np.round(np.mean(squared ** (alpha / 2)), 12))
@@ -89,7 +95,7 @@ def tolerance(features: np.ndarray, labels: np.ndarray) -> float:
         >>> tolerance(np.ones((4, 2)), np.array([0, 0, 1, 1]))
         0.5
     """
-    features, labels = drop_unlabelled(*check_features(features, labels, "features"))
+    features, labels = check_labelled(features, labels, "features")
     unit = _unit(features)
     total = 0.0
     for label in np.unique(labels):

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from kerassl.metrics.checks import check_number
+from kerassl.metrics.features import check_array
+
 
 def lidar(features: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8) -> float:
     """Returns LiDAR, the effective rank of the discriminant analysis of images against their views.
@@ -32,16 +35,16 @@ def lidar(features: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8) -> f
         >>> round(lidar(3 * noise[:, None] + noise), 4)
         2.0
     """
-    features = np.asarray(features, "float64")
-    if features.ndim != 3 or min(features.shape) < 1 or features.shape[0] < 2 or features.shape[1] < 2:
+    features = check_array("features", features, ("images", "views", "dim")).astype("float64")
+    if min(features.shape[:2]) < 2:
         raise ValueError(
-            "features must have shape (images, views, dim) with two images and two views at least, but shape "
-            f"{features.shape} came."
+            "features must have shape (images, views, dim) with two images and two views at least; got shape "
+            f"{features.shape}."
         )
     if not np.isfinite(features).all():
         raise ValueError("features hold NaN or infinite values: the encoder diverged or its input is broken.")
-    if not (delta > 0 and epsilon > 0):
-        raise ValueError(f"delta and epsilon must be positive, but {delta} and {epsilon} came.")
+    check_number("delta", delta, above=0)
+    check_number("epsilon", epsilon, above=0)
     images, views, dim = features.shape
     means = features.mean(1)
     between = means - means.mean(0)

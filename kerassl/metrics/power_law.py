@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kerassl.metrics.checks import check_count
 from kerassl.metrics.features import check_features
 
 
@@ -92,11 +93,15 @@ def fit_power_law(
         1.3000
     """
     usable = int(np.sum(eigenvalues > floor * eigenvalues[0])) if eigenvalues[0] > 0 else 0
+    if first is not None:
+        check_count("first", first)
+    if last is not None:
+        check_count("last", last)
     first = min(5, max(usable // 10, 1)) if first is None else first
     last = min(500, usable) if last is None else last
     if not 1 <= first <= last - 2 or last > usable:
         raise ValueError(
-            f"The ranks {first} to {last} cannot be fitted: the features have {usable} eigenvalues above "
+            f"first={first} to last={last} cannot be fitted: the features have {usable} eigenvalues above "
             "zero, and three are needed. Pass other ranks, or more features."
         )
     ranks = np.arange(first, last + 1)

@@ -5,6 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerassl.metrics.checks import check_count
+from kerassl.metrics.features import as_tensor, check_array
+
 
 def prototype_entropy(counts: Any) -> Any:
     """Returns the entropy of the shares of images that fall to each prototype, in nats.
@@ -17,12 +20,15 @@ def prototype_entropy(counts: Any) -> Any:
     Returns:
         Scalar float32 tensor.
 
+    Raises:
+        ValueError: for counts that are no vector of numbers.
+
     Example:
         >>> from kerassl.evaluation import prototype_entropy
         >>> round(float(prototype_entropy([5, 5, 0, 0])), 4)
         0.6931
     """
-    counts = ops.cast(ops.convert_to_tensor(counts), "float32")
+    counts = ops.cast(as_tensor("counts", counts, ("num_prototypes",)), "float32")
     shares = counts / ops.maximum(ops.sum(counts), 1.0)
     return -ops.sum(shares * ops.log(ops.where(shares > 0, shares, 1.0)))
 
@@ -36,12 +42,15 @@ def dead_prototypes(counts: Any) -> Any:
     Returns:
         Scalar float32 tensor.
 
+    Raises:
+        ValueError: for counts that are no vector of numbers.
+
     Example:
         >>> from kerassl.evaluation import dead_prototypes
         >>> int(dead_prototypes([5, 5, 0, 0]))
         2
     """
-    return ops.sum(ops.cast(ops.equal(ops.convert_to_tensor(counts), 0), "float32"))
+    return ops.sum(ops.cast(ops.equal(as_tensor("counts", counts, ("num_prototypes",)), 0), "float32"))
 
 
 def assigned_prototypes(probabilities: Any) -> Any:
@@ -60,6 +69,8 @@ def assigned_prototypes(probabilities: Any) -> Any:
         >>> np.array(assigned_prototypes(np.array([[[0.9, 0.1], [0.2, 0.8]]]))).tolist()
         [[0, 3]]
     """
+    if len(getattr(probabilities, "shape", ())) != 3:
+        probabilities = as_tensor("probabilities", probabilities, ("batch", "num_prototypes"))
     assigned = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
     if len(probabilities.shape) == 2:
         return assigned
@@ -80,6 +91,9 @@ def count_assignments(assignments: Any, num_prototypes: int) -> Any:
         >>> np.array(count_assignments(np.array([0, 2, 2, -1]), 3)).tolist()
         [1.0, 0.0, 2.0]
     """
+    check_count("num_prototypes", num_prototypes)
+    if not hasattr(assignments, "shape"):
+        assignments = check_array("assignments", assignments, ("number",), kinds="ui")
     flat = ops.cast(ops.reshape(ops.convert_to_tensor(assignments), (-1,)), "int32")
     known = ops.cast(flat >= 0, "float32")
     return ops.segment_sum(known, ops.maximum(flat, 0), num_segments=num_prototypes)
@@ -109,7 +123,7 @@ class PrototypeUsage(keras.metrics.Metric):
         self, num_prototypes: int, prefix: str = "", name: str = "prototype_usage", **kwargs
     ) -> None:
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
-        self.num_prototypes, self.prefix = num_prototypes, prefix
+        self.num_prototypes, self.prefix = check_count("num_prototypes", num_prototypes), prefix
         self.counts = self.add_variable(shape=(num_prototypes,), initializer="zeros", name="counts")
 
     def update_state(self, counts: Any, sample_weight: Any = None) -> None:

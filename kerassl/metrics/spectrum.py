@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerassl.metrics.features import check_features
+from kerassl.metrics.checks import check_count, check_number
+from kerassl.metrics.features import as_tensor, check_features
 
 # float32 eigenvalues of a Gram matrix are exact to some 1e-7 of the largest.
 _EIGENVALUE_FLOOR = 1e-6
@@ -37,6 +38,7 @@ def rankme(features: np.ndarray, epsilon: float = 1e-7) -> float:
         1.7548
     """
     features, _ = check_features(features, None, "features")
+    check_number("epsilon", epsilon, least=0)
     singular = np.linalg.svd(features.astype("float64"), compute_uv=False)
     shares = singular / max(singular.sum(), np.finfo("float64").tiny) + epsilon
     return float(np.exp(-np.sum(shares * np.log(shares))))
@@ -55,13 +57,16 @@ def effective_rank(features: Any) -> Any:
     Returns:
         Scalar float32 tensor in [0, min(batch - 1, dim)].
 
+    Raises:
+        ValueError: for features of another rank.
+
     Example:
         >>> import numpy as np
         >>> from kerassl.evaluation import effective_rank
         >>> round(float(effective_rank(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]))), 4)
         2.0
     """
-    features = ops.stop_gradient(ops.cast(ops.convert_to_tensor(features), "float32"))
+    features = ops.stop_gradient(ops.cast(as_tensor("features", features, ("batch", "dim")), "float32"))
     # Free of scale first, so that fourth powers neither overflow nor vanish.
     scale = ops.max(ops.abs(features))
     features = features / ops.where(scale > 0, scale, 1.0)
@@ -88,13 +93,16 @@ def feature_std(features: Any) -> Any:
     Returns:
         Scalar float32 tensor in [0, 1].
 
+    Raises:
+        ValueError: for features of another rank.
+
     Example:
         >>> import numpy as np
         >>> from kerassl.evaluation import feature_std
         >>> round(float(feature_std(np.array([[2.0, 0], [-1, 0], [0, 1], [0, -3]]))), 4)
         1.0
     """
-    features = ops.stop_gradient(ops.cast(ops.convert_to_tensor(features), "float32"))
+    features = ops.stop_gradient(ops.cast(as_tensor("features", features, ("batch", "dim")), "float32"))
     squares = ops.sum(ops.square(features), axis=1, keepdims=True)
     unit = features * ops.rsqrt(ops.maximum(squares, 1e-24))
     return ops.mean(ops.std(unit, axis=0)) * features.shape[1] ** 0.5
@@ -109,7 +117,7 @@ class RankMe(keras.metrics.Metric):
     called once an epoch. The moment is float32: eigenvalues below 1e-6 of the largest, i.e. singular values
     below 1e-3 of the largest, are noise and count as zero. A spectrum that reaches further down gets
     a smaller value than from `rankme`: 12.2 instead of 16.8 for s_k = k^-1.5 with 512 dimensions, 114.8
-    from both for s_k = 1/k. No features, or only zeros, give 0.
+    from both for s_k = 1/k. No features, or only zeros, give 0; NaN among them gives NaN.
 
     Source: RankMe (arXiv:2210.02885, equation 2).
 
@@ -130,7 +138,7 @@ class RankMe(keras.metrics.Metric):
 
     def __init__(self, dim: int, name: str = "rankme", **kwargs) -> None:
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
-        self.dim = dim
+        self.dim = check_count("dim", dim)
         self.moment = self.add_variable(shape=(dim, dim), initializer="zeros", name="moment")
 
     def update_state(self, features: Any, sample_weight: Any = None) -> None:
@@ -140,7 +148,7 @@ class RankMe(keras.metrics.Metric):
             features: `(batch, dim)` array or tensor.
             sample_weight: `(batch,)` weights, or None for 1 each; 0 leaves a row out.
         """
-        features = ops.stop_gradient(ops.cast(ops.convert_to_tensor(features), "float32"))
+        features = ops.stop_gradient(ops.cast(as_tensor("features", features, ("batch", "dim")), "float32"))
         weighted = features
         if sample_weight is not None:
             weighted = features * ops.cast(ops.convert_to_tensor(sample_weight), "float32")[:, None]
@@ -150,15 +158,16 @@ class RankMe(keras.metrics.Metric):
         """Returns RankMe as a scalar float32 tensor."""
         moment = ops.convert_to_tensor(self.moment)
         trace = ops.trace(moment)
-        empty = trace <= 0
-        # An empty moment becomes a matrix of which every backend takes the eigenvalues.
-        moment = ops.where(empty, ops.eye(self.dim), moment / ops.where(empty, 1.0, trace))
+        broken = ops.logical_not(ops.all(ops.isfinite(moment)))
+        empty = ops.logical_or(trace <= 0, broken)
+        # An empty or broken moment becomes a matrix of which every backend takes the eigenvalues.
+        moment = ops.where(empty, ops.eye(self.dim, dtype="float32"), moment / ops.where(empty, 1.0, trace))
         eigenvalues, _ = ops.eigh(moment)
         kept = eigenvalues > _EIGENVALUE_FLOOR * ops.max(eigenvalues)
         singular = ops.sqrt(ops.where(kept, eigenvalues, 1.0)) * ops.cast(kept, "float32")
         shares = singular / ops.sum(singular)
         entropy = -ops.sum(shares * ops.log(ops.where(kept, shares, 1.0)))
-        return ops.where(empty, 0.0, ops.exp(entropy))
+        return ops.where(broken, float("nan"), ops.where(empty, 0.0, ops.exp(entropy)))
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""

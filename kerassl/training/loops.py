@@ -11,6 +11,7 @@ from kerassl import data as data_room
 from kerassl import engine
 from kerassl.training import resume
 from kerassl.training.epoch_start import EpochStart
+from kerassl.training.monitors import check_monitors, log_names
 from kerassl.training.nonfinite_guard import NonfiniteGuard
 from kerassl.views import InputFormat, Preprocess
 
@@ -86,6 +87,9 @@ class Loops:
         length = steps_per_epoch or pass_length
         shuffle = kwargs.get("shuffle", True)
         x, steps_per_epoch = data_room.in_epochs_of(x, steps_per_epoch, pass_length, shuffle, self.seed)
+        if any(hasattr(callback, "monitor") for callback in callbacks):
+            validated = kwargs.get("validation_data") is not None or bool(kwargs.get("validation_split"))
+            check_monitors(callbacks, log_names(self, validated))
         kwargs |= {"y": y, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
         position = checkpoint and resume.restore(
             self, checkpoint, x, length, pass_length, steps_per_epoch, epochs

@@ -465,6 +465,17 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
 
         return export_encoder(self, path, format=format, image_size=image_size, resize_to=resize_to)
 
+    def export(self, filepath: str | os.PathLike, format: str = "tf_saved_model", **kwargs) -> None:
+        """Writes what `call` computes, as `export_encoder`, which has more options, does.
+
+        Args:
+            filepath: as `path` of `export_encoder`.
+            format: as of `export_encoder`.
+            **kwargs: `verbose` of `keras.Model.export`, and the options of `export_encoder`.
+        """
+        kwargs.pop("verbose", None)
+        self.export_encoder(filepath, format=format, **kwargs)
+
     def get_config(self) -> dict:
         """The constructor's arguments, and what is attached."""
         config = {**super().get_config(), "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from tiny_methods import images, labels, make, state
 
-from kerassl.callbacks import CollapseGuard, KNNAccuracy
+from kerassl.callbacks import CollapseGuard, KNNAccuracy, check_monitors, log_names
 from kerassl.data import ImageDataset
 from kerassl.evaluation import embed, knn_accuracy
 
@@ -51,10 +51,65 @@ def test_knn_may_run_every_few_epochs_and_at_the_last():
     assert seen == [False, True, True]
 
 
-@pytest.mark.parametrize("arguments", ({"k": 0}, {"temperature": 0}, {"every": 0}))
+@pytest.mark.parametrize("arguments", ({"k": 0}, {"temperature": 0}, {"every": 2.5}, {"k": 9}))
 def test_bad_knn_settings(arguments):
-    with pytest.raises(ValueError, match="must be >= 1"):
-        KNNAccuracy(None, None, **arguments)
+    data = (images(8), labels(8))
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))} must be a"):
+        KNNAccuracy(data, data, **{"k": 1, **arguments})
+
+
+def test_knn_says_before_training_that_labels_are_missing():
+    x, y = images(8), labels(8)
+    unlabelled = (x, (x,), {"images": x}, ImageDataset(x, batch_size=4), [(x,), (x,)])
+    for data in unlabelled:
+        with pytest.raises(ValueError, match="bank needs labels.*got none"):
+            KNNAccuracy(data, (x, y), k=1)
+        with pytest.raises(ValueError, match="queries needs labels.*got none"):
+            KNNAccuracy([(x, y)], data, k=1)
+    with pytest.raises(ValueError, match="read once only"):
+        KNNAccuracy((batch for batch in [(x, y)]), (x, y))
+
+
+@pytest.mark.parametrize(
+    "callback, options, text",
+    [
+        (("EarlyStopping", "val_probe_accuracy"), {}, "Pass validation_data= .* will be: loss, feature_std"),
+        (("EarlyStopping", "probe_acuracy"), {}, "Did you mean 'probe_accuracy'"),
+        (
+            ("ReduceLROnPlateau", "val_losss"),
+            {"validated": True},
+            "Did you mean 'val_loss'.*val_rankme",
+        ),
+        (("ModelCheckpoint", "knn_k1_t0.1"), {}, "KNNAccuracy adds it: put that callback first"),
+    ],
+)
+def test_a_monitor_that_no_log_holds_is_named_before_training(callback, options, text, tmp_path):
+    model, (kind, monitor) = compiled(num_classes=4), callback
+    arguments = {"filepath": str(tmp_path / "x.keras"), "save_best_only": True}
+    made = getattr(keras.callbacks, kind)(monitor=monitor, **(arguments if "Model" in kind else {}))
+    knn = KNNAccuracy((images(8), labels(8)), (images(8), labels(8)), k=1)
+    if options:
+        options = {"validation_data": (images(8), labels(8))}
+    with pytest.raises(ValueError, match=text):
+        model.fit(images(8), labels(8), callbacks=[made, knn], verbose=0, **options)
+    assert int(keras.ops.convert_to_numpy(model.step)) == 0
+
+
+def test_monitors_of_what_there_will_be_are_taken():
+    model = compiled(num_classes=4)
+    names = log_names(model, validation=True)
+
+    class Mine(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["mine"] = 1.0
+
+    stop = keras.callbacks.EarlyStopping
+    knn = KNNAccuracy((images(8), labels(8)), (images(8), labels(8)), k=1)
+    check_monitors([stop("val_rankme"), knn, stop(knn.name), Mine(), stop("mine")], names)
+    history = model.fit(
+        images(8), labels(8), validation_data=(images(8), labels(8)), batch_size=8, verbose=0
+    ).history
+    assert set(history) == set(names)
 
 
 def test_the_guard_stops_a_collapsed_run(capsys):
@@ -88,5 +143,5 @@ def test_the_guard_knows_a_line():
 
 
 def test_bad_patience():
-    with pytest.raises(ValueError, match="patience must be at least 1"):
+    with pytest.raises(ValueError, match="patience must be a whole number"):
         CollapseGuard(patience=0)

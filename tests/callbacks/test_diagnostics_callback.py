@@ -142,7 +142,7 @@ def test_any_kind_of_data_is_sampled_in_a_fixed_way():
 def test_what_cannot_be_had_is_named():
     with pytest.raises(ValueError, match="tolerance needs labels"):
         Diagnostics(images(4), ["tolerance"])
-    with pytest.raises(ValueError, match="There is no diagnostic 'entropy'"):
+    with pytest.raises(ValueError, match="there is no diagnostic 'entropy'"):
         Diagnostics(images(4), ["entropy"])
-    with pytest.raises(ValueError, match="num_views and max_images at least 2"):
+    with pytest.raises(ValueError, match="num_views must be a whole number of at least 2"):
         Diagnostics(images(4), num_views=1)

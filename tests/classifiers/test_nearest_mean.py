@@ -122,7 +122,7 @@ def test_images_are_classified_and_explained(pool, transform, tmp_path):
     row, column = np.unravel_index(explanation.maps[0].argmax(), (4, 4))
     assert row >= 2 and column < 2
     path = explanation.save(tmp_path / "why.png", size=32)
-    assert path.read_bytes()[:4] == b"\x89PNG" and explanation.picture(32).shape == (64, 96, 3)
+    assert path.read_bytes()[:4] == b"\x89PNG" and explanation.picture(32).shape == (94, 104, 3)
     assert explanation.summary(("a", "b", "c")).startswith("c (")
 
 
@@ -130,7 +130,7 @@ def test_a_network_that_does_not_tell_places_apart_has_no_maps():
     images, labels = pictures()
     flat = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
     explanation = NearestMean(flat, "l2").add(images, labels).explain(images[0])
-    assert explanation.maps is None and explanation.picture(16).shape == (32, 64, 3)
+    assert explanation.maps is None and explanation.picture(16).shape == (62, 76, 3)
 
 
 def test_a_method_preprocesses_by_itself():

@@ -90,7 +90,7 @@ def test_it_learns_explains_and_leaves_whole(tmp_path):
     assert explanation.maps.shape == (3, 4, 4)
     np.testing.assert_allclose(explanation.maps.max(axis=(1, 2)), explanation.similarities, rtol=1e-5)
     assert model.save_pictures(tmp_path / "prototypes.png", size=10).exists()
-    assert keras.utils.img_to_array(keras.utils.load_img(tmp_path / "prototypes.png")).shape == (30, 20, 3)
+    assert keras.utils.img_to_array(keras.utils.load_img(tmp_path / "prototypes.png")).shape == (81, 20, 3)
 
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

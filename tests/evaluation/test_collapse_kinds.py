@@ -96,7 +96,7 @@ def test_diagnose_names_what_it_needs_and_leaves_unlabelled_images_out():
         diagnose(features, ["lidar"])
     with pytest.raises(ValueError, match="tolerance needs labels="):
         diagnose(features, ["tolerance"])
-    with pytest.raises(ValueError, match="There is no diagnostic 'rankm'; known: rankme"):
+    with pytest.raises(ValueError, match="there is no diagnostic 'rankm'; known: rankme"):
         diagnose(features, ["rankm"])
-    with pytest.raises(ValueError, match="two images or more; 1 came"):
+    with pytest.raises(ValueError, match="two images or more for a collapse to show; got 1"):
         find_collapse(features[:1])

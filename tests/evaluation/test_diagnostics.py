@@ -45,11 +45,11 @@ def test_lidar_is_free_of_linear_maps_and_equals_the_equation():
 
 def test_lidar_of_images_that_are_all_alike_and_bad_shapes():
     assert lidar(views(np.zeros((10, 4)), 1.0)) == 1.0
-    with pytest.raises(ValueError, match=r"shape \(images, views, dim\).*\(10, 1, 4\) came"):
+    with pytest.raises(ValueError, match=r"shape \(images, views, dim\).*got shape \(10, 1, 4\)"):
         lidar(np.zeros((10, 1, 4)))
     with pytest.raises(ValueError, match="NaN or infinite"):
         lidar(np.full((3, 2, 2), np.nan))
-    with pytest.raises(ValueError, match="delta and epsilon must be positive"):
+    with pytest.raises(ValueError, match="delta must be a finite number above 0"):
         lidar(np.zeros((3, 2, 2)), delta=0)
 
 
@@ -84,5 +84,7 @@ def test_spectrum_is_that_of_the_centred_covariance():
 
 
 def test_ranks_that_cannot_be_fitted_are_named():
-    with pytest.raises(ValueError, match="ranks 3 to 4 cannot be fitted: the features have 4 eigenvalues"):
+    with pytest.raises(
+        ValueError, match="first=3 to last=4 cannot be fitted: the features have 4 eigenvalues"
+    ):
         alpha_req(np.random.default_rng(0).normal(size=(30, 4)), first=3)

@@ -132,15 +132,72 @@ def test_inside_fit():
 def test_bad_data_and_models():
     two = keras.Input((6, 6, 1))
     outputs = keras.layers.Flatten()(two)
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(ValueError, match="data holds no examples"):
         embed(pixels(), images()[:0])
     with pytest.raises(ValueError, match="gave no batch"):
         embed(pixels(), [])
     with pytest.raises(ValueError, match="2 views"):
         embed(pixels(), [((images(), images()), np.arange(10))])
-    with pytest.raises(ValueError, match="one each"):
+    with pytest.raises(ValueError, match=r"labels must have shape \(10,\)"):
         embed(pixels(), (images(), np.arange(9)))
-    with pytest.raises(ValueError, match="list came"):
+    with pytest.raises(ValueError, match="got a list"):
         embed(keras.Model(two, [outputs, outputs]), images())
-    with pytest.raises(ValueError, match=r"shape \(10, 36, 1\) came"):
-        embed(keras.Model(two, keras.layers.Reshape((36, 1))(two)), images())
+
+
+def test_features_are_pooled_over_all_axes_between():
+    inputs = keras.Input((6, 6, 1))
+    for shape in ((36, 1), (2, 3, 3, 2)):
+        model = keras.Model(inputs, keras.layers.Reshape(shape)(inputs))
+        expected = images().reshape(10, -1, shape[-1]).astype("float32").mean(1)
+        np.testing.assert_allclose(embed(model, images())[0], expected, rtol=1e-6)
+
+
+def test_labels_are_one_each():
+    one_hot, x = np.eye(10)[np.arange(8)], images(8)
+    for data in ([(x, one_hot)], (x, one_hot)):
+        with pytest.raises(ValueError, match=r"labels must have shape \(8,\), .*\(8, 10\).*argmax"):
+            embed(pixels(), data)
+    column = np.arange(8)[:, None]
+    assert embed(pixels(), [(x, column)])[1].tolist() == list(range(8))
+    with pytest.raises(ValueError, match="labels in some batches"):
+        embed(pixels(), [(x, np.arange(8)), (x,)])
+
+
+def test_a_list_of_images_says_how_to_stack_them():
+    with pytest.raises(ValueError, match=r"list of 8 examples.*np.stack\(data\)"):
+        embed(pixels(), list(images(8)))
+    with pytest.raises(ValueError, match="inputs of 4 axes"):
+        embed(pixels(), images(8)[0])
+    np.testing.assert_array_equal(embed(pixels(), [images(4), images(8)])[0][4:], images(8).reshape(8, -1))
+
+
+def two_inputs(named=True):
+    wave, table = keras.Input((6, 2), name="wave"), keras.Input((3,), name="table")
+    features = keras.layers.Concatenate()([keras.layers.Flatten()(wave), table])
+    return keras.Model({"wave": wave, "table": table} if named else [wave, table], features)
+
+
+def test_dicts_and_tuples_of_arrays():
+    rng = np.random.default_rng(0)
+    wave, table = (rng.normal(size=(8, *shape)).astype("float32") for shape in ((6, 2), (3,)))
+    expected, labels = np.concatenate([wave.reshape(8, -1), table], axis=1), np.arange(8)
+    kinds = ((two_inputs(), {"wave": wave, "table": table}), (two_inputs(named=False), (wave, table)))
+    for model, inputs in kinds:
+        for data, found in (
+            (inputs, None),
+            ((inputs, labels), labels),
+            ([inputs, inputs], None),
+            ([(inputs, labels), (inputs, labels)], np.tile(labels, 2)),
+        ):
+            features, given = embed(model, data)
+            np.testing.assert_allclose(features, np.tile(expected, (len(features) // 8, 1)), rtol=1e-6)
+            assert given is None if found is None else given.tolist() == found.tolist()
+    with pytest.raises(ValueError, match=r"must have one length; got \[\d, \d\]"):
+        embed(two_inputs(), {"wave": wave, "table": table[:7]})
+
+
+def test_images_with_positions_as_fit_takes_them():
+    data = {"images": images(), "positions": np.arange(10)}
+    for given in (data, [data], [(data, np.arange(10))]):
+        features, _ = embed(pixels(), given)
+        np.testing.assert_array_equal(features, images().reshape(10, -1))

@@ -1,9 +1,11 @@
+import io
 import sys
 
 import keras
 import numpy as np
 import pytest
 
+from kerassl.classifiers import Explanation
 from kerassl.evaluation import confidence_interval
 from kerassl.evaluation.figures import (
     FRAME,
@@ -16,6 +18,7 @@ from kerassl.evaluation.figures import (
 )
 from kerassl.evaluation.page import Page
 from kerassl.evaluation.pictures import tiles
+from recipes.curves import style_axes
 
 
 def test_the_interval_is_wilsons():
@@ -25,7 +28,7 @@ def test_the_interval_is_wilsons():
             error = np.sqrt(bound * (1 - bound) / count)
             assert abs(accuracy - bound) / error == pytest.approx(1.959964, rel=1e-5)
     assert confidence_interval(1.0, 10)[1] == pytest.approx(1) and confidence_interval(0.0, 10)[0] >= 0
-    with pytest.raises(ValueError, match=r"An accuracy in \[0, 1\] of at least one image"):
+    with pytest.raises(ValueError, match=r"accuracy must be a finite number"):
         confidence_interval(1.2, 10)
 
 
@@ -111,3 +114,51 @@ def test_a_page_escapes_what_it_is_given_and_holds_everything_itself(tmp_path):
     assert "<script>" not in text and "&lt;script&gt;" in text and "<td>-</td>" in text
     assert 'alt="&quot;quoted&quot;"' in text and '<a href="#s1">One &amp; two</a>' in text
     assert text.count("<svg") == 1 and "data:image/png;base64," in text
+
+
+def test_names_are_no_formulas_and_nothing_is_cut():
+    names = ["$x_{$", "a class with a name of forty letters, or so", "caf\udce9", "d"]
+    rng, labels = np.random.default_rng(0), np.arange(12) % 4
+    features = rng.normal(size=(12, 4))
+    figures = (
+        map_figure(features, np.zeros((12, 8, 8, 1)), labels, names),
+        confusion_figure(labels, labels, names),
+        spectrum_figure({names[0]: features, names[2]: features}),
+    )
+    for figure in figures:
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png")
+        assert stream.getvalue()[:4] == b"\x89PNG"
+    (legend,) = figures[0].legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figures[0].bbox.x1 and box.y0 >= 0
+
+
+def test_labels_that_are_large_numbers_make_a_small_confusion():
+    shares = confusion_figure(np.array([0, 2**30]), np.array([0, 2**30])).axes[0].images[0]
+    assert shares.get_array().tolist() == [[100.0, 0.0], [0.0, 100.0]]
+
+
+def test_words_and_heat_under_pictures():
+    gray = np.full((1, 8, 8, 1), 128, "uint8")
+    maps = np.zeros((1, 2, 2), "float32")
+    maps[0, 0, 0] = 1.0
+    explanation = Explanation(
+        gray[0], 0, np.array([0]), np.array([0.9], "float32"), gray, maps, np.array([0.5]), 0.75
+    )
+    picture = explanation.picture(64, ["cat"], label=0)
+    below = picture[64:128, 68:]
+    # Red where the map is high, blue elsewhere.
+    assert below[0, 0, 0] > below[0, 0, 2] and below[-1, -1, 2] > below[-1, -1, 0]
+    assert (picture[128:] < 100).any(), "there are words"
+    assert explanation.summary(["cat"]) == "cat (0.90)" and explanation.summary() == "0 (0.90)"
+
+
+def test_curves_have_ticks_at_whole_epochs_and_say_which_way_is_good():
+    figure = new_figure()
+    axes = figure.add_subplot()
+    axes.plot([1, 2], [0.3, 0.4])
+    style_axes(axes, "knn_k20_t0.1")
+    figure.canvas.draw()
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+    assert axes.get_title("right") == "higher is better"

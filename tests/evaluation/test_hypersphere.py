@@ -32,7 +32,7 @@ def test_alignment_of_equal_opposite_and_orthogonal_pairs():
     assert alignment(x, 4 * x) == 0
     assert alignment(x, -x) == pytest.approx(4)
     assert alignment(x, np.roll(x, 1, axis=0), alpha=1) == pytest.approx(2**0.5)
-    with pytest.raises(ValueError, match=r"must be pairs, but have \(3, 3\) and \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"have the shape of features, \(3, 3\), row by row; got \(2, 3\)"):
         alignment(x, x[:2])
 
 
@@ -58,5 +58,5 @@ def test_tolerance_leaves_images_without_a_label_out():
 
 
 def test_bad_t():
-    with pytest.raises(ValueError, match="t must be > 0, got 0"):
+    with pytest.raises(ValueError, match="t must be a finite number above 0; got 0"):
         uniformity(features(), t=0)

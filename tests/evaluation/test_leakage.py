@@ -79,7 +79,7 @@ def test_spectra_do_not_look_at_labels(protocol):
 
 
 def test_labels_that_are_missing_are_asked_for():
-    with pytest.raises(ValueError, match="knn needs labels of both parts; without: rankme, alpha_req"):
+    with pytest.raises(ValueError, match="knn needs train_labels; protocols without: rankme, alpha_req"):
         evaluate_features(TRAIN[0], None, *FIRST, protocols=("rankme", "knn"))
     assert set(evaluate_features(TRAIN[0], None, FIRST[0], None, protocols=("rankme",))) == {"RankMe"}
 

@@ -79,7 +79,7 @@ def test_patches_of_a_vit_an_exported_encoder_and_a_method():
     np.testing.assert_allclose(found, tokens[:, 1:].reshape(3, 2, 2, 8), atol=1e-5)
     for raw in (model, kerassl.export.exportable_encoder(model)):
         np.testing.assert_allclose(patch_features(raw, images), found, atol=1e-5)
-    with pytest.raises(ValueError, match="A ViT of kerassl.backbones is needed, but mine has none"):
+    with pytest.raises(ValueError, match="model must be or hold a ViT of kerassl.backbones; mine has none"):
         patch_features(keras.Sequential([keras.Input((4,))], name="mine"), images)
 
 
@@ -95,9 +95,9 @@ def test_the_picture_marks_the_prompt():
     "masks, text",
     [
         (np.zeros((1, 8, 12), int), "no object that is the largest thing in some patch"),
-        (np.zeros((2, 8, 12), int), "of as many images are needed"),
+        (np.zeros((2, 8, 12), int), "masks must be of 1 images"),
         (np.zeros((1, 3, 12), int), "a pixel or more for each of 4 x 6 patches"),
-        (np.zeros((1, 8, 12)), "Masks must be integers"),
+        (np.zeros((1, 8, 12)), "masks must hold integers"),
     ],
 )
 def test_masks_that_do_not_fit(masks, text):

@@ -44,7 +44,10 @@ def test_linear_probe_with_constant_dimension_and_missing_labels():
 
 @pytest.mark.parametrize(
     "labels, options, text",
-    [(np.zeros(60, int), {}, "at least two classes"), (np.arange(60) % 2, {"l2": 0}, "l2 must be positive")],
+    [
+        (np.zeros(60, int), {}, "at least two classes"),
+        (np.arange(60) % 2, {"l2": 0}, "l2 must be a finite number above 0"),
+    ],
 )
 def test_bad_probe_input(labels, options, text):
     with pytest.raises(ValueError, match=text):

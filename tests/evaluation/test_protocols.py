@@ -45,7 +45,7 @@ def test_naive_bayes_is_linear_free_of_scale_and_near_scikit_learns():
     assert naive_bayes_probe(train, half, test, test_labels) == naive_bayes_probe(
         train[:150], labels[:150], test, test_labels
     )
-    with pytest.raises(ValueError, match="at least two classes, but only class 3"):
+    with pytest.raises(ValueError, match="at least two classes; got class 3 alone"):
         naive_bayes_probe(train, np.full(300, 3), test, test_labels)
 
 
@@ -77,7 +77,7 @@ def test_the_rate_is_chosen_without_the_test_labels_and_reaches_the_optimum():
     assert found.learning_rate in LEARNING_RATES
     shuffled = np.random.default_rng(0).permutation(test_labels)
     assert sgd_probe(train, labels, test, shuffled, epochs=20, batch_size=32)[1] == found.learning_rate
-    with pytest.raises(ValueError, match="Positive rates, epochs and batches are needed"):
+    with pytest.raises(ValueError, match="learning_rates must be a list or tuple of positive numbers"):
         sgd_probe(train, labels, test, test_labels, learning_rates=())
 
 
@@ -90,7 +90,7 @@ def test_clusters_of_separate_blobs_are_the_classes_whatever_their_names():
 
 
 def test_more_clusters_than_features_are_refused():
-    with pytest.raises(ValueError, match="60 features cannot make 61 clusters"):
+    with pytest.raises(ValueError, match="num_clusters must be a whole number between 1 and 60; got 61"):
         cluster_scores(*blobs(), num_clusters=61)
 
 
@@ -105,7 +105,7 @@ def test_agreement_in_closed_form():
     # Pairs: 12 in a class, 12 in a cluster, 6 in both, of 28; 12 * 12 / 28 by chance.
     chance = 12 * 12 / 28
     assert scores.ari == pytest.approx((6 - chance) / (12 - chance), rel=1e-6)
-    assert clustering_agreement(np.zeros(8), labels)[:2] == (0.0, 0.0)
+    assert clustering_agreement(np.zeros(8, int), labels)[:2] == (0.0, 0.0)
 
 
 def test_retrieval_is_the_mean_of_average_precisions():
@@ -130,7 +130,7 @@ def test_retrieval_at_a_rank_and_of_classes_that_the_bank_lacks():
     assert retrieval_map(bank, bank_labels, query, np.array([0])) == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
     both = np.concatenate([query, query])
     assert retrieval_map(bank, bank_labels, both, np.array([0, 8]), at=1) == 1.0
-    with pytest.raises(ValueError, match="no image of any query's class"):
+    with pytest.raises(ValueError, match="bank_labels hold none of the classes in labels"):
         retrieval_map(bank, bank_labels, query, np.array([8]))
-    with pytest.raises(ValueError, match="at must be at least 1, but 0 came"):
+    with pytest.raises(ValueError, match="at must be a whole number of at least 1; got 0"):
         retrieval_map(bank, bank_labels, query, np.array([0]), at=0)

@@ -78,7 +78,7 @@ def test_without_smoothness_it_is_the_nearest_prototype():
         np.testing.assert_array_equal(
             laplacian_shot(support, queries, smoothness=0, rectify=False), nearest_prototype(support, queries)
         )
-    with pytest.raises(ValueError, match="smoothness must be at least 0 and neighbours at least 1; got -1"):
+    with pytest.raises(ValueError, match="smoothness must be a finite number of at least 0; got -1"):
         laplacian_shot(support, queries, smoothness=-1)
 
 
@@ -154,7 +154,7 @@ def test_episodes_are_centred_by_the_bank_and_of_length_one():
     centred = features - bank.mean(0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     assert all(np.abs(centred - row).sum(1).min() < 1e-4 for row in queries)
-    with pytest.raises(ValueError, match="bank has 3 dimensions but the features have 4"):
+    with pytest.raises(ValueError, match="bank_features have 3 dimensions but features 4"):
         episode_accuracy(features, labels, bank_features=bank[:, :3])
 
 
@@ -167,7 +167,7 @@ def test_few_labels_are_probed_over_draws():
     assert everything[0] == linear_probe(train, labels, test, labels)
     assert one == few_label_probe(train, labels, test, labels, 0.02)
     assert one != few_label_probe(train, labels, test, labels, 0.02, seed=1)
-    with pytest.raises(ValueError, match="draws must be at least 1"):
+    with pytest.raises(ValueError, match="draws must be a whole number of at least 1"):
         few_label_probe(train, labels, test, labels, draws=0)
-    with pytest.raises(ValueError, match=r"must be in \(0, 1\], but 2 came"):
+    with pytest.raises(ValueError, match=r"fraction must be a finite number above 0 and of at most 1; got 2"):
         few_label_probe(train, labels, test, labels, fraction=2)

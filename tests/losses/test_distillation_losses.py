@@ -228,3 +228,10 @@ def test_seed_closed_forms():
         losses.seed(student, teacher, queue[:, :2])
     with pytest.raises(ValueError, match="teacher_temperature=0 must be a positive"):
         losses.seed(student, teacher, queue, teacher_temperature=0)
+
+
+@pytest.mark.parametrize("loss", (losses.rkd_distance, losses.rkd_angle))
+def test_rkd_of_nan_is_nan(loss):
+    student, teacher = rng(0).normal(size=(2, 4, 3))
+    student[1, 1] = np.nan
+    assert np.isnan(float(loss(student, teacher))) and np.isnan(float(loss(teacher, student)))

@@ -88,3 +88,11 @@ def test_koleo_of_parts_of_the_batch_is_that_of_the_batch(parts):
 def test_koleo_refuses_candidates_of_another_width():
     with pytest.raises(ValueError, match="candidates has shape .* must be equal in dim"):
         losses.koleo(np.ones((2, 3)), candidates=np.ones((4, 5)))
+
+
+def test_koleo_of_nan_is_nan():
+    for row in (0, 2):
+        features = np.random.default_rng(0).normal(size=(4, 3))
+        features[row, 1] = np.nan
+        assert np.isnan(float(koleo(features)))
+        assert np.isnan(np.array(koleo(features, reduction="none"))[row])

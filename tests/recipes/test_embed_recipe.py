@@ -1,3 +1,5 @@
+import os
+import shutil
 import time
 
 import keras
@@ -133,6 +135,65 @@ def test_an_interrupted_command_goes_on_and_gives_the_same(encoder, photos, tmp_
     with np.load(out) as result:
         assert result["paths"].tolist() == ORDER and len(result["skipped"]) == 2
         np.testing.assert_allclose(result["features"], expected(encoder, photos), atol=1e-5)
+
+
+def half_done(arguments, monkeypatch):
+    """Embeds until 4 images are done."""
+    add = embed.Parts.add
+
+    def add_and_stop(self, stop, features, skipped):
+        add(self, stop, features, skipped)
+        if stop == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embed.Parts, "add", add_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            embed.run(**arguments)
+
+
+def in_parts(encoder, photos, out):
+    return {
+        "encoder": str(encoder), "dataset": f"folder:{photos}", "out": str(out), "batch_size": 2,
+        "save_every": 2, "verbose": 0,
+    }  # fmt: skip
+
+
+def test_a_missing_or_broken_part_is_made_again(encoder, photos, tmp_path, monkeypatch):
+    for name in ("first", "cut"):
+        out = tmp_path / f"{name}.npz"
+        half_done(in_parts(encoder, photos, out), monkeypatch)
+        first, *_ = sorted((tmp_path / f"{name}.npz.partial").glob("*.npz"))
+        if name == "first":
+            first.unlink()
+        else:
+            first.write_bytes(first.read_bytes()[:100])
+        embed.run(**in_parts(encoder, photos, out))
+        with np.load(out) as result:
+            assert result["paths"].tolist() == ORDER
+            np.testing.assert_allclose(result["features"], expected(encoder, photos), atol=1e-5)
+
+
+def test_replaced_images_and_another_precision_are_not_mixed(encoder, photos, tmp_path, monkeypatch):
+    out = tmp_path / "features.npz"
+    half_done(in_parts(encoder, photos, out), monkeypatch)
+    with pytest.raises(ValueError, match="holds the part of another command: other precision"):
+        embed.run(**in_parts(encoder, photos, out), precision="mixed_bfloat16")
+    (photos / ORDER[0]).write_bytes((photos / ORDER[1]).read_bytes())
+    with pytest.raises(ValueError, match="holds the part of another command: other images"):
+        embed.run(**in_parts(encoder, photos, out))
+    (tmp_path / "features.npz.partial" / "settings.json").write_text("{")
+    with pytest.raises(ValueError, match="settings.json is damaged"):
+        embed.run(**in_parts(encoder, photos, out))
+
+
+def test_a_name_that_is_no_text_is_written_in_escapes(encoder, photos, tmp_path):
+    folder = os.fsencode(tmp_path / "latin")
+    os.mkdir(folder)
+    shutil.copy(photos / ORDER[0], os.path.join(folder, b"caf\xe9.png"))
+    embed.run(str(encoder), f"folder:{tmp_path}/latin", str(tmp_path / "f.npz"), verbose=0)
+    with np.load(tmp_path / "f.npz") as result:
+        assert result["paths"].tolist() == ["caf\\xe9.png"]
 
 
 def test_a_data_set_in_memory(tmp_path):

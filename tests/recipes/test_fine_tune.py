@@ -89,3 +89,13 @@ def test_what_cannot_be_is_refused(pretrained, tmp_path):
             label_share(text)
     with pytest.raises(ValueError, match="--dataset is needed with an encoder's file"):
         fine_tune.run(encoder=str(pretrained / "encoder.keras"), workdir=str(tmp_path))
+
+
+def test_few_labels_cut_the_batch_and_the_updates_are_said(pretrained, tmp_path, capsys):
+    few = {**TINY, "labels": "10%", "epochs": 1}
+    fine_tune.run(encoder=str(pretrained), workdir=str(tmp_path / "run"), **few)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    said = capsys.readouterr().out
+    assert config["batch_size"] < 16 and config["about"]["steps_per_epoch"] >= 4
+    assert f"Batches of {config['batch_size']} in place of 16" in said
+    assert f"{config['about']['steps_per_epoch']} updates an epoch" in said

@@ -80,7 +80,8 @@ def _huber(x: KerasTensor):
 def _relative_distances(x: KerasTensor):
     # Differences, not the expanded square, which loses small distances.
     squares = ops.sum(ops.square(x[:, None] - x[None]), axis=-1)
-    apart = squares > 1e-12
+    # Written so that NaN counts as apart, and stays.
+    apart = ops.logical_not(squares <= 1e-12)
     distances = ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
     count = ops.maximum(ops.sum(ops.cast(apart, "float32")), 1.0)
     mean = ops.sum(distances) / count

@@ -37,7 +37,8 @@ def koleo(
         first_row: the row of the candidates that is row 0 of `features`: an integer or an int32 scalar.
 
     Returns:
-        A float32 scalar, or `(batch,)` with `"none"`. A batch of one has no neighbours: its loss is 0.
+        A float32 scalar, or `(batch,)` with `"none"`; NaN features give NaN. A batch of one has no
+        neighbors: its loss is 0.
 
     Raises:
         ValueError: for shapes that do not fit, or an unknown reduction.
@@ -61,6 +62,8 @@ def koleo(
     largest = ops.max(cosines, axis=1, keepdims=True)
     nearest = ops.max(ops.where(cosines >= largest, places, 0), axis=1)
     squared = ops.sum(ops.square(z - ops.take(others, nearest, axis=0)), axis=1)
-    apart = squared > _SAME
+    # Written so that NaN counts as apart, and stays.
+    apart = ops.logical_not(squared <= _SAME)
     distance = ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
-    return reduce(ops.where(ops.equal(nearest, rows), 0.0, -ops.log(distance + _EPSILON)), reduction)
+    alone = ops.logical_and(ops.equal(nearest, rows), ops.logical_not(apart))
+    return reduce(ops.where(alone, 0.0, -ops.log(distance + _EPSILON)), reduction)

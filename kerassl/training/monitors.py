@@ -1,0 +1,79 @@
+"""What the logs of a run will hold, and callbacks that wait for something else."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import keras
+
+
+def log_names(model: keras.Model, validation: bool = False) -> tuple[str, ...]:
+    """The names that `fit` puts into the logs of an epoch, before any callback adds its own.
+
+    Args:
+        model: a compiled `SSLModel`.
+        validation: whether `fit` has validation data, whose numbers begin with `val_`.
+
+    Example:
+        >>> import kerassl
+        >>> from kerassl.training.monitors import log_names
+        >>> encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")
+        >>> model = kerassl.methods.SimCLR(encoder, projection_dim=8)
+        >>> model.compile("sgd")
+        >>> log_names(model)
+        ('loss', 'feature_std', 'effective_rank')
+    """
+    names = list(model.get_metrics_result())
+    if not validation:
+        return tuple(names)
+    evaluated = [*names, "rankme"]
+    if model.step_metrics.diagnostics is not None:
+        evaluated += ["alpha_req", "uniformity", "alignment", "lidar", "tolerance"]
+    return (*names, *(f"val_{name}" for name in evaluated))
+
+
+def check_monitors(callbacks: Sequence[keras.callbacks.Callback], names: Iterable[str]) -> None:
+    """Raises `ValueError` for a callback of Keras that monitors what no log will hold.
+
+    What a callback adds to the logs is there for those that come after it. Behind a callback of the user's
+    own, which may add anything, nothing is checked.
+
+    Args:
+        callbacks: in the order in which they run.
+        names: what the logs hold before the first of them, see `log_names`.
+
+    Raises:
+        ValueError: names the callback, its monitor and the names that there will be.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.training.monitors import check_monitors
+        >>> check_monitors([keras.callbacks.EarlyStopping(monitor="loss")], ["loss"])
+    """
+    there = list(names)
+    for place, callback in enumerate(callbacks):
+        monitor = getattr(callback, "monitor", None)
+        # Another ModelCheckpoint saves whatever the number is.
+        monitors = isinstance(monitor, str) and getattr(callback, "save_best_only", True)
+        if _is_of_keras(callback) and monitors and monitor not in there:
+            later = [one for one in callbacks[place + 1 :] if monitor in getattr(one, "log_names", ())]
+            near = difflib.get_close_matches(monitor, there, n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            if later:
+                hint = f"{type(later[0]).__name__} adds it: put that callback first. "
+            elif monitor.startswith("val_") and not any(name.startswith("val_") for name in there):
+                hint = "Pass validation_data= to fit for names that begin with val_. "
+            raise ValueError(
+                f"{type(callback).__name__} monitors {monitor!r}, which the logs will not hold. {hint}There "
+                f"will be: {', '.join(there)}."
+            )
+        if not _is_of_keras(callback) and not type(callback).__module__.startswith("kerassl."):
+            return
+        there += getattr(callback, "log_names", ())
+        if isinstance(callback, (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)):
+            there.append("learning_rate")
+
+
+def _is_of_keras(callback: keras.callbacks.Callback) -> bool:
+    # A LambdaCallback runs what its user wrote.
+    of_keras = type(callback).__module__.startswith("keras.")
+    return of_keras and not isinstance(callback, keras.callbacks.LambdaCallback)

@@ -149,7 +149,7 @@ def _describe(annotation: object) -> str:
 
 
 def _join(options: list[str]) -> str:
-    """ "a, b or c", where a shorter option that says nothing new is left out."""
+    """The options as "a, b or c", each once."""
     options = list(dict.fromkeys(options))
     return options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
 

@@ -16,14 +16,27 @@ Official code: seanie12/self-distillation, `trainer.py`.
 - The launcher's rate falls by a cosine, there linearly.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import PositiveInt
 from kerassl.batch import Batch, Outputs
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import feature_distance
 from kerassl.methods import MAE
-from kerassl.training import Recipe
+from kerassl.training import Common, Recipe
+
+
+class OfMAE(Common, total=False):
+    """The arguments of `kerassl.methods.MAE`, which documents them."""
+
+    mask_ratio: float
+    normalize_target: bool
+    decoder_dim: PositiveInt
+    decoder_depth: PositiveInt
+    decoder_num_heads: PositiveInt
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -76,7 +89,7 @@ class FurtherPretraining(MAE):
         student: keras.Model,
         *,
         teacher_preprocess: keras.layers.Layer | None = None,
-        **kwargs,
+        **kwargs: Unpack[OfMAE],
     ) -> None:
         start = student if isinstance(student, MAE) else None
         if start:

@@ -100,7 +100,7 @@ def check_same_shape(name_a: str, a: KerasTensor, name_b: str, b: KerasTensor) -
         )
 
 
-def embeddings(name_a: str, a: KerasTensor, name_b: str, b: KerasTensor):
+def embeddings(name_a: str, a: KerasTensor, name_b: str, b: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     """Returns two checked `(batch, dim)` inputs in float32."""
     a, b = to_float32(a), to_float32(b)
     for name, x in ((name_a, a), (name_b, b)):

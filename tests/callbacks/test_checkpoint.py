@@ -19,6 +19,7 @@ from keras import ops
 from tiny_methods import images, labels, make, ready_views
 
 import kerassl
+from kerassl.batch import Outputs
 from kerassl.callbacks import Checkpoint
 from kerassl.data import ImageDataset, OrderedBatches
 
@@ -81,20 +82,14 @@ class Noise(keras.layers.Layer):
 class Denoise(kerassl.SSLModel):
     """A method that compiles fast."""
 
-    def __init__(self, encoder, views, num_classes=3, seed=0, name=None):
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("", ""),
-            terms=("denoise",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
+    terms = ("denoise",)
 
-    def loss_terms(self, views, labels, training):
+    def __init__(self, encoder, views, num_classes=3, seed=0, name=None):
+        super().__init__(encoder, views=views, num_classes=num_classes, seed=seed, name=name)
+
+    def loss_terms(self, views, batch, training):
         noisy, clean = (self.encode(self.encoder, view, training) for view in views)
-        return {"denoise": ops.mean(ops.square(noisy - clean))}, {"features": clean}
+        return Outputs({"denoise": ops.mean(ops.square(noisy - clean))}, features=clean)
 
 
 def model(width=8, optimizer="adam", **settings):

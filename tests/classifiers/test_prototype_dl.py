@@ -67,4 +67,4 @@ def test_a_feature_map_is_taken_whole_and_ready_views_are_drawn():
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="needs an encoder of known output shape"):
         encoder = kerassl.backbones.resnet18((None, None, 3), width=4, pool=None)
-        PrototypeDL(encoder, kerassl.views.recipe("unaugmented", 32), num_classes=3)
+        PrototypeDL(encoder, views=kerassl.views.recipe("unaugmented", 32), num_classes=3)

@@ -143,7 +143,7 @@ def test_the_wider_variant_trains_and_is_loaded(tmp_path):
     assert np.isfinite(history["loss"]).all()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.arguments.variant == "wider" and loaded.looks_ahead
+    assert loaded.arguments.variant == "wider" and loaded.uses_virtual_steps
     for each in (model, loaded):
         each.fit(images(), labels(), batch_size=8, epochs=3, initial_epoch=2, verbose=0)
     for a, b in zip(model.weights, loaded.weights, strict=True):

@@ -80,7 +80,7 @@ def test_sizes_are_the_official_ones():
 
 def test_bad_arguments():
     for arguments, message in (
-        ({"num_neighbors": 21}, "between 1 and queue_size=20, got 21"),
+        ({"num_neighbors": 21}, "num_neighbors must be at most queue_size=20, got 21"),
         ({"num_heads": 3}, "num_heads=3 must divide"),
     ):
         with pytest.raises(ValueError, match=message):

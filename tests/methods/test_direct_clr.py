@@ -30,5 +30,7 @@ def test_there_is_no_head_and_the_last_layer_learns_its_first_columns_alone():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"subvector_dim must be in 1..16, the encoder's features, got 360"):
+    with pytest.raises(
+        ValueError, match=r"subvector_dim must be at most 16, the width of the encoder's features, got 360"
+    ):
         kerassl.methods.DirectCLR(tiny_encoder())

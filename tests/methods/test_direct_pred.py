@@ -46,7 +46,9 @@ def test_the_predictor_has_the_papers_eigenvalues_and_those_eigenvectors(models,
     np.testing.assert_allclose(predictor, predictor.T, atol=1e-6)
     np.testing.assert_allclose(predictor @ correlation, correlation @ predictor, atol=1e-5)
     if name != "DirectCopy":
-        assert np.linalg.eigvalsh(predictor).max() == pytest.approx(1 + models[name].boost, rel=1e-5)
+        assert np.linalg.eigvalsh(predictor).max() == pytest.approx(
+            1 + models[name].arguments.boost, rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -148,7 +148,7 @@ def test_any_crops_get_masks():
         assert isinstance(model.views, kerassl.views.MaskedCrops)
         assert (model.views.grid, model.views.num_global_crops) == ((4, 4), 2)
     masked = kerassl.views.MaskedCrops(kerassl.views.byol_cifar(16), (4, 4), mask_probability=1.0)
-    assert kerassl.methods.iBOT(tiny_vit(), masked, num_prototypes=8, hidden_dim=8).views is masked
+    assert kerassl.methods.iBOT(tiny_vit(), views=masked, num_prototypes=8, hidden_dim=8).views is masked
 
 
 def test_bad_arguments():

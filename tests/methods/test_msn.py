@@ -111,5 +111,5 @@ def test_bad_arguments():
     model = make("MSN", views=None)
     with pytest.raises(ValueError, match="at least two views, a target and its anchors; got 1"):
         terms_and_rest(model, ready_views("MSN")[:1])
-    with pytest.raises(ValueError, match="chunk_size=4 is not for MSN, which encodes parts of images"):
+    with pytest.raises(ValueError, match="chunk_size=4 is not for MSN, which encodes parts of its inputs"):
         model.compile(chunk_size=4)

@@ -148,5 +148,5 @@ def test_bad_arguments():
         kerassl.methods.POA(tiny_encoder())
     with pytest.raises(ValueError, match="min_width=12 must be a multiple of 8"):
         make("POA", min_width=12)
-    with pytest.raises(ValueError, match=r"min_depth=3 must be in 1\.\.2"):
+    with pytest.raises(ValueError, match=r"min_depth=3 must lie in 1\.\.2"):
         make("POA", min_depth=3)

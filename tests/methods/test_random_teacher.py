@@ -37,7 +37,7 @@ def test_without_batch_norm_a_student_that_starts_as_its_teacher_learns_nothing(
     moved = {}
     for locality in (0.0, 0.3):
         model = kerassl.methods.RandomTeacher(
-            tiny_vit(), None, locality=locality, output_dim=16, hidden_dim=16, bottleneck_dim=8
+            tiny_vit(), views=None, locality=locality, output_dim=16, hidden_dim=16, bottleneck_dim=8
         )
         model.compile(keras.optimizers.SGD(1.0))
         before = [numpy(v) for v in model.trainable_variables]

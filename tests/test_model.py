@@ -5,7 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, tiny_encoder
+from tiny import images, labels, make, ready_views, tiny_encoder
 
 import kerassl
 from kerassl.batch import Outputs

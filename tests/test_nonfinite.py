@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_methods import images, labels, make, ready_views, tiny_encoder
+from tiny import images, labels, make, ready_views, tiny_encoder
 
 import kerassl
 from kerassl.batch import Outputs
@@ -210,7 +210,7 @@ def test_an_update_that_the_loss_scaler_skips_moves_no_state():
 
 
 def test_the_choice_is_checked_and_saved(tmp_path):
-    with pytest.raises(ValueError, match='nonfinite must be "raise" or "skip", not \'ignore\''):
+    with pytest.raises(ValueError, match='nonfinite must be "raise" or "skip", got \'ignore\''):
         make("SimCLR").compile(nonfinite="ignore")
     model = make("SimCLR")
     model.compile("sgd", nonfinite="skip")
@@ -228,7 +228,7 @@ import tensorflow as tf
 import kerassl
 
 sys.path.insert(0, sys.argv[1])
-from tiny_methods import images, labels, make
+from tiny import images, labels, make
 
 x = images(24).astype("float32")
 x[15, 0, 0, 0] = np.nan  # in the second replica's share of the second batch
@@ -261,7 +261,7 @@ fit("raise")
 """
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="MirroredStrategy is TensorFlow's")
+@pytest.mark.backends("tensorflow")  # MirroredStrategy is TensorFlow's.
 def test_all_replicas_skip_together():
     command = [sys.executable, "-c", MIRRORED, str(pathlib.Path(__file__).parent / "methods")]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)

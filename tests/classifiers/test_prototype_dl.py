@@ -1,10 +1,16 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.classifiers import PrototypeDL
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "PrototypeDL": {"arguments": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4}, "sizes": (16,)},
+}
 
 
 def numpy(x):

@@ -1,10 +1,15 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, labels, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.distillation import RKD, SEED, Distill
+
+TINY = {
+    "RKD": {"teacher": "SimCLR", "sizes": (16,)},
+    "SEED": {"teacher": "SimCLR", "arguments": {"queue_size": 20, "hidden_dim": 16}, "sizes": (16,)},
+}
 
 
 def numpy(x):

@@ -1,10 +1,16 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, labels, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.distillation import NKD
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "NKD": {"teacher": "Classifier", "arguments": {"temperature": 2.0}, "sizes": (16,)},
+}
 
 
 def numpy(x):

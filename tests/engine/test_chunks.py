@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, tiny_encoder, tiny_vit
+from tiny import images, labels, make, ready_views, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl.engine import encode_in_chunks
@@ -59,7 +59,7 @@ def test_methods_train_in_chunks(name, capsys):
     )
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="JAX tells what a compiled function needs")
+@pytest.mark.backends("jax")  # JAX tells what a compiled function needs.
 def test_memory_is_that_of_a_chunk():
     import jax
 

@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from tiny_methods import METHODS, images, labels, make, ready_views
+from tiny import METHODS, images, labels, make, ready_views
 
 BACKEND = keras.backend.backend()
 FEW = (
@@ -42,7 +42,7 @@ def compiled_text(model, shown):
     return step.experimental_get_compiler_ir(keras.tree.map_structure(tf.constant, batch))(stage="hlo")
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="torch does not compile with XLA")
+@pytest.mark.backends("tensorflow", "jax")  # Torch does not compile with XLA.
 # Both hand the same step to the same compiler: TensorFlow for all methods, JAX for one of each kind.
 @pytest.mark.parametrize("name", METHODS if BACKEND == "tensorflow" else FEW)
 def test_the_step_never_leaves_the_device(name):
@@ -63,7 +63,7 @@ def test_the_step_never_leaves_the_device(name):
     assert not HOST.findall(text)
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="TensorFlow refuses to compile a call to Python")
+@pytest.mark.backends("jax")  # TensorFlow refuses to compile a call to Python.
 def test_a_call_to_the_host_would_be_seen():
     import jax
 

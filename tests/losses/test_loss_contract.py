@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 from loss_helpers import BACKEND, CASES, fast, finite_differences, value_and_grad
 
-not_on_jax = pytest.mark.skipif(BACKEND == "jax", reason="nothing of a backend in it, and JAX compiles each")
+not_on_jax = pytest.mark.backends("tensorflow", "torch")  # Nothing of a backend in it, and JAX compiles each.
 every_loss = pytest.mark.parametrize("name", CASES)
 with_reduction = pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.has_reduction])
 
@@ -99,7 +99,7 @@ def test_low_precision_inputs_are_computed_in_float32(name, dtype):
         np.testing.assert_allclose(grad, full, rtol=2e-2, atol=2e-3)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX is compiled in all these tests, torch in none")
+@pytest.mark.backends("tensorflow")  # JAX is compiled in all these tests, torch in none.
 # Written-out gradients, loops, sorts, linear algebra; every method's step goes through XLA in tests/engine.
 @pytest.mark.parametrize(
     "name",
@@ -115,7 +115,7 @@ def test_compiled_equals_eager(name):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="only TensorFlow's graphs leave the batch open")
+@pytest.mark.backends("tensorflow")  # Only TensorFlow's graphs leave the batch open.
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.batch_axis == 0])
 def test_batch_dimension_may_be_unknown(name):
     case = CASES[name]

@@ -26,7 +26,7 @@ VIT = {**TINY, "backbone": "vit_tiny", "width": 12, "backbone_args": {"depth": 1
 def classifier_run(folder, width):
     """A workdir that holds a classifier, as a launcher leaves it."""
     encoder = kerassl.backbones.ResNet((8, 8, 1), (1,), width=width, stem="small")
-    model = kerassl.classifiers.Classifier(encoder, kerassl.views.digits(8).view1, num_classes=10)
+    model = kerassl.classifiers.Classifier(encoder, views=kerassl.views.digits(8).view1, num_classes=10)
     images, labels = np.zeros((8, 8, 8, 1), "uint8"), np.arange(8)
     checkpoint = kerassl.callbacks.Checkpoint(Workdir(folder, {}).checkpoints)
     model.fit(images, labels, batch_size=8, verbose=0, callbacks=[checkpoint])

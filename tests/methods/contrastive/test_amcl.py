@@ -66,7 +66,7 @@ def test_on_barlow_twins_it_begins_as_that_and_temperatures_of_dimensions_learn(
     temperatures = numpy(model.temperature.of_pairs())
     assert (np.abs(temperatures - 1) > 0).all()
     assert 0.1 < temperatures.min() and temperatures.max() < 10
-    with pytest.raises(ValueError, match="0 < minimum < 1 < maximum; got 0.1 and 0.5"):
+    with pytest.raises(ValueError, match="1 < maximum .*got 0.1 and 0.5"):
         make("AMCLBarlowTwins", max_temperature=0.5)
 
 
@@ -114,6 +114,6 @@ def test_the_heads_are_the_official_ones():
 
 @pytest.mark.parametrize("name", ("AMCL", "AMCLMoCo"))
 def test_bad_arguments(name):
-    for argument, value, text in (("max_temperature", 0.05, "0 < minimum < maximum; got 0.05 and 0.05"),):
+    for argument, value, text in (("max_temperature", 0.05, "max_temperature.*got 0.05 and 0.05"),):
         with pytest.raises(ValueError, match=text):
             make(name, **{argument: value})

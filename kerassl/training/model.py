@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import engine
-from kerassl.arguments import PositiveInt, RemembersArguments
+from kerassl.arguments import NonNegativeInt, PositiveInt, RemembersArguments
 from kerassl.backbones.feature_maps import average_pool, feature_dim
 from kerassl.batch import Batch, Outputs, StepRecord, unpack_batch
 from kerassl.heads import OnlineProbe
@@ -34,7 +34,7 @@ class Common(TypedDict, total=False):
 
     views: str | keras.layers.Layer | None
     num_classes: PositiveInt | None
-    seed: int
+    seed: NonNegativeInt
     name: str | None
 
 
@@ -105,7 +105,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         num_views: PositiveInt = 2,
         num_prototypes: int | tuple[int, ...] | None = None,
         views_options: dict | None = None,
-        seed: int = 0,
+        seed: NonNegativeInt = 0,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)

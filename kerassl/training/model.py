@@ -20,6 +20,7 @@ from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.training.clock import Clock
 from kerassl.training.compile_checks import check_compile, inner_optimizer
+from kerassl.training.feed import refuse_weights
 from kerassl.training.loops import Loops
 from kerassl.training.recipe import Recipe, recipe_optimizer
 from kerassl.training.step_metrics import StepMetrics, metric_results
@@ -479,8 +480,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     def get_config(self) -> dict:
         """The constructor's arguments, and what is attached."""
         config = {**super().get_config(), "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}
-        if self._preprocess is not None and self._preprocess.trained_on is not None:
-            config["trained_on"] = dataclasses.asdict(self._preprocess.trained_on)
+        if self.image_preprocess is not None and self.image_preprocess.trained_on is not None:
+            config["trained_on"] = dataclasses.asdict(self.image_preprocess.trained_on)
         objectives = [keras.saving.serialize_keras_object(objective) for objective in self.objectives]
         return config | ({"objectives": objectives} if objectives else {})
 
@@ -494,8 +495,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
         try:
             model = cls(**cls.arguments_of(config))
-            if trained_on and model._preprocess is not None:
-                model._preprocess.trained_on = InputFormat.get(trained_on)
+            if trained_on and model.image_preprocess is not None:
+                model.image_preprocess.trained_on = InputFormat.get(trained_on)
             for objective in objectives:
                 model.attach(keras.saving.deserialize_keras_object(objective))
             return model
@@ -505,12 +506,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     def _batch(self, data: tuple) -> Batch:
         """The parts of a batch, with labels as integers."""
         batch = unpack_batch(data)
-        if batch.weights is not None and not self.supports_sample_weight:
-            raise ValueError(
-                f"{type(self).__name__} compares examples with each other, so its loss has no weight for "
-                f"each: "
-                "leave out sample_weight and class_weight, and the third entry of (inputs, labels, weights)."
-            )
+        refuse_weights(self, batch.weights)
         if batch.labels is not None:
             batch = batch._replace(labels=ops.cast(ops.reshape(batch.labels, (-1,)), "int32"))
         return batch

@@ -11,8 +11,10 @@ import numpy as np
 from kerassl.evaluation.page import write_whole
 from kerassl.export.card import model_card, plain_settings
 from kerassl.export.formats import without_suffix, write_network
-from kerassl.export.parts import inner_encoder, input_structure
+from kerassl.export.parts import inner_encoder
 from kerassl.views import InputFormat, Preprocess, preprocessing_of
+from kerassl.views.base import Modality
+from kerassl.views.image.base import ImageModality
 from kerassl.views.image.input_format import UNIT
 
 Size = int | tuple[int, int] | None
@@ -176,8 +178,7 @@ def with_preprocessing(
         preprocess: a `kerassl.views.Preprocess`, which resizes and normalises images as the encoder needs
             them, another layer for other inputs, or `None` for inputs that come as they are needed.
         image_size: height and width in pixels of the images that will come; `None` takes any.
-        views: the views that the preprocessing belongs to: their `input_spec`, if they have one, says what
-            raw inputs are, where these are not of the shapes that the encoder takes.
+        views: the views that the preprocessing belongs to, whose `raw_input_spec` says what raw inputs are.
 
     Returns:
         A `keras.Model` that can be evaluated, embedded with, exported and saved. Of images it takes raw ones
@@ -254,7 +255,8 @@ def _preprocess_to(
         return preprocess
     if not isinstance(preprocess, Preprocess):
         raise ValueError(f"resize_to={size}: {model.name} has no Preprocess layer that could resize to it.")
-    return Preprocess(size, preprocess.normalize.mean, preprocess.normalize.std)
+    normalize = preprocess.normalize
+    return Preprocess(size, normalize.mean, normalize.std, value_range=preprocess.value_range)
 
 
 def raw_input(
@@ -265,23 +267,22 @@ def raw_input(
 ) -> tuple[Any, Any]:
     """The input of an exported network, or several, nested, and what the encoder takes of them."""
     if isinstance(preprocess, Preprocess):
-        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size or (None, None))
-        # Not uint8, which would cut off what floats have behind the point, without a word.
-        images = keras.Input((*size, encoder.input_shape[-1]), dtype="float32", name="images")
-        return images, preprocess(images)
-    if image_size is not None:
+        spec, name = ImageModality().raw_input_spec(encoder, image_size), "images"
+    elif image_size is not None:
         raise ValueError(
             f"image_size={image_size}: {encoder.name} has no Preprocess layer, so its inputs have the size "
             "that it takes. Leave image_size out."
         )
-    spec = views.input_spec(None) if hasattr(views, "input_spec") else input_structure(encoder)
+    else:
+        modality = views if isinstance(views, Modality) else Modality()
+        spec = modality.raw_input_spec(encoder)
+        name = "images" if modality.modality == "images" else "inputs"
     several = len(keras.tree.flatten(spec)) > 1
 
-    def as_input(part: Any) -> keras.KerasTensor:
+    def as_input(part: keras.InputSpec) -> keras.KerasTensor:
         dtype = keras.backend.standardize_dtype(part.dtype or "float32")
         dtype = "float32" if keras.backend.is_float_dtype(dtype) else dtype
-        alone = "images" if len(part.shape) == 4 else "inputs"
-        return keras.Input(part.shape[1:], dtype=dtype, name=part.name if several else alone)
+        return keras.Input(part.shape[1:], dtype=dtype, name=part.name if several else name)
 
     inputs = keras.tree.map_structure(as_input, spec)
     return inputs, inputs if preprocess is None else preprocess(inputs)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from kerassl.views import preprocessing_of
+from kerassl.views.base import input_structure
 
 
 def inner_encoder(network: keras.Model) -> keras.Model:
@@ -23,24 +24,6 @@ def image_size(network: keras.Model) -> tuple[int, int]:
     preprocess = preprocessing_of(network)
     own = preprocess.size if preprocess is not None else (32, 32)
     return tuple(given or size for given, size in zip(network.input_shape[1:3], own, strict=True))
-
-
-def input_structure(network: keras.Model) -> Any:
-    """The symbolic input of a model, or several, nested as it takes them.
-
-    Raises:
-        ValueError: for a model that does not say what it takes.
-    """
-    inputs = getattr(network, "inputs", None)
-    if inputs:
-        return inputs[0] if len(inputs) == 1 else network.input
-    shape = getattr(network, "input_shape", None)
-    if isinstance(shape, tuple) and all(side is None or isinstance(side, int) for side in shape):
-        return keras.KerasTensor(shape, "float32", name="inputs")
-    raise ValueError(
-        f"{network.name} does not say what it takes: it is a {type(network).__name__} without inputs. Make "
-        "it functional, keras.Model(inputs, outputs), or give it the attribute input_shape."
-    )
 
 
 def sample_inputs(network: keras.Model, batch: int = 2) -> Any:

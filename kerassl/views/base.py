@@ -181,7 +181,9 @@ class Modality:
         Returns:
             A pytree of `keras.InputSpec`, whose first axis is `None`: here that of the encoder's inputs.
         """
-        return keras.tree.map_structure(lambda x: keras.InputSpec(x.dtype, x.shape), encoder.input)
+        return keras.tree.map_structure(
+            lambda x: keras.InputSpec(x.dtype, x.shape, name=x.name), input_structure(encoder)
+        )
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -279,6 +281,24 @@ class ViewsOf(Views):
     def raw_input_spec(self, encoder: keras.Model, size: int | tuple[int, ...] | None = None) -> Any:
         """Returns shape and dtype of raw inputs, as the source says."""
         return self.source.raw_input_spec(encoder, size)
+
+
+def input_structure(network: keras.Model) -> Any:
+    """The symbolic input of a model, or several, nested as it takes them.
+
+    Raises:
+        ValueError: for a model that does not say what it takes.
+    """
+    inputs = getattr(network, "inputs", None)
+    if inputs:
+        return inputs[0] if len(inputs) == 1 else network.input
+    shape = getattr(network, "input_shape", None)
+    if isinstance(shape, tuple) and all(side is None or isinstance(side, int) for side in shape):
+        return keras.KerasTensor(shape, "float32", name="inputs")
+    raise ValueError(
+        f"{network.name} does not say what it takes: it is a {type(network).__name__} without inputs. Make "
+        "it functional, keras.Model(inputs, outputs), or give it the attribute input_shape."
+    )
 
 
 def named_arrays(inputs: Any) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Views of each input: one, two of one size, or global and local crops."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import KerasTensor, ops
+from keras import ops
 
 from kerassl.views.base import Views, ViewsOf
 
@@ -201,15 +202,14 @@ class MultiCrop(ViewsOf):
         return cls(**crops, **config)
 
 
-def same_size_batches(views: Sequence[KerasTensor]) -> list:
-    """Concatenates neighbouring views of the same size along the batch axis."""
-    groups = []
-    for view in views:
-        if groups and groups[-1][0].shape[1:] == view.shape[1:]:
-            groups[-1].append(view)
-        else:
-            groups.append([view])
-    return [ops.concatenate(group) for group in groups]
+def same_size_batches(views: Sequence[Any]) -> list:
+    """Concatenates neighbouring views of the same shape along the batch axis.
+
+    Args:
+        views: tensors, or pytrees of tensors of one structure, `(batch, ...)`.
+    """
+    groups = itertools.groupby(views, key=lambda view: [x.shape[1:] for x in keras.tree.flatten(view)])
+    return [keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *group) for _, group in groups]
 
 
 def several_views(two_views: TwoViews, num_views: int) -> MultiCrop:

@@ -67,7 +67,7 @@ class CACR(SSLModel):
         """Attraction within images, repulsion between them."""
         if len(views) < 2:
             raise ValueError(f"CACR attracts views of one image, so it needs at least two; got {len(views)}.")
-        features = self.encode(self.encoder, ops.concatenate(views), training)
+        features = self.encode_views(self.encoder, views, training)
         z = ops.split(self.projector(features, training=training), len(views))
         # Each replica compares its own images with the whole batch.
         attraction = contrastive_attraction(z, self.arguments.positive_temperature)

@@ -89,7 +89,7 @@ class SimCLR(SSLModel):
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The contrast of two views' projections."""
         view1, view2 = views
-        features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
+        features = self.encode_views(self.encoder, (view1, view2), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.
         loss = self.contrast(z1, z2, block_size=self.arguments.block_size, **self.global_batch(z1, z2))

@@ -91,7 +91,7 @@ class SogCLR(SSLModel):
         """The contrast under the remembered normalisers, moved towards those of the batch."""
         view1, view2 = views
         rows = rows_of(batch, self.arguments.num_images, training, type(self).__name__)
-        features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
+        features = self.encode_views(self.encoder, (view1, view2), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.
         global_batch = self.global_batch(z1, z2)

@@ -71,7 +71,7 @@ class SupCon(SSLModel):
                 "image whose class is not known, or use SimCLR."
             )
         view1, view2 = views
-        features = self.encode(self.encoder, ops.concatenate([view1, view2]), training)
+        features = self.encode_views(self.encoder, (view1, view2), training)
         z = self.projector(features, training=training)
         # An image without a label is alone in a class of its own, below all others.
         rows = ops.shape(batch.labels)[0]

@@ -79,7 +79,7 @@ class EMPSSL(SSLModel):
         """Disagreement of the patches of an image, less the coding rate of a batch of patches."""
         if len(views) < 2:
             raise ValueError(f"EMP-SSL compares patches of an image; it needs two, got {len(views)}.")
-        features = self.encode(self.encoder, ops.concatenate(views), training)
+        features = self.encode_views(self.encoder, views, training)
         patches = ops.split(self.projector(features, training=training), len(views))
         loss = emp_ssl(
             [self.gather(z) for z in patches], self.arguments.invariance_weight, self.arguments.distortion

@@ -69,7 +69,7 @@ class MMCR(SSLModel):
         """The negated nuclear norm of the centroids."""
         if len(views) < 2:
             raise ValueError(f"MMCR averages views of an image, so it needs at least two; got {len(views)}.")
-        features = self.encode(self.encoder, ops.concatenate(views), training)
+        features = self.encode_views(self.encoder, views, training)
         z = ops.split(self.projector(features, training=training), len(views))
         loss = mmcr([self.gather(view) for view in z], self.arguments.local_weight)
         return Outputs({"mmcr": loss}, features=ops.split(features, len(views)))

@@ -118,14 +118,14 @@ class DINO(PrototypeTeacher):
             raise ValueError(
                 f"DINO compares crops of one image, so it needs at least two views; got {len(views)}."
             )
-        rows = ops.shape(views[0])[0]
         features = self.encode_views(self.encoder, views, training)
+        rows = ops.shape(features)[0] // len(views)
         student_logits = self.student_logits(self.head, features, training)
         heads = given.num_heads, given.num_prototypes
         student_logits = ops.reshape(student_logits, (len(views), rows, *heads))
 
-        global_crops = ops.concatenate(views[: self.arguments.num_global_crops])
-        teacher_features = self.encode(self.teacher_encoder, global_crops, training)
+        global_crops = views[: self.arguments.num_global_crops]
+        teacher_features = self.encode_views(self.teacher_encoder, global_crops, training)
         teacher_logits = self.teacher_logits(self.teacher_head, teacher_features, training)
         probabilities = self.teacher_probabilities(teacher_logits, self.center)
         probabilities = ops.reshape(probabilities, (self.arguments.num_global_crops, rows, *heads))

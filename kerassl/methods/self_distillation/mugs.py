@@ -170,8 +170,8 @@ class Mugs(PrototypeTeacher):
             raise ValueError(
                 f"Mugs compares crops of one image, so it needs at least two views; got {len(views)}."
             )
-        rows = ops.shape(views[0])[0]
         features, means = self.features_and_means(self.encoder, views, training)
+        rows = ops.shape(features)[0] // len(views)
         teacher_features, teacher_means = self.features_and_means(
             self.teacher_encoder, views[:num_global], training
         )

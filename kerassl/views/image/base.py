@@ -133,15 +133,15 @@ class ImageModality(Modality):
     def raw_input_spec(
         self, encoder: keras.Model, size: int | tuple[int, int] | None = None
     ) -> keras.InputSpec:
-        """Returns shape and dtype of raw images: bytes where they are in [0, 255].
+        """Returns shape and dtype of raw images: floats, to which bytes are cast.
 
         Args:
             encoder: the network whose input shape says the number of channels.
             size: height and width in pixels of the images that will come; `None` takes any.
         """
         sides = (None, None) if size is None else check_size(size)
-        dtype = "uint8" if self.value_range == VALUE_RANGE else "float32"
-        return keras.InputSpec(dtype, (None, *sides, encoder.input_shape[-1]))
+        # Not uint8, which would cut off what floats have behind the point, without a word.
+        return keras.InputSpec("float32", (None, *sides, encoder.input_shape[-1]))
 
 
 class Augmentation(ImageModality, RandomLayer):

@@ -316,7 +316,9 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         else:
             move()
         finite = True if record.finite is None else record.finite
-        self.nonfinite_record.note(self.clock.step, record.loss, list(record.terms), record.inputs, finite)
+        # Of ready views the first.
+        first = keras.tree.flatten(record.inputs)[0]
+        self.nonfinite_record.note(self.clock.step, record.loss, list(record.terms), first, finite)
         self.clock.step.assign_add(1)
         return record
 

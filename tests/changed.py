@@ -1,10 +1,11 @@
-"""Prints the files of tests that reach a changed file through imports: `make test-changed`.
+"""Prints what of the tests reaches a changed file through imports: `make test-changed`.
 
 Nothing is run: names are followed through the files as they stand, `kerassl.losses.dcl` to the file that
 defines it, and the name of a method in a test to its class. What is reached by other ways, such as a
 registry, is not seen; `make test` before a merge runs all.
 
-Usage: changed.py [REVISION], the revision to compare with, by default the last commit.
+Usage: changed.py files|methods [REVISION]: the files of tests, or the names of methods to ask
+`tests/contract` for, that reach what differs from a revision, by default from the last commit.
 """
 
 import ast
@@ -77,7 +78,7 @@ def uses(path):
             chain = ast.unparse(node).split(".")
             if chain[0] in names:
                 found |= files_of(".".join([names[chain[0]], *chain[1:]]))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+        elif path.name.startswith("test_") and isinstance(node, ast.Constant):
             for room in ROOMS:
                 if node.value in imported(module(room)):
                     found |= files_of(f"{room}.{node.value}")
@@ -94,17 +95,23 @@ def reached(path):
         at = left.pop()
         if at not in seen:
             seen.add(at)
-            left += uses(at)
+            # A package hands on what its modules define, and uses none of it.
+            left += () if at.name == "__init__.py" else uses(at)
     return seen
 
 
-def main(revision="HEAD"):
+def main(what, revision="HEAD"):
     lists = ["diff", "--name-only", revision], ["ls-files", "--others", "--exclude-standard"]
     lines = [subprocess.check_output(["git", *each], cwd=ROOT, text=True).split() for each in lists]
     changed = {ROOT / line for line in sum(lines, []) if line.endswith(".py")}
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        if changed & reached(path):
-            print(path.relative_to(ROOT))
+    if what == "files":
+        for path in sorted((ROOT / "tests").rglob("test_*.py")):
+            if changed & reached(path):
+                print(path.relative_to(ROOT))
+    else:
+        names = [name for room in ROOMS[:-1] for name in imported(module(room))]
+        files = {name: set().union(*(files_of(f"{room}.{name}") for room in ROOMS[:-1])) for name in names}
+        print(",".join(name for name in names if changed & set().union(*map(reached, files[name]))))
 
 
 if __name__ == "__main__":

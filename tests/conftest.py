@@ -30,9 +30,7 @@ LONG = (
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--method", help="of tests with the parameter `name`, those of these methods: BYOL,SimCLR"
-    )
+    parser.addoption("--method", help="tests with the parameter `name`, of these methods only: BYOL,SimCLR")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -69,7 +67,7 @@ class Steps(dict):
 def one_device(tmp_path_factory):
     """What one device of a backend makes of all methods.
 
-    That is what tests/contract has kept in this run of `make test`; else it is trained once for all processes.
+    It is what tests/contract has kept in this run of `make test`, or trained once for all processes.
     """
     import numpy as np
     from comparison import LAID_OUT, MANY

@@ -6,6 +6,7 @@ from typing import Literal, TypedDict, Unpack
 import keras
 import numpy as np
 import pytest
+from tiny import make
 
 from kerassl.arguments import (
     Bound,
@@ -105,13 +106,28 @@ def test_an_object_remembers_what_it_was_given_and_what_its_base_was():
     # The base class's own argument is found, and no part of the config.
     assert made.arguments.rate == 0.25 and "rate" not in made.get_config()
     again = Derived.from_config(made.get_config())
-    assert vars(again.arguments) == vars(made.arguments)
+    assert vars(again.arguments) == {**vars(made.arguments), "name": made.name}
 
 
 def test_files_with_older_names_of_arguments_load():
     config = Derived(dims=(7,)).get_config()
     config["widths"] = config.pop("dims")
     assert Derived.from_config(config).arguments.dims == (7,)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("MAE", "decoder_heads", "decoder_num_heads"),
+        ("All4One", "num_neighbours", "num_neighbors"),
+        ("FST", "look_ahead", "num_virtual_steps"),
+    ],
+)
+def test_methods_whose_arguments_were_renamed_load_from_older_files(name, old, new):
+    model = make(name)
+    config = model.get_config()
+    config[old] = config.pop(new)
+    assert getattr(type(model).from_config(config).arguments, new) == getattr(model.arguments, new)
 
 
 def test_wrong_names_and_values_are_refused_before_the_constructor_runs():

@@ -10,17 +10,34 @@ SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunk
 	tests/engine/test_fusion.py tests/engine/test_retracing.py tests/test_nonfinite.py tests/test_docs.py tests/test_export.py \
 	tests/test_packaging.py tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
 BACKENDS := tensorflow jax torch
+STEPS := $(abspath .pytest_cache/first_steps)
 
-.PHONY: pretrain test test-fast test-devices lint clean $(BACKENDS:%=test-%)
+.PHONY: pretrain test test-changed test-fast test-devices lint clean $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
 	$(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
 		--workdir=$(WORKDIR)
 
-# One after the other, each with all cores. What compares backends or devices starts its own processes.
+# One after the other, each with all cores. What compares backends or devices starts its own processes, and
+# takes the first steps of all methods from those that the backends have kept.
+ifdef METHOD
 test: $(VENV)/test.installed
-	KERAS_BACKEND=tensorflow $(PYTEST)
-	for backend in $(filter-out tensorflow,$(BACKENDS)); do KERAS_BACKEND=$$backend $(PYTEST) $(ONE_BACKEND) || exit 1; done
+	KERAS_BACKEND=torch $(PYTEST) $(shell grep -rliE '^TINY.*"$(METHOD)"|^    "$(METHOD)": ' tests --include='test_*.py')
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(PYTEST) tests/contract --method=$(METHOD) || exit 1; done
+	KERAS_BACKEND=tensorflow $(PYTEST) tests/parity --method=$(METHOD)
+else
+test: $(VENV)/test.installed
+	rm -rf $(STEPS)
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend KERASSL_TEST_STEPS=$(STEPS) $(PYTEST) $(ONE_BACKEND) || exit 1; done
+	KERAS_BACKEND=tensorflow KERASSL_TEST_STEPS=$(STEPS) $(PYTEST) $(BETWEEN)
+endif
+
+# What reaches a file that differs from the last commit, or from REVISION, on torch.
+test-changed: $(VENV)/test.installed
+	files=`$(BIN)/python tests/changed.py files $(REVISION) | grep -v -e ^tests/distributed -e ^tests/parity`; \
+	test -z "$$files" || KERAS_BACKEND=torch $(PYTEST) $$files
+	methods=`$(BIN)/python tests/changed.py methods $(REVISION)`; \
+	test -z "$$methods" || KERAS_BACKEND=torch $(PYTEST) tests/contract/test_life.py --method=$$methods
 
 # One backend: make test-jax.
 $(BACKENDS:%=test-%): test-%: $(VENV)/test.installed

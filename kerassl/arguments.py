@@ -322,7 +322,10 @@ def _remembering(init: Callable) -> Callable:
             takes = f"It takes: {', '.join(known)}."
             raise TypeError(f"{type(self).__name__}: {error}. {takes}") from None
         bound.apply_defaults()
-        given = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        given = {
+            name: {key: _plain(entry) for key, entry in value.items()} if name in keywords else _plain(value)
+            for name, value in list(bound.arguments.items())[1:]
+        }
         bound.arguments.update(given)
         for name in keywords:
             given |= given.pop(name)

@@ -1,5 +1,6 @@
 import functools
 import os
+import pathlib
 import time
 
 import pytest
@@ -29,17 +30,17 @@ LONG = (
 
 
 def pytest_addoption(parser):
-    parser.addoption("--method", help="of tests/contract and tests/parity, only those of this method")
+    parser.addoption("--method", help="tests with the parameter `name`, of these methods only: BYOL,SimCLR")
 
 
 def pytest_collection_modifyitems(config, items):
     import keras
 
-    backend, method = keras.backend.backend(), config.getoption("--method")
+    backend, methods = keras.backend.backend(), (config.getoption("--method") or "").lower().split(",")
 
     def wanted(item):
-        name = getattr(item, "callspec", None) and item.callspec.params.get("name")
-        if method and isinstance(name, str) and name.lower() != method.lower():
+        name = str(item.callspec.params.get("name")) if hasattr(item, "callspec") else ""
+        if any(methods) and name.lower().removesuffix(" without chance") not in methods:
             return False
         return all(backend in mark.args for mark in item.iter_markers("backends"))
 
@@ -47,14 +48,35 @@ def pytest_collection_modifyitems(config, items):
     items[:] = sorted(filter(wanted, items), key=lambda item: item.path.name not in LONG)
 
 
+class Steps(dict):
+    """What tests/contract has kept of each method's first step, as one `npz` file would hold it."""
+
+    @classmethod
+    def of(cls, folder):
+        import numpy as np
+
+        files = sorted(folder.glob("*.npz"))
+        return cls({f"{file.stem}/{key}": value for file in files for key, value in np.load(file).items()})
+
+    @property
+    def files(self):
+        return list(self)
+
+
 @pytest.fixture(scope="session")
 def one_device(tmp_path_factory):
-    """What one device of a backend makes of all methods, trained once for all processes of this test run."""
+    """What one device of a backend makes of all methods.
+
+    It is what tests/contract has kept in this run of `make test`, or trained once for all processes.
+    """
     import numpy as np
     from comparison import LAID_OUT, MANY
     from launch import train_on_one_device
     from tiny import METHODS, WITHOUT_CHANCE
 
+    kept = os.environ.get("KERASSL_TEST_STEPS")
+    if kept:
+        return functools.cache(lambda backend: Steps.of(pathlib.Path(kept, backend)))
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         # That of a worker lies in the folder of the run.
@@ -75,7 +97,7 @@ def one_device(tmp_path_factory):
         if backend != "torch":
             # The others compare those that draw numbers without them only.
             methods = [
-                m for m in methods if f"{m} without chance" not in WITHOUT_CHANCE or m in MANY + LAID_OUT
+                m for m in methods if f"{m} without chance" not in WITHOUT_CHANCE or m in (*MANY, *LAID_OUT)
             ]
         try:
             return train_on_one_device(folder, backend, methods)

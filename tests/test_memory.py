@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerassl.memory import FeatureQueue, LabelledQueue
+from kerassl.batch import Batch
+from kerassl.memory import FeatureQueue, LabelledQueue, SampleMemory, rows_of
 
 
 def rows(n, seed=0):
@@ -82,3 +83,35 @@ def test_labels_keep_to_their_rows(batches):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(queue.labels), expected)
     np.testing.assert_array_equal(held(queue), held(plain))
     assert int(queue.position) == int(plain.position) == start % 5
+
+
+def remembered(**kwargs):
+    return SampleMemory(keras.layers.Layer(), "seen", size=4, **kwargs)
+
+
+def test_a_sample_memory_keeps_what_was_written_last_and_nothing_of_unknown_examples():
+    memory = remembered(shape=(2,), start=0.5)
+    rows = np.array([3, 4, 0], "int32")
+    memory.write(rows, np.array([[1, 2], [3, 4], [5, 6]], "float32"))
+    np.testing.assert_array_equal(memory.values, [[5, 6], [0.5, 0.5], [0.5, 0.5], [1, 2], [0.5, 0.5]])
+    np.testing.assert_array_equal(memory.read(np.array([4, 3])), [[0.5, 0.5], [1, 2]])
+    memory.write(np.array([3], "int32"), np.array([[7, 8]], "float32"))
+    np.testing.assert_array_equal(memory.read(np.array([3])), [[7, 8]])
+
+
+def test_a_sample_memory_is_one_weight_of_its_model():
+    layer = keras.layers.Layer()
+    memory = SampleMemory(layer, "seen", size=4, start=-1, dtype="int32")
+    assert [v is memory.values for v in layer.non_trainable_variables] == [True]
+    assert memory.values.dtype == "int32" and tuple(memory.values.shape) == (5,)
+    memory.write(np.array([1], "int32"), np.array([2.0]))
+    assert keras.ops.convert_to_numpy(memory.values).tolist() == [-1, 2, -1, -1, -1]
+
+
+def test_indices_out_of_range_and_missing_ones_are_unknown():
+    batch = Batch(np.zeros((5, 3)), None, np.array([0, 3, 4, -1, 99]))
+    np.testing.assert_array_equal(rows_of(batch, 4, True, "It"), [0, 3, 4, 4, 4])
+    blind = Batch((np.zeros((2, 3)), np.zeros((2, 3))))
+    np.testing.assert_array_equal(rows_of(blind, 4, False, "It"), [4, 4])
+    with pytest.raises(ValueError, match="It remembers each example, so it must know which ones it sees"):
+        rows_of(blind, 4, True, "It")

@@ -84,11 +84,11 @@ def make_networks(tiny, num_classes, weights_seed):
     if teacher == "MAE":
         return [make("MAE", weights_seed=weights_seed + seed) for seed in (1, 0)]
     if teacher == "SimCLR":
-        return kerassl.methods.SimCLR(tiny_encoder(widths), projection_dim=8), tiny_encoder(3)
+        return method_class(teacher)(tiny_encoder(widths), projection_dim=8), tiny_encoder(3)
     if teacher == "Classifier":
         several = isinstance(widths, tuple)
         teachers = [
-            kerassl.classifiers.Classifier(tiny_encoder(width), num_classes=num_classes or 3)
+            method_class(teacher)(tiny_encoder(width), num_classes=num_classes or 3)
             for width in (widths if several else (widths,))
         ]
         return teachers if several else teachers[0], tiny_encoder(3)

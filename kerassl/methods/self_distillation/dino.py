@@ -82,7 +82,7 @@ class DINO(PrototypeTeacher):
         "dino": Recipe(
             paper=DINO_PAPER,
             short=SHORT_VIT,
-            short_arguments=SHORT_VIT,
+            short_arguments=SHORT_DINO,
             backbone="vit_tiny",
         )
     }

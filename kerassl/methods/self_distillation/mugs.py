@@ -26,7 +26,7 @@ from kerassl.backbones import TransformerBlock, ViT
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.memory import FeatureQueue
-from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_VIT
+from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_DINO, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Outputs, Recipe
@@ -82,7 +82,7 @@ class Mugs(PrototypeTeacher):
             paper={**DINO_PAPER, "learning_rate": 8e-4, "final_weight_decay": 0.2},
             short=SHORT_VIT,
             short_arguments={
-                **SHORT_VIT,
+                **SHORT_DINO,
                 "teacher_temperature": 0.04,
                 "warmup_teacher_temperature_epochs": 0,
                 "queue_size": 4096,

@@ -22,7 +22,17 @@ from keras import KerasTensor
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import feature_distance
 from kerassl.methods import MAE
-from kerassl.training import Batch, Outputs, Recipe
+from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, Unpack
+
+
+class Reconstruction(Common, total=False):
+    """The arguments of `MAE` beside its encoder."""
+
+    mask_ratio: float
+    normalize_target: bool
+    decoder_dim: PositiveInt
+    decoder_depth: PositiveInt
+    decoder_num_heads: PositiveInt
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -76,7 +86,7 @@ class FurtherPretraining(MAE):
         student: keras.Model,
         *,
         teacher_preprocess: keras.layers.Layer | None = None,
-        **kwargs,
+        **kwargs: Unpack[Reconstruction],
     ) -> None:
         start = student if isinstance(student, MAE) else None
         if start:

@@ -21,7 +21,7 @@ def pretrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fine") / "run"
     keras.utils.set_random_seed(0)
     vit = kerassl.backbones.vit((8, 8, 1), patch_size=4, hidden_dim=12, depth=2, num_heads=3, name="vit")
-    kerassl.methods.SimCLR(vit, "digits").export_encoder(folder / "encoder", format="keras")
+    kerassl.methods.SimCLR(vit, views="digits").export_encoder(folder / "encoder", format="keras")
     config = {"dataset": "digits", "data_dir": None, "image_size": None, "limit_train": 120, "limit_test": 64}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
@@ -44,7 +44,7 @@ def test_a_share_of_the_labels_trains_the_whole_encoder(pretrained, tuned):
     assert config["about"]["steps_per_epoch"] == -(-len(kerassl.data.label_subset(train.labels, 0.25)) // 16)
     start = keras.models.load_model(pretrained / "encoder.keras").get_layer("vit")
     model = load_run(workdir)
-    assert model.label_smoothing == 0.1
+    assert model.arguments.label_smoothing == 0.1
     moved = {
         its.path: np.abs(keras.ops.convert_to_numpy(mine) - keras.ops.convert_to_numpy(its)).mean()
         for mine, its in zip(model.encoder.weights, start.weights, strict=True)

@@ -69,9 +69,7 @@ def test_a_choice_names_the_nearest():
     assert verbosity.checked("verbose", 2) == 2 and side.checked("side", "left") == "left"
     with pytest.raises(ValueError, match="--verbose must be one of 0, 1, 2, got 9"):
         verbosity.checked("verbose", 9)
-    with pytest.raises(
-        ValueError, match="Unknown side 'rihgt'; .* Did you mean 'right'"
-    ):
+    with pytest.raises(ValueError, match="Unknown side 'rihgt'; .* Did you mean 'right'"):
         side.checked("side", "rihgt")
 
 

@@ -6,7 +6,7 @@ First 10,000 training and first 2,000 test images; ResNet-18 of width 16 with th
 (DINO, DINOv2, iBOT, MAE, MoCo v3, MSN, Mugs, PMSN and POA: a small ViT of patch 4; ScatSimCLR: a ScatNet of 4
 orientations and width 16; students of distillation: half the width, like a student alone by --method=simclr
 --width=8; the student of further pretraining: an untrained MAE); batch 256; kNN with k=20, cosine, T=0.1
-(InstDisc's vote). Each method has the settings of `recipes.methods` for short runs, except for `SETTINGS`.
+(InstDisc's vote). Each method has the recipe of its class for short runs, except for `SETTINGS`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import keras
 import kerassl
 from benchmarks import results_file
 from benchmarks.clock import Clock
-from recipes.methods import DISTILLATION, METHODS
+from recipes.names import DISTILLATION, PRETRAINING
 
 NUM_TRAIN, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 10_000, 2_000, 256, 20, 16
 VIT = {"size": "tiny", "patch_size": 4, "hidden_dim": 128, "depth": 4, "num_heads": 4}
@@ -43,7 +43,7 @@ MSN = {
     "views": {"name": "msn_cifar", "num_local_crops": 2},
     "method": {"momentum": 0.98, "hidden_dim": 256, "projection_dim": 64},
 }
-# Where the protocol departs from the settings that `recipes.methods` has for short runs.
+# Where the protocol departs from the recipe of the class for short runs.
 SETTINGS = {
     "byol": {"method": {"momentum": 0.99}},
     "dino": DINO,
@@ -59,18 +59,18 @@ SETTINGS = {
     "pmsn": MSN,
     "poa": {**DINO, "method": {**DINO["method"], "num_prototypes": (256, 512)}},
 }
-RECIPES = {**METHODS, **DISTILLATION}
+TAUGHT = {name: method for name, method in DISTILLATION.items() if not method.learns_from_itself}
+METHODS = {**PRETRAINING, **TAUGHT}
+# Batches of the protocol: all runs are short ones.
+NUM_UPDATES = EPOCHS * NUM_TRAIN // BATCH_SIZE
 
 
 def settings_of(name: str) -> dict:
     """The settings of a method in the protocol."""
     own = SETTINGS.get(name, {})
-    short = {key: RECIPES[name].short[key] for key in ("learning_rate", "weight_decay")}
-    return {
-        **short,
-        **own,
-        "method": {**RECIPES[name].arguments, **RECIPES[name].short_arguments, **own.get("method", {})},
-    }
+    method = METHODS[name]
+    short = {key: method.recipe.short[key] for key in ("learning_rate", "weight_decay")}
+    return {**short, **own, "method": method.arguments(NUM_UPDATES, NUM_TRAIN, own.get("method"))}
 
 
 def build(
@@ -78,30 +78,29 @@ def build(
 ) -> kerassl.SSLModel:
     """The untrained method."""
     keras.utils.set_random_seed(seed)
-    method = RECIPES[name].method
-    remembered = {"num_images": NUM_TRAIN} if method.takes_positions else {}
-    if name in DISTILLATION:
+    _, cls, recipe = METHODS[name]
+    if name in TAUGHT:
         teacher = keras.models.load_model(teacher_path, compile=False)
-        if name == "further_pretraining":
+        if issubclass(cls, kerassl.methods.MAE):
             student = build("mae", shape, settings_of("mae"), seed, None, None)
         else:
             student = kerassl.backbones.resnet18(
                 shape, stem="small", stem_stride=2, width=width or WIDTH // 2
             )
-        return method(teacher, student, num_classes=10, seed=seed, **remembered, **settings["method"])
-    if RECIPES[name].backbone.startswith("vit"):
+        return cls(teacher, student, num_classes=10, seed=seed, **settings["method"])
+    if recipe.backbone.startswith("vit"):
         encoder = kerassl.backbones.vit(shape, **{**VIT, **settings.get("vit", {})})
-    elif RECIPES[name].backbone == "scatnet":
+    elif recipe.backbone == "scatnet":
         encoder = kerassl.backbones.scatnet(shape, num_orientations=4, width=16)
     else:
-        options = RECIPES[name].resnet_args
+        options = recipe.backbone_args
         encoder = kerassl.backbones.resnet18(
             shape, stem="small", stem_stride=2, width=width or WIDTH, **options
         )
     views = settings.get("views", "default")
     if isinstance(views, dict):
         views = kerassl.views.preset(size=shape[0], **views)
-    return method(encoder, views=views, num_classes=10, seed=seed, **remembered, **settings["method"])
+    return cls(encoder, views=views, num_classes=10, seed=seed, **settings["method"])
 
 
 def scores(model, train, test) -> dict:
@@ -118,7 +117,7 @@ def scores(model, train, test) -> dict:
 
 def called(name: str) -> str:
     """The name of a method's class, with that of its recipe where they differ."""
-    kind = RECIPES[name].method.__name__
+    kind = METHODS[name].cls.__name__
     return kind if kind.lower() == name.replace("_", "") else f"{kind} ({name})"
 
 
@@ -149,7 +148,7 @@ def table(path: str) -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="path of cifar10_jpeg.npz")
-    parser.add_argument("--method", choices=sorted(RECIPES), default="simclr")
+    parser.add_argument("--method", choices=sorted(METHODS), default="simclr")
     parser.add_argument("--name", help="under which the results are kept; that of the method by default")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
@@ -198,7 +197,7 @@ def main():
     trained = scores(model, train, test)
     print("trained encoder", trained)
     teacher = {}
-    if arguments.method in DISTILLATION:
+    if arguments.method in TAUGHT:
         teacher = {"teacher": scores(keras.models.load_model(arguments.teacher, compile=False), train, test)}
     if arguments.save:
         model.save(arguments.save)

@@ -10,7 +10,7 @@ the same number of images.
 distilled_classifier and meal_v2 have a teacher, and no labels.
 ResNet-18 of width 16 with the small stem at stride 2, random crop and flip, batch 128, AdamW; fst and
 mean_teacher have a second, stronger view, palm has two of its own, prob_psenn and prototype_dl use the image
-without augmentation; classifiers by prototypes have the settings of `recipes.methods` for short runs. No
+without augmentation; classifiers by prototypes have the recipes of their classes for short runs. No
 setting was chosen by these test images.
 """
 
@@ -26,12 +26,13 @@ from benchmarks import results_file
 from benchmarks.clock import Clock
 from kerassl.distillation import FST, LSSKD, MEALV2, NKD, PSKD, SLA, USKD, DistilledClassifier
 from kerassl.views import CIFAR_MEAN, CIFAR_STD, FusedAugmentation, TwoViews
-from recipes.methods import CLASSIFIERS
+from recipes.names import CLASSIFIERS
 
 NUM_LABELLED, NUM_UNLABELLED, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 5_000, 5_000, 2_000, 128, 40, 16
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-4
 WEAK = {"scale": (0.5, 1.0), "mean": CIFAR_MEAN, "std": CIFAR_STD}
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "grayscale_probability": 0.2}
+NUM_UPDATES = EPOCHS * NUM_LABELLED // BATCH_SIZE
 # Some 1,600 updates are too few for the usual momentum of 0.999.
 MEAN_TEACHER = {"max_momentum": 0.99, "threshold": 0.9}
 METHODS = {
@@ -48,9 +49,9 @@ METHODS = {
     # As of a ResNet-18 on CIFAR-100.
     "uskd": (USKD, {"alpha": 0.1, "beta": 0.1, "mu": 0.1}),
     **{
-        name: (recipe.method, {**recipe.arguments, **recipe.short_arguments})
-        for name, recipe in CLASSIFIERS.items()
-        if name != "classifier"
+        name: (method.cls, method.arguments(NUM_UPDATES, NUM_LABELLED, None))
+        for name, method in CLASSIFIERS.items()
+        if issubclass(method.cls, kerassl.classifiers.PrototypeClassifier)
     },
 }
 
@@ -61,16 +62,16 @@ TAUGHT = ("distilled_classifier", "meal_v2", "nkd")
 def build(name: str, shape, settings: dict, seed: int, width: int, teacher: str | None) -> kerassl.SSLModel:
     """The untrained method."""
     keras.utils.set_random_seed(seed)
-    options = CLASSIFIERS[name].resnet_args if name in CLASSIFIERS else {}
+    options = CLASSIFIERS[name].recipe.backbone_args if name in CLASSIFIERS else {}
     encoder = kerassl.backbones.resnet18(shape, stem="small", stem_stride=2, width=width, **options)
     method, _ = METHODS[name]
     view = FusedAugmentation(shape[0], **WEAK)
-    if name in ("palm", "prob_psenn", "prototype_dl"):
-        view = CLASSIFIERS[name].views
-    elif method is FST:
+    if method is FST:
         view = TwoViews(FusedAugmentation(shape[0], **WEAK, **JITTER), view)
+    elif method.default_views[0] != "crop_flip":
+        view = "default"
     networks = (keras.models.load_model(teacher, compile=False), encoder) if name in TAUGHT else (encoder,)
-    return method(*networks, view, num_classes=10, seed=seed, **settings)
+    return method(*networks, views=view, num_classes=10, seed=seed, **settings)
 
 
 def run(name: str, train, test, labels, settings: dict, epochs: int, seed: int, arguments) -> dict:

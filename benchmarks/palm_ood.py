@@ -20,7 +20,7 @@ import numpy as np
 import kerassl
 from benchmarks import results_file
 from benchmarks.cpu_protocol import BATCH_SIZE, EPOCHS, NUM_TEST, NUM_TRAIN, WIDTH
-from recipes.methods import CLASSIFIERS
+from recipes.names import CLASSIFIERS
 
 
 def digits(image_shape: tuple) -> np.ndarray:
@@ -38,7 +38,7 @@ def detect(
     encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", stem_stride=2, width=WIDTH)
     model = kerassl.classifiers.PALM(encoder, num_classes=info.num_classes, seed=seed, **arguments)
     steps = epochs * len(train)
-    short = CLASSIFIERS["palm"].short
+    short = CLASSIFIERS["palm"].recipe.short
     rate = kerassl.schedules.WarmupCosine(short["learning_rate"], steps, warmup_steps=steps // 10)
     model.compile(kerassl.optimizers.AdamW(rate, weight_decay=short["weight_decay"]))
     began = time.perf_counter()
@@ -85,8 +85,10 @@ def main():
     )
     outliers = digits(info.image_shape)
     for number in given.prototypes:
-        recipe = CLASSIFIERS["palm"]
-        arguments = {**recipe.arguments, **recipe.short_arguments, "prototypes_per_class": number}
+        palm = CLASSIFIERS["palm"]
+        arguments = palm.arguments(
+            given.epochs * len(train), train.num_examples, {"prototypes_per_class": number}
+        )
         runs = [
             detect(train, test, info, outliers, given.epochs, int(seed), arguments, given.workdir)
             for seed in given.seeds.split(",")
@@ -107,7 +109,7 @@ def main():
             "batch_size": BATCH_SIZE,
             "epochs": given.epochs,
             "optimizer": "AdamW",
-            **recipe.short,
+            **palm.recipe.short,
             **arguments,
         }
         print(json.dumps({"prototypes_per_class": number, "features": means}))

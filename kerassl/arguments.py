@@ -40,11 +40,11 @@ class Bound(typing.NamedTuple):
 
     def __str__(self) -> str:
         if self.high == math.inf:
-            return f"{'>' if self.open_low else '>='} {self.low:g}"
+            return f"{'>' if self.open_low else '>='} {self.low:.10g}"
         if self.low == -math.inf:
-            return f"{'<' if self.open_high else '<='} {self.high:g}"
+            return f"{'<' if self.open_high else '<='} {self.high:.10g}"
         ends = "(" if self.open_low else "[", ")" if self.open_high else "]"
-        return f"in {ends[0]}{self.low:g}, {self.high:g}{ends[1]}"
+        return f"in {ends[0]}{self.low:.10g}, {self.high:.10g}{ends[1]}"
 
 
 PositiveInt = Annotated[int, Bound(1)]

@@ -5,8 +5,7 @@ import keras
 import kerassl
 from kerassl.views.image.presets.preset import SMALL_IMAGE_SIZE
 
-from .methods import METHODS, byol_settings
-from .names import BACKBONES, check_arguments, check_name
+from .names import BACKBONES, Method, check_arguments, check_name
 
 # Up to so many pixels an image gets a narrower network: there is less to see in it.
 TINY_IMAGE_SIZE = 16
@@ -47,7 +46,7 @@ def make_encoder(backbone: str, image_shape: tuple, width: int | None, backbone_
             # With zeros, an untrained network sees one pixel in eight, which on a tiny image is nearly none.
             "zero_init_residual": height > TINY_IMAGE_SIZE,
         }
-    check_arguments("backbone_args", backbone_args, backbone, BACKBONES[backbone], 1)
+    check_arguments("backbone_args", backbone_args, backbone, BACKBONES[backbone], ("input_shape", "name"))
     return BACKBONES[backbone](tuple(image_shape), **{**defaults, **backbone_args})
 
 
@@ -62,76 +61,60 @@ def patch_size(image_size: int) -> int:
     return next((p for p in (16, 14, 8, 4, 2) if image_size % p == 0 and image_size // p >= rows), 1)
 
 
-def default_views(method: str, dataset: str) -> str:
-    """The recipe of `kerassl.views` for a method and a data set: digits must not be mirrored."""
-    if dataset != "digits" or method in ("mae", "random_teacher"):
-        return METHODS[method].views
-    return "ressl_digits" if method == "ressl" else "digits"
+def default_views(method: Method, dataset: str) -> str:
+    """The name of the views of a method on a data set: digits must not be mirrored."""
+    return method.recipe.digits_views if dataset == "digits" else method.recipe.views
 
 
-def weak_view(views: str, dataset: str, info: kerassl.data.DatasetInfo) -> str | keras.layers.Layer:
-    """The one view of an image for distillation and fine-tuning: digits must not be mirrored.
+def make_views(
+    method: Method, views: str, dataset: str, image_shape: tuple
+) -> str | kerassl.views.FusedAugmentation:
+    """The `views` argument of a method; one that takes one view gets the first of two.
 
     Args:
-        views: "default" or the name of a recipe of `kerassl.views`.
+        method: what is shown the views.
+        views: "default" or a name of `kerassl.views.PRESETS`.
         dataset: name of the data.
-        info: what it holds.
+        image_shape: (height, width, channels).
     """
-    if views == "default" and dataset == "digits":
-        return kerassl.views.preset("digits", info.image_shape[0], info.image_shape[2]).view1
-    return views
-
-
-def default_method_args(method: str, num_updates: int, short_run: bool, num_images: int) -> dict:
-    """Arguments of a method that depend on the length of the run or the size of the training set.
-
-    Args:
-        method: a method's name.
-        num_updates: optimizer steps of the whole run.
-        short_run: whether the run is a short one in the sense of `recipes.optimizers`.
-        num_images: training images.
-    """
-    recipe = METHODS[method]
-    arguments = {**recipe.arguments, **(recipe.short_arguments if short_run else {})}
-    if method == "byol":
-        arguments["momentum"] = byol_settings(num_updates)[0]
-    if METHODS[method].method.takes_positions:
-        arguments["num_images"] = num_images
-    return arguments
+    presets = kerassl.views.PRESETS
+    name = default_views(method, dataset) if views == "default" else check_name("views", views, presets)
+    one = presets[method.cls.default_views[0]].layer is kerassl.views.OneView
+    if name == "default" or not one or presets[name].layer is not kerassl.views.TwoViews:
+        return name
+    return kerassl.views.preset(name, image_shape[0], image_shape[2]).view1
 
 
 def make_method(
-    method: str,
-    encoder: keras.Model,
+    method: Method,
+    networks: list,
     views: str,
     dataset: str,
-    num_classes: int | None,
+    info: kerassl.data.DatasetInfo,
     method_args: dict,
     seed: int,
+    **parts,
 ) -> kerassl.SSLModel:
-    """A method on an encoder.
+    """A method on its networks.
 
     Args:
-        method: a name of `recipes.methods.METHODS`.
-        encoder: the network to train.
+        method: what is to be made.
+        networks: the network to train, after its teacher if it has one.
         views: "default" or a name of `kerassl.views.PRESETS`.
         dataset: name of the data.
-        num_classes: for the online probe; `None` for none.
-        method_args: further arguments of the method.
+        info: what the data holds.
+        method_args: arguments of the method.
         seed: keys all randomness of the run.
+        **parts: further arguments, over which `method_args` wins.
 
     Raises:
-        ValueError: for an unknown name, an argument that the method does not have, or missing labels.
+        ValueError: for unknown views, an argument that the method does not take, or missing labels.
     """
-    check_name("method", method, METHODS)
-    if views != "default":
-        check_name("views", views, kerassl.views.PRESETS)
-    if method in ("look", "supcon") and num_classes is None:
-        raise ValueError(f"{method} learns from labels, and {dataset} has none; simclr does without.")
-    chosen = views
-    if method == "mae" and dataset == "digits" and views == "default":
-        size, channels = encoder.input_shape[1], encoder.input_shape[3]
-        view = kerassl.views.preset("digits", size, channels).view1
-        chosen = kerassl.views.MaskedView(view, encoder.grid[0] * encoder.grid[1])
-    check_arguments("method_args", method_args, method, METHODS[method].method, 3)
-    return METHODS[method].method(encoder, chosen, num_classes, seed=seed, **method_args)
+    method.check_labels(dataset, info.num_classes)
+    check_arguments("method_args", method_args, method.name, method.cls)
+    # Of an encoder, or of a whole model that is gone on with.
+    encoder = getattr(networks[-1], "encoder", networks[-1])
+    views = make_views(method, views, dataset, encoder.input_shape[1:])
+    return method.cls(
+        *networks, views=views, num_classes=info.num_classes, seed=seed, **{**parts, **method_args}
+    )

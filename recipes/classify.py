@@ -11,18 +11,19 @@ explanation.png.
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Annotated
 
 import keras
 
 import kerassl
+from kerassl.arguments import PositiveInt
 from kerassl.optimizers import layerwise_factors
 
 from . import build, command_line, train
-from .bounds import Count, Path, above, one_of
+from .bounds import Path, Share, one_of
 from .labels import few_labels, label_share
-from .methods import CLASSIFIERS
-from .names import BACKBONES, VIEWS, check_arguments
+from .names import BACKBONES, CLASSIFIERS, VIEWS
 from .saved import load_encoder
 from .training_flags import TrainingFlags
 
@@ -34,11 +35,11 @@ def run(
     dataset: str = "digits",
     encoder: Path | None = None,
     backbone: Annotated[str, one_of(BACKBONES)] = "resnet18",
-    width: Count | None = None,
+    width: PositiveInt | None = None,
     backbone_args: dict | None = None,
     method_args: dict | None = None,
     labels: str = "all",
-    layer_decay: Annotated[float, above(0, 1)] = 1.0,
+    layer_decay: Share = 1.0,
     views: Annotated[str, one_of(VIEWS)] = "default",
     *,
     training: TrainingFlags,
@@ -71,8 +72,8 @@ def run(
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
     train_data, test_data, info = training.load(dataset)
-    if info.num_classes is None:
-        raise ValueError(f"{method} learns from labels, and {dataset} has none.")
+    chosen = CLASSIFIERS[method]
+    chosen.check_labels(dataset, info.num_classes)
     share = label_share(labels)
     if share < 1:
         everything = train_data
@@ -85,12 +86,10 @@ def run(
     steps = kerassl.data.num_batches(train_data)
     updates = f"{steps} updates an epoch, {steps * training.epochs} in all"
     print(f"{updates}: batches of {training.batch_size}.")
-    recipe = CLASSIFIERS[method]
-    short = recipe.short_arguments if training.is_short(steps) else {}
-    method_args = {**recipe.arguments, **short, **(method_args or {})}
+    method_args = chosen.arguments(steps * training.epochs, train_data.num_examples, method_args)
     if backbone.startswith("resnet"):
         width = width or build.default_width(info.image_shape[0])
-        backbone_args = {**recipe.resnet_args, **(backbone_args or {})}
+        backbone_args = {**chosen.recipe.backbone_args, **(backbone_args or {})}
     config = {
         "method": method,
         "dataset": dataset,
@@ -102,18 +101,19 @@ def run(
         "labels": labels,
         "layer_decay": layer_decay,
         "views": views,
-        **training.config(method, steps),
+        **training.config(chosen.recipe, steps),
         "about": train.about(info, steps),
     }
     with training.devices() as device_count:
         if encoder is None:
             network = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         else:
-            network = pretrained(pathlib.Path(encoder), recipe.resnet_args)
-        model = make_method(method, network, views, dataset, info, method_args, training.seed)
+            network = pretrained(pathlib.Path(encoder), chosen.recipe.backbone_args)
+        model = build.make_method(chosen, [network], views, dataset, info, method_args, training.seed)
         rows = training.train(
             workdir,
             config,
+            chosen.recipe,
             model,
             train_data,
             test_data,
@@ -128,35 +128,23 @@ def run(
         return rows
 
 
-def pretrained(path: pathlib.Path, resnet_args: dict) -> keras.Model:
+def pretrained(path: pathlib.Path, backbone_args: Mapping) -> keras.Model:
     """The network in an exported encoder, without its preprocessing; its feature map where that is needed.
 
     Args:
         path: as of `recipes.saved.load_encoder`.
-        resnet_args: `{"pool": None}` for a method that needs the feature map.
+        backbone_args: `{"pool": None}` for a method that needs the feature map.
 
     Raises:
         ValueError: if there is no encoder.
     """
     network = kerassl.export.inner_encoder(load_encoder(path))
     settings = network.get_config()
-    if all(settings.get(name, value) == value for name, value in resnet_args.items()):
+    if all(settings.get(name, value) == value for name, value in backbone_args.items()):
         return network
-    unpooled = type(network).from_config({**settings, **resnet_args})
+    unpooled = type(network).from_config({**settings, **backbone_args})
     unpooled.set_weights(network.get_weights())
     return unpooled
-
-
-def make_method(method, encoder, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
-    """A classifier on an encoder."""
-    recipe = CLASSIFIERS[method]
-    if views == "default" and recipe.views != "default":
-        views = recipe.views
-    elif views == "default" and dataset == "digits":
-        two = kerassl.views.preset("digits", encoder.input_shape[1], info.image_shape[2])
-        views = two if method == "palm" else two.view1
-    check_arguments("method_args", method_args, method, recipe.method, 3)
-    return recipe.method(encoder, views, info.num_classes, seed=seed, **method_args)
 
 
 def draw(

@@ -5,8 +5,6 @@ import dataclasses
 import functools
 import inspect
 import json
-import math
-import numbers
 import os
 import pathlib
 import re
@@ -14,11 +12,14 @@ import sys
 import textwrap
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 from absl import app, flags, logging
 
-from .bounds import Bound, Choice, Home
+from kerassl.arguments import Bound, check_value
+
+from .bounds import Choice, Home
 from .names import check_name
 
 
@@ -43,13 +44,6 @@ class _JSONParser(flags.ArgumentParser):
 
 
 _PARSERS = {str: flags.ArgumentParser, int: flags.IntegerParser, float: flags.FloatParser, dict: _JSONParser}
-_KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a finite number",
-    str: "a text that is not empty",
-    dict: "an object {name: value}",
-}
 NEEDED = inspect.Parameter.empty
 
 
@@ -78,8 +72,13 @@ class Flag:
     @property
     def help(self) -> str:
         """What the flag is and which values it takes."""
-        needs = [bound.need for bound in self.bounds if bound.need]
-        return " ".join([self.about, *(need[0].upper() + need[1:] + "." for need in needs)])
+        needs = [bound for bound in self.bounds if not isinstance(bound, Home)]
+        return " ".join([self.about, *(f"Must be {need}." for need in needs)])
+
+    @property
+    def annotation(self) -> object:
+        """Its type with its bounds."""
+        return Annotated[self.kind, *self.bounds] if self.bounds else self.kind
 
     def checked(self, value: Any) -> Any:  # noqa: ANN401
         """Returns a value as the launcher takes it.
@@ -93,22 +92,22 @@ class Flag:
             raise ValueError(f"--{self.name} is needed: {self.help}")
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
-        if self.kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-            value = int(value)
-        number = self.kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool)
-        right = number and math.isfinite(value) if self.kind is float else type(value) is self.kind
-        if not right or value == "":
-            raise ValueError(f"--{self.name} must be {_KINDS[self.kind]}, got {value!r}.")
+        if isinstance(value, np.generic):
+            value = value.item()
+        check_value(f"--{self.name}", value, self.annotation)
+        if value == "":
+            raise ValueError(f"--{self.name} must be a string that is not empty, got {value!r}.")
         for bound in self.bounds:
-            value = bound.checked(self.name, value)
+            value = value if isinstance(bound, Bound) else bound.checked(self.name, value)
         return value
 
 
 class Launcher:
     """A function whose arguments are flags, checked in the shell and in Python alike.
 
-    Its arguments have types, of `recipes.bounds` where they have bounds, and are described in its docstring.
-    An argument whose type is a dataclass stands for the fields of that; callers pass them one by one.
+    Its arguments have types, of `kerassl.arguments` or `recipes.bounds` where they have bounds, and are
+    described in its docstring. An argument whose type is a dataclass stands for the fields of that; callers
+    pass them one by one.
 
     Args:
         function: what is launched.
@@ -307,7 +306,7 @@ def described(documented: Callable) -> dict[str, str]:
 
 
 def _flag(name: str, hint: Any, default: object, about: str) -> Flag:  # noqa: ANN401
-    """A flag of an annotation such as `int`, `Annotated[int, at_least(1)]` or `Count | None`."""
+    """A flag of an annotation such as `int`, `Annotated[int, Bound(1)]` or `PositiveInt | None`."""
     bounds, optional = (), False
     while not isinstance(hint, type) or typing.get_origin(hint):
         if typing.get_origin(hint) is typing.Annotated:

@@ -2,7 +2,9 @@
 
 import ast
 import functools
+import importlib.util
 import pathlib
+from collections.abc import Iterator
 
 # Each command and the module of its launcher.
 COMMANDS = {
@@ -16,12 +18,8 @@ COMMANDS = {
     "export": "export",
     "report": "evaluate",
 }
-# The tables of recipes/methods.py that hold the values of --method.
-METHODS = {
-    "pretrain": ("METHODS",),
-    "distill": ("DISTILLATION", "SELF_DISTILLATION"),
-    "classify": ("CLASSIFIERS",),
-}
+# The folder of kerassl whose classes are the values of --method.
+ROOMS = {"pretrain": "methods", "distill": "distillation", "classify": "classifiers"}
 USAGE = """Usage: kerassl completion bash|zsh|fish
 
 bash: eval "$(kerassl completion bash)"     in ~/.bashrc
@@ -93,13 +91,20 @@ def flags(module: str) -> list[str]:
 
 
 def methods(command: str) -> list[str]:
-    """The values of a command's `--method`; none for a command without it."""
-    tables = {
-        node.targets[0].id: [key.value for key in node.value.keys if key is not None]
-        for node in _source("methods").body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
-    }
-    return [name for table in METHODS.get(command, ()) for name in tables[table]]
+    """The values of a command's `--method`, which are the names of the classes' recipes; of others none."""
+    if command not in ROOMS:
+        return []
+    (package,) = importlib.util.find_spec("kerassl").submodule_search_locations
+    files = (pathlib.Path(package) / ROOMS[command]).rglob("*.py")
+    return sorted(name for file in files for name in _recipes(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+def _recipes(module: ast.Module) -> Iterator[str]:
+    """The keys of `recipes = {...}` in the classes of a module."""
+    for node in module.body:
+        for line in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "recipes":
+                yield from (key.value for key in line.value.keys)
 
 
 def _bash() -> str:

@@ -15,11 +15,11 @@ import keras
 import numpy as np
 
 import kerassl
+from kerassl.arguments import PositiveInt, parameters
 
 from . import build, command_line, train
-from .bounds import Count, Path, Paths, one_of
-from .methods import DISTILLATION, SELF_DISTILLATION, recipe_of
-from .names import BACKBONES, VIEWS, check_arguments
+from .bounds import Path, Paths, one_of
+from .names import BACKBONES, DISTILLATION, VIEWS
 from .saved import load_encoder, load_run
 from .training_flags import TrainingFlags
 
@@ -28,11 +28,11 @@ from .training_flags import TrainingFlags
 def run(
     workdir: Path,
     teacher: Paths | None = None,
-    method: Annotated[str, one_of((*DISTILLATION, *SELF_DISTILLATION))] = "ssld",
+    method: Annotated[str, one_of(DISTILLATION)] = "ssld",
     dataset: str = "digits",
     extra_dataset: str | None = None,
     backbone: Annotated[str, one_of(BACKBONES)] = "resnet18",
-    width: Count | None = None,
+    width: PositiveInt | None = None,
     backbone_args: dict | None = None,
     init: Path | None = None,
     method_args: dict | None = None,
@@ -47,12 +47,9 @@ def run(
         teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
             takes the images as the student's views normalise them. For nkd, distilled_classifier and meal_v2
             the workdir or such a file of a classifier; for the last two several separated by commas.
-        method: ssld (the teacher's distribution), seed (its neighbours), rkd (its distances and angles), kd
-            (its logits; for a classifier), distilled_classifier and meal_v2 (the mean of several
-            classifiers), further_pretraining (the class token of a mae on from the same start) or unfused
-            (the clusters of the teacher's features); with labels, too, nkd. With labels and without a
-            teacher: uskd, ps_kd, sla, lsskd, and fst and mean_teacher, which also learn from images without
-            labels.
+        method: `kerassl methods` says what each is. Those that distill a network into itself, such as sla,
+            take no teacher; distilled_classifier and meal_v2 take several; fst and mean_teacher also learn
+            from images without labels.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME, whose labels serve the table only, but with those
             methods that learn from them.
         extra_dataset: further images, their labels unused: names as for dataset, separated by commas.
@@ -74,20 +71,15 @@ def run(
     Raises:
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
-    if (teacher is None) != (method in SELF_DISTILLATION):
+    chosen = DISTILLATION[method]
+    if (teacher is None) != chosen.learns_from_itself:
         need = "learns from itself: leave --teacher out" if teacher else "needs a teacher: --teacher=WORKDIR"
         raise ValueError(f"--method={method} {need}.")
     labelled, test_data, info = training.load(dataset)
+    chosen.check_labels(dataset, info.num_classes)
     train_data = with_unlabelled(labelled, extra_dataset, info, training.limit_train)
     steps = kerassl.data.num_batches(train_data)
-    recipe = recipe_of(method)
-    reads_labels = issubclass(recipe.method, kerassl.classifiers.Classifier)
-    if reads_labels and not learns_from_classifiers(method) and info.num_classes is None:
-        raise ValueError(f"--method={method} learns from labels, and {dataset} has none.")
-    short = recipe.short_arguments if training.is_short(steps) else {}
-    method_args = {**recipe.arguments, **short, **(method_args or {})}
-    if recipe.method.takes_positions:
-        method_args = {"num_images": train_data.num_examples, **method_args}
+    method_args = chosen.arguments(training.epochs * steps, train_data.num_examples, method_args)
     if width is None and backbone.startswith("resnet"):
         width = build.default_width(info.image_shape[0])
     config = {
@@ -101,20 +93,20 @@ def run(
         "init": init,
         "method_args": method_args,
         "views": views,
-        **training.config(method, steps),
+        **training.config(chosen.recipe, steps),
         "about": {**train.about(info, steps), "num_images": train_data.num_examples},
     }
     with training.devices() as device_count:
-        knowing = load_teachers(method, teacher)
+        knowing = load_teachers(chosen.cls, method, teacher)
         student = build.make_encoder(backbone, info.image_shape, width, backbone_args or {})
         if init is not None:
-            student = start_of(method, student, pathlib.Path(init))
-        model = make_method(
-            method, list(knowing.values()), student, views, dataset, info, method_args, training.seed
-        )
+            student = start_of(chosen.cls, student, pathlib.Path(init))
+        networks, parts = with_teachers(chosen.cls, list(knowing.values()), student)
+        model = build.make_method(chosen, networks, views, dataset, info, method_args, training.seed, **parts)
         return training.train(
             workdir,
             config,
+            chosen.recipe,
             model,
             train_data,
             test_data,
@@ -156,8 +148,13 @@ def with_unlabelled(train, names: str | None, info, limit: int | None) -> kerass
     )
 
 
-def load_teachers(method: str, paths: str | None) -> dict[str, keras.Model]:
+def load_teachers(cls: type[kerassl.SSLModel], method: str, paths: str | None) -> dict[str, keras.Model]:
     """The networks in workdirs or files separated by commas, by the names of their rows in the table.
+
+    Args:
+        cls: what learns from them.
+        method: its launch name.
+        paths: of the flag.
 
     Raises:
         ValueError: for several where the method takes one, or what is not there.
@@ -165,28 +162,29 @@ def load_teachers(method: str, paths: str | None) -> dict[str, keras.Model]:
     if paths is None:
         return {}
     several = [pathlib.Path(path) for path in paths.split(",")]
-    by_logits = learns_from_classifiers(method) or method == "nkd"
-    if len(several) > 1 and not learns_from_classifiers(method):
+    if len(several) > 1 and not learns_from_classifiers(cls):
         raise ValueError(f"--teacher={paths} names {len(several)} teachers, but {method} learns from one.")
+    # What classifies learns from logits.
+    by_logits = issubclass(cls, kerassl.classifiers.Classifier)
     names = ["teacher"] if len(several) == 1 else [f"teacher {i}" for i in range(1, len(several) + 1)]
     # Of a run, logits are those of the model itself.
     load = [load_run if by_logits and path.is_dir() else load_encoder for path in several]
     return {name: find(path) for name, find, path in zip(names, load, several, strict=True)}
 
 
-def learns_from_classifiers(method: str) -> bool:
+def learns_from_classifiers(cls: type[kerassl.SSLModel]) -> bool:
     """Whether a method takes the logits of any number of classifiers."""
-    return issubclass(recipe_of(method).method, kerassl.distillation.DistilledClassifier)
+    return issubclass(cls, kerassl.distillation.DistilledClassifier)
 
 
-def start_of(method: str, student: keras.Model, path: pathlib.Path) -> keras.Model:
+def start_of(cls: type[kerassl.SSLModel], student: keras.Model, path: pathlib.Path) -> keras.Model:
     """The student as a finished run left it: the encoder's weights, or all of it if a method takes that.
 
     Raises:
         ValueError: for an encoder of another architecture.
     """
-    whole = kerassl.classifiers.Classifier if learns_from_classifiers(method) else None
-    if method == "further_pretraining":
+    whole = kerassl.classifiers.Classifier if learns_from_classifiers(cls) else None
+    if issubclass(cls, kerassl.methods.MAE):
         whole = kerassl.methods.MAE
     if whole and path.is_dir():
         run = load_run(path)
@@ -222,26 +220,22 @@ def is_exported(model: keras.Model) -> bool:
     return not isinstance(model, kerassl.SSLModel) and kerassl.export.preprocessing_of(model) is not None
 
 
-def make_method(method, teachers, student, views, dataset, info, method_args, seed) -> kerassl.SSLModel:  # noqa: ANN001
-    """A method with loaded teachers: the preprocessing of exported ones is their own, others have none."""
-    parts, networks = {}, [*teachers, student]
-    if learns_from_classifiers(method):
-        networks = [teachers, student]
-    elif teachers and is_exported(teachers[0]):
-        teacher = teachers[0]
-        parts["teacher_preprocess"] = kerassl.export.preprocessing_of(teacher)
-        if method == "ssld":
-            parts["standardize"] = True
-        networks[0] = kerassl.export.inner_encoder(teacher)
-    view = build.weak_view(views, dataset, info)
-    if method in ("fst", "mean_teacher") and views == "default":
-        view = "ressl_digits" if dataset == "digits" else views
-    grid = getattr(getattr(student, "encoder", student), "grid", None)
-    if method == "further_pretraining" and isinstance(view, kerassl.views.FusedAugmentation) and grid:
-        view = kerassl.views.MaskedView(view, grid[0] * grid[1])
-    made = recipe_of(method).method
-    check_arguments("method_args", method_args, method, made, len(networks) + 2)
-    return made(*networks, view, info.num_classes, seed=seed, **{**parts, **method_args})
+def with_teachers(
+    cls: type[kerassl.SSLModel], teachers: list[keras.Model], student: keras.Model
+) -> tuple[list, dict]:
+    """The networks that a method takes, and its arguments for a teacher that is an exported encoder.
+
+    The preprocessing of such a teacher is its own, others have none.
+    """
+    if learns_from_classifiers(cls):
+        return [teachers, student], {}
+    if not teachers or not is_exported(teachers[0]):
+        return [*teachers, student], {}
+    (teacher,) = teachers
+    parts = {"teacher_preprocess": kerassl.export.preprocessing_of(teacher)}
+    if "standardize" in parameters(cls):
+        parts["standardize"] = True
+    return [kerassl.export.inner_encoder(teacher), student], parts
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ import keras
 import numpy as np
 
 import kerassl
+from kerassl.arguments import PositiveInt
 
 from . import command_line
-from .bounds import Count, Path, Verbosity, one_of
+from .bounds import Path, Verbosity, one_of
 from .devices import devices
 from .names import PRECISIONS
 from .saved import encoder_file, load_encoder
@@ -36,11 +37,11 @@ def run(
     encoder: Path,
     dataset: str,
     out: Path,
-    batch_size: Count = 256,
-    image_size: Count | None = None,
+    batch_size: PositiveInt = 256,
+    image_size: PositiveInt | None = None,
     precision: Annotated[str, one_of(PRECISIONS)] = "float32",
     data_dir: Path | None = None,
-    save_every: Count = 10_000,
+    save_every: PositiveInt = 10_000,
     verbose: Verbosity = 1,
 ) -> pathlib.Path:
     """Embeds images and writes their features.

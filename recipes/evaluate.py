@@ -19,11 +19,12 @@ import keras
 import numpy as np
 
 import kerassl
+from kerassl.arguments import PositiveInt
 from kerassl.evaluation.preparation import warn_of_preparation
 
 from . import command_line, scores
 from . import report as pages
-from .bounds import Count, Path, Paths, Seed, one_of
+from .bounds import Path, Paths, Seed, one_of
 from .devices import devices
 from .names import PRECISIONS, check_name
 from .quiet import import_quietly
@@ -38,14 +39,14 @@ SPARSITY = "sparsity"
 def run(
     encoder: Paths,
     dataset: str | None = None,
-    batch_size: Count = 256,
-    image_size: Count | None = None,
+    batch_size: PositiveInt = 256,
+    image_size: PositiveInt | None = None,
     precision: Annotated[str, one_of(PRECISIONS)] = "float32",
     seed: Seed = 0,
     data_dir: Path | None = None,
-    limit_train: Count | None = None,
-    limit_test: Count | None = None,
-    eval_images: Count = 10_000,
+    limit_train: PositiveInt | None = None,
+    limit_test: PositiveInt | None = None,
+    eval_images: PositiveInt = 10_000,
     protocols: str = "few_shot,knn,linear,rankme",
     ood: str | None = None,
     masks: Path | None = None,

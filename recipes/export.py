@@ -17,10 +17,11 @@ import keras
 import numpy as np
 
 import kerassl
+from kerassl.arguments import PositiveInt
 from kerassl.export import FORMATS
 
 from . import command_line, scores
-from .bounds import Count, Path
+from .bounds import Path
 from .cards import run_facts
 from .names import check_name
 from .saved import load_encoder, load_run, read_run
@@ -32,13 +33,13 @@ def run(
     encoder: Path,
     formats: str = "saved_model",
     output: Path | None = None,
-    image_size: Count | None = None,
-    resize_to: Count | None = None,
+    image_size: PositiveInt | None = None,
+    resize_to: PositiveInt | None = None,
     int8: bool = False,
     dataset: str | None = None,
     data_dir: Path | None = None,
-    eval_images: Count = 2_000,
-    batch_size: Count = 64,
+    eval_images: PositiveInt = 2_000,
+    batch_size: PositiveInt = 64,
 ) -> dict[str, pathlib.Path]:
     """Exports an encoder and prints a table of the files.
 

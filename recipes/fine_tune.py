@@ -12,8 +12,10 @@ import dataclasses
 import pathlib
 from typing import Annotated
 
+from kerassl.arguments import Bound
+
 from . import classify, command_line
-from .bounds import Path, above, between, one_of
+from .bounds import Path, Share, one_of
 from .names import VIEWS
 from .saved import data_settings, read_run
 from .training_flags import TrainingFlags
@@ -25,8 +27,8 @@ def run(
     workdir: Path,
     dataset: str | None = None,
     labels: str = "all",
-    layer_decay: Annotated[float, above(0, 1)] = 0.75,
-    label_smoothing: Annotated[float, between(0, 1)] = 0.1,
+    layer_decay: Share = 0.75,
+    label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.1,
     views: Annotated[str, one_of(VIEWS)] = "default",
     *,
     training: TrainingFlags,

@@ -2,9 +2,13 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import sys
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
 
 import kerassl
+from kerassl.arguments import parameters
 
 BACKBONES = {
     "resnet18": kerassl.backbones.resnet18,
@@ -15,10 +19,80 @@ BACKBONES = {
     "vit_small": kerassl.backbones.vit,
     "vit_base": kerassl.backbones.vit,
 }
-OPTIMIZERS = ("default", "adamw", "lars", "sgd")
+OPTIMIZERS = kerassl.training.OPTIMIZERS
 STRATEGIES = tuple(kerassl.engine.STRATEGIES)
 VIEWS = ("default", *kerassl.views.PRESETS)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# Arguments of a method that a launcher gives it by flags of their own.
+OWN_FLAGS = ("encoder", "teacher", "student", "views", "num_classes", "seed", "name")
+
+
+class Method(NamedTuple):
+    """A method as a launcher knows it.
+
+    Attributes:
+        name: its launch name.
+        cls: its class.
+        recipe: how it is trained.
+    """
+
+    name: str
+    cls: type[kerassl.SSLModel]
+    recipe: kerassl.Recipe
+
+    @property
+    def learns_from_itself(self) -> bool:
+        """Whether a method of distillation has no teacher."""
+        return "teacher" not in parameters(self.cls)
+
+    def check_labels(self, dataset: str, num_classes: int | None) -> None:
+        """Raises `ValueError` if the method needs labels and the data has none."""
+        if self.cls.needs_labels and num_classes is None:
+            raise ValueError(f"--method={self.name} learns from labels, and {dataset} has none.")
+
+    def arguments(self, num_updates: int, num_images: int, given: Mapping | None) -> dict:
+        """The constructor's arguments for a run.
+
+        Args:
+            num_updates: optimizer steps of the whole run.
+            num_images: training images, for a method that remembers each of them.
+            given: arguments that take the place of the recipe's; older names are read, too.
+        """
+        indexed = {"num_images": num_images} if self.cls.needs_sample_index else {}
+        return {**self.recipe.for_length(num_updates).arguments, **indexed, **self.renamed(given or {})}
+
+    def renamed(self, arguments: Mapping) -> dict:
+        """Arguments by their present names, such as those in the `config.json` of an older version."""
+        return {self.cls.renamed_arguments.get(name, name): value for name, value in arguments.items()}
+
+
+def methods_in(room: types.ModuleType) -> dict[str, Method]:
+    """The methods of a module such as `kerassl.methods`, by launch name."""
+    public = [getattr(room, name) for name in room.__all__]
+    found = [
+        Method(name, cls, recipe) for cls in public for name, recipe in vars(cls).get("recipes", {}).items()
+    ]
+    return {method.name: method for method in sorted(found, key=lambda method: method.name)}
+
+
+PRETRAINING = methods_in(kerassl.methods)
+DISTILLATION = methods_in(kerassl.distillation)
+CLASSIFIERS = methods_in(kerassl.classifiers)
+METHODS = {**PRETRAINING, **DISTILLATION, **CLASSIFIERS}
+
+
+def method_lines() -> list[str]:
+    """What `kerassl methods` prints: the methods of each launcher, a line each."""
+    tables = {"pretrain": PRETRAINING, "distill": DISTILLATION, "classify": CLASSIFIERS}
+    lines = []
+    for command, table in tables.items():
+        title = f"kerassl {command} --method="
+        lines += ["", title] if lines else [title]
+        for name, (_, cls, recipe) in table.items():
+            about = sys.modules[cls.__module__].__doc__.splitlines()[0]
+            backbone = "" if recipe.backbone == "resnet18" else f" [{recipe.backbone}]"
+            lines.append(f"  {name:<21} {cls.family:<18} {about}{backbone}")
+    return lines
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:
@@ -33,8 +107,7 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
         ValueError: for an unknown name, with the nearest known one.
 
     Example:
-        >>> from recipes.methods import METHODS
-        >>> from recipes.names import check_name
+        >>> from recipes.names import METHODS, check_name
         >>> check_name("method", "byol", METHODS)
         'byol'
     """
@@ -44,30 +117,15 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     raise ValueError(f"Unknown {kind} {name!r}; there are: {', '.join(known)}.{nearest(name, known)}")
 
 
-def method_lines() -> list[str]:
-    """What `kerassl methods` prints: the methods of each launcher, a line each."""
-    from .methods import CLASSIFIERS, DISTILLATION, METHODS, SELF_DISTILLATION
-
-    tables = {
-        "kerassl pretrain --method=": METHODS,
-        "kerassl distill --method=": {**DISTILLATION, **SELF_DISTILLATION},
-        "kerassl classify --method=": CLASSIFIERS,
-    }
-    lines = []
-    for command, table in tables.items():
-        lines += ["", command] if lines else [command]
-        for name, recipe in table.items():
-            lines.append(f"  {name:<21} {inspect.getdoc(recipe.method).splitlines()[0]}")
-    return lines
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: a question for the nearest one, or nothing."""
     near = difflib.get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.4)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def check_arguments(flag: str, given: Mapping, of: str, made: Callable, num_positional: int) -> None:
+def check_arguments(
+    flag: str, given: Mapping, of: str, made: Callable, own: Collection[str] = OWN_FLAGS
+) -> None:
     """Checks that what is made by name takes the arguments that a flag gives it.
 
     Args:
@@ -75,14 +133,15 @@ def check_arguments(flag: str, given: Mapping, of: str, made: Callable, num_posi
         given: the arguments.
         of: the name by which `made` was chosen.
         made: the class or function.
-        num_positional: its first arguments that are not the flag's to give, as `name` and `seed` are not.
+        own: arguments that are not the flag's to give.
 
     Raises:
         ValueError: for a name that it does not take, with the nearest one, or a missing argument.
     """
-    names = parameters(made)
-    own = {*list(names)[:num_positional], "name", "seed"}
-    known = [name for name in names if name not in own]
+    names = parameters(made) if inspect.isclass(made) else inspect.signature(made).parameters
+    known = [
+        name for name in names if name not in own and names[name].kind is not inspect.Parameter.VAR_KEYWORD
+    ]
     for name in given:
         if name not in known:
             raise ValueError(
@@ -92,21 +151,3 @@ def check_arguments(flag: str, given: Mapping, of: str, made: Callable, num_posi
     missing = [name for name in known if names[name].default is inspect.Parameter.empty and name not in given]
     if missing:
         raise ValueError(f"{of} needs {', '.join(missing)}: pass --{flag}={{{missing[0]!r}: ...}}.")
-
-
-def parameters(made: Callable) -> dict[str, inspect.Parameter]:
-    """The parameters of a function or class, those that a class hands on to its base with the rest."""
-    layers = [c.__init__ for c in made.__mro__ if "__init__" in vars(c)] if inspect.isclass(made) else [made]
-    found = {}
-    for layer in layers:
-        several = False
-        for name, parameter in inspect.signature(layer).parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                several = True
-            elif name not in ("self", *found):
-                # A base's arguments that have no default are the class's to give.
-                inner = parameter.default is parameter.empty and layer is not layers[0]
-                found[name] = parameter.replace(default=None) if inner else parameter
-        if not several:
-            break
-    return found

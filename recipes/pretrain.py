@@ -16,21 +16,21 @@ encoder.md (its model card) and preparation.json (how its images were prepared).
 from typing import Annotated
 
 import kerassl
+from kerassl.arguments import PositiveInt
 
 from . import build, command_line, scores, train
-from .bounds import Count, Path, one_of
-from .methods import METHODS
-from .names import BACKBONES, VIEWS
+from .bounds import Path, one_of
+from .names import BACKBONES, PRETRAINING, VIEWS
 from .training_flags import TrainingFlags
 
 
 @command_line.Launcher
 def run(
     workdir: Path,
-    method: Annotated[str, one_of(METHODS)] = "simclr",
+    method: Annotated[str, one_of(PRETRAINING)] = "simclr",
     dataset: str = "digits",
     backbone: Annotated[str, one_of(("default", *BACKBONES))] = "default",
-    width: Count | None = None,
+    width: PositiveInt | None = None,
     backbone_args: dict | None = None,
     method_args: dict | None = None,
     views: Annotated[str, one_of(VIEWS)] = "default",
@@ -42,10 +42,9 @@ def run(
 
     Args:
         workdir: folder of the run; a run that it already holds is continued.
-        method: supcon and look learn from the labels; `kerassl methods` says what each is.
+        method: `kerassl methods` says what each is.
         dataset: digits, folder:DIR, npz:FILE or tfds:NAME.
-        backbone: default: vit_tiny for dino, dinov2, ibot, mae, moco_v3, msn, mugs, pmsn and poa, scatnet for
-            scat_simclr, resnet18 for the others.
+        backbone: default: what the method was made for, resnet18 unless `kerassl methods` names another.
         width: channels of a ResNet's first stage (64, or 16 for images up to 16 pixels), of a ScatNet's
             last (128), or width of a ViT's tokens.
         backbone_args: further arguments of the backbone.
@@ -61,18 +60,17 @@ def run(
     Raises:
         ValueError: for an unknown name, data or settings that do not fit, or a workdir of another run.
     """
-    backbone = METHODS[method].backbone if backbone == "default" else backbone
+    chosen = PRETRAINING[method]
+    backbone = chosen.recipe.backbone if backbone == "default" else backbone
     train_data, test_data, info = training.load(dataset)
+    chosen.check_labels(dataset, info.num_classes)
     steps = kerassl.data.num_batches(train_data)
-    views = build.default_views(method, dataset) if views == "default" else views
-    usual = build.default_method_args(
-        method, training.epochs * steps, training.is_short(steps), info.num_train
-    )
-    method_args = {**usual, **(method_args or {})}
+    views = build.default_views(chosen, dataset) if views == "default" else views
+    method_args = chosen.arguments(training.epochs * steps, info.num_train, method_args)
     backbone_args = backbone_args or {}
     if backbone.startswith("resnet"):
         width = width or build.default_width(info.image_shape[0])
-        backbone_args = {**METHODS[method].resnet_args, **backbone_args}
+        backbone_args = {**chosen.recipe.backbone_args, **backbone_args}
     config = {
         "method": method,
         "dataset": dataset,
@@ -82,7 +80,7 @@ def run(
         "method_args": method_args,
         "views": views,
         **({"eval_dataset": eval_dataset} if eval_dataset else {}),
-        **training.config(method, steps),
+        **training.config(chosen.recipe, steps),
         "about": train.about(info, steps),
     }
     options = {}
@@ -92,10 +90,10 @@ def run(
         )
     with training.devices() as device_count:
         encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args)
-        model = build.make_method(
-            method, encoder, views, dataset, info.num_classes, method_args, training.seed
+        model = build.make_method(chosen, [encoder], views, dataset, info, method_args, training.seed)
+        return training.train(
+            workdir, config, chosen.recipe, model, train_data, test_data, device_count, **options
         )
-        return training.train(workdir, config, model, train_data, test_data, device_count, **options)
 
 
 if __name__ == "__main__":

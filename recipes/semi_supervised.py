@@ -21,42 +21,42 @@ import keras
 import numpy as np
 
 import kerassl
+from kerassl.arguments import NonNegativeFloat, PositiveInt
+from kerassl.training import make_optimizer, optimizer_settings
 
 from . import build, command_line, pretrain, scores, train
-from .bounds import Count, NotNegative, Path, above, one_of
+from .bounds import Path, Share, one_of
 from .devices import devices
 from .labels import few_labels
-from .names import BACKBONES, VIEWS, check_arguments
-from .optimizers import make_optimizer, optimizer_settings
+from .names import BACKBONES, METHODS, VIEWS, check_arguments
 from .saved import load_run
 from .training_flags import RunFlags
 from .workdir import Workdir
 
-# What recipes.methods calls the steps after the first.
-RECIPES = {"finetune": "finetuned_classifier", "distill": "distilled_classifier"}
+FINETUNED, DISTILLED = METHODS["finetuned_classifier"], METHODS["distilled_classifier"]
 
 
 @command_line.Launcher
 def run(
     workdir: Path,
     dataset: str = "digits",
-    label_fraction: Annotated[float, above(0, 1)] = 0.1,
+    label_fraction: Share = 0.1,
     backbone: Annotated[str, one_of(BACKBONES)] = "resnet18",
-    width: Count | None = None,
+    width: PositiveInt | None = None,
     backbone_args: dict | None = None,
     method_args: dict | None = None,
     views: Annotated[str, one_of(VIEWS)] = "default",
     weak_views: Annotated[str, one_of(VIEWS)] = "default",
-    head_layers: Count = 1,
+    head_layers: PositiveInt = 1,
     student_backbone: Annotated[str, one_of(BACKBONES)] | None = None,
-    student_width: Count | None = None,
+    student_width: PositiveInt | None = None,
     student_backbone_args: dict | None = None,
     distill_args: dict | None = None,
-    finetune_epochs: Count = 60,
-    distill_epochs: Count = 100,
-    finetune_batch_size: Count = 64,
-    finetune_learning_rate: NotNegative | None = None,
-    distill_learning_rate: NotNegative | None = None,
+    finetune_epochs: PositiveInt = 60,
+    distill_epochs: PositiveInt = 100,
+    finetune_batch_size: PositiveInt = 64,
+    finetune_learning_rate: NonNegativeFloat | None = None,
+    distill_learning_rate: NonNegativeFloat | None = None,
     *,
     training: RunFlags,
 ) -> dict | None:
@@ -134,7 +134,7 @@ def run(
     )
     if done is None:
         return None
-    view = build.weak_view(weak_views, dataset, info)
+    view = build.make_views(FINETUNED, weak_views, dataset, info.image_shape)
     with devices(precision=training.precision):
         # What a step trains is part of the model before it, which is measured first.
         pretrained, rows = load_run(place.path / "pretrain"), {}
@@ -149,6 +149,7 @@ def run(
 
         finetuned = train_step(
             place.path / "finetune",
+            FINETUNED.recipe,
             classifier,
             few,
             test,
@@ -166,12 +167,13 @@ def run(
             if student_backbone is not None:
                 args = student_backbone_args or {}
                 start = build.make_encoder(student_backbone, info.image_shape, student_width, args)
-            make, args = kerassl.distillation.DistilledClassifier, distill_args or {}
-            check_arguments("distill_args", args, "DistilledClassifier", make, 3)
-            return make(finetuned, start, view, seed=training.seed, **args)
+            args = DISTILLED.renamed(distill_args or {})
+            check_arguments("distill_args", args, "DistilledClassifier", DISTILLED.cls)
+            return DISTILLED.cls(finetuned, start, views=view, seed=training.seed, **args)
 
         distilled = train_step(
             place.path / "distill",
+            DISTILLED.recipe,
             student,
             all_images,
             test,
@@ -198,7 +200,7 @@ def finetuned_classifier(
 
     As with the official `zero_init_logits_layer` and its exclusion from the adaptation of rates.
     """
-    model = kerassl.classifiers.Classifier(encoder, view, num_classes, seed=seed)
+    model = FINETUNED.cls(encoder, views=view, num_classes=num_classes, seed=seed)
     model.classifier.kernel.assign(keras.ops.zeros_like(model.classifier.kernel))
     kerassl.engine.mark(model.classifier.kernel, "is_decayed", False)
     return model
@@ -206,6 +208,7 @@ def finetuned_classifier(
 
 def train_step(
     folder: pathlib.Path,
+    recipe: kerassl.Recipe,
     make: Callable[[], kerassl.SSLModel],
     data: kerassl.data.ImageDataset,
     test: kerassl.data.ImageDataset,
@@ -213,34 +216,34 @@ def train_step(
     *,
     epochs: int,
     learning_rate: float | None,
-    first: str,
+    initial_row_name: str,
 ) -> kerassl.SSLModel | None:
     """The model of a step as it is when the step is done, or `None` if it was stopped before.
 
     Args:
         folder: of the step, named like it.
+        recipe: how it is trained.
         make: gives the untrained model.
         data: what it is trained on.
         test: held-out images.
         training: of the run, whose seed keys the weights that the model gets anew.
         epochs: passes over the data.
         learning_rate: after the warm-up; `None` for the usual one.
-        first: the table's name for the model's first weights.
+        initial_row_name: the table's name for the model's first weights.
     """
-    recipe, steps = RECIPES[folder.name], kerassl.data.num_batches(data)
-    settings = optimizer_settings(
-        recipe, "default", epochs, steps, data.batch_size, learning_rate=learning_rate
-    )
+    length = {"epochs": epochs, "steps_per_epoch": kerassl.data.num_batches(data)}
+    settings = optimizer_settings(recipe, **length, batch_size=data.batch_size, learning_rate=learning_rate)
     config = {"epochs": epochs, "batch_size": data.batch_size, **settings, "seed": training.seed}
     place = Workdir(folder, config)
     if not place.finished:
         keras.utils.set_random_seed(training.seed)
         model = make()
-        model.compile(make_optimizer(recipe, **settings, epochs=epochs, steps_per_epoch=steps))
+        model.compile(make_optimizer(recipe, **settings, **length))
         print(f"\n{folder.name}: {data.num_examples} images, {epochs} epochs, {settings}", flush=True)
         options = training.settings("eval_images", "stop_after", "save_every_steps", "keep_checkpoints")
         options |= training.settings("saved_model", "verbose")
-        if train.train_in(place, model, data, test, epochs=epochs, first=first, **options) is None:
+        options |= {"epochs": epochs, "initial_row_name": initial_row_name}
+        if train.train_in(place, model, data, test, **options) is None:
             return None
     # From the file in any case, so that a run that was interrupted here is like one that was not.
     return load_run(place.path)

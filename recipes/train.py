@@ -155,7 +155,7 @@ def _train_in(
         files = dict(kerassl.export.write_network(encoder, folder / "encoder", formats))
         if classifies:
             model.export_classifier(folder / "classifier", format="keras")
-        for name, network in model.further_encoders.items():
+        for name, network in model.sub_encoders.items():
             path = folder / f"encoder_{name}"
             path = kerassl.export.export_encoder(model, path, "keras", encoder=network)
             if processes == 1:

@@ -8,11 +8,12 @@ from typing import Annotated
 import keras
 
 import kerassl
+from kerassl.arguments import NonNegativeFloat, PositiveInt
+from kerassl.training import make_optimizer, optimizer_settings
 
 from . import devices, train
-from .bounds import Count, NotNegative, Path, Seed, Verbosity, one_of
+from .bounds import Path, Seed, Verbosity, one_of
 from .names import OPTIMIZERS, PRECISIONS, STRATEGIES
-from .optimizers import SHORT_RUN, make_optimizer, optimizer_settings
 from .quiet import import_quietly
 from .workdir import Workdir
 
@@ -40,19 +41,19 @@ class RunFlags:
         verbose: 0 for no progress, 1 for bars, 2 for a line per epoch.
     """
 
-    image_size: Count | None = None
-    epochs: Count = 100
-    batch_size: Count = 256
-    learning_rate: NotNegative | None = None
+    image_size: PositiveInt | None = None
+    epochs: PositiveInt = 100
+    batch_size: PositiveInt = 256
+    learning_rate: NonNegativeFloat | None = None
     precision: Annotated[str, one_of(PRECISIONS)] = "float32"
     seed: Seed = 0
     data_dir: Path | None = None
-    limit_train: Count | None = None
-    limit_test: Count | None = None
-    eval_images: Count = 10_000
-    stop_after: Count | None = None
-    save_every_steps: Count | None = None
-    keep_checkpoints: Count = 3
+    limit_train: PositiveInt | None = None
+    limit_test: PositiveInt | None = None
+    eval_images: PositiveInt = 10_000
+    stop_after: PositiveInt | None = None
+    save_every_steps: PositiveInt | None = None
+    keep_checkpoints: PositiveInt = 3
     saved_model: bool = True
     verbose: Verbosity = 1
 
@@ -96,44 +97,36 @@ class TrainingFlags(RunFlags):
             given.
     """
 
-    chunk_size: Count | None = None
+    chunk_size: PositiveInt | None = None
     optimizer: Annotated[str, one_of(OPTIMIZERS)] = "default"
-    weight_decay: NotNegative | None = None
-    final_weight_decay: NotNegative | None = None
-    warmup_epochs: NotNegative | None = None
+    weight_decay: NonNegativeFloat | None = None
+    final_weight_decay: NonNegativeFloat | None = None
+    warmup_epochs: NonNegativeFloat | None = None
     strategy: Annotated[str, one_of(STRATEGIES)] = "none"
-    num_devices: Count | None = None
-    model_shards: Count = 2
-    extend: Count | None = None
-    knn_every: Count | None = None
+    num_devices: PositiveInt | None = None
+    model_shards: PositiveInt = 2
+    extend: PositiveInt | None = None
+    knn_every: PositiveInt | None = None
 
     def load(self, dataset: str, **options) -> tuple:
         """As of `RunFlags`, with batches that devices and chunks can share."""
         shared = self.strategy != "none" or self.chunk_size is not None
         return super().load(dataset, drop_remainder=shared, **options)
 
-    def is_short(self, steps_per_epoch: int) -> bool:
-        """Whether the settings for short runs apply."""
-        return self.epochs * steps_per_epoch < SHORT_RUN
-
-    def optimizer_settings(self, method: str, steps_per_epoch: int) -> dict:
-        """As `recipes.optimizers.optimizer_settings`."""
-        settings = optimizer_settings(
-            method,
+    def optimizer_settings(self, recipe: kerassl.Recipe, steps_per_epoch: int) -> dict:
+        """As `kerassl.training.optimizer_settings`."""
+        return optimizer_settings(
+            recipe,
             steps_per_epoch=steps_per_epoch,
-            **self.settings(
-                "optimizer", "epochs", "batch_size", "learning_rate", "weight_decay", "warmup_epochs"
-            ),
+            **self.settings("optimizer", "epochs", "batch_size", "learning_rate"),
+            **self.settings("weight_decay", "final_weight_decay", "warmup_epochs"),
         )
-        if self.final_weight_decay is not None:
-            settings["final_weight_decay"] = self.final_weight_decay
-        return settings
 
-    def config(self, method: str, steps_per_epoch: int) -> dict:
+    def config(self, recipe: kerassl.Recipe, steps_per_epoch: int) -> dict:
         """What of this a workdir keeps: all that the trained weights and the table depend on."""
         return {
             **self.settings("epochs", "batch_size", "chunk_size"),
-            **self.optimizer_settings(method, steps_per_epoch),
+            **self.optimizer_settings(recipe, steps_per_epoch),
             **self.settings("strategy", "num_devices", "model_shards", "precision", "seed"),
             **self.settings("image_size", "limit_train", "limit_test", "data_dir", "eval_images"),
         }
@@ -159,6 +152,7 @@ class TrainingFlags(RunFlags):
         self,
         workdir: str,
         config: dict,
+        recipe: kerassl.Recipe,
         model: kerassl.SSLModel,
         train_data,  # noqa: ANN001
         test_data,  # noqa: ANN001
@@ -171,7 +165,8 @@ class TrainingFlags(RunFlags):
 
         Args:
             workdir: folder of the run.
-            config: all settings of the run, the method's name among them.
+            config: all settings of the run.
+            recipe: of the method.
             model: the model with its first weights.
             train_data: of `load`.
             test_data: of `load`.
@@ -182,13 +177,13 @@ class TrainingFlags(RunFlags):
         Returns:
             The rows of the table, or `None` if the run is not finished.
         """
-        method, steps = config["method"], kerassl.data.num_batches(train_data)
-        settings = self.optimizer_settings(method, steps)
+        steps = kerassl.data.num_batches(train_data)
+        settings = self.optimizer_settings(recipe, steps)
         facts = train.data_facts(train_data, test_data, steps)
         place = Workdir(workdir, {**config, "about": {**config["about"], **facts}})
         epochs = place.extend(self.extend)
         optimizer = make_optimizer(
-            method,
+            recipe,
             **settings,
             epochs=epochs,
             steps_per_epoch=steps,

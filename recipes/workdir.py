@@ -11,6 +11,9 @@ from keras import ops
 
 import kerassl
 
+from .build import default_views
+from .names import METHODS
+
 CONFIG, RESULT, METRICS = "config.json", "result.json", "metrics.jsonl"
 # Entries of `about` that say what the data is; a continued run must have the same.
 DATA = (
@@ -202,10 +205,22 @@ class Workdir:
 
 def _differences(there: dict, here: dict) -> list[str]:
     """The settings and the facts of the data that differ, each in words."""
+    there, here = _as_now(there), _as_now(here)
     differing = _different(there, here, sorted((there.keys() | here.keys()) - {"about"}))
     before, now = there.get("about") or {}, here.get("about") or {}
     # An older version said less.
     return differing + _different(before, now, [name for name in DATA if name in before and name in now])
+
+
+def _as_now(config: dict) -> dict:
+    """Settings by their present names, default views by theirs."""
+    method = METHODS.get(config.get("method"))
+    if method is None:
+        return config
+    changes = {"method_args": method.renamed(config.get("method_args") or {})}
+    if config.get("views") == "default":
+        changes["views"] = default_views(method, config.get("dataset"))
+    return {**config, **changes}
 
 
 def _different(there: dict, here: dict, names: list[str]) -> list[str]:

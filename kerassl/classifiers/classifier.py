@@ -51,12 +51,12 @@ class Classifier(SSLModel):
     default_views = ("crop_flip", "crop_flip")
     # arXiv 1512.03385 section 3.4; fine-tuning as in google-research/simclr.
     recipes = {
+        "classifier": Recipe(
+            paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
+        ),
         "finetuned_classifier": Recipe(
             paper={**SIMCLR_V2_PAPER, "learning_rate": 0.08, "weight_decay": 0.0, "warmup_epochs": 0},
             short={"learning_rate": 1e-3, "weight_decay": 0.0},
-        ),
-        "classifier": Recipe(
-            paper={"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5},
         ),
     }
 

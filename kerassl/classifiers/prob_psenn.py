@@ -114,7 +114,7 @@ class ProbPSENN(PrototypeDL):
         "prob_psenn": Recipe(
             paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
             backbone_args={"pool": None},
-            views="unaugmented",
+            digits_views="default",
         )
     }
 

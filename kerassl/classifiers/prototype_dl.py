@@ -61,7 +61,7 @@ class PrototypeDL(PrototypeClassifier):
             paper={"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0, "warmup_epochs": 0},
             # The decoder draws better from a feature map.
             backbone_args={"pool": None},
-            views="unaugmented",
+            digits_views="default",
         )
     }
 

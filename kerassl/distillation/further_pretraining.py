@@ -79,6 +79,7 @@ class FurtherPretraining(MAE):
                 "options": {"beta_2": 0.95},
             },
             short={"learning_rate": 1.5e-3, "weight_decay": 0.01},
+            digits_views="mae_digits",
         )
     }
 

@@ -17,6 +17,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl.distillation.distilled_classifier import DistilledClassifier
+from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.losses import meal_v2_discriminator
@@ -63,7 +64,7 @@ class MEALV2(DistilledClassifier):
 
     def __init__(
         self,
-        teacher: list,
+        teacher: keras.Model | FrozenTeacher | list,
         student: keras.Model,
         *,
         discriminator: Literal["added", "adversarial"] | None = "added",

@@ -15,7 +15,7 @@ from kerassl.arguments import (
 from kerassl.batch import Batch, Outputs
 from kerassl.training.clock import Clock
 from kerassl.training.model import Common, SSLModel
-from kerassl.training.recipe import Recipe, make_optimizer, optimizer_settings
+from kerassl.training.recipe import OPTIMIZERS, Recipe, make_optimizer, optimizer_settings
 
 __all__ = [
     "Annotated",
@@ -27,6 +27,7 @@ __all__ = [
     "Literal",
     "NonNegativeFloat",
     "NonNegativeInt",
+    "OPTIMIZERS",
     "Outputs",
     "PositiveFloat",
     "PositiveInt",

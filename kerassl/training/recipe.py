@@ -15,7 +15,6 @@ import keras
 from kerassl import schedules
 from kerassl.arguments import (
     NonNegativeFloat,
-    PositiveFloat,
     PositiveInt,
     check_value,
 )
@@ -117,7 +116,7 @@ def optimizer_settings(
         ('lars', 0.4, 10)
     """
     check_value("optimizer", optimizer, Literal[OPTIMIZERS])
-    check_value("learning_rate", learning_rate, PositiveFloat | None)
+    check_value("learning_rate", learning_rate, NonNegativeFloat | None)
     check_value("weight_decay", weight_decay, NonNegativeFloat | None)
     check_value("final_weight_decay", final_weight_decay, NonNegativeFloat | None)
     num_updates = epochs * steps_per_epoch

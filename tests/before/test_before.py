@@ -32,10 +32,10 @@ def test_a_model_with_an_objective_goes_on():
     model = keras.models.load_model(HERE / "simclr.keras")
     features = model.predict(images(), verbose=0)
     np.testing.assert_allclose(features, np.load(HERE / "simclr_features.npy"), atol=1e-5)
-    assert int(model.step) == 3 and int(model.optimizer.iterations) == 3
+    assert int(model.clock.step) == 3 and int(model.optimizer.iterations) == 3
     history = model.fit(images(), np.arange(24) % 3, batch_size=8, epochs=1, verbose=0).history
     assert {"nt_xent", "swapped_prototypes", "probe_accuracy"} <= history.keys()
-    assert np.isfinite(history["loss"]).all() and int(model.step) == 6
+    assert np.isfinite(history["loss"]).all() and int(model.clock.step) == 6
 
 
 def test_a_checkpoint_goes_on_in_the_middle_of_its_epoch(tmp_path, capsys):
@@ -44,7 +44,8 @@ def test_a_checkpoint_goes_on_in_the_middle_of_its_epoch(tmp_path, capsys):
     history = model.fit(images(), batch_size=4, epochs=3, verbose=0, callbacks=[checkpoint])
     assert "Continuing at epoch 2, batch 4 of 6." in capsys.readouterr().out
     assert history.epoch == [1, 2] and np.isfinite(history.history["loss"]).all()
-    assert int(model.step) == 18 and [path.name for path in checkpoint.files()] == ["step_00000018.keras"]
+    assert int(model.clock.step) == 18
+    assert [path.name for path in checkpoint.files()] == ["step_00000018.keras"]
     assert checkpoint.restore(byol()).epoch == 3
 
 

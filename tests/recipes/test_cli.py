@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from recipes import cli, command_line, completion, names
-from recipes.methods import CLASSIFIERS, DISTILLATION, METHODS, SELF_DISTILLATION
+from recipes.names import CLASSIFIERS, DISTILLATION, METHODS, PRETRAINING
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="nothing of a backend in it")
 
@@ -70,8 +70,9 @@ def test_report_is_evaluate_with_a_page(monkeypatch):
 
 def test_every_method_has_a_line():
     lines = names.method_lines()
-    for name in (*METHODS, *DISTILLATION, *SELF_DISTILLATION, *CLASSIFIERS):
-        assert any(line.startswith(f"  {name} ") and len(line.split()) > 1 for line in lines), name
+    for name, (_, cls, _) in METHODS.items():
+        assert any(line.split()[:2] == [name, cls.family] and len(line.split()) > 3 for line in lines), name
+    assert sum(line.endswith("[vit_tiny]") for line in lines) == 9
 
 
 @pytest.mark.parametrize("module", sorted(set(completion.COMMANDS.values())))
@@ -86,8 +87,8 @@ def test_completion_knows_the_flags_of_the_launchers(module):
 
 
 def test_completion_knows_the_methods():
-    assert completion.methods("pretrain") == list(METHODS)
-    assert completion.methods("distill") == [*DISTILLATION, *SELF_DISTILLATION]
+    assert completion.methods("pretrain") == list(PRETRAINING)
+    assert completion.methods("distill") == list(DISTILLATION)
     assert completion.methods("classify") == list(CLASSIFIERS)
     assert completion.methods("export") == []
 

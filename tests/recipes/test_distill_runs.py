@@ -83,7 +83,7 @@ def test_unfused_clusters_the_images_of_the_run(tmp_path):
     path = teacher.export_encoder(tmp_path / "encoder", format="keras")
     distill.run(workdir=str(tmp_path / "run"), teacher=str(path), method="unfused", **RESNET)
     model = load_run(tmp_path / "run")
-    clusters = keras.ops.convert_to_numpy(model.clusters)
+    clusters = keras.ops.convert_to_numpy(model.clusters.values)
     assert clusters.shape == (101,) and (clusters[:100] >= 0).all() and len(model.branches) == 3
     np.testing.assert_array_equal(model.teacher.network.get_weights()[0], encoder.get_weights()[0])
 
@@ -92,9 +92,9 @@ def test_a_student_starts_as_the_encoder_of_a_run(tmp_path):
     student = kerassl.backbones.ResNet((8, 8, 1), (1,), width=3, stem="small")
     model = classifier_run(tmp_path / "start", 3)
     model.export_encoder(tmp_path / "start" / "encoder", format="keras")
-    distill.start_of("ssld", student, tmp_path / "start")
+    distill.start_of(kerassl.distillation.SSLD, student, tmp_path / "start")
     for mine, its in zip(student.get_weights(), model.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
     other = kerassl.backbones.ResNet((8, 8, 1), (1,), width=4, stem="small")
     with pytest.raises(ValueError, match="repeat its --backbone, --width and --backbone_args"):
-        distill.start_of("ssld", other, tmp_path / "start")
+        distill.start_of(kerassl.distillation.SSLD, other, tmp_path / "start")

@@ -216,7 +216,7 @@ def test_what_does_not_fit_is_named(encoder, tmp_path, photos):
         embed.run(str(encoder), "digits", str(tmp_path / "f.npz"))
     with pytest.raises(ValueError, match="There is no folder"):
         embed.run(str(encoder), f"folder:{tmp_path}/nothing", str(tmp_path / "f.npz"))
-    with pytest.raises(ValueError, match="save_every must be at least 1"):
+    with pytest.raises(ValueError, match="save_every must be >= 1"):
         embed.run(str(encoder), f"folder:{photos}", str(tmp_path / "f.npz"), save_every=0)
 
 

@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     resnet = kerassl.backbones.ResNet((8, 8, 1), depths=(1,), width=4, stem="small")
     path = kerassl.methods.SimCLR(resnet, views="digits").export_encoder(tmp_path / "resnet", format="keras")
     masks = masked_images(tmp_path / "objects", 1)
-    with pytest.raises(ValueError, match="A ViT of kerassl.backbones is needed"):
+    with pytest.raises(ValueError, match="model must be or hold a ViT of kerassl.backbones"):
         evaluate.run(encoder=str(path), masks=masks, protocols="knn", **SETTINGS)
     np.savez(tmp_path / "bare.npz", images=np.zeros((20, 8, 8, 1), "uint8"))
     bare = {**SETTINGS, "dataset": f"npz:{tmp_path / 'bare.npz'}"}

@@ -44,7 +44,7 @@ def test_a_share_of_the_labels_trains_the_whole_encoder(pretrained, tuned):
     assert config["about"]["steps_per_epoch"] == -(-len(kerassl.data.label_subset(train.labels, 0.25)) // 16)
     start = keras.models.load_model(pretrained / "encoder.keras").get_layer("vit")
     model = load_run(workdir)
-    assert model.label_smoothing == 0.1
+    assert model.arguments.label_smoothing == 0.1
     moved = {
         its.path: np.abs(keras.ops.convert_to_numpy(mine) - keras.ops.convert_to_numpy(its)).mean()
         for mine, its in zip(model.encoder.weights, start.weights, strict=True)

@@ -6,6 +6,7 @@ import pytest
 from absl import flags
 
 import kerassl
+from kerassl.training import make_optimizer, optimizer_settings
 from recipes import (
     build,
     classify,
@@ -20,9 +21,7 @@ from recipes import (
     semi_supervised,
 )
 from recipes.devices import devices
-from recipes.methods import CLASSIFIERS, METHODS
-from recipes.names import BACKBONES, check_name
-from recipes.optimizers import make_optimizer, optimizer_settings
+from recipes.names import BACKBONES, CLASSIFIERS, DISTILLATION, METHODS, PRETRAINING, check_name
 from recipes.workdir import Workdir, read_metrics, write_text
 
 RECIPES = (
@@ -73,7 +72,7 @@ def test_flags_have_types_and_are_passed_only_if_given():
 def test_help_shows_defaults_and_bounds():
     text = command_line.usage(pretrain.run, "kerassl pretrain")
     assert "--method=str (default: simclr)" in text and "--epochs=int (default: 100)" in text
-    assert "passes over the training images. At least 1." in text and "--config" in text
+    assert "passes over the training images. Must be >= 1." in text and "--config" in text
     assert "kerassl pretrain --dataset=digits" in text and "python -m" not in text
 
 
@@ -98,8 +97,8 @@ def test_command_line_wins_over_config_file(tmp_path):
     ("content", "message"),
     [
         ('{"methd": "byol"}', "Unknown flag in .* 'methd'.* Did you mean 'method'"),
-        ('{"epochs": "many"}', "c.json: --epochs must be a whole number, got 'many'"),
-        ('{"epochs": true}', "c.json: --epochs must be a whole number, got True"),
+        ('{"epochs": "many"}', "c.json: --epochs must be an integer >= 1, got 'many'"),
+        ('{"epochs": true}', "c.json: --epochs must be an integer >= 1, got True"),
         ("{", "is not JSON"),
         ("[1]", "must hold an object"),
     ],
@@ -138,7 +137,7 @@ def test_missing_file_flag_and_unknown_flag(tmp_path):
             "do not fit simclr, .*temprature.*takes: temperature, .*Did you mean 'temp",
         ),
         ("backbone_args", {"depht": 1}, "do not fit resnet18.*depht.*it takes: stem, width"),
-        ("warmup_epochs", 2.0, "must lie in"),
+        ("warmup_epochs", 2.0, r"warmup_epochs must be in \[0, epochs\), and epochs is 1; got 2"),
     ],
 )
 def test_unknown_names_are_answered_and_leave_no_trace(tmp_path, name, value, message):
@@ -164,20 +163,27 @@ def test_precision_holds_only_inside():
 
 
 def test_check_name_without_anything_near():
-    with pytest.raises(ValueError, match=rf"Unknown method 'qqqq'; there are: .*{max(METHODS)}\.$"):
-        check_name("method", "qqqq", METHODS)
+    with pytest.raises(ValueError, match=rf"Unknown method 'qqqq'; there are: .*{max(PRETRAINING)}\.$"):
+        check_name("method", "qqqq", PRETRAINING)
+
+
+SHORT = {"epochs": 10, "steps_per_epoch": 10}
+
+
+def settings(method, **keywords):
+    return optimizer_settings(METHODS[method].recipe, **keywords)
 
 
 def test_long_runs_take_the_paper_scaled_by_the_batch_and_short_ones_adamw():
     long = {"epochs": 1000, "steps_per_epoch": 100}
-    assert optimizer_settings("simclr", "default", **long, batch_size=1024) == {
+    assert settings("simclr", **long, batch_size=1024) == {
         "optimizer": "lars",
         "learning_rate": pytest.approx(1.2),
         "weight_decay": 1e-6,
         "final_weight_decay": 1e-6,
         "warmup_epochs": 10,
     }
-    dino = optimizer_settings("dino", "default", **long, batch_size=512)
+    dino = settings("dino", **long, batch_size=512)
     assert dino == {
         "optimizer": "adamw",
         "learning_rate": pytest.approx(1e-3),
@@ -185,21 +191,26 @@ def test_long_runs_take_the_paper_scaled_by_the_batch_and_short_ones_adamw():
         "final_weight_decay": 0.4,
         "warmup_epochs": 10,
     }
-    assert optimizer_settings("mae", "default", **long, batch_size=4096)["learning_rate"] == pytest.approx(
-        2.4e-3
-    )
+    assert settings("mae", **long, batch_size=4096)["learning_rate"] == pytest.approx(2.4e-3)
     # With the root of the batch.
     for name, rate in (("dinov2", 4e-3), ("simclr_v2", 2.4), ("finetuned_classifier", 0.16)):
-        found = optimizer_settings(name, "default", **long, batch_size=1024)["learning_rate"]
+        found = settings(name, **long, batch_size=1024)["learning_rate"]
         assert found == pytest.approx(rate), name
     # BYOL's rate and decay go with the teacher's momentum.
     for updates, rate, decay in ((19_999, 0.45, 1e-6), (149_999, 0.3, 1e-6), (150_000, 0.2, 1.5e-6)):
-        found = optimizer_settings("byol", "default", updates, 1, batch_size=256)
+        found = settings("byol", epochs=updates, steps_per_epoch=1, batch_size=256)
         assert (found["learning_rate"], found["weight_decay"]) == (rate, decay)
-    short = optimizer_settings("simclr", "default", 50, 6, batch_size=1024)
+    short = settings("simclr", epochs=50, steps_per_epoch=6, batch_size=1024)
     assert (short["optimizer"], short["learning_rate"], short["warmup_epochs"]) == ("adamw", 2e-3, 5)
-    given = optimizer_settings(
-        "dino", "sgd", 50, 6, 256, learning_rate=0.3, weight_decay=0.1, warmup_epochs=0
+    given = settings(
+        "dino",
+        optimizer="sgd",
+        epochs=50,
+        steps_per_epoch=6,
+        batch_size=256,
+        learning_rate=0.3,
+        weight_decay=0.1,
+        warmup_epochs=0,
     )
     assert given == {
         "optimizer": "sgd",
@@ -212,12 +223,10 @@ def test_long_runs_take_the_paper_scaled_by_the_batch_and_short_ones_adamw():
 
 @pytest.mark.parametrize("name", ["adamw", "lars", "sgd"])
 def test_optimizer_warms_up_and_decays(name):
-    settings = optimizer_settings("dino", name, 10, 10, 256)
-    optimizer = make_optimizer("dino", **settings, epochs=10, steps_per_epoch=10)
+    chosen = settings("dino", optimizer=name, **SHORT, batch_size=256)
+    optimizer = make_optimizer(METHODS["dino"].recipe, **chosen, **SHORT)
     rate = optimizer._learning_rate
-    assert [float(rate(step)) for step in (0, 10, 100)] == pytest.approx(
-        [0.0, settings["learning_rate"], 0.0]
-    )
+    assert [float(rate(step)) for step in (0, 10, 100)] == pytest.approx([0.0, chosen["learning_rate"], 0.0])
     assert type(optimizer) is getattr(kerassl.optimizers, {"adamw": "AdamW"}.get(name, name.upper()))
     if name == "adamw":
         assert optimizer.clipnorm == 3.0
@@ -249,73 +258,121 @@ def test_optimizer_warms_up_and_decays(name):
 )
 def test_the_optimizer_has_its_papers_options(method, options):
     long = {"epochs": 1000, "steps_per_epoch": 100}
-    settings = optimizer_settings(method, "default", **long, batch_size=256)
-    optimizer = make_optimizer(method, **settings, **long)
+    chosen = settings(method, **long, batch_size=256)
+    optimizer = make_optimizer(METHODS[method].recipe, **chosen, **long)
     assert {name: getattr(optimizer, name) for name in options} == options
 
 
 def test_another_optimizer_is_without_the_papers_options():
-    settings = optimizer_settings("dino", "sgd", 10, 10, 256)
-    assert make_optimizer("dino", **settings, epochs=10, steps_per_epoch=10).clipnorm is None
+    chosen = settings("dino", optimizer="sgd", **SHORT, batch_size=256)
+    assert make_optimizer(METHODS["dino"].recipe, **chosen, **SHORT).clipnorm is None
 
 
 @pytest.mark.parametrize(("name", "constant"), [("sgd", {0.03}), ("adamw", set())])
 def test_simsiams_predictor_has_a_constant_rate_under_the_papers_optimizer(name, constant):
     encoder = kerassl.backbones.resnet18((8, 8, 1), stem="small", width=4)
     model = kerassl.methods.SimSiam(encoder, projection_dim=8, prediction_hidden_dim=4)
-    settings = optimizer_settings("simsiam", name, 10, 10, 256, learning_rate=0.03)
-    optimizer = make_optimizer("simsiam", **settings, epochs=10, steps_per_epoch=10, model=model)
+    chosen = settings("simsiam", optimizer=name, **SHORT, batch_size=256, learning_rate=0.03)
+    optimizer = make_optimizer(METHODS["simsiam"].recipe, **chosen, **SHORT, model=model)
     assert set(optimizer.constant_rates.values()) == constant
     paths = {v.path for v in model.predictor.trainable_variables}
     assert set(optimizer.constant_rates) == (paths if constant else set())
 
 
-def test_every_method_has_a_recipe():
-    methods = {getattr(kerassl.methods, name) for name in kerassl.methods.__all__}
-    assert {recipe.method for recipe in METHODS.values()} == methods
-    assert list(METHODS) == sorted(METHODS)
-    for recipe in METHODS.values():
+def test_every_public_method_is_launched():
+    for room, found in (
+        (kerassl.methods, PRETRAINING),
+        (kerassl.distillation, DISTILLATION),
+        (kerassl.classifiers, CLASSIFIERS),
+    ):
+        public = [getattr(room, name) for name in room.__all__]
+        methods = {each for each in public if issubclass(each, kerassl.SSLModel)}
+        assert methods - {kerassl.classifiers.PrototypeClassifier} == {each.cls for each in found.values()}
+        assert list(found) == sorted(found)
+    for name, (launch_name, _, recipe) in METHODS.items():
+        assert name == launch_name
         assert {"optimizer", "learning_rate", "weight_decay", "warmup_epochs"} <= recipe.paper.keys()
         assert {"learning_rate", "weight_decay"} <= recipe.short.keys()
+        assert {recipe.views, recipe.digits_views} <= {"default", *kerassl.views.PRESETS}
+    assert len(METHODS) == len(PRETRAINING) + len(DISTILLATION) + len(CLASSIFIERS)
+
+
+def test_self_distillation_has_no_teacher():
+    alone = {name for name, method in DISTILLATION.items() if method.learns_from_itself}
+    assert alone == {"fst", "lsskd", "mean_teacher", "ps_kd", "sla", "uskd"}
 
 
 @pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="nothing of a backend in it, and torch is fast"
 )
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*PRETRAINING, *CLASSIFIERS])
 def test_the_arguments_of_a_short_run_are_the_methods(name):
-    if METHODS[name].resnet_args:
-        encoder = build.make_encoder("resnet18", (8, 8, 1), 16, METHODS[name].resnet_args)
-    else:
+    method, info = METHODS[name], kerassl.data.load("digits", limit_train=60)[2]
+    if method.cls.wants == "tokens" or not method.recipe.backbone_args:
         encoder = build.make_encoder("vit_tiny", (8, 8, 1), 96, {"depth": 1, "num_heads": 3})
-    arguments = build.default_method_args(name, 100, short_run=True, num_images=500)
-    model = build.make_method(name, encoder, "default", "digits", 10, arguments, seed=0)
+    else:
+        encoder = build.make_encoder("resnet18", (8, 8, 1), 16, method.recipe.backbone_args)
+    arguments = method.arguments(num_updates=100, num_images=500, given={})
+    model = build.make_method(method, [encoder], "default", "digits", info, arguments, seed=0)
     for argument, value in arguments.items():
         assert model.get_config()[argument] == value
+    with pytest.raises(ValueError, match=f"--method_args=.* do not fit {name}, which has no 'tempo'"):
+        build.make_method(method, [encoder], "default", "digits", info, {"tempo": 1}, seed=0)
 
 
-def test_every_classifier_has_a_recipe_and_a_name_in_the_help():
-    made = [getattr(kerassl.classifiers, name) for name in kerassl.classifiers.__all__]
-    made = {x for x in made if issubclass(x, kerassl.SSLModel)} - {kerassl.classifiers.PrototypeClassifier}
-    assert {recipe.method for recipe in CLASSIFIERS.values()} == made
-    assert list(CLASSIFIERS) == sorted(CLASSIFIERS)
-    for name in CLASSIFIERS:
-        assert name in classify.run.flags["method"].help
-
-
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="nothing of a backend in it, and torch is fast"
+@pytest.mark.parametrize(
+    ("name", "kind", "flip"),
+    [
+        ("simclr", "TwoViews", 0.0),
+        ("ressl", "TwoViews", 0.0),
+        ("mae", "MaskedView", 0.0),
+        ("random_teacher", "OneView", 0.0),
+        ("classifier", "OneView", 0.0),
+        ("palm", "TwoViews", 0.0),
+        ("prob_psenn", "OneView", 0.0),
+    ],
 )
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_the_arguments_of_a_short_run_are_the_classifiers(name):
-    recipe, info = CLASSIFIERS[name], kerassl.data.load("digits", limit_train=60)[2]
-    encoder = build.make_encoder("resnet18", (8, 8, 1), 4, recipe.resnet_args)
-    arguments = {**recipe.arguments, **recipe.short_arguments}
-    model = classify.make_method(name, encoder, "default", "digits", info, arguments, seed=0)
-    for argument, value in arguments.items():
-        assert model.get_config()[argument] == value
-    with pytest.raises(ValueError, match=f"--method_args=.* do not fit {name}"):
-        classify.make_method(name, encoder, "default", "digits", info, {"tempo": 1}, seed=0)
+def test_digits_are_not_mirrored(name, kind, flip):
+    method, info = METHODS[name], kerassl.data.load("digits", limit_train=60)[2]
+    encoder = build.make_encoder("vit_tiny", (8, 8, 1), 24, {"depth": 1, "num_heads": 1})
+    small = {} if name != "mae" else {"decoder_dim": 8, "decoder_depth": 1, "decoder_num_heads": 1}
+    model = build.make_method(method, [encoder], "default", "digits", info, small, seed=0)
+    assert type(model.views).__name__ == kind
+    view = getattr(model.views, "view1", None) or model.views.view
+    assert view.get_config()["flip"] == flip
+
+
+def test_one_view_of_two_and_default_views():
+    shape, classifier = (8, 8, 1), METHODS["classifier"]
+    assert build.make_views(classifier, "default", "folder:x", shape) == "default"
+    assert build.make_views(METHODS["seer"], "default", "folder:x", shape) == "seer"
+    assert build.make_views(METHODS["simclr"], "byol", "digits", shape) == "byol"
+    one = build.make_views(classifier, "byol", "folder:x", shape)
+    assert isinstance(one, kerassl.views.FusedAugmentation) and one.size == (8, 8)
+    with pytest.raises(ValueError, match="Unknown views 'byoll'.*Did you mean 'byol'"):
+        build.make_views(classifier, "byoll", "digits", shape)
+
+
+def test_arguments_of_an_older_version_have_their_present_names():
+    mae = METHODS["mae"]
+    given = mae.arguments(num_updates=100, num_images=1, given={"decoder_heads": 2})
+    assert given["decoder_num_heads"] == 2 and "decoder_heads" not in given
+    assert METHODS["sogclr"].arguments(100, 7, None)["num_images"] == 7
+
+
+def test_a_workdir_of_an_older_version_is_continued_under_present_names(tmp_path):
+    here = {
+        "method": "mae",
+        "dataset": "digits",
+        "views": "mae_digits",
+        "method_args": {"decoder_num_heads": 3},
+    }
+    there = {**here, "views": "default", "method_args": {"decoder_heads": 3}}
+    Workdir(tmp_path, there)
+    (tmp_path / "result.json").write_text("{}")
+    assert Workdir(tmp_path, here).finished
+    with pytest.raises(ValueError, match="views is 'mae_digits' there, 'byol' here"):
+        Workdir(tmp_path, {**here, "views": "byol"})
 
 
 @pytest.mark.skipif(
@@ -335,10 +392,12 @@ def test_a_pretrained_encoder_gives_its_feature_map_where_that_is_needed(tmp_pat
     )
 
 
-@pytest.mark.parametrize("name", ("look", "supcon"))
+@pytest.mark.parametrize("name", ("look", "supcon", "ps_kd", "palm"))
 def test_supervised_methods_need_labels(name):
-    with pytest.raises(ValueError, match=f"{name} learns from labels, and folder:x has none; simclr does"):
-        build.make_method(name, None, "default", "folder:x", None, {}, 0)
+    METHODS[name].check_labels("folder:x", 2)
+    METHODS["simclr"].check_labels("folder:x", None)
+    with pytest.raises(ValueError, match=f"--method={name} learns from labels, and folder:x has none."):
+        METHODS[name].check_labels("folder:x", None)
 
 
 def test_patches_leave_a_usual_grid():

@@ -95,7 +95,7 @@ def test_a_student_of_another_shape_and_some_labels(whole, tmp_path):
     options |= {"distill_args": {"temperature": 2.0, "distillation_weight": 0.5}, "distill_epochs": 1}
     rows = semi_supervised.run(workdir=str(tmp_path), **options)
     student = load_run(tmp_path / "distill")
-    assert student.feature_dim == 24 and teacher.feature_dim == 32 and student.temperature == 2.0
+    assert student.feature_dim == 24 and teacher.feature_dim == 32 and student.arguments.temperature == 2.0
     (line,) = read_metrics(tmp_path / "distill" / "metrics.jsonl")
     assert {"soft_cross_entropy", "cross_entropy"} <= line.keys() and 0 <= rows["3 distilled"][
         "accuracy"

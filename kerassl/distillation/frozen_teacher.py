@@ -41,7 +41,7 @@ class FrozenTeacher(keras.layers.Layer):
             network, own = split_preprocessing(network)
             preprocess = preprocess or own
         self.preprocess = preprocess
-        self.network = make_teacher(network, name)
+        self.network = make_teacher(network, name, follows=False)
         self.dim = feature_dim(network)
         self.built = True
 

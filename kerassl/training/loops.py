@@ -9,6 +9,7 @@ from keras import KerasTensor, ops
 
 from kerassl import data as data_room
 from kerassl import engine
+from kerassl.teachers import align_teachers
 from kerassl.training import resume
 from kerassl.training.epoch_start import EpochStart
 from kerassl.training.monitors import check_monitors, log_names
@@ -94,6 +95,7 @@ class Loops:
         position = checkpoint and resume.restore(
             self, checkpoint, x, length, pass_length, steps_per_epoch, epochs
         )
+        align_teachers(self)
         self.align_processes()
         epoch, batch = (position.epoch, position.batch) if position else (initial_epoch, 0)
         first_step = int(ops.convert_to_numpy(self.clock.step)) - batch

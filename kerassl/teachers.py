@@ -19,8 +19,8 @@ def make_teacher(
 
     The copy still runs batch norm on batch statistics when called with `training=True`, as the
     teachers of BYOL and DINO do: its variables are frozen one by one, since `layer.trainable = False`
-    would switch batch norm to inference. Stochastic depth (`drop_path`) is turned off in the copy. Layers with
-    low-rank adapters (`enable_lora`) have them in the copy, too.
+    would switch batch norm to inference. Stochastic depth (`drop_path`) is turned off in the copy. Low-rank
+    adapters (`enable_lora`) are copied, too.
 
     Args:
         student: a built model or layer that has `get_config`.
@@ -53,9 +53,9 @@ def make_teacher(
     shapes, copied = ([tuple(weight.shape) for weight in layer.weights] for layer in (student, teacher))
     if shapes != copied:
         raise ValueError(
-            f"{student.name} has {len(shapes)} weights, but the copy that its config makes has {len(copied)} or "
-            "others in shape, so that it can be no teacher: its layers were changed after they were made. Let "
-            "get_config() say all that was changed, or change it after the method is made."
+            f"{student.name} has {len(shapes)} weights, but the copy that its config makes has {len(copied)} "
+            "or others in shape, so that it can be no teacher: its layers were changed after they were made. "
+            "Let get_config() say all that was changed, or change it after the method is made."
         )
     # Values, not variables: JAX refuses to donate one buffer twice.
     teacher.set_weights(student.get_weights())

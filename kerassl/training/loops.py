@@ -11,6 +11,7 @@ from kerassl import data as data_room
 from kerassl import engine
 from kerassl.teachers import align_teachers
 from kerassl.training import resume
+from kerassl.training.compile_checks import check_weights
 from kerassl.training.epoch_start import EpochStart
 from kerassl.training.monitors import check_monitors, log_names
 from kerassl.training.nonfinite_guard import NonfiniteGuard
@@ -64,6 +65,7 @@ class Loops:
                 checkpoint folder that cannot be written or does not fit.
             FloatingPointError: if the loss becomes NaN or infinite.
         """
+        check_weights(self, kwargs)
         if not self.compiled:
             self.compile()
         images = data_room.check_data(

@@ -20,7 +20,7 @@ from kerassl.metrics import StreamingDiagnostics
 from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.training.clock import Clock
-from kerassl.training.compile_checks import check_compile, inner_optimizer
+from kerassl.training.compile_checks import check_compile, inner_optimizer, refuse_weights
 from kerassl.training.encoder_checks import check_encoder, without_preprocessing
 from kerassl.training.loops import Loops
 from kerassl.training.recipe import Recipe, recipe_optimizer
@@ -516,12 +516,9 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     def _batch(self, data: tuple) -> Batch:
         """The parts of a batch, with labels as integers."""
         batch = unpack_batch(data)
-        if batch.weights is not None and not self.supports_sample_weight:
-            raise ValueError(
-                f"{type(self).__name__} compares examples with each other, so its loss has no weight for "
-                f"each: "
-                "leave out sample_weight and class_weight, and the third entry of (inputs, labels, weights)."
-            )
+        if batch.weights is not None:
+            refuse_weights(self, "the third entry of (inputs, labels, weights)")
+            batch = batch._replace(weights=ops.cast(ops.reshape(batch.weights, (-1,)), "float32"))
         if batch.labels is not None:
             batch = batch._replace(labels=ops.cast(ops.reshape(batch.labels, (-1,)), "int32"))
         return batch

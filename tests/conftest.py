@@ -24,12 +24,27 @@ LONG = (
     "test_checkpoint.py",
     "test_export.py",
     "test_compiled_step.py",
-    "test_every_method.py",
+    "test_life.py",
 )
 
 
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in LONG)
+def pytest_addoption(parser):
+    parser.addoption("--method", help="of tests/contract and tests/parity, only those of this method")
+
+
+def pytest_collection_modifyitems(config, items):
+    import keras
+
+    backend, method = keras.backend.backend(), config.getoption("--method")
+
+    def wanted(item):
+        name = getattr(item, "callspec", None) and item.callspec.params.get("name")
+        if method and isinstance(name, str) and name.lower() != method.lower():
+            return False
+        return all(backend in mark.args for mark in item.iter_markers("backends"))
+
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = sorted(filter(wanted, items), key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +53,7 @@ def one_device(tmp_path_factory):
     import numpy as np
     from comparison import LAID_OUT, MANY
     from launch import train_on_one_device
-    from tiny_methods import METHODS, WITHOUT_CHANCE
+    from tiny import METHODS, WITHOUT_CHANCE
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

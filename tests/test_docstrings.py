@@ -16,7 +16,7 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch runs operations by themselves soonest")
+@pytest.mark.backends("torch")  # Torch runs operations by themselves soonest.
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     keras.utils.set_random_seed(0)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, tiny_encoder
+from tiny import images, tiny_encoder
 
 import kerassl
 from kerassl.backbones import adapt

@@ -6,7 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make
+from tiny import images, make
 
 import kerassl
 from kerassl.export import (
@@ -150,7 +150,7 @@ def test_missing_runtime_is_named(tmp_path, monkeypatch):
 # Other sizes.
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="JAX compiles each operation of each size")
+@pytest.mark.backends("tensorflow", "torch")  # JAX compiles each operation of each size.
 @pytest.mark.parametrize("make_network", [resnet_network, vit_network])
 def test_encoders_work_at_another_size(make_network):
     network = make_network()
@@ -182,7 +182,7 @@ def test_sizes_that_do_not_fit_are_refused():
 # In 8 bits.
 
 
-@pytest.mark.skipif(BACKEND == "tensorflow", reason="on TensorFlow the files below are read, too")
+@pytest.mark.backends("jax", "torch")  # On TensorFlow the files below are read, too.
 def test_int8_copy_is_close_and_comes_back_from_its_file(tmp_path):
     network = vit_network()
     small, batch = quantized(network), pixels(4, 16, 16)
@@ -203,7 +203,7 @@ def test_int8_copy_is_close_and_comes_back_from_its_file(tmp_path):
     assert sizes[0] < 0.6 * sizes[1]
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="the files are TensorFlow's on every backend")
+@pytest.mark.backends("tensorflow")  # The files are TensorFlow's on every backend.
 def test_int8_files_give_what_the_quantised_encoder_gives(tmp_path):
     network, batch = vit_network(), pixels(4, 16, 16)
     exact, rounded = numpy_of(network, batch), numpy_of(quantized(network), batch)
@@ -217,7 +217,7 @@ def test_int8_files_give_what_the_quantised_encoder_gives(tmp_path):
             np.testing.assert_allclose(features, rounded, atol=1e-5)
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="the file is TensorFlow's on every backend")
+@pytest.mark.backends("tensorflow")  # The file is TensorFlow's on every backend.
 def test_litert_has_8_bit_convolutions(tmp_path):
     network, batch = resnet_network(), pixels(4, 16, 16)
     sizes = []

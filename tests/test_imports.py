@@ -45,6 +45,6 @@ def test_importing_loads_nothing_optional():
     assert output(CODE) == "[]"
 
 
-@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="it is about the other backends")
+@pytest.mark.backends("jax", "torch")  # It is about the other backends.
 def test_training_needs_no_tensorflow():
     assert output(WITHOUT_TENSORFLOW) == "True"

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import METHODS, images, labels, make, ready_views, state
+from tiny import images, labels, make, ready_views, state
 
 import kerassl
 from kerassl.batch import Outputs
@@ -44,24 +44,6 @@ def test_simclr_learns_prototypes_beside_its_contrast(tmp_path):
         each.fit(images(), labels(), batch_size=8, epochs=5, initial_epoch=4, verbose=0)
     for (where, value), other in zip(state(model).items(), state(loaded).values(), strict=True):
         np.testing.assert_array_equal(value, other, err_msg=where)
-
-
-@pytest.mark.skipif(BACKEND == "jax", reason="nothing of a backend in it, and JAX compiles each")
-@pytest.mark.parametrize("name", METHODS if BACKEND == "torch" else ("MAE", "DINO"))
-def test_it_attaches_to_every_method_and_leaves_its_terms_as_they_are(name):
-    alone, both = make(name, views=None), make(name, views=None)
-    both.set_weights(alone.get_weights())
-    both.attach(swapped())
-    alone.compile(), both.compile()
-    _, plain = alone.forward_pass((ready_views(name), labels(8)), training=True)
-    _, record = both.forward_pass((ready_views(name), labels(8)), training=True)
-    assert both.step_metrics.terms == (*alone.step_metrics.terms, "swapped_prototypes")
-    *terms, swapped_term = map(numpy, record.terms)
-    for term, value, expected in zip(alone.step_metrics.terms, terms, plain.terms, strict=True):
-        np.testing.assert_allclose(value, numpy(expected), rtol=1e-5, err_msg=term)
-    # Cosines in [-1, 1] over a temperature of 0.1.
-    assert 0 < float(swapped_term) < 20 + np.log(8)
-    assert numpy(record.attached[0].assignments).shape == (8,)
 
 
 def test_its_term_is_swav_on_the_students_features():

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make, tiny_encoder
+from tiny import images, make, tiny_encoder
 
 import kerassl
 from kerassl.engine import batch_norm

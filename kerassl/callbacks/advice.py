@@ -36,14 +36,17 @@ ADVICE = {
 }
 
 
-# Loss terms that keep embeddings apart, or their dimensions, without negatives.
-REDUNDANCY = {
-    "barlow_twins", "covariance", "emp_ssl", "frossl", "mmcr", "sigreg", "tico", "visreg", "wmse",
-}  # fmt: skip
+# The advice of a family of methods, by the name that their classes give it.
+OF_FAMILY = {
+    "asymmetric": "predictor",
+    "clustering": "prototypes",
+    "contrastive": "contrastive",
+    "redundancy": "redundancy",
+}
 
 
 def family(model: keras.Model) -> str:
-    """The family of a method, by what it has: prototypes, a predictor, such a loss term, or a temperature.
+    """The family of a method for which there is advice: that of prototypes, if it has any, or its class's.
 
     Returns:
         "prototypes", "predictor", "contrastive", "redundancy", or "any" for others, such as what learns from
@@ -56,15 +59,10 @@ def family(model: keras.Model) -> str:
         >>> family(kerassl.methods.SimCLR(encoder, projection_dim=8))
         'contrastive'
     """
-    if getattr(model, "prototype_usages", None):
+    metrics = getattr(model, "step_metrics", None)
+    if metrics is not None and metrics.usages:
         return "prototypes"
-    if any(hasattr(model, name) for name in ("teacher", "teachers", "classifier")):
-        return "any"
-    if REDUNDANCY & {mean.name for mean in getattr(model, "term_means", ())}:
-        return "redundancy"
-    if hasattr(model, "temperature"):
-        return "contrastive"
-    return "predictor" if hasattr(model, "predictor") else "any"
+    return OF_FAMILY.get(getattr(model, "family", ""), "any")
 
 
 def what_to_try(kind: str, model: keras.Model) -> str:

@@ -24,12 +24,12 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
-from kerassl import data as data_room
 from kerassl import engine
 from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
 from kerassl.classifiers.last_layer import fit_last_layer
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
+from kerassl.data import ImageDataset, is_array, labelled_batches
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
@@ -280,10 +280,10 @@ class ProtoPNet(PrototypeClassifier):
 
         parts = [
             (self.call_locally(largest, images), batch_labels)
-            for images, batch_labels in data_room.labelled_batches(data, labels)
+            for images, batch_labels in labelled_batches(data, labels)
         ]
         similarities, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if data_room.is_array(data) or isinstance(data, data_room.ImageDataset):
+        if is_array(data) or isinstance(data, ImageDataset):
             # Every process has read all of them.
             return similarities, labels
         return engine.gather_from_processes(similarities), engine.gather_from_processes(labels)

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl import data as data_room
 from kerassl import engine
 from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
+from kerassl.data import is_array, labelled_batches, num_batches
 from kerassl.evaluation.pictures import captioned, resized, thumbnail
 
 # Pictures that are kept with the weights have at most this side.
@@ -80,9 +80,9 @@ class PrototypeClassifier(Classifier):
             ValueError: as `SSLModel.fit`, and for data without labels.
         """
         history = super().fit(x, y, **kwargs)
-        again = not hasattr(x, "__next__") and data_room.num_batches(x) is not None
+        again = not hasattr(x, "__next__") and num_batches(x) is not None
         if self.views is not None and again:
-            if data_room.is_array(x):
+            if is_array(x):
                 # Without what was kept for validation.
                 used = int(len(x) * (1 - (kwargs.get("validation_split") or 0)))
                 x, y = x[:used], None if y is None else y[:used]
@@ -132,7 +132,7 @@ class PrototypeClassifier(Classifier):
         every = np.arange(len(classes))
         best = np.full(len(classes), -np.inf, "float32")
         images, cells, grid = None, np.zeros((len(classes), 2), "int64"), (1, 1)
-        for batch, batch_labels in data_room.labelled_batches(data, labels, batch_size):
+        for batch, batch_labels in labelled_batches(data, labels, batch_size):
             maps = self.call_locally(lambda x: self.similarity_maps(self.preprocess(x)), batch)
             grid, count = maps.shape[1:3], maps.shape[1] * maps.shape[2]
             if images is None:

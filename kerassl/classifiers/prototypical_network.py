@@ -18,9 +18,9 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl import data as data_room
 from kerassl import engine
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
+from kerassl.data import labelled_batches
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
 from kerassl.losses.supervised.prototypical import prototype_logits
@@ -81,7 +81,9 @@ class PrototypicalNetwork(PrototypeClassifier):
         >>> train, test, info = kerassl.data.load("digits")
         >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=4)
         >>> view = kerassl.views.preset("digits", *info.image_shape[1:]).view1
-        >>> model = kerassl.classifiers.PrototypicalNetwork(encoder, view, info.num_classes, shots=5)
+        >>> model = kerassl.classifiers.PrototypicalNetwork(
+        ...     encoder, views=view, num_classes=info.num_classes, shots=5
+        ... )
         >>> episodes = kerassl.data.Episodes(train.images, train.labels, ways=5, queries=5, episodes=2)
         >>> history = model.fit(episodes, verbose=0)
         >>> model.explain(test.images[0], count=3).prototypes.shape
@@ -157,7 +159,7 @@ class PrototypicalNetwork(PrototypeClassifier):
             return ops.cast(self.encode(self.encoder, self.preprocess(images), training=False), "float32")
 
         sums, counts = np.zeros((self.num_classes, self.feature_dim)), np.zeros(self.num_classes)
-        for images, batch_labels in data_room.labelled_batches(data, labels):
+        for images, batch_labels in labelled_batches(data, labels):
             member = batch_labels == np.arange(self.num_classes)[:, None]
             sums += member @ self.call_locally(features, images).astype("float64")
             counts += member.sum(axis=1)

@@ -12,8 +12,8 @@ from kerassl.data.image.folder import list_images
 from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.image.image_files import ImageFiles, find_value_range
 from kerassl.data.image.segmentation_masks import load_masks
-from kerassl.data.in_memory import as_dataset, can_be_dataset, with_indices
-from kerassl.data.inspect import check_data, holds_arrays, is_array, num_batches
+from kerassl.data.in_memory import as_dataset, with_indices
+from kerassl.data.inspect import holds_arrays, is_array, num_batches
 from kerassl.data.label_subset import label_subset
 from kerassl.data.labelled import labelled_batches
 from kerassl.data.lazy_images import LazyImages, join_images
@@ -41,8 +41,6 @@ __all__ = [
     "OrderedBatches",
     "batches_with_indices",
     "can_skip_batches",
-    "can_be_dataset",
-    "check_data",
     "checked_batches",
     "check_divides",
     "shard_for_devices",

@@ -40,7 +40,7 @@ def checked_batches(data: object, check: Check) -> object:
         return _checked(data, check)
     if hasattr(data, "element_spec") and hasattr(data, "take"):
         for batch in data.take(1):
-            _check_batch(check, batch)
+            check_batch(check, batch)
         return data
     if hasattr(data, "map_with_index"):
         return data.map_with_index(_CheckAtStart(check, len(data) if hasattr(data, "__len__") else None))
@@ -81,7 +81,7 @@ class CheckedBatches(keras.utils.PyDataset):
         """Returns batch `index` of the data set."""
         batch = self.dataset[index]
         if not self._checked:
-            _check_batch(self.check, batch)
+            check_batch(self.check, batch)
             # After the check, so that a batch that is refused is refused again.
             self._checked = True
         return batch
@@ -104,14 +104,14 @@ class _CheckAtStart:
 
     def __call__(self, index: int, batch: Any) -> Any:
         if (index % self.length if self.length else index) == 0:
-            _check_batch(self.check, batch)
+            check_batch(self.check, batch)
         return batch
 
 
 def _checked(batches: Iterator, check: Check) -> Iterator:
     for number, batch in enumerate(batches):
         if number == 0:
-            _check_batch(check, batch)
+            check_batch(check, batch)
         yield batch
 
 
@@ -128,6 +128,7 @@ def _with_checked_iterator(data: object, check: Check):
     return checked
 
 
-def _check_batch(check: Check, batch: Any):
+def check_batch(check: Check, batch: Any) -> None:
+    """Calls `check` with the inputs and the labels of a batch, `inputs`, `(inputs,)` or a longer tuple."""
     parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
     check(parts[0], parts[1] if len(parts) > 1 else None)

@@ -5,7 +5,6 @@ import copy
 import keras
 
 from kerassl.data.array_dataset import ArrayDataset
-from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import holds_arrays, is_array
 
 
@@ -66,7 +65,7 @@ def shard_for_devices(
         return x, y
     here = num_devices // share[1]
     if is_array(x) and share[1] > 1:
-        x, y = ImageDataset(x, y, batch_size or 32), None
+        x, y = ArrayDataset(x, y, batch_size or 32), None
     if isinstance(x, ArrayDataset):
         check_divides(x.batch_size, num_devices, chunk_size)
         x = copy.copy(x)

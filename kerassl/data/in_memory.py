@@ -1,7 +1,6 @@
 """Arrays given to `fit`, in an order that a resumed run repeats."""
 
 import copy
-import warnings
 from typing import Any
 
 import keras
@@ -9,21 +8,6 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl.data.array_dataset import ArrayDataset, to_arrays
-from kerassl.data.image.image_dataset import ImageDataset
-from kerassl.data.inspect import is_array, num_batches
-
-
-def can_be_dataset(x: object, length: int | None, batch_size: int, options: dict) -> bool:
-    """Whether an `ImageDataset` can take the place of `x` in `fit`.
-
-    Args:
-        x: what `fit` was given.
-        length: batches per epoch.
-        batch_size: images per batch.
-        options: further arguments of `keras.Model.fit`.
-    """
-    weighted = any(options.get(name) is not None for name in ("sample_weight", "class_weight"))
-    return is_array(x) and not weighted and length == num_batches(x, batch_size)
 
 
 def with_indices(x: object) -> object:
@@ -41,17 +25,17 @@ def as_dataset(
     batch_size: int,
     seed: int,
     options: dict,
-    kind: type[ArrayDataset] = ImageDataset,
+    kind: type[ArrayDataset] = ArrayDataset,
 ) -> tuple[ArrayDataset, dict]:
     """Inputs that were checked, as an `ArrayDataset`, and what is left of the other arguments of `fit`.
 
     Args:
-        inputs: an array, or a tuple or dict of arrays, of n examples; images for an `ImageDataset`.
+        inputs: an array, or a tuple or dict of arrays, of n examples.
         labels: `(n,)`, or `None`.
         batch_size: images per batch.
         seed: keys the order, unless `shuffle=False` is among the options.
         options: further arguments of `keras.Model.fit`; `shuffle` and `validation_split` are used up.
-        kind: the class of the data set.
+        kind: the class of the data set, such as `ImageDataset`.
 
     Example:
         >>> import numpy as np
@@ -74,7 +58,4 @@ def as_dataset(
         inputs = keras.tree.map_structure(lambda array: array[:first], inputs)
         labels = None if labels is None else labels[:first]
     shuffle = bool(options.pop("shuffle", True))
-    with warnings.catch_warnings():
-        # Those who checked the inputs have warned already.
-        warnings.simplefilter("ignore")
-        return kind(inputs, labels, batch_size=batch_size, shuffle=shuffle, seed=seed), options
+    return kind(inputs, labels, batch_size=batch_size, shuffle=shuffle, seed=seed), options

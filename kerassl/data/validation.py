@@ -1,17 +1,18 @@
 """Checks of images and labels that say what was got, what is needed and how to mend it."""
 
-import warnings
 from typing import Any
 
-import keras
 import numpy as np
+
+from kerassl.views.base import to_numpy
+from kerassl.views.image.base import ImageModality
 
 # A probe of so many classes would not fit into the memory of any device.
 MAX_LABEL = 2**24 - 1
 
 
 def validate_batch(images: Any, labels: Any = None, num_classes: int | None = None) -> None:
-    """Raises `ValueError` where images or labels break the library's contract.
+    """Raises `ValueError` for images in [0, 255] or labels that cannot be trained on.
 
     Args:
         images: `(batch, height, width, channels)` array or tensor, uint8 or float in [0, 255].
@@ -20,29 +21,32 @@ def validate_batch(images: Any, labels: Any = None, num_classes: int | None = No
 
     Raises:
         ValueError: no images, a rank that is not 4, an axis of length 0, a type that is not a number,
-            NaN or infinite pixels, integer pixels outside [0, 255], labels that are not integers, are
-            out of range or differ in number from the images.
+            NaN or infinite pixels, pixels outside [0, 255], labels that are not integers, are out of range or
+            differ in number from the images.
 
     Example:
         >>> import numpy as np
         >>> from kerassl.data import validate_batch
         >>> validate_batch(np.zeros((2, 8, 8, 1), "uint8"), np.array([0, -1]), num_classes=10)
     """
-    images = _to_numpy(images)
-    _check_images(images)
-    validate_labels(labels, len(images), num_classes)
+    images = to_numpy(images)
+    ImageModality().check(images)
+    validate_labels(labels, len(images), num_classes, "images")
 
 
-def validate_labels(labels: Any, num_images: int, num_classes: int | None = None) -> None:
-    """Raises `ValueError` for labels, if there are any, that `validate_batch` refuses."""
+def validate_labels(
+    labels: Any, number: int, num_classes: int | None = None, modality: str = "examples"
+) -> None:
+    """Raises `ValueError` for labels, if there are any, that are not one class index for each example.
+
+    Args:
+        labels: `(number,)` integer array or tensor, -1 for unlabelled, or `None`.
+        number: of the examples.
+        num_classes: labels must be below it; `None` for any.
+        modality: what messages call the examples.
+    """
     if labels is not None:
-        _check_labels(_to_numpy(labels), num_images, num_classes)
-
-
-def _to_numpy(array: Any) -> np.ndarray:
-    if not isinstance(array, np.ndarray):
-        array = keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else as_array(array)
-    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+        _check_labels(to_numpy(labels), number, num_classes, modality)
 
 
 def as_array(values: Any, what: str = "images") -> np.ndarray:
@@ -66,55 +70,16 @@ def as_array(values: Any, what: str = "images") -> np.ndarray:
         ) from error
 
 
-def _check_images(images: np.ndarray) -> None:
-    if images.ndim != 4:
-        raise ValueError(
-            f"Images must have shape (number, height, width, channels); got shape {images.shape}. "
-            "Add the missing axis, e.g. images[..., None] for grey images or images[None] for one image."
-        )
-    if 0 in images.shape:
-        raise ValueError(
-            f"The images are empty: shape {images.shape}. At least one image of one pixel is needed."
-        )
-    if images.dtype.kind not in "uif":
-        raise ValueError(
-            f"Images must be uint8 or float in [0, 255]; got dtype {images.dtype}. "
-            "Convert them with images.astype('uint8') or images.astype('float32')."
-        )
-    if images.dtype == np.uint8:
-        return
-    # The minimum and maximum of an array with a NaN are NaN: no mask of the array's size is needed.
-    low, high = float(images.min()), float(images.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        broken = np.flatnonzero([not np.isfinite(image).all() for image in images])
-        raise ValueError(
-            f"{len(broken)} of {len(images)} images hold NaN or infinite pixels; the first is number "
-            f"{broken[0]}. Remove or mend them, e.g. with np.nan_to_num."
-        )
-    if images.dtype.kind != "f":
-        if low < 0 or high > 255:
-            raise ValueError(
-                f"Integer images must be in [0, 255]; got values from {low:g} to {high:g}. "
-                "Rescale them to [0, 255]."
-            )
-    elif low < 0 or 0 < high <= 1:
-        warnings.warn(
-            f"Float images must be in [0, 255]; got values from {low:g} to {high:g}, which look as if "
-            "they were normalised already. Multiply by 255 (and undo a mean shift), or pass uint8 images.",
-            stacklevel=3,
-        )
-
-
-def _check_labels(labels: np.ndarray, num_images: int, num_classes: int | None) -> None:
+def _check_labels(labels: np.ndarray, number: int, num_classes: int | None, modality: str) -> None:
     if labels.ndim != 1:
         raise ValueError(
             f"Labels must have shape (number,); got shape {labels.shape}. "
             "Use labels[:, 0] for a column or labels.argmax(-1) for one-hot labels."
         )
-    if len(labels) != num_images:
+    if len(labels) != number:
         raise ValueError(
-            f"There are {num_images} images but {len(labels)} labels. One label an image is needed; use -1 "
-            "for unlabelled images."
+            f"There are {number} {modality} but {len(labels)} labels. Give one label for each, -1 where it "
+            "is unknown."
         )
     if labels.dtype.kind not in "ui":
         numbers = labels.dtype.kind in "fb"

@@ -74,10 +74,8 @@ class FST(Classifier):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.FST(encoder, num_classes=10)
-        >>> model.uses_virtual_steps
-        True
-        >>> kerassl.distillation.FST(encoder, num_classes=10, num_virtual_steps=0).uses_virtual_steps
-        False
+        >>> model.uses_virtual_steps, model.arguments.num_virtual_steps
+        (True, 3)
     """
 
     family = "distillation"

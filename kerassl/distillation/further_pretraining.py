@@ -16,13 +16,26 @@ Official code: seanie12/self-distillation, `trainer.py`.
 - The launcher's rate falls by a cosine, there linearly.
 """
 
+from typing import Unpack
+
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import PositiveInt
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import feature_distance
 from kerassl.methods import MAE
-from kerassl.training import Batch, Outputs, Recipe
+from kerassl.training import Batch, Common, Outputs, Recipe
+
+
+class OfMAE(Common, total=False):
+    """The arguments of `kerassl.methods.MAE`, which documents them."""
+
+    mask_ratio: float
+    normalize_target: bool
+    decoder_dim: PositiveInt
+    decoder_depth: PositiveInt
+    decoder_num_heads: PositiveInt
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -47,8 +60,8 @@ class FurtherPretraining(MAE):
         ...     encoder = kerassl.backbones.vit((32, 32, 3), patch_size=8, hidden_dim=24, depth=1)
         ...     return kerassl.methods.MAE(encoder, decoder_dim=32, decoder_depth=1, decoder_num_heads=2)
         >>> model = kerassl.distillation.FurtherPretraining(masked_autoencoder(), masked_autoencoder())
-        >>> model.decoder_depth, model.step_metrics.terms
-        (1, ['masked_mse', 'feature_distance'])
+        >>> model.arguments.decoder_depth, model.terms
+        (1, ('masked_mse', 'feature_distance'))
     """
 
     family = "distillation"
@@ -75,7 +88,7 @@ class FurtherPretraining(MAE):
         student: keras.Model,
         *,
         teacher_preprocess: keras.layers.Layer | None = None,
-        **kwargs,
+        **kwargs: Unpack[OfMAE],
     ) -> None:
         start = student if isinstance(student, MAE) else None
         if start:

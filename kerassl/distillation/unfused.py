@@ -131,7 +131,7 @@ class UNFUSED(SSLModel):
         def features_of(images: KerasTensor):
             return self.teacher.outputs(self, self.preprocess(images))
 
-        features, indices = self.map_images(features_of, data, verbose)
+        features, indices = self.map_examples(features_of, data, verbose)
         known = (indices >= 0) & (indices < given.num_images)
         mean, whitening = pca_whitening(features[known], self.whitening.shape[1])
         self.mean.assign(mean)

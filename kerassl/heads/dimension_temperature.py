@@ -45,7 +45,8 @@ class DimensionTemperature(keras.layers.Layer):
             raise ValueError(f"The number of heads and the width must be at least 1; got {num_heads}, {dim}.")
         if not 0 < minimum < 1 < maximum:
             raise ValueError(
-                f"Temperatures of dimensions need 0 < minimum < 1 < maximum; got {minimum} and {maximum}."
+                f"Temperatures of dimensions need 0 < minimum (min_temperature) < 1 < maximum "
+                f"(max_temperature), got {minimum} and {maximum}."
             )
         self.num_heads, self.dim, self.minimum, self.maximum = num_heads, dim, minimum, maximum
         # The sigmoid of the offset is where 1 lies between the bounds.

@@ -48,7 +48,10 @@ class PairTemperature(keras.layers.Layer):
         if min(dim, hidden_dim) < 1:
             raise ValueError(f"Every width must be at least 1; got {dim}, {hidden_dim}.")
         if not 0 < minimum < maximum:
-            raise ValueError(f"Temperatures need 0 < minimum < maximum; got {minimum} and {maximum}.")
+            raise ValueError(
+                f"Temperatures need 0 < minimum (min_temperature) < maximum (max_temperature), got {minimum} "
+                f"and {maximum}."
+            )
         self.dim, self.hidden_dim, self.minimum, self.maximum = dim, hidden_dim, minimum, maximum
 
         def kernel(name: str):

@@ -1,4 +1,4 @@
-"""What `SSLModel.compile` and `SSLModel.fit` refuse before anything is made."""
+"""What `SSLModel.compile` refuses before anything is made."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -53,38 +53,6 @@ def check_compile(
         raise ValueError(
             f'nonfinite="skip" is not for {name}: it could not leave out what virtual steps have done. Take '
             '"raise".'
-        )
-
-
-def check_weights(model: Any, options: Mapping[str, Any]) -> None:
-    """Raises for weights of examples where the method's loss has no place for them.
-
-    Args:
-        model: an `SSLModel`.
-        options: further arguments of `fit`.
-
-    Raises:
-        ValueError: names the argument.
-    """
-    for name in ("sample_weight", "class_weight"):
-        if options.get(name) is not None:
-            refuse_weights(model, f"{name}=")
-    validation = options.get("validation_data")
-    if isinstance(validation, (tuple, list)) and len(validation) == 3 and validation[2] is not None:
-        refuse_weights(model, "the third entry of validation_data")
-
-
-def refuse_weights(model: Any, what: str) -> None:
-    """Raises a ValueError unless a model can weigh each example's loss.
-
-    Args:
-        model: an `SSLModel`.
-        what: has the weights.
-    """
-    if not model.supports_sample_weight:
-        raise ValueError(
-            f"{type(model).__name__} has no loss of each example that a weight could multiply: leave out "
-            f"{what}. kerassl.classifiers.Classifier takes weights."
         )
 
 

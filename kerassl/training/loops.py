@@ -2,20 +2,38 @@
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from kerassl import data as data_room
 from kerassl import engine
+from kerassl.data import (
+    ArrayDataset,
+    FixedLengthEpochs,
+    ImageDataset,
+    OrderedBatches,
+    as_dataset,
+    batches_with_indices,
+    holds_arrays,
+    in_epochs_of,
+    is_array,
+    num_batches,
+    shard_for_devices,
+    with_indices,
+)
+from kerassl.engine.keras_internals import is_validation_within_fit
 from kerassl.teachers import align_teachers
 from kerassl.training import resume
-from kerassl.training.compile_checks import check_weights
 from kerassl.training.epoch_start import EpochStart
+from kerassl.training.feed import checked, checked_validation, inputs_and_labels, refuse_weights
 from kerassl.training.monitors import check_monitors, log_names
 from kerassl.training.nonfinite_guard import NonfiniteGuard
-from kerassl.views import InputFormat, Preprocess
+from kerassl.views import Preprocess
+
+# Arguments of `keras.Model.fit` that weigh examples.
+WEIGHTS = ("sample_weight", "class_weight")
 
 
 class Loops:
@@ -44,14 +62,13 @@ class Loops:
         where it stood, in the middle of an epoch if need be, bit for bit; see docs/resume.md.
 
         Args:
-            x: raw images `(n, height, width, channels)` in [0, 255], or any dataset that Keras accepts
-                (`keras.utils.PyDataset`, `tf.data.Dataset`, Grain, a torch `DataLoader`) yielding
-                `images`, `(images,)` or `(images, labels)`. Images in memory come in an order that is a
-                function of the model's seed and the epoch, as do the batches of a `PyDataset`. The shuffle
-                of ready views in memory, `((view1, view2),)`, is Keras' own, which a resumed run does not
-                repeat.
+            x: raw inputs, such as images `(n, height, width, channels)` in [0, 255]: an array, or a dict or
+                tuple of arrays where the views take such; for a model with `views=None`, a tuple of views.
+                Or any dataset that Keras accepts (`keras.utils.PyDataset`, `tf.data.Dataset`, Grain, a torch
+                `DataLoader`) yielding `inputs`, `(inputs,)` or `(inputs, labels)`. Arrays come in an order
+                that is a function of the model's seed and the epoch, as do the batches of a `PyDataset`.
             y: integer labels `(n,)` for the online probe, -1 where unknown; or `None`.
-            batch_size: images per step where `x` is an array (32 by default).
+            batch_size: examples per step where `x` is an array (32 by default).
             epochs: the epoch to stop at.
             initial_epoch: the epoch to start from, in a run resumed without a `Checkpoint`.
             steps_per_epoch: batches per epoch, needed where a dataset does not know its length.
@@ -61,35 +78,33 @@ class Loops:
             The `keras.callbacks.History`.
 
         Raises:
-            ValueError: for an empty dataset, images of the wrong rank, NaN pixels, labels out of range, a
-                checkpoint folder that cannot be written or does not fit.
+            ValueError: for an empty dataset, inputs that the views refuse, such as images of the wrong rank
+                or with NaN, labels out of range, weights where the loss has none, a checkpoint folder that
+                cannot be written or does not fit.
             FloatingPointError: if the loss becomes NaN or infinite.
         """
-        check_weights(self, kwargs)
         if not self.compiled:
             self.compile()
-        images = data_room.check_data(
-            x, y, batch_size=batch_size, num_classes=self.num_classes, views=self.views is None
-        )
-        if self._preprocess is not None and images is not None:
-            # It travels with what is exported, for evaluations to compare with.
-            self._preprocess.trained_on = InputFormat.of(
-                images, x.resize if isinstance(x, data_room.ImageDataset) else None
-            )
-        pass_length = data_room.num_batches(x, batch_size or 32)
-        if self.views is not None and data_room.can_be_dataset(x, pass_length, batch_size or 32, kwargs):
-            x, kwargs = data_room.as_dataset(x, y, batch_size or 32, self.seed, kwargs)
+        refuse_weights(self, *(kwargs.get(name) for name in WEIGHTS))
+        x, y = inputs_and_labels(self, x, y)
+        x = checked(self, x, y, batch_size, note=True)
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"] = checked_validation(self, kwargs["validation_data"])
+        weighted = any(kwargs.get(name) is not None for name in WEIGHTS)
+        if (is_array(x) or holds_arrays(x)) and not weighted:
+            kind = ImageDataset if is_array(x) and self.modality.modality == "images" else ArrayDataset
+            x, kwargs = as_dataset(x, y, batch_size or 32, self.seed, kwargs, kind)
             y = batch_size = None
         if self.needs_sample_index:
-            x = data_room.with_indices(x)
-        x, y = data_room.shard_for_devices(
+            x = with_indices(x)
+        x, y = shard_for_devices(
             x, y, batch_size, self.num_devices, engine.process_share(), self.chunk_size or 1
         )
         callbacks, checkpoint = resume.split_callbacks(kwargs.pop("callbacks", None))
-        pass_length = data_room.num_batches(x, batch_size or 32)
+        pass_length = num_batches(x, batch_size or 32)
         length = steps_per_epoch or pass_length
         shuffle = kwargs.get("shuffle", True)
-        x, steps_per_epoch = data_room.in_epochs_of(x, steps_per_epoch, pass_length, shuffle, self.seed)
+        x, steps_per_epoch = in_epochs_of(x, steps_per_epoch, pass_length, shuffle, self.seed)
         if any(hasattr(callback, "monitor") for callback in callbacks):
             validated = kwargs.get("validation_data") is not None or bool(kwargs.get("validation_split"))
             check_monitors(callbacks, log_names(self, validated))
@@ -112,22 +127,22 @@ class Loops:
             self.clock.steps_per_epoch.assign(length)
             self.clock.total_steps.assign(first_step + max(epochs - epoch, 0) * length)
         self.nonfinite_record.begin(first_step - epoch * (length or 0), length)
-        if isinstance(x, data_room.FixedLengthEpochs):
+        if isinstance(x, FixedLengthEpochs):
             x.start_at(first_step)
             kwargs["shuffle"] = False
-        elif isinstance(x, data_room.ImageDataset):
+        elif isinstance(x, ArrayDataset):
             # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
             kwargs.setdefault("shuffle", False)
             x.epoch = first_step // length
         elif isinstance(x, keras.utils.PyDataset) and length is not None and x.num_batches == length:
-            x = data_room.OrderedBatches(x, shuffle, self.seed, first_step // length)
+            x = OrderedBatches(x, shuffle, self.seed, first_step // length)
             kwargs["shuffle"] = False
-        elif not (data_room.is_array(x) or data_room.holds_arrays(x) or isinstance(x, keras.utils.PyDataset)):
+        elif not (is_array(x) or holds_arrays(x) or isinstance(x, keras.utils.PyDataset)):
             # Such data sets shuffle by themselves, if at all; Keras would warn that it cannot.
             kwargs.setdefault("shuffle", False)
         callbacks = [NonfiniteGuard(), *callbacks]
         if type(self).start_epoch is not Loops.start_epoch:
-            data = x.dataset if isinstance(x, data_room.FixedLengthEpochs) else x
+            data = x.dataset if isinstance(x, FixedLengthEpochs) else x
             callbacks.insert(0, EpochStart(data, first_step, length, kwargs.get("verbose", "auto")))
         if checkpoint is None:
             return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
@@ -155,9 +170,10 @@ class Loops:
         """
         if not self.compiled:
             self.compile()
-        x, y = data_room.shard_for_devices(
-            x, y, kwargs.get("batch_size"), self.num_devices, engine.process_share()
-        )
+        if not is_validation_within_fit(kwargs):
+            x, y = inputs_and_labels(self, x, y)
+            x = checked(self, x, y, kwargs.get("batch_size"))
+        x, y = shard_for_devices(x, y, kwargs.get("batch_size"), self.num_devices, engine.process_share())
         logs = super().evaluate(x, y, return_dict=True, **kwargs)
         logs["rankme"] = float(ops.convert_to_numpy(self.step_metrics.rankme.result()))
         if self.step_metrics.diagnostics is not None:
@@ -167,25 +183,33 @@ class Loops:
     def predict(
         self, x: object, batch_size: int | None = None, verbose: str | int = "auto", **kwargs
     ) -> np.ndarray:
-        """Features `(n, dim)` of raw images; as `keras.Model.predict`, for any number of images and devices.
+        """Features `(n, dim)` of raw inputs; as `keras.Model.predict`, for any number of inputs and devices.
 
         Args:
-            x: images `(n, height, width, channels)`, or a dataset of them.
-            batch_size: images at a time where `x` is an array (32 by default).
+            x: inputs as in `fit`, or a data set of them.
+            batch_size: inputs at a time where `x` is an array (32 by default).
             verbose: as in `keras.Model.predict`.
             **kwargs: `steps` and `callbacks` of `keras.Model.predict`.
         """
-        if self.num_devices == 1 or not data_room.is_array(x):
+        x, _ = inputs_and_labels(self, x, None)
+        if self.num_devices == 1 or not (is_array(x) or holds_arrays(x)):
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         batch_size = batch_size or 32
+        count = len(keras.tree.flatten(x)[0])
+
+        def rows(start: int, stop: int) -> Any:
+            return keras.tree.map_structure(lambda array: array[start:stop], x)
+
         if engine.process_index_and_count()[1] > 1:
-            # Every process embeds all images by itself: its answer is whole, and none waits for another.
-            parts = [self.call_locally(self, x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
-            return np.concatenate(parts)
+            # Every process embeds all inputs by itself: its answer is whole, and none waits for another.
+            starts = range(0, count, batch_size)
+            return np.concatenate([self.call_locally(self, rows(i, i + batch_size)) for i in starts])
         batch_size += -batch_size % self.num_devices
-        padding = np.zeros((-len(x) % self.num_devices, *x.shape[1:]), x.dtype)
-        padded = np.concatenate([x, padding])
-        return super().predict(padded, batch_size=batch_size, verbose=verbose, **kwargs)[: len(x)]
+        missing = -count % self.num_devices
+        padded = keras.tree.map_structure(
+            lambda array: np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]), x
+        )
+        return super().predict(padded, batch_size=batch_size, verbose=verbose, **kwargs)[:count]
 
     def project(
         self,
@@ -195,57 +219,57 @@ class Loops:
         verbose: str | int = 0,
         batch_size: int = 256,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Projections of every image of a data set in eval mode, without views; outside of the step.
+        """Projections of every example of a data set in eval mode, without views; outside of the step.
 
         Args:
-            data: a `kerassl.data.ImageDataset`, or batches of `{"inputs", "sample_index"}`.
-            encoder: from images to features.
+            data: a `kerassl.data.ArrayDataset`, or batches of `{"inputs", "sample_index"}`.
+            encoder: from inputs to features.
             head: from features to projections.
             verbose: 0 for no progress bar.
-            batch_size: images at a time of an `ImageDataset`.
+            batch_size: examples at a time of an `ArrayDataset`.
 
         Returns:
             `(n, dim)` float32 projections and the int32 `(n,)` indices of their examples.
         """
 
-        def project(images: KerasTensor):
+        def project(inputs: Any):
             return ops.cast(
-                head(self.encode(encoder, self.preprocess(images), training=False), training=False), "float32"
+                head(self.encode(encoder, self.preprocess(inputs), training=False), training=False), "float32"
             )
 
-        return self.map_images(project, data, verbose, batch_size)
+        return self.map_examples(project, data, verbose, batch_size)
 
-    def map_images(
+    def map_examples(
         self,
         function: Callable[[KerasTensor], KerasTensor],
         data: object,
         verbose: str | int = 0,
         batch_size: int = 256,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What a function gives of every image of a data set; outside of the step.
+        """What a function gives of every example of a data set; outside of the step.
 
         Args:
-            function: from raw images to `(batch, dim)`.
+            function: from raw inputs to `(batch, dim)`.
             data: as in `project`.
             verbose: 0 for no progress bar.
-            batch_size: images at a time of an `ImageDataset`.
+            batch_size: examples at a time of an `ArrayDataset`.
 
         Returns:
-            `(n, dim)` of all images and the int32 `(n,)` indices of these.
+            `(n, dim)` of all examples and the int32 `(n,)` indices of these.
         """
         parts, places = [], []
-        bar = keras.utils.Progbar(data_room.num_batches(data), verbose=1 if verbose == "auto" else verbose)
-        for images, indices in data_room.batches_with_indices(data, batch_size):
-            parts.append(self.call_locally(function, images))
+        bar = keras.utils.Progbar(num_batches(data), verbose=1 if verbose == "auto" else verbose)
+        for inputs, indices in batches_with_indices(data, batch_size):
+            parts.append(self.call_locally(function, inputs))
             places.append(indices)
             bar.update(len(parts))
         found, indices = np.concatenate(parts), np.concatenate(places)
-        if isinstance(data, data_room.ImageDataset):
+        if isinstance(data, ArrayDataset):
             return found, indices
         return engine.gather_from_processes(found), engine.gather_from_processes(indices)
 
     @property
-    def _preprocess(self) -> Preprocess | None:
-        """What brings raw images to the encoder, unless the views are a layer that has another such."""
+    def image_preprocess(self) -> Preprocess | None:
+        """The layer that brings raw images to the encoder, where the views have one."""
         preprocess = getattr(self.views, "preprocess", None)
         return preprocess if isinstance(preprocess, Preprocess) else None

@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, ops
 
 from kerassl import engine
-from kerassl.arguments import PositiveInt, RemembersArguments
+from kerassl.arguments import NonNegativeInt, PositiveInt, RemembersArguments
 from kerassl.backbones.checks import check_no_rescaling
 from kerassl.backbones.feature_maps import average_pool
 from kerassl.batch import Batch, Outputs, StepRecord, unpack_batch
@@ -20,8 +20,9 @@ from kerassl.metrics import StreamingDiagnostics
 from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.training.clock import Clock
-from kerassl.training.compile_checks import check_compile, inner_optimizer, refuse_weights
+from kerassl.training.compile_checks import check_compile, inner_optimizer
 from kerassl.training.encoder_checks import check_encoder, without_preprocessing
+from kerassl.training.feed import refuse_weights
 from kerassl.training.loops import Loops
 from kerassl.training.recipe import Recipe, recipe_optimizer
 from kerassl.training.step_metrics import StepMetrics, metric_results
@@ -36,7 +37,7 @@ class Common(TypedDict, total=False):
 
     views: str | keras.layers.Layer | None
     num_classes: PositiveInt | None
-    seed: int
+    seed: NonNegativeInt
     name: str | None
 
 
@@ -109,7 +110,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         num_views: PositiveInt = 2,
         num_prototypes: int | tuple[int, ...] | None = None,
         views_options: dict | None = None,
-        seed: int = 0,
+        seed: NonNegativeInt = 0,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -118,7 +119,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         self.views = self.arguments.views = choose_views(
             views, self.default_views, encoder, num_views, views_options or {}
         )
-        if self._preprocess is not None:
+        if self.image_preprocess is not None:
             check_no_rescaling(encoder)
         self.num_classes = num_classes
         self.seed = seed
@@ -490,8 +491,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     def get_config(self) -> dict:
         """The constructor's arguments, and what is attached."""
         config = {**super().get_config(), "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}
-        if self._preprocess is not None and self._preprocess.trained_on is not None:
-            config["trained_on"] = dataclasses.asdict(self._preprocess.trained_on)
+        if self.image_preprocess is not None and self.image_preprocess.trained_on is not None:
+            config["trained_on"] = dataclasses.asdict(self.image_preprocess.trained_on)
         objectives = [keras.saving.serialize_keras_object(objective) for objective in self.objectives]
         return config | ({"objectives": objectives} if objectives else {})
 
@@ -505,8 +506,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
         try:
             model = cls(**cls.arguments_of(config))
-            if trained_on and model._preprocess is not None:
-                model._preprocess.trained_on = InputFormat.get(trained_on)
+            if trained_on and model.image_preprocess is not None:
+                model.image_preprocess.trained_on = InputFormat.get(trained_on)
             for objective in objectives:
                 model.attach(keras.saving.deserialize_keras_object(objective))
             return model
@@ -516,8 +517,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     def _batch(self, data: tuple) -> Batch:
         """The parts of a batch, with labels as integers."""
         batch = unpack_batch(data)
+        refuse_weights(self, batch.weights)
         if batch.weights is not None:
-            refuse_weights(self, "the third entry of (inputs, labels, weights)")
             batch = batch._replace(weights=ops.cast(ops.reshape(batch.weights, (-1,)), "float32"))
         if batch.labels is not None:
             batch = batch._replace(labels=ops.cast(ops.reshape(batch.labels, (-1,)), "int32"))

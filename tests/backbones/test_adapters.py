@@ -174,9 +174,7 @@ def test_adapted_encoder_trains():
     assert np.isfinite(after).all() and np.any(after != before)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="the same on every backend, and quickest on torch"
-)
+@pytest.mark.backends("torch")  # The same on every backend, and quickest on torch.
 def test_a_keras_hub_backbone_learns_in_a_method_and_leaves_in_8_bits(tmp_path):
     import kerassl
 

@@ -7,7 +7,7 @@ import pytest
 from kerassl.backbones import load_keras_hub
 
 # What is converted is NumPy; the forward passes are tested on every backend elsewhere.
-pytestmark = pytest.mark.skipif(keras.backend.backend() == "jax", reason="run on TensorFlow and torch")
+pytestmark = pytest.mark.backends("tensorflow", "torch")  # Run on TensorFlow and torch.
 _numpy = keras.ops.convert_to_numpy
 
 

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, state
+from tiny import images, labels, make, state
 
 from kerassl.callbacks import CollapseGuard, KNNAccuracy, check_monitors, log_names
 from kerassl.data import ImageDataset

@@ -16,16 +16,17 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_methods import images, labels, make, ready_views
+from tiny import images, labels, make, ready_views
 
 import kerassl
+from kerassl.batch import Outputs
 from kerassl.callbacks import Checkpoint
 from kerassl.data import ImageDataset, OrderedBatches
 
 BATCHES = 6
-METHODS = pathlib.Path(__file__).parents[1] / "methods"
+METHODS = pathlib.Path(__file__).parents[1] / "contract"
 # What is Python alone, in a step that JAX would take long to compile.
-not_on_jax = pytest.mark.skipif(keras.backend.backend() == "jax", reason="run on TensorFlow and PyTorch")
+not_on_jax = pytest.mark.backends("tensorflow", "torch")  # Run on TensorFlow and PyTorch.
 
 
 class Killed(Exception):
@@ -81,20 +82,14 @@ class Noise(keras.layers.Layer):
 class Denoise(kerassl.SSLModel):
     """A method that compiles fast."""
 
-    def __init__(self, encoder, views, num_classes=3, seed=0, name=None):
-        super().__init__(
-            encoder,
-            views=views,
-            default_views=("", ""),
-            terms=("denoise",),
-            num_classes=num_classes,
-            seed=seed,
-            name=name,
-        )
+    terms = ("denoise",)
 
-    def loss_terms(self, views, labels, training):
+    def __init__(self, encoder, views, num_classes=3, seed=0, name=None):
+        super().__init__(encoder, views=views, num_classes=num_classes, seed=seed, name=name)
+
+    def loss_terms(self, views, batch, training):
         noisy, clean = (self.encode(self.encoder, view, training) for view in views)
-        return {"denoise": ops.mean(ops.square(noisy - clean))}, {"features": clean}
+        return Outputs({"denoise": ops.mean(ops.square(noisy - clean))}, features=clean)
 
 
 def model(width=8, optimizer="adam", **settings):
@@ -323,7 +318,7 @@ PREEMPTED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import keras
-from tiny_methods import images, labels, make
+from tiny import images, labels, make
 from kerassl.callbacks import Checkpoint
 from kerassl.data import ImageDataset
 model = make("SimCLR")
@@ -481,7 +476,7 @@ def test_batches_of_a_py_dataset_are_shuffled_by_seed_and_epoch():
     assert order(OrderedBatches(data, shuffle=True, seed=4, start=2)) == first[2:]
 
 
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras: one step an execution on PyTorch")
+@pytest.mark.backends("tensorflow", "jax")  # Keras: one step an execution on PyTorch.
 def test_several_steps_an_execution(tmp_path):
     def compiled():
         return model(steps_per_execution=2)

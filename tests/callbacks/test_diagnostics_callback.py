@@ -4,7 +4,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make
+from tiny import images, labels, make
 
 import kerassl
 from kerassl.callbacks import Diagnostics

@@ -1,10 +1,14 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, tiny_encoder
+from tiny import images, labels, make, ready_views, tiny_encoder
 
 import kerassl
 from kerassl.classifiers import Classifier
+
+TINY = {
+    "Classifier": {"sizes": (16,)},
+}
 
 
 def numpy(x):

@@ -136,7 +136,7 @@ def test_a_network_that_does_not_tell_places_apart_has_no_maps():
 def test_a_method_preprocesses_by_itself():
     images, labels = pictures()
     model = kerassl.methods.SimCLR(
-        kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small"), "simclr_cifar"
+        kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small"), views="simclr_cifar"
     )
     explanation = NearestMean(model).add(images, labels).explain(images[0])
     assert explanation.maps.shape == (3, 16, 16) and np.isfinite(explanation.maps).all()

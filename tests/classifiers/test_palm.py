@@ -1,10 +1,16 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest
+from tiny import images, labels, make, ready_views, terms_and_rest
 
 from kerassl import evaluation, losses
 from kerassl.losses.supervised.palm import nearest_of_class
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "PALM": {"arguments": {"prototypes_per_class": 2, "projection_dim": 8, "momentum": 0.9}},
+}
 
 
 def numpy(x):

@@ -1,10 +1,20 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest
+from tiny import images, labels, make, ready_views, terms_and_rest
 
 from kerassl.classifiers import ProbPSENN
 from kerassl.classifiers.prob_psenn import GaussianPrototypes
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "ProbPSENN": {
+        "arguments": {"num_draws": 3, "latent_dim": 6, "decoder_width": 4},
+        "sizes": (16,),
+        "without_chance": {},
+    },
+}
 
 
 def numpy(x):

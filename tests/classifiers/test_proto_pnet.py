@@ -1,11 +1,21 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, state, terms_and_rest, tiny_encoder
+from tiny import images, labels, make, ready_views, state, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.classifiers import ProtoPNet
 from kerassl.classifiers.last_layer import fit_last_layer
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "ProtoPNet": {
+        "arguments": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
+        "encoder": "feature map",
+        "sizes": (16,),
+    },
+}
 
 
 def numpy(x):

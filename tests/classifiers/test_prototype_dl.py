@@ -1,10 +1,16 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.classifiers import PrototypeDL
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "PrototypeDL": {"arguments": {"num_prototypes": 5, "latent_dim": 6, "decoder_width": 4}, "sizes": (16,)},
+}
 
 
 def numpy(x):
@@ -67,4 +73,4 @@ def test_a_feature_map_is_taken_whole_and_ready_views_are_drawn():
 def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="needs an encoder of known output shape"):
         encoder = kerassl.backbones.resnet18((None, None, 3), width=4, pool=None)
-        PrototypeDL(encoder, kerassl.views.preset("unaugmented", 32), num_classes=3)
+        PrototypeDL(encoder, views=kerassl.views.preset("unaugmented", 32), num_classes=3)

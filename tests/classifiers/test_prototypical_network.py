@@ -1,10 +1,16 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make, ready_views, terms_and_rest
+from tiny import images, make, ready_views, terms_and_rest
 
 import kerassl
 from kerassl.classifiers import NearestMean
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "PrototypicalNetwork": {"arguments": {"shots": 1}, "sizes": (16,)},
+}
 
 
 def numpy(x):

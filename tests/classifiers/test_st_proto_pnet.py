@@ -1,9 +1,19 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, terms_and_rest
+from tiny import images, labels, make, terms_and_rest
 
 from kerassl import losses
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "STProtoPNet": {
+        "arguments": {"prototypes_per_class": 2, "prototype_dim": 8, "warmup_epochs": 0},
+        "encoder": "feature map",
+        "sizes": (16,),
+    },
+}
 
 
 def numpy(x):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_methods import make, state
+from tiny import make, state
 
 import kerassl
 from kerassl.data import ImageDataset, ImageFiles, join_images, load, split

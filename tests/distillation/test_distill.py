@@ -1,10 +1,15 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, labels, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.distillation import RKD, SEED, Distill
+
+TINY = {
+    "RKD": {"teacher": "SimCLR", "sizes": (16,)},
+    "SEED": {"teacher": "SimCLR", "arguments": {"queue_size": 20, "hidden_dim": 16}, "sizes": (16,)},
+}
 
 
 def numpy(x):
@@ -36,7 +41,7 @@ def test_any_loss_compares_student_and_teacher(loss, tmp_path):
     # Wider than the student, so a head there is.
     assert model.head.output_shape == (None, 24)
     view = ready_views("SSLD")[0]
-    own = Distill(teacher(), tiny_encoder(3), None, loss=loss, loss_options=options)
+    own = Distill(teacher(), tiny_encoder(3), views=None, loss=loss, loss_options=options)
     own.set_weights([v for v in own.get_weights()])
     terms, rest = terms_and_rest(own, (view,))
     s, t = outputs(own, view)

@@ -1,9 +1,15 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest
+from tiny import images, labels, make, ready_views, terms_and_rest
 
 import kerassl
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "FST": {"arguments": {"num_virtual_steps": 2}},
+}
 
 
 def numpy(x):

@@ -1,10 +1,16 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder, tiny_vit
+from tiny import images, labels, make, ready_views, terms_and_rest, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl.distillation import FurtherPretraining
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "FurtherPretraining": {"teacher": "MAE", "sizes": (16,), "with": "permutation"},
+}
 
 
 def numpy(x):

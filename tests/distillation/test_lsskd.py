@@ -1,12 +1,18 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_vit
+from tiny import images, labels, make, ready_views, terms_and_rest, tiny_vit
 
 import kerassl
 from kerassl import losses
 from kerassl.distillation import LSSKD
 from kerassl.views import quarter_turns
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "LSSKD": {"arguments": {"layers": ("early",)}, "sizes": (16,)},
+}
 
 
 def numpy(x):

@@ -2,11 +2,18 @@ import keras
 import numpy as np
 import pytest
 import torch
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, labels, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.classifiers import Classifier
 from kerassl.distillation import MEALV2, DistilledClassifier, FrozenTeacher
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "DistilledClassifier": {"teacher": "Classifier", "teacher_widths": (6,), "sizes": (16,)},
+    "MEALV2": {"teacher": "Classifier", "teacher_widths": (6, 5), "sizes": (16,)},
+}
 
 
 def numpy(x):

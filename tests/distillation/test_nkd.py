@@ -1,10 +1,16 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, labels, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
 from kerassl.distillation import NKD
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "NKD": {"teacher": "Classifier", "arguments": {"temperature": 2.0}, "sizes": (16,)},
+}
 
 
 def numpy(x):
@@ -18,7 +24,7 @@ def classifier(views="default"):
 
 def test_the_terms_are_those_of_the_losses_and_the_teacher_gives_its_logits():
     teacher = classifier(None)
-    model = NKD(teacher, tiny_encoder(3), None, gamma=3.0, temperature=2.0)
+    model = NKD(teacher, tiny_encoder(3), views=None, gamma=3.0, temperature=2.0)
     (view,), known = ready_views("NKD"), labels(8)
     known[:3] = -1
     taught = teacher.features_and_logits(view, False)[1]
@@ -38,7 +44,7 @@ def test_the_teacher_is_frozen_and_keeps_its_own_preprocessing():
         16, mean=0.0, std=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0
     )
     teacher = classifier()
-    model = NKD(teacher, tiny_encoder(3), view)
+    model = NKD(teacher, tiny_encoder(3), views=view)
     pictures = images(4)
     seen = view(pictures, seed=kerassl.engine.StepSeed(0, 0))
     taught = keras.ops.softmax(model.teacher.outputs(model, seen))
@@ -54,7 +60,7 @@ def test_the_teacher_is_frozen_and_keeps_its_own_preprocessing():
 def test_any_network_to_logits_may_teach():
     encoder = tiny_encoder(6)
     network = keras.Model(encoder.input, keras.layers.Dense(5)(encoder.output))
-    model = NKD(network, tiny_encoder(3), None)
+    model = NKD(network, tiny_encoder(3), views=None)
     assert model.num_classes == 5
     (view,) = ready_views("NKD")
     np.testing.assert_allclose(

@@ -1,9 +1,15 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, state, terms_and_rest
+from tiny import images, labels, make, ready_views, state, terms_and_rest
 
 import kerassl
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "PSKD": {"arguments": {"num_images": 24}, "sizes": (16,)},
+}
 
 
 def numpy(x):

@@ -1,12 +1,18 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest
+from tiny import images, labels, make, ready_views, terms_and_rest
 
 import kerassl
 from kerassl import losses
 from kerassl.distillation import SLA
 from kerassl.views import color_permutations, quarter_turns
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "SLA": {"arguments": {"self_distillation": True}, "sizes": (16,)},
+}
 
 
 def numpy(x):

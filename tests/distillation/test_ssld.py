@@ -1,9 +1,13 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make, ready_views, terms_and_rest, tiny_encoder
+from tiny import images, make, ready_views, terms_and_rest, tiny_encoder
 
 import kerassl
+
+TINY = {
+    "SSLD": {"teacher": "SimCLR", "sizes": (16,)},
+}
 
 
 def numpy(x):

@@ -1,11 +1,21 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, terms_and_rest, tiny_encoder, tiny_vit
+from tiny import images, labels, make, ready_views, terms_and_rest, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl.clustering import kmeans, pca_whitening
 from kerassl.distillation import UNFUSED
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "UNFUSED": {
+        "teacher": "SimCLR",
+        "arguments": {"num_images": 24, "num_clusters": 5, "layers": ("early",), "whitened_dim": 6},
+        "sizes": (16,),
+    },
+}
 
 
 def numpy(x):

@@ -1,12 +1,18 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import labels, make, ready_views, terms_and_rest, tiny_encoder, tiny_vit
+from tiny import labels, make, ready_views, terms_and_rest, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl import losses
 from kerassl.backbones.feature_maps import IntermediateFeatures
 from kerassl.distillation import USKD
+
+pytestmark = pytest.mark.backends("torch")
+
+TINY = {
+    "USKD": {"arguments": {"layer": "early"}, "sizes": (16,)},
+}
 
 
 def numpy(x):

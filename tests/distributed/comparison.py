@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 from launch import train, train_in_two_processes
-from tiny_methods import METHODS
+from tiny import METHODS
 
 # One method of each kind of operation: gathered rows, sums, a teacher, a centre, tokens, a queue, rows of
 # images, singular values, numbers drawn alike, prototypes. All methods run in two processes of torch, which

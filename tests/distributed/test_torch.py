@@ -2,7 +2,7 @@
 
 from comparison import two_processes_equal_one
 from launch import addresses, finish, free_port, start
-from tiny_methods import METHODS
+from tiny import METHODS
 
 SCOPES = """
 import os, time, torch, kerassl

@@ -16,8 +16,10 @@ import numpy as np
 
 import kerassl
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
-BATCH = 16
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "contract"))
+from one_step import BATCH, first_batch, one_step, start, weights  # noqa: E402
+from tiny import accuracy_of, images, labels, make, ready_views  # noqa: E402
+
 # One whose embedding is the student's, and one whose it is the teacher's.
 EMBEDDING = ("SimCLR", "DINO")
 
@@ -54,41 +56,17 @@ def is_cut(variable):
     return keras.backend.backend() == "jax" and not variable.value.is_fully_replicated
 
 
-def weights(model, when):
-    # By number: paths count the layers made before.
-    return {f"{when}/{i:03d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
-
-
-def start(model):
-    """Gives a model weights that depend on no backend's random numbers, and none that are all alike."""
-    rng = np.random.default_rng(0)
-    trainable = {id(variable) for variable in model.trainable_variables}
-    for variable in model.weights:
-        old = keras.ops.convert_to_numpy(variable)
-        if not np.issubdtype(old.dtype, np.floating):
-            continue
-        drawn = rng.normal(size=old.shape).astype(old.dtype)
-        if np.ptp(old) > 0:
-            variable.assign(drawn / np.sqrt(np.prod(old.shape[:-1])))
-        elif id(variable) in trainable:
-            variable.assign(old + 0.01 * drawn)
-
-
 def train(name, jit, alone):
-    from tiny_methods import accuracy_of, images, labels, make, ready_views
-
+    if alone:
+        return one_step(name)[1]
     model = make(name, views=None)
     start(model)
-    # A step of one device is all that is asked: TensorFlow would take seconds to trace it.
-    eager = alone and keras.backend.backend() == "tensorflow"
-    model.compile(keras.optimizers.SGD(0.05), jit_compile=True if jit else "auto", run_eagerly=eager)
+    model.compile(keras.optimizers.SGD(0.05), jit_compile=True if jit else "auto")
     views, classes = ready_views(name, 5 * BATCH), labels(5 * BATCH)
-    first = Share(keras.tree.map_structure(lambda view: view[:BATCH], views), classes[:BATCH])
+    first = Share(*first_batch(name))
     logs = model.fit(first, epochs=1, shuffle=False, verbose=0).history
     result = {"loss": logs["loss"][0], "accuracy": logs[accuracy_of(model)][0]}
     result |= weights(model, "after one step")
-    if alone:
-        return result
     rest = Share(keras.tree.map_structure(lambda view: view[BATCH:], views), classes[BATCH:])
     model.fit(rest, epochs=1, shuffle=False, verbose=0)
     if name in EMBEDDING:
@@ -100,8 +78,6 @@ def train(name, jit, alone):
 
 
 def train_on_raw_images(name):
-    from tiny_methods import images, labels, make
-
     model = make(name)
     model.compile(keras.optimizers.SGD(0.05))
     # The last batch of 5 does not cut evenly.

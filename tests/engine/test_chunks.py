@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make, ready_views, tiny_encoder, tiny_vit
+from tiny import images, labels, make, ready_views, tiny_encoder, tiny_vit
 
 import kerassl
 from kerassl.engine import encode_in_chunks
@@ -59,7 +59,7 @@ def test_methods_train_in_chunks(name, capsys):
     )
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="JAX tells what a compiled function needs")
+@pytest.mark.backends("jax")  # JAX tells what a compiled function needs.
 def test_memory_is_that_of_a_chunk():
     import jax
 
@@ -83,7 +83,7 @@ def test_memory_is_that_of_a_chunk():
 
 def test_what_does_not_fit_is_refused():
     model = make("SimCLR")
-    with pytest.raises(ValueError, match="chunk_size must be at least 1 image, or None for no chunks; got 0"):
+    with pytest.raises(ValueError, match="chunk_size must be >= 1 or None, got 0"):
         model.compile(chunk_size=0)
     with pytest.raises(ValueError, match="not for MAE.*gradient_accumulation_steps"):
         make("MAE").compile(chunk_size=4)

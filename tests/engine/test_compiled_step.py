@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from tiny_methods import METHODS, images, labels, make, ready_views
+from tiny import images, labels, make
 
 BACKEND = keras.backend.backend()
 FEW = (
@@ -42,28 +42,22 @@ def compiled_text(model, shown):
     return step.experimental_get_compiler_ir(keras.tree.map_structure(tf.constant, batch))(stage="hlo")
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="torch does not compile with XLA")
-# Both hand the same step to the same compiler: TensorFlow for all methods, JAX for one of each kind.
-@pytest.mark.parametrize("name", METHODS if BACKEND == "tensorflow" else FEW)
+@pytest.mark.backends("tensorflow", "jax")  # Torch does not compile with XLA.
+# With the views before it, in mixed precision; tests/contract has the steps of all methods on ready views.
+@pytest.mark.parametrize("name", OWN_VIEWS if BACKEND == "tensorflow" else FEW)
 def test_the_step_never_leaves_the_device(name):
-    # In mixed precision: in float32 all methods train in tests/parity.
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = make(name) if name in OWN_VIEWS else make(name, views=None)
+        model = make(name)
     finally:
         keras.config.set_dtype_policy("float32")
-    if name not in OWN_VIEWS:
-        shown = ready_views(name)
-    elif model.needs_sample_index:
-        shown = {"inputs": images(8), "sample_index": np.arange(8)}
-    else:
-        shown = images(8)
+    shown = {"inputs": images(8), "sample_index": np.arange(8)} if model.needs_sample_index else images(8)
     text = compiled_text(model, shown)
     assert len(text) > 100_000
     assert not HOST.findall(text)
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="TensorFlow refuses to compile a call to Python")
+@pytest.mark.backends("jax")  # TensorFlow refuses to compile a call to Python.
 def test_a_call_to_the_host_would_be_seen():
     import jax
 

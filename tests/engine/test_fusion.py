@@ -3,13 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make
+from tiny import images, labels, make
 
 import kerassl
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="JAX compiles its step whole, torch runs its own kernels"
-)
+pytestmark = pytest.mark.backends("tensorflow")  # JAX compiles its step whole, torch runs its own kernels.
 
 
 def fused_functions(model):

@@ -2,13 +2,13 @@
 
 import keras
 import pytest
-from tiny_methods import images, labels, make
+from tiny import images, labels, make
 
 import kerassl
 
 BACKEND = keras.backend.backend()
 
-pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="torch runs the step eagerly")
+pytestmark = pytest.mark.backends("tensorflow", "jax")  # Torch runs the step eagerly.
 
 
 def compiled(function):
@@ -67,7 +67,7 @@ def test_evaluation_between_epochs_compiles_nothing_anew():
     assert compilations(model) == 1
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX is compiled by XLA in all these tests")
+@pytest.mark.backends("tensorflow")  # JAX is compiled by XLA in all these tests.
 def test_xla_compiles_once_on_tensorflow():
     model = make("SimCLR")
     model.compile(kerassl.optimizers.AdamW(1e-3), jit_compile=True)

@@ -1,15 +1,15 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, make
+from tiny import images, make
 
 import kerassl
 from kerassl.engine import is_chief, is_synchronized, process_index_and_count, process_share
 
 BACKEND = keras.backend.backend()
 MISSING = {"tensorflow": "TF_CONFIG", "jax": "KERAS_DISTRIBUTION_JOB_ADDRESSES", "torch": "torchrun"}
-only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="a strategy of TensorFlow")
-only_jax = pytest.mark.skipif(BACKEND != "jax", reason="a distribution of JAX")
+only_tensorflow = pytest.mark.backends("tensorflow")  # A strategy of TensorFlow.
+only_jax = pytest.mark.backends("jax")  # A distribution of JAX.
 
 
 def test_unknown_and_foreign_strategies_are_refused():
@@ -28,7 +28,7 @@ def test_what_several_processes_need_is_named(monkeypatch):
         pass
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="torch has no TPU here")
+@pytest.mark.backends("tensorflow", "jax")  # Torch has no TPU here.
 def test_a_missing_tpu_is_named():
     with pytest.raises(ValueError, match="found no TPU"), kerassl.distribute("tpu"):
         pass
@@ -76,7 +76,7 @@ def test_an_optimizer_made_outside_of_the_scope_serves():
     assert int(model.optimizer.iterations.numpy()) == 2
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="Keras distributes by itself on TensorFlow and JAX")
+@pytest.mark.backends("torch")  # Keras distributes by itself on TensorFlow and JAX.
 def test_torch_has_no_steps_per_execution():
     with pytest.raises(ValueError, match="steps_per_execution=2 does not run on torch"):
         make("SimCLR").compile(steps_per_execution=2)

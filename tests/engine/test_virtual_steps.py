@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from tiny_methods import labels, make, ready_views
+from tiny import labels, make, ready_views
 
 
 def numpy(x):

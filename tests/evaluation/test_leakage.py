@@ -105,7 +105,7 @@ def test_statistics_of_the_encoder_do_not_move():
     keras.utils.set_random_seed(0)
     train, test, info = kerassl.data.load("digits", limit_train=60, limit_test=40)
     encoder = kerassl.backbones.ResNet(info.image_shape, depths=(1,), width=4, stem="small")
-    model = kerassl.methods.SimCLR(encoder, "digits")
+    model = kerassl.methods.SimCLR(encoder, views="digits")
     before = [np.copy(weight) for weight in model.get_weights()]
     assert any("moving" in weight.path for weight in encoder.weights)
     # Whatever the protocol, it is given features, which come of this; test_embed.py looks at all backends.

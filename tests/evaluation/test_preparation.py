@@ -16,7 +16,7 @@ SIZE = 16
 def network(seed=0):
     keras.utils.set_random_seed(seed)
     encoder = kerassl.backbones.ResNet((SIZE, SIZE, 1), depths=(1,), width=4, stem="small")
-    return kerassl.methods.SimCLR(encoder, "digits", projection_dim=8)
+    return kerassl.methods.SimCLR(encoder, views="digits", projection_dim=8)
 
 
 def pictures(count=60, size=SIZE, seed=0):
@@ -121,7 +121,7 @@ def test_resizing_and_normalisation_matter_as_much_as_the_probe_says():
     encoder = kerassl.backbones.ResNet(
         (SIZE, SIZE, 1), depths=(1, 1), width=8, stem="small", zero_init_residual=False
     )
-    model = kerassl.methods.SimCLR(encoder, "digits", projection_dim=16, temperature=0.2)
+    model = kerassl.methods.SimCLR(encoder, views="digits", projection_dim=16, temperature=0.2)
     model.compile(kerassl.optimizers.AdamW(3e-3))
     model.fit(train, epochs=4, verbose=0)
     bank, features = embed(model, train)[0], embed(model, test)[0]

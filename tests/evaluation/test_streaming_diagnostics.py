@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels, make
+from tiny import images, labels, make
 
 from kerassl.evaluation import (
     StreamingDiagnostics,

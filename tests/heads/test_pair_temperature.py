@@ -95,7 +95,7 @@ def gradients(function, made, *inputs):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="0 < minimum < maximum; got 0.5 and 0.5"):
+    with pytest.raises(ValueError, match="minimum .*got 0.5 and 0.5"):
         PairTemperature(4, minimum=0.5, maximum=0.5)
     with pytest.raises(ValueError, match="must be at least 1; got 0, 128"):
         PairTemperature(0)

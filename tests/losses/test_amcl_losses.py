@@ -7,6 +7,8 @@ from loss_helpers import HEADS_QUEUE, amcl_temperatures, fast, heads, value_and_
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 amcl, amcl_queue = fast(losses.amcl), fast(losses.amcl_queue)
 amcl_barlow_twins = fast(losses.amcl_barlow_twins)
 one_head_or_three = pytest.mark.parametrize("num_heads", (1, 3))

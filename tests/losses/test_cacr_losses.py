@@ -6,6 +6,8 @@ from loss_helpers import fast, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 attraction, repulsion = fast(losses.contrastive_attraction), fast(losses.contrastive_repulsion)
 three_seeds = pytest.mark.parametrize("seed", range(3))
 

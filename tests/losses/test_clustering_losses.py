@@ -6,6 +6,8 @@ from loss_helpers import finite_differences, softmax, unit, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 rng = np.random.default_rng
 CLUSTERS = np.array([[4, 0, -1, 2, 2, 1], [1, 3, -1, 0, 4, 2]])
 

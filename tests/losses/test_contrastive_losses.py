@@ -19,6 +19,8 @@ from loss_helpers import (
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 dcl, dclw, nt_xent = fast(losses.dcl), fast(losses.dclw), fast(losses.nt_xent)
 info_nce, sup_con = fast(losses.info_nce), fast(losses.sup_con)
 three_seeds = pytest.mark.parametrize("seed", range(3))

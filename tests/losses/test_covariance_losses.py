@@ -7,6 +7,8 @@ from loss_helpers import fast, value_and_grad
 from kerassl import losses
 from kerassl.losses.redundancy.mmcr import nuclear_norm
 
+pytestmark = pytest.mark.backends("torch")
+
 attraction, dispersion = fast(losses.centroid_attraction), fast(losses.singular_value_dispersion)
 emp_ssl, rate = fast(losses.emp_ssl), fast(losses.total_coding_rate)
 frossl, mmcr = fast(losses.frossl), fast(losses.mmcr)

@@ -7,6 +7,8 @@ from loss_helpers import QUEUE, fast, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 dense = fast(losses.dense_info_nce)
 
 

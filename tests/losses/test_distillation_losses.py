@@ -6,6 +6,8 @@ from loss_helpers import finite_differences, softmax, unit, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 rng = np.random.default_rng
 
 

@@ -5,7 +5,6 @@ import functools
 import numpy as np
 import pytest
 from loss_helpers import (
-    BACKEND,
     barlow_twins_reference,
     embeddings,
     fast,
@@ -14,6 +13,8 @@ from loss_helpers import (
 )
 
 from kerassl import losses
+
+pytestmark = pytest.mark.backends("torch")
 
 barlow_twins, nt_xent = fast(losses.barlow_twins), fast(losses.nt_xent)
 byol, negative_cosine = fast(losses.byol), fast(losses.negative_cosine)
@@ -121,7 +122,7 @@ def test_nt_xent_of_the_parts_of_a_batch_is_that_of_the_batch(block_size, seed):
         np.testing.assert_allclose(part_grad, grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="XLA's account of its memory is read on JAX")
+@pytest.mark.backends("jax")  # XLA's account of its memory is read on JAX.
 @pytest.mark.parametrize("block_size, rows_held", [(None, 3 * 512), (64, 3 * 2 * 64)])
 def test_nt_xent_holds_three_blocks_or_one_small_one(block_size, rows_held):
     import jax

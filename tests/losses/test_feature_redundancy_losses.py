@@ -6,6 +6,8 @@ from loss_helpers import fast, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 redundancy = fast(losses.feature_redundancy)
 
 

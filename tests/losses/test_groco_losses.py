@@ -9,6 +9,8 @@ from loss_helpers import embeddings, fast, finite_differences, groco_reference, 
 from kerassl import losses
 from kerassl.losses.contrastive.differentiable_sort import differentiable_sort
 
+pytestmark = pytest.mark.backends("torch")
+
 groco = fast(losses.groco)
 three_seeds = pytest.mark.parametrize("seed", range(3))
 

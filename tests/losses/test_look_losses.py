@@ -6,6 +6,8 @@ from loss_helpers import QUEUE, QUEUE_LABELS, fast, look_reference, value_and_gr
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 look = fast(losses.look)
 
 

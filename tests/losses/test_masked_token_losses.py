@@ -6,6 +6,8 @@ from loss_helpers import embeddings, fast, ibot_reference, koleo_reference, mask
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 ibot, koleo = fast(losses.ibot), fast(losses.koleo)
 rng = np.random.default_rng
 

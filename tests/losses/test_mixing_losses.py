@@ -8,6 +8,8 @@ from loss_helpers import fast, finite_differences, mixing_regularizer_reference,
 from kerassl import losses
 from kerassl.views import mix_views
 
+pytestmark = pytest.mark.backends("torch")
+
 regularizer = fast(losses.mixing_regularizer)
 PERMUTATION = np.array([2, 0, 3, 5, 1, 4])
 

@@ -7,6 +7,8 @@ from loss_helpers import fast, finite_differences, softmax, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 rng = np.random.default_rng
 
 

@@ -14,6 +14,8 @@ from loss_helpers import (
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 dino, dino_teacher_probs = fast(losses.dino), losses.dino_teacher_probs
 masked_mse, ssld = fast(losses.masked_mse), fast(losses.ssld)
 

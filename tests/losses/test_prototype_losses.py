@@ -5,6 +5,8 @@ from scipy.stats import ortho_group
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 RNG = np.random.default_rng(0)
 Z, CENTRES = RNG.normal(size=(8, 4)).astype("float32"), RNG.normal(size=(3, 4)).astype("float32")
 LABELS = np.arange(8) % 3

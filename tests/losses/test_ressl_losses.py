@@ -6,6 +6,8 @@ from loss_helpers import QUEUE, fast, softmax, unit, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 ressl = fast(losses.ressl)
 
 

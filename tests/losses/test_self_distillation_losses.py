@@ -6,6 +6,8 @@ from loss_helpers import cross_entropy_reference, fast, softmax, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 rng = np.random.default_rng
 LABELS = np.array([2, 0, 1, 3, 1])
 

@@ -10,6 +10,8 @@ from loss_helpers import fast, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 rng = np.random.default_rng
 
 

@@ -10,6 +10,8 @@ from loss_helpers import fast, finite_differences, value_and_grad, visreg_refere
 from kerassl import losses
 from kerassl.losses.redundancy.visreg import shape_term
 
+pytestmark = pytest.mark.backends("torch")
+
 sigreg, characteristic_function = fast(losses.sigreg), fast(losses.characteristic_function)
 epps_pulley, view_invariance = fast(losses.epps_pulley), fast(losses.view_invariance)
 visreg = fast(losses.visreg)

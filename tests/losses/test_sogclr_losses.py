@@ -15,6 +15,8 @@ from loss_helpers import (
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 three_seeds = pytest.mark.parametrize("seed", range(3))
 log_means, temperature_gradients = fast(losses.log_mean_similarities), fast(losses.temperature_gradients)
 TEMPERATURES = np.array([0.1, 0.3, 0.2, 0.5, 0.05], "float32")

@@ -6,6 +6,8 @@ from loss_helpers import embeddings, fast, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 vicreg = fast(losses.vicreg)
 hinge, covariance = fast(losses.variance_hinge), fast(losses.off_diagonal_covariance)
 vibcreg, correlation = fast(losses.vibcreg), fast(losses.off_diagonal_correlation)

@@ -7,6 +7,8 @@ from loss_helpers import fast, maps_and_centers, value_and_grad
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 local, matched = fast(losses.vicregl_local), fast(losses.matched_cells)
 GRID = np.stack(np.meshgrid([1.0, 3.0], [1.0, 3.0, 5.0], indexing="ij"), axis=-1).reshape(1, 6, 2)
 

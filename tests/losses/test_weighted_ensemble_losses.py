@@ -10,6 +10,8 @@ from loss_helpers import dino_inputs, fast, heads_of_views, softmax, value_and_g
 from kerassl import losses
 from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS, entropy_weights
 
+pytestmark = pytest.mark.backends("torch")
+
 rng = np.random.default_rng
 every_weighting = pytest.mark.parametrize("weighting", WEIGHTINGS)
 msn_ensemble = functools.partial(losses.weighted_ensemble, losses.msn)

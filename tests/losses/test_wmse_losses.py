@@ -7,6 +7,8 @@ from loss_helpers import fast, value_and_grad, wmse_reference
 
 from kerassl import losses
 
+pytestmark = pytest.mark.backends("torch")
+
 wmse, whiten = fast(losses.wmse), fast(losses.whiten)
 
 

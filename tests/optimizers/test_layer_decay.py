@@ -48,7 +48,7 @@ def test_what_has_no_depth_is_refused():
 
 def test_fit_moves_a_vit_by_the_factors():
     encoder = vit(2)
-    model = kerassl.classifiers.Classifier(encoder, "unaugmented", num_classes=2)
+    model = kerassl.classifiers.Classifier(encoder, views="unaugmented", num_classes=2)
     before = {v.path: keras.ops.convert_to_numpy(v).copy() for v in model.trainable_variables}
     model.compile(AdamW(0.1, 0.0, rate_factors=layerwise_factors(encoder, 0.5)))
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1)).astype("uint8")

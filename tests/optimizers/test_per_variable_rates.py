@@ -73,7 +73,7 @@ def test_what_fits_no_variable_is_refused(name):
 def test_simsiams_predictor_keeps_its_rate():
     """After the schedule has come to 0, it alone moves."""
     encoder = kerassl.backbones.resnet18((8, 8, 1), stem="small", width=4)
-    model = kerassl.methods.SimSiam(encoder, "digits", projection_dim=8, prediction_hidden_dim=4)
+    model = kerassl.methods.SimSiam(encoder, views="digits", projection_dim=8, prediction_hidden_dim=4)
     rates = {v.path: 0.05 for v in model.predictor.trainable_variables}
     assert len(rates) == 5
     model.compile(SGD(kerassl.schedules.Linear(0.05, 0.0, total_steps=1), constant_rates=rates))

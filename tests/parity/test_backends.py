@@ -6,7 +6,7 @@ TensorFlow makes of it in a graph.
 
 import pytest
 from comparison import assert_equal
-from tiny_methods import METHODS, WITHOUT_CHANCE
+from tiny import METHODS, WITHOUT_CHANCE
 
 
 @pytest.mark.parametrize("backend", ("jax", "torch"))

@@ -27,7 +27,7 @@ def classifier_run(folder, width):
     """A workdir that holds a classifier, as a launcher leaves it."""
     encoder = kerassl.backbones.ResNet((8, 8, 1), (1,), width=width, stem="small")
     model = kerassl.classifiers.Classifier(
-        encoder, kerassl.views.preset("digits", 8, 1).view1, num_classes=10
+        encoder, views=kerassl.views.preset("digits", 8, 1).view1, num_classes=10
     )
     images, labels = np.zeros((8, 8, 8, 1), "uint8"), np.arange(8)
     checkpoint = kerassl.callbacks.Checkpoint(Workdir(folder, {}).checkpoints)

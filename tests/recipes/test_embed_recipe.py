@@ -198,7 +198,7 @@ def test_a_name_that_is_no_text_is_written_in_escapes(encoder, photos, tmp_path)
 
 def test_a_data_set_in_memory(tmp_path):
     network = kerassl.backbones.ResNet((8, 8, 1), depths=(1,), width=4, stem="small")
-    path = kerassl.methods.SimCLR(network, "digits").export_encoder(tmp_path / "e", format="keras")
+    path = kerassl.methods.SimCLR(network, views="digits").export_encoder(tmp_path / "e", format="keras")
     embed.run(str(path), "digits", str(tmp_path / "digits.npz"), verbose=0)
     train, test, _ = kerassl.data.load("digits", shuffle=False)
     with np.load(tmp_path / "digits.npz") as result:

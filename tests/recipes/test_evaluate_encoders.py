@@ -18,7 +18,7 @@ def vit(tmp_path_factory):
     keras.utils.set_random_seed(0)
     encoder = kerassl.backbones.vit((8, 8, 1), patch_size=2, hidden_dim=12, depth=1, num_heads=3)
     path = tmp_path_factory.mktemp("masks") / "vit"
-    return str(kerassl.methods.SimCLR(encoder, "digits").export_encoder(path, format="keras"))
+    return str(kerassl.methods.SimCLR(encoder, views="digits").export_encoder(path, format="keras"))
 
 
 def masked_images(folder, count):
@@ -70,7 +70,7 @@ def test_one_object_an_image_is_not_compared_with_others(vit, tmp_path):
 
 def test_what_does_not_fit_is_refused(tmp_path):
     resnet = kerassl.backbones.ResNet((8, 8, 1), depths=(1,), width=4, stem="small")
-    path = kerassl.methods.SimCLR(resnet, "digits").export_encoder(tmp_path / "resnet", format="keras")
+    path = kerassl.methods.SimCLR(resnet, views="digits").export_encoder(tmp_path / "resnet", format="keras")
     masks = masked_images(tmp_path / "objects", 1)
     with pytest.raises(ValueError, match="A ViT of kerassl.backbones is needed"):
         evaluate.run(encoder=str(path), masks=masks, protocols="knn", **SETTINGS)

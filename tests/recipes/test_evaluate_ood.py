@@ -17,7 +17,7 @@ def encoder(tmp_path_factory):
     keras.utils.set_random_seed(0)
     resnet = kerassl.backbones.ResNet((8, 8, 1), depths=(1,), width=4, stem="small")
     path = tmp_path_factory.mktemp("ood") / "resnet"
-    return str(kerassl.methods.SimCLR(resnet, "digits").export_encoder(path, format="keras"))
+    return str(kerassl.methods.SimCLR(resnet, views="digits").export_encoder(path, format="keras"))
 
 
 @pytest.fixture(scope="module")

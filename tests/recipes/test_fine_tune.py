@@ -21,7 +21,7 @@ def pretrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fine") / "run"
     keras.utils.set_random_seed(0)
     vit = kerassl.backbones.vit((8, 8, 1), patch_size=4, hidden_dim=12, depth=2, num_heads=3, name="vit")
-    kerassl.methods.SimCLR(vit, "digits").export_encoder(folder / "encoder", format="keras")
+    kerassl.methods.SimCLR(vit, views="digits").export_encoder(folder / "encoder", format="keras")
     config = {"dataset": "digits", "data_dir": None, "image_size": None, "limit_train": 120, "limit_test": 64}
     (folder / "config.json").write_text(json.dumps(config))
     return folder

@@ -13,7 +13,7 @@ def encoder(tmp_path_factory):
     """An encoder of digits that were enlarged to 16 pixels."""
     train, _, info = kerassl.data.load("digits", image_size=16, batch_size=64, limit_train=128)
     network = kerassl.backbones.ResNet(info.image_shape, depths=(1,), width=4, stem="small")
-    model = kerassl.methods.SimCLR(network, "digits", projection_dim=8)
+    model = kerassl.methods.SimCLR(network, views="digits", projection_dim=8)
     model.compile(keras.optimizers.SGD(0.0))
     model.fit(train, verbose=0)
     return model.export_encoder(tmp_path_factory.mktemp("encoder") / "encoder", format="keras")

@@ -323,7 +323,9 @@ def test_the_arguments_of_a_short_run_are_the_classifiers(name):
 )
 def test_a_pretrained_encoder_gives_its_feature_map_where_that_is_needed(tmp_path):
     encoder = build.make_encoder("resnet18", (8, 8, 1), 4, {})
-    path = kerassl.methods.SimCLR(encoder, "digits").export_encoder(tmp_path / "encoder", format="keras")
+    path = kerassl.methods.SimCLR(encoder, views="digits").export_encoder(
+        tmp_path / "encoder", format="keras"
+    )
     pooled = classify.pretrained(path, {})
     unpooled = classify.pretrained(path, {"pool": None})
     assert pooled.output_shape == (None, 32) and unpooled.output_shape == (None, 1, 1, 32)

@@ -284,7 +284,7 @@ def test_a_classifier_is_measured_and_written_whole(tmp_path):
     images, held_out, info = kerassl.data.load("digits", limit_train=120, limit_test=64, batch_size=50)
     encoder = kerassl.backbones.ResNet(info.image_shape, depths=(1,), width=4, stem="small")
     model = kerassl.classifiers.Classifier(
-        encoder, kerassl.views.preset("digits", 8, 1).view1, num_classes=info.num_classes
+        encoder, views=kerassl.views.preset("digits", 8, 1).view1, num_classes=info.num_classes
     )
     model.compile()
     workdir = Workdir(tmp_path, {})

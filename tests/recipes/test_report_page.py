@@ -43,14 +43,14 @@ def make_page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     vit = kerassl.backbones.vit((8, 8, 1), patch_size=4, hidden_dim=12, depth=1, num_heads=3)
     workdir = folder / "my <run>"
-    kerassl.methods.SimCLR(vit, "digits").export_encoder(workdir / "encoder", format="keras")
+    kerassl.methods.SimCLR(vit, views="digits").export_encoder(workdir / "encoder", format="keras")
     config = {"dataset": "digits", "method": "simclr", "data_dir": None, "image_size": None}
     config |= {"limit_train": 120, "limit_test": 60, "about": {"keras": "x"}}
     (workdir / "config.json").write_text(json.dumps(config))
     metrics = [{"epoch": e, "loss": 1 / e, "knn_k20_t0.1": 0.1 * e} for e in (1, 2, 3)]
     (workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
     resnet = kerassl.backbones.ResNet((8, 8, 1), depths=(1,), width=4, stem="small")
-    other = kerassl.methods.SimCLR(resnet, "digits").export_encoder(folder / "resnet", format="keras")
+    other = kerassl.methods.SimCLR(resnet, views="digits").export_encoder(folder / "resnet", format="keras")
     path = folder / "report.html"
     rows = evaluate.run(
         encoder=f"{workdir},{other}",

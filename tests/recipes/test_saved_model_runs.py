@@ -19,7 +19,7 @@ def encoders(tmp_path_factory):
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("encoders")
     encoder = kerassl.backbones.resnet18((8, 8, 1), stem="small", width=4)
-    model = kerassl.methods.SimCLR(encoder, "digits")
+    model = kerassl.methods.SimCLR(encoder, views="digits")
     return [str(model.export_encoder(folder / name, format=name)) for name in ("keras", "tf_saved_model")]
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import kerassl
 from recipes.workdir import Journal, Workdir
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "methods"))
-from tiny_methods import images, labels, make  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "contract"))
+from tiny import images, labels, make  # noqa: E402
 
 EPOCHS, BATCHES = 4, 6
 folder, kind, last_step = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -98,7 +98,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="size of epoch 0; got {1: 8}"):
         kerassl.callbacks.LowFrequencyCurriculum({1: 8})
     encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")
-    model = kerassl.methods.SimCLR(encoder, "simclr_cifar", projection_dim=4)
+    model = kerassl.methods.SimCLR(encoder, views="simclr_cifar", projection_dim=4)
     model.compile()
     with pytest.raises(ValueError, match="whose views are a kerassl.views.LowFrequency"):
         model.fit(images(8) * 255, verbose=0, callbacks=[kerassl.callbacks.LowFrequencyCurriculum({0: 8})])

@@ -4,7 +4,14 @@ import numpy as np
 
 from kerassl.data.array_dataset import ArrayDataset
 from kerassl.data.lazy_images import LazyImages
-from kerassl.data.validation import validate_batch, validate_labels
+from kerassl.data.validation import validate_labels
+from kerassl.views.image.base import ImageModality
+
+
+class OfAnyScale(ImageModality):
+    """Images whose scale the views will know."""
+
+    value_range = None
 
 
 class ImageDataset(ArrayDataset):
@@ -30,7 +37,8 @@ class ImageDataset(ArrayDataset):
         value_range: the values of 16-bit, 32-bit and float grey files that became 0 and 255, or `None`.
 
     Raises:
-        ValueError: images or labels that `validate_batch` refuses, or a bad `batch_size`, `seed` or `epoch`.
+        ValueError: images that are not finite numbers of rank 4, labels that `validate_batch` refuses, or a
+            bad `batch_size`, `seed` or `epoch`.
 
     Example:
         >>> import numpy as np
@@ -72,8 +80,7 @@ class ImageDataset(ArrayDataset):
     def check(
         self, inputs: np.ndarray | LazyImages, labels: np.ndarray | None, num_classes: int | None
     ) -> None:
-        """Raises `ValueError` for images or labels that `validate_batch` refuses; files are not read."""
-        if isinstance(inputs, LazyImages):
-            validate_labels(labels, len(inputs), num_classes)
-        else:
-            validate_batch(inputs, labels, num_classes)
+        """Raises `ValueError` for images or labels that cannot be trained on; files are not read."""
+        if not isinstance(inputs, LazyImages):
+            OfAnyScale().check(inputs)
+        validate_labels(labels, len(inputs), num_classes, "images")

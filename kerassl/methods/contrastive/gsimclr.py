@@ -20,12 +20,13 @@ import pathlib
 import keras
 import numpy as np
 
-from kerassl import data as data_room
 from kerassl import engine
+from kerassl.data import GuidedBatches, ImageDataset, as_dataset, is_array
 from kerassl.heads import plain_mlp
 from kerassl.methods.contrastive.gsimclr_clusters import cluster_images
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
 from kerassl.training import Annotated, Bound, Common, PositiveFloat, PositiveInt, Recipe, Unpack, resume
+from kerassl.training.feed import checked, inputs_and_labels
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -107,11 +108,12 @@ class GSimCLR(SimCLR):
                 and as `SSLModel.fit` and `guide`.
             ImportError: if scikit-learn is missing.
         """
-        if self.views is not None and not isinstance(x, data_room.GuidedBatches):
-            data_room.check_data(x, y, batch_size=batch_size, num_classes=self.num_classes)
-            if data_room.is_array(x):
-                x, kwargs = data_room.as_dataset(x, y, batch_size or 32, self.seed, kwargs)
-            if not isinstance(x, data_room.ImageDataset):
+        if self.views is not None and not isinstance(x, GuidedBatches):
+            x, y = inputs_and_labels(self, x, y)
+            x = checked(self, x, y, batch_size)
+            if is_array(x):
+                x, kwargs = as_dataset(x, y, batch_size or 32, self.seed, kwargs, ImageDataset)
+            if not isinstance(x, ImageDataset):
                 raise ValueError(
                     f"GSimCLR clusters all images before it trains, so it needs them in memory, not a "
                     f"{type(x).__name__}: pass an array or a kerassl.data.ImageDataset."
@@ -128,10 +130,10 @@ class GSimCLR(SimCLR):
 
     def guide(
         self,
-        dataset: data_room.ImageDataset,
+        dataset: ImageDataset,
         file: str | os.PathLike | None = None,
         verbose: str | int = "auto",
-    ) -> data_room.GuidedBatches:
+    ) -> GuidedBatches:
         """Guided batches of images: trains the autoencoder and clusters its codes.
 
         Args:
@@ -167,7 +169,7 @@ class GSimCLR(SimCLR):
                 with partial.open("wb") as stream:
                     np.save(stream, clusters)
                 partial.replace(file)
-        return data_room.GuidedBatches(
+        return GuidedBatches(
             dataset.images,
             clusters,
             dataset.labels,

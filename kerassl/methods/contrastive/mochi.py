@@ -35,7 +35,7 @@ class MoCHi(MoCoV2):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
         >>> model = kerassl.methods.MoCHi(encoder, queue_size=4096, num_hardest=256, num_mixed=128)
-        >>> model.num_query_mixed
+        >>> model.arguments.num_query_mixed
         128
     """
 

@@ -39,7 +39,7 @@ class MixedBarlowTwins(BarlowTwins):
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
         >>> model = kerassl.methods.MixedBarlowTwins(encoder, projection_dim=64, hidden_dim=64)
         >>> model.step_metrics.terms
-        ['barlow_twins', 'mixing']
+        ('barlow_twins', 'mixing')
     """
 
     family = "redundancy"

@@ -78,7 +78,7 @@ class DINOv2(iBOT):
         self,
         encoder: keras.Model,
         *,
-        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = 65536,
+        num_prototypes: PositiveInt = 65536,
         centering: Literal["sinkhorn", "softmax"] = "sinkhorn",
         sinkhorn_iterations: PositiveInt = 3,
         koleo_weight: NonNegativeFloat = 0.1,

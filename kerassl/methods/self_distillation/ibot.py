@@ -87,7 +87,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         encoder: keras.Model,
         *,
         views: str | keras.layers.Layer | None = "default",
-        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = 8192,
+        num_prototypes: PositiveInt = 8192,
         teacher_temperature: PositiveFloat = 0.07,
         warmup_teacher_temperature_epochs: NonNegativeFloat = 30,
         cls_weight: NonNegativeFloat = 1.0,

@@ -66,7 +66,7 @@ class Mugs(PrototypeTeacher):
         >>> encoder = kerassl.backbones.vit((32, 32, 3), size="tiny", patch_size=4, depth=2)
         >>> model = kerassl.methods.Mugs(encoder, num_prototypes=128, queue_size=256, memory_size=256)
         >>> model.step_metrics.terms
-        ['instance', 'local_group', 'dino']
+        ('instance', 'local_group', 'dino')
     """
 
     family = "self_distillation"

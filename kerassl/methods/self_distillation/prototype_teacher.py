@@ -41,7 +41,7 @@ class PrototypeTeacher(SSLModel):
         self,
         encoder: keras.Model,
         *,
-        num_prototypes: PositiveInt | tuple[PositiveInt, ...] = 65536,
+        num_prototypes: PositiveInt = 65536,
         student_temperature: PositiveFloat = 0.1,
         teacher_temperature: PositiveFloat = 0.04,
         warmup_teacher_temperature: PositiveFloat = 0.04,

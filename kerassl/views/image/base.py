@@ -56,11 +56,11 @@ class ImageModality(Modality):
     """The answers of views of images `(batch, height, width, channels)`.
 
     Attributes:
-        value_range: values of black and white in raw images.
+        value_range: values of black and white in raw images; `None` for any.
     """
 
     modality = "images"
-    value_range = VALUE_RANGE
+    value_range: tuple[float, float] | None = VALUE_RANGE
 
     def check(self, inputs: Any, labels: Any = None) -> None:
         """Raises `ValueError` for images that cannot be trained on, and warns of an unlikely scale.
@@ -75,7 +75,8 @@ class ImageModality(Modality):
         """
         if isinstance(inputs, (dict, tuple, list)):
             raise ValueError(
-                f"Images must be one array (number, height, width, channels); got a {type(inputs).__name__}."
+                f"Images must be one array (number, height, width, channels); got a {type(inputs).__name__}. "
+                "For data that holds views already, make the model with views=None."
             )
         images = to_numpy(inputs)
         if images.ndim != 4:
@@ -85,13 +86,15 @@ class ImageModality(Modality):
             )
         if images.dtype.kind not in "uif":
             raise ValueError(
-                f"Images must be uint8 or float in {self._range_in_words()}; got dtype {images.dtype}. "
+                f"Images must be uint8 or float{self._range_in_words()}; got dtype {images.dtype}. "
                 "Convert them with images.astype('uint8') or images.astype('float32')."
             )
         super().check(images, labels)
         self._check_values(images)
 
     def _check_values(self, images: np.ndarray) -> None:
+        if self.value_range is None:
+            return
         black, white = self.value_range
         if images.dtype == np.uint8 and (black, white) == VALUE_RANGE:
             return
@@ -103,7 +106,7 @@ class ImageModality(Modality):
             likely_normalized = (black, white) == VALUE_RANGE and low < 0
             if likely_normalized or 0 < high <= 1 < white:
                 warnings.warn(
-                    f"Float images must be in {self._range_in_words()}; got values from {low:g} to {high:g}, "
+                    f"Float images must be{self._range_in_words()}; got values from {low:g} to {high:g}, "
                     "which looks as if they were normalized already. Multiply by 255 (and undo a mean "
                     "shift), pass uint8 images, or give the views value_range=(0, 1) for images in [0, 1].",
                     stacklevel=4,
@@ -112,12 +115,12 @@ class ImageModality(Modality):
         if low < black - margin or high > white + margin:
             kind = "Float" if is_float else "Integer"
             raise ValueError(
-                f"{kind} images must be in {self._range_in_words()}; got values from {low:g} to {high:g}. "
+                f"{kind} images must be{self._range_in_words()}; got values from {low:g} to {high:g}. "
                 f"Rescale them, or give the views value_range=({low:g}, {high:g})."
             )
 
     def _range_in_words(self) -> str:
-        return "[{:g}, {:g}]".format(*self.value_range)
+        return " in [{:g}, {:g}]".format(*self.value_range) if self.value_range else ""
 
     def describe(self, inputs: Any) -> dict:
         """Returns the attributes of the images' `InputFormat`.

@@ -95,7 +95,17 @@ def check_value(
         usual = (
             "" if default is inspect.Parameter.empty or default == value else f" The default is {default!r}."
         )
-        raise ValueError(f"{name} must be {needed}, got {got}.{usual}")
+        near = difflib.get_close_matches(str(value), _choices(annotation), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be {needed}, got {got}.{hint}{usual}")
+
+
+def _choices(annotation: object) -> list[str]:
+    """The strings among which an annotation lets choose."""
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Literal:
+        return [choice for choice in inner if isinstance(choice, str)]
+    return [choice for option in inner for choice in _choices(option)]
 
 
 def _misfit(value: object, annotation: object) -> str | None:
@@ -235,6 +245,36 @@ def check_arguments(cls: type, arguments: Mapping[str, object]) -> None:
             check_value(name, value, known[name].annotation, default)
 
 
+def checked(function: Callable) -> Callable:
+    """Decorates a function so that its arguments are checked by their annotations.
+
+    Raises:
+        ValueError: in the function's calls, for a value that does not fit.
+
+    Example:
+        >>> from kerassl.arguments import PositiveInt, checked
+        >>> @checked
+        ... def head(units: PositiveInt = 8) -> int:
+        ...     return units
+        >>> head(0)
+        Traceback (most recent call last):
+        ValueError: units must be >= 1, got 0. The default is 8.
+    """
+    signature = inspect.signature(function)
+    hints = functools.cache(lambda: typing.get_type_hints(function, include_extras=True))
+
+    @functools.wraps(function)
+    def check(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            default = signature.parameters[name].default
+            if value is not default and name in hints():
+                check_value(name, _plain(value), hints()[name], default)
+        return function(*args, **kwargs)
+
+    return check
+
+
 def _plain(value: object) -> object:
     """NumPy's scalars as Python's, lists as tuples; everything else as it is."""
     if isinstance(value, np.generic):
@@ -277,6 +317,15 @@ class RemembersArguments:
         init = vars(cls).get("__init__")
         if init is not None:
             cls.__init__ = _remembering(init)
+
+    @classmethod
+    def prepared_arguments(cls, given: Mapping[str, object]) -> dict[str, object]:
+        """The arguments that the constructor is to get in another form; most classes have none.
+
+        Args:
+            given: all arguments by name, checked.
+        """
+        return {}
 
     def get_config(self) -> dict:
         """The constructor's arguments, serialised."""
@@ -332,6 +381,9 @@ def _remembering(init: Callable) -> Callable:
         if "arguments" not in vars(self):
             # The object's own class is first; what it hands on to its base class is its own affair.
             check_arguments(type(self), given)
+            for name, value in self.prepared_arguments(given).items():
+                given[name] = value
+                (bound.arguments if name in bound.arguments else bound.arguments[keywords[0]])[name] = value
             object.__setattr__(self, "arguments", types.SimpleNamespace())
         for name, value in given.items():
             vars(self.arguments).setdefault(name, value)

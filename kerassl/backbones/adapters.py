@@ -5,13 +5,17 @@ import math
 import keras
 from keras import KerasTensor, layers
 
+from kerassl.arguments import Literal, NonNegativeInt
+from kerassl.backbones.backbone import Backbone
+from kerassl.backbones.checks import check_no_rescaling, check_no_top
 from kerassl.backbones.naming import unique_name
+from kerassl.backbones.resnet import check_image_shape
 
 _DICT_KEYS = ("pooled_output", "sequence_output", "last_hidden_state")
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class AdaptedEncoder(keras.Model):
+class AdaptedEncoder(Backbone, keras.Model):
     """A backbone of another library, pooled to (batch, dim) or with its feature map; made by `adapt`.
 
     Args:
@@ -33,44 +37,22 @@ class AdaptedEncoder(keras.Model):
     def __init__(
         self,
         backbone: keras.Model,
-        input_shape: tuple[int | None, int | None, int] | None = None,
-        pool: str | None = "auto",
-        num_prefix_tokens: int | None = None,
+        input_shape: tuple | None = None,
+        pool: Literal["auto", "mean", "cls"] | None = "auto",
+        num_prefix_tokens: NonNegativeInt | None = None,
         name: str | None = None,
     ) -> None:
         _check_backbone(backbone)
-        if pool not in ("auto", "mean", "cls", None):
-            raise ValueError(f'pool must be "auto", "mean", "cls" or None; got {pool!r}.')
+        if input_shape is not None:
+            check_image_shape(input_shape)
         name = name or unique_name(f"{backbone.name}_encoder")
         images = keras.Input(tuple(input_shape or _image_shape(backbone)), name="images")
         output = _apply(backbone, images)
         features = _pooled(output, backbone, images, pool, num_prefix_tokens)
         super().__init__(images, features, name=name)
+        self.arguments.input_shape = images.shape[1:]
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: images.shape[-1]})
         self.backbone = backbone
-        self.pool = pool
-        self.num_prefix_tokens = num_prefix_tokens
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "input_shape": self.input_shape[1:],
-            "pool": self.pool,
-            "num_prefix_tokens": self.num_prefix_tokens,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "AdaptedEncoder":
-        """Returns an encoder around a backbone of the same shape with fresh weights."""
-        config = dict(config)
-        trainable = config.pop("trainable", True)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        model = cls(**config)
-        model.trainable = trainable
-        return model
 
 
 def adapt(
@@ -119,8 +101,6 @@ def adapt(
 
 
 def _check_backbone(backbone: keras.Model) -> None:
-    if not isinstance(backbone, keras.Model):
-        raise ValueError(f"adapt needs a built keras.Model as backbone; got {backbone!r}.")
     if isinstance(getattr(backbone, "backbone", None), keras.Model):
         raise ValueError(
             f"{type(backbone).__name__} is a task model around a backbone: pass its `.backbone` to adapt."
@@ -130,30 +110,8 @@ def _check_backbone(backbone: keras.Model) -> None:
     inputs = getattr(backbone, "input", None)
     if isinstance(inputs, dict | list) and len(inputs) > 1:
         raise ValueError(f"{backbone.name} has {len(inputs)} inputs: adapt needs one that takes images only.")
-    last = backbone.layers[-1] if backbone.layers else None
-    softmax = getattr(last, "activation", None) is keras.activations.softmax
-    if last is not None and (softmax or isinstance(last, layers.Softmax) or last.name == "predictions"):
-        raise ValueError(
-            f"{backbone.name} ends in the classification layer {last.name!r}: make it with include_top=False."
-        )
-    for layer in _layers_before_weights(backbone):
-        if isinstance(layer, layers.Rescaling | layers.Normalization):
-            raise ValueError(
-                f"{backbone.name} rescales its input itself (layer {layer.name!r}), but the views already "
-                "emit normalized images: make it with include_rescaling=False or "
-                "include_preprocessing=False, or take a backbone without such a layer."
-            )
-
-
-def _layers_before_weights(model: keras.Model) -> list[keras.layers.Layer]:
-    leading = []
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            return leading + _layers_before_weights(layer)
-        leading.append(layer)
-        if layer.weights:
-            break
-    return leading
+    check_no_top(backbone)
+    check_no_rescaling(backbone)
 
 
 def _image_shape(backbone: keras.Model) -> tuple[int | None, int | None, int]:

@@ -3,12 +3,13 @@
 import keras
 from keras import KerasTensor, layers, ops
 
+from kerassl.arguments import NonNegativeInt, PositiveInt, RemembersArguments
 from kerassl.backbones.positions import sincos_positions
 from kerassl.backbones.transformer import LayerNorm, TransformerBlock
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class TokenDecoder(keras.Model):
+class TokenDecoder(RemembersArguments, keras.Model):
     """Adds a mask token for each masked patch to the encoded tokens, and predicts the masked patches.
 
     Tokens carry their positions, and attention ignores their order, so they keep the order of the input:
@@ -40,27 +41,16 @@ class TokenDecoder(keras.Model):
 
     def __init__(
         self,
-        input_dim: int,
-        output_dim: int,
-        grid: tuple[int, int],
-        num_prefix_tokens: int = 1,
-        hidden_dim: int = 512,
-        depth: int = 8,
-        num_heads: int = 16,
+        input_dim: PositiveInt,
+        output_dim: PositiveInt,
+        grid: tuple[PositiveInt, PositiveInt],
+        num_prefix_tokens: NonNegativeInt = 1,
+        hidden_dim: PositiveInt = 512,
+        depth: PositiveInt = 8,
+        num_heads: PositiveInt = 16,
         name: str = "decoder",
     ) -> None:
-        if depth < 1:
-            raise ValueError(f"A decoder needs at least one block; got depth={depth}.")
         super().__init__(name=name)
-        self.config = {
-            "input_dim": input_dim,
-            "output_dim": output_dim,
-            "grid": tuple(grid),
-            "num_prefix_tokens": num_prefix_tokens,
-            "hidden_dim": hidden_dim,
-            "depth": depth,
-            "num_heads": num_heads,
-        }
         self.grid, self.num_prefix_tokens, self.hidden_dim = tuple(grid), num_prefix_tokens, hidden_dim
         with keras.name_scope(name):
             self.embedding = layers.Dense(hidden_dim, name="embedding")
@@ -104,7 +94,3 @@ class TokenDecoder(keras.Model):
             tokens = block(tokens, training=training)
         tokens = self.blocks[-1](tokens, training=training, last=num_masked)
         return self.prediction(self.final_norm(tokens))
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {"name": self.name, **self.config}

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from kerassl.backbones.backbone import Statistic
 from kerassl.backbones.resnet import ResNet
 from kerassl.backbones.timm_weights import load_timm
 from kerassl.backbones.vit import ViT
@@ -13,6 +14,8 @@ def load_keras_hub(
     image_size: int | tuple[int, int] | None = None,
     pool: str | None = "default",
     name: str | None = None,
+    mean: Statistic = None,
+    std: Statistic = None,
 ) -> ResNet | ViT:
     """Returns the ResNet or ViT with the weights of a `keras_hub.models.ResNetBackbone` or `ViTBackbone`.
 
@@ -25,6 +28,9 @@ def load_keras_hub(
         image_size: height and width in pixels, as of `load_timm`.
         pool: as of `load_timm`.
         name: name of the model.
+        mean: by which images in [0, 1] were normalized, as of `load_timm`; a backbone of keras-hub does not
+            know it.
+        std: the same.
 
     Raises:
         ValueError: for another backbone, or a part that kerassl lacks: pre-activation, deep stems and "vd"
@@ -49,7 +55,8 @@ def load_keras_hub(
     config = backbone.get_config()
     if getattr(backbone, "data_format", None) == "channels_first":
         raise ValueError(f"{backbone.name} has channels first; make it with channels last.")
-    return load_timm(_STATES[kind](backbone, config), image_size, config.get("num_heads"), pool, name)
+    state, heads = _STATES[kind](backbone, config), config.get("num_heads")
+    return load_timm(state, image_size, heads, pool, name, mean, std)
 
 
 def _vit_state(backbone: keras.Model, config: dict) -> dict[str, np.ndarray]:

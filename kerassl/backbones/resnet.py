@@ -3,6 +3,8 @@
 import keras
 from keras import KerasTensor, layers
 
+from kerassl.arguments import Literal, PositiveInt, check_value, checked
+from kerassl.backbones.backbone import Backbone
 from kerassl.backbones.naming import unique_name
 from kerassl.engine import batch_norm
 
@@ -10,7 +12,7 @@ _STEM_STRIDES = {"standard": 2, "small": 1}
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class ResNet(keras.Model):
+class ResNet(Backbone, keras.Model):
     """A residual network from images to globally average-pooled features, or to the map before the pooling.
 
     "Deep Residual Learning for Image Recognition", 2015, arXiv 1512.03385; padding, initialization and
@@ -48,22 +50,18 @@ class ResNet(keras.Model):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
-        depths: tuple[int, ...] = (2, 2, 2, 2),
+        input_shape: tuple,
+        depths: tuple[PositiveInt, ...] = (2, 2, 2, 2),
         bottleneck: bool = False,
-        width: int = 64,
-        stem: str = "standard",
-        stem_stride: int | None = None,
+        width: PositiveInt = 64,
+        stem: Literal["standard", "small"] = "standard",
+        stem_stride: PositiveInt | None = None,
         zero_init_residual: bool = True,
-        pool: str | None = "mean",
-        dtype: str | None = None,
+        pool: Literal["mean"] | None = "mean",
+        dtype: str | keras.DTypePolicy | None = None,
         name: str | None = None,
     ) -> None:
         check_image_shape(input_shape)
-        if stem not in _STEM_STRIDES:
-            raise ValueError(f'stem must be "standard" or "small"; got {stem!r}.')
-        if pool not in ("mean", None):
-            raise ValueError(f'pool must be "mean" or None; got {pool!r}.')
         name = name or unique_name("resnet")
         gamma = "zeros" if zero_init_residual else "ones"
         block = _bottleneck_block if bottleneck else basic_block
@@ -80,54 +78,34 @@ class ResNet(keras.Model):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         if dtype is not None:
             self.dtype_policy = dtype
-        self._config = {
-            "input_shape": tuple(input_shape),
-            "depths": tuple(depths),
-            "bottleneck": bottleneck,
-            "width": width,
-            "stem": stem,
-            "stem_stride": stem_stride,
-            "zero_init_residual": zero_init_residual,
-            "pool": pool,
-            "dtype": dtype,
-            "name": name,
-        }
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the last layers of the stages, which give their feature maps."""
-        last = "relu3" if self._config["bottleneck"] else "relu2"
+        last = "relu3" if self.arguments.bottleneck else "relu2"
         return tuple(
-            f"stage{i}_block{depth}_{last}" for i, depth in enumerate(self._config["depths"], start=1)
+            f"stage{i}_block{depth}_{last}" for i, depth in enumerate(self.arguments.depths, start=1)
         )
 
     @property
     def variables_by_depth(self) -> list[list[keras.Variable]]:
         """The weights of the stem, then of each stage."""
-        names = ("stem_", *(f"stage{i}_" for i in range(1, len(self._config["depths"]) + 1)))
+        names = ("stem_", *(f"stage{i}_" for i in range(1, len(self.arguments.depths) + 1)))
         return [[v for x in self.layers if x.name.startswith(name) for v in x.weights] for name in names]
 
     def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {**self._config, "trainable": self.trainable}
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "ResNet":
-        """Returns a network of the same shape with fresh weights."""
-        config = dict(config)
-        trainable = config.pop("trainable", True)
-        model = cls(**config)
-        model.trainable = trainable
-        return model
+        """Returns the constructor's arguments; a precision that was not given stays that of the time."""
+        return {**super().get_config(), "dtype": keras.saving.serialize_keras_object(self.arguments.dtype)}
 
 
+@checked
 def resnet18(
-    input_shape: tuple[int, int, int],
-    stem: str = "standard",
-    width: int = 64,
-    stem_stride: int | None = None,
+    input_shape: tuple,
+    stem: Literal["standard", "small"] = "standard",
+    width: PositiveInt = 64,
+    stem_stride: PositiveInt | None = None,
     zero_init_residual: bool = True,
-    pool: str | None = "mean",
+    pool: Literal["mean"] | None = "mean",
     name: str | None = None,
 ) -> ResNet:
     """Returns a ResNet-18, images -> (batch, 8 * width); arguments as in `ResNet`.
@@ -155,13 +133,14 @@ def resnet18(
     )
 
 
+@checked
 def resnet34(
-    input_shape: tuple[int, int, int],
-    stem: str = "standard",
-    width: int = 64,
-    stem_stride: int | None = None,
+    input_shape: tuple,
+    stem: Literal["standard", "small"] = "standard",
+    width: PositiveInt = 64,
+    stem_stride: PositiveInt | None = None,
     zero_init_residual: bool = True,
-    pool: str | None = "mean",
+    pool: Literal["mean"] | None = "mean",
     name: str | None = None,
 ) -> ResNet:
     """Returns a ResNet-34, images -> (batch, 8 * width); arguments as in `resnet18`.
@@ -189,13 +168,14 @@ def resnet34(
     )
 
 
+@checked
 def resnet50(
-    input_shape: tuple[int, int, int],
-    stem: str = "standard",
-    width: int = 64,
-    stem_stride: int | None = None,
+    input_shape: tuple,
+    stem: Literal["standard", "small"] = "standard",
+    width: PositiveInt = 64,
+    stem_stride: PositiveInt | None = None,
     zero_init_residual: bool = True,
-    pool: str | None = "mean",
+    pool: Literal["mean"] | None = "mean",
     name: str | None = None,
 ) -> ResNet:
     """Returns a ResNet-50 (v1.5), images -> (batch, 32 * width); arguments as in `resnet18`.
@@ -223,13 +203,15 @@ def resnet50(
     )
 
 
-def check_image_shape(input_shape: tuple[int, int, int]) -> None:
+def check_image_shape(input_shape: tuple[int | None, int | None, int]) -> None:
     """Raises ValueError unless `input_shape` is (height, width, channels), with at least one channel."""
-    if len(input_shape) != 3 or not input_shape[-1] or any(n is not None and n < 1 for n in input_shape):
+    try:
+        check_value("input_shape", input_shape, tuple[PositiveInt | None, PositiveInt | None, PositiveInt])
+    except ValueError:
         raise ValueError(
             "input_shape must be (height, width, channels) without the batch dimension, such as (32, 32, 3); "
-            f"got {tuple(input_shape)}."
-        )
+            f"got {input_shape!r}."
+        ) from None
 
 
 def _conv(

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from kerassl.arguments import Literal, PositiveInt, checked
 from kerassl.backbones.naming import unique_name
 from kerassl.backbones.resnet import basic_block, check_image_shape
 from kerassl.backbones.scattering import Scattering
@@ -19,12 +20,13 @@ _STAGES = {
 }
 
 
+@checked
 def scatnet(
-    input_shape: tuple[int, int, int],
-    num_blocks: int = 8,
-    num_scales: int = 2,
-    num_orientations: int = 16,
-    width: int = 128,
+    input_shape: tuple,
+    num_blocks: Literal[8, 12, 16, 30, 45] = 8,
+    num_scales: PositiveInt = 2,
+    num_orientations: PositiveInt = 16,
+    width: PositiveInt = 128,
     name: str | None = None,
 ) -> keras.Model:
     """A residual network on scattering coefficients, from images to `(batch, 16 * width)` features.
@@ -56,9 +58,7 @@ def scatnet(
         (None, 128)
     """
     check_image_shape(input_shape)
-    if num_blocks not in _STAGES:
-        raise ValueError(f"num_blocks must be one of {tuple(_STAGES)}; got {num_blocks}.")
-    if width < 4 or width % 4:
+    if width % 4:
         raise ValueError(f"width must be a multiple of 4; got {width}.")
     stem, stages = _STAGES[num_blocks]
     name = name or unique_name("scatnet")

@@ -13,9 +13,11 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveInt, RemembersArguments
+
 
 @keras.saving.register_keras_serializable("kerassl")
-class Scattering(keras.layers.Layer):
+class Scattering(RemembersArguments, keras.layers.Layer):
     """Scattering coefficients of orders 0 to 2 of each channel; the layer has no trained weights.
 
     With the Morlet wavelets psi of scale j and orientation t, and the Gaussian phi of scale J, these are
@@ -37,12 +39,8 @@ class Scattering(keras.layers.Layer):
         (1, 4, 4, 75)
     """
 
-    def __init__(self, num_scales: int = 2, num_orientations: int = 16, **kwargs) -> None:
+    def __init__(self, num_scales: PositiveInt = 2, num_orientations: PositiveInt = 16, **kwargs) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
-        if num_scales < 1 or num_orientations < 1:
-            raise ValueError(
-                f"num_scales and num_orientations must be at least 1; got {num_scales}, {num_orientations}."
-            )
         self.num_scales, self.num_orientations = num_scales, num_orientations
 
     @property
@@ -103,14 +101,6 @@ class Scattering(keras.layers.Layer):
         """`(batch, channels, orientations, rows, columns)` moduli at every 2^scale-th pixel."""
         filters = wavelets(*grid.padded, scale, self.num_orientations, level).astype("float32")
         return grid.modulus(spectrum * ops.convert_to_tensor(filters[:, :, None]), level, scale)
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_scales": self.num_scales,
-            "num_orientations": self.num_orientations,
-        }
 
 
 class _Grid:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerassl.backbones.backbone import Statistic, carry_statistics
 from kerassl.backbones.positions import resize_positions
 from kerassl.backbones.resnet import ResNet
 from kerassl.backbones.vit import ViT
@@ -40,13 +41,16 @@ def load_timm(
     num_heads: int | None = None,
     pool: str | None = "default",
     name: str | None = None,
+    mean: Statistic = None,
+    std: Statistic = None,
 ) -> ResNet | ViT:
     """Returns the ResNet or ViT whose weights timm, torchvision, DINO, DINOv2, MAE or DeiT name alike.
 
     The architecture is read from the names and shapes; a classification layer and a decoder are left out.
     The outputs are those of timm's `forward_features` followed by its pooling, for the same normalized
-    images. timm's and torchvision's ResNets normalize as `Preprocess` does by default, many ViTs by 0.5
-    and 0.5: `timm_statistics` reads it.
+    images. The default views of a method normalize by the network's `input_mean` and `input_std`: those of
+    timm's `config.json` beside the file, or `mean` and `std`. timm's and torchvision's ResNets take the
+    statistics of ImageNet, many ViTs 0.5 and 0.5.
 
     Of ViTs, LayerScale becomes part of the linear map before it, a missing query-key-value bias zeros,
     and a missing position of the class token zero. Register tokens, gated MLPs, norms of queries and
@@ -62,6 +66,9 @@ def load_timm(
             its width.
         pool: as of `ViT`, by default "cls", or `ResNet`, by default "mean"; `None` for a ResNet's map.
         name: name of the model.
+        mean: a number or one per channel, by which images in [0, 1] were normalized, where no `config.json`
+            beside the weights says it.
+        std: the same.
 
     Returns:
         A `ResNet` or a `ViT` with learned positions.
@@ -81,7 +88,9 @@ def load_timm(
         >>> load_timm(state, image_size=32).output_shape
         (None, 8)
     """
+    stated = {"mean": mean, "std": std}
     if isinstance(weights, str | os.PathLike):
+        stated |= {name: value for name, value in _read_config(weights).items() if stated[name] is None}
         weights = _read_safetensors(pathlib.Path(weights))
     state = _State(weights)
     if "patch_embed.proj.weight" in weights:
@@ -96,6 +105,7 @@ def load_timm(
             "'module.'."
         )
     state.check_all_taken(type(model).__name__)
+    carry_statistics(model, stated["mean"], stated["std"])
     return model
 
 
@@ -120,19 +130,26 @@ def timm_statistics(path: str | os.PathLike) -> dict[str, Any]:
         ...     timm_statistics(f"{folder}/model.safetensors")
         {'size': (8, 8), 'mean': (0.5,), 'std': (0.5,)}
     """
-    file = pathlib.Path(path).with_name("config.json")
-    config = json.loads(file.read_text()) if file.exists() else {}
-    config = config.get("pretrained_cfg", config)
-    if not {"input_size", "mean", "std"} <= config.keys():
+    config = _read_config(path, ("input_size", "mean", "std"))
+    if len(config) < 3:
         raise ValueError(
-            f"{file} does not say by which mean and std the images of {path} were normalized: put timm's "
-            "config.json there, or give kerassl.views.Preprocess(size, mean, std) the numbers yourself."
+            f"{pathlib.Path(path).with_name('config.json')} does not say by which mean and std the images of "
+            f"{path} were normalized: put timm's config.json there, or give "
+            "kerassl.views.Preprocess(size, mean, std) the numbers yourself."
         )
     return {
         "size": tuple(config["input_size"][1:]),
         "mean": tuple(config["mean"]),
         "std": tuple(config["std"]),
     }
+
+
+def _read_config(path: str | os.PathLike, names: tuple[str, ...] = ("mean", "std")) -> dict[str, Any]:
+    """Those of some entries that timm's `config.json` beside a file states."""
+    file = pathlib.Path(path).with_name("config.json")
+    config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    config = config.get("pretrained_cfg", config)
+    return {name: config[name] for name in names if name in config}
 
 
 class _State:

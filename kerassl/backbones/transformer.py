@@ -6,10 +6,11 @@ import keras
 from keras import KerasTensor, backend, layers, ops
 
 from kerassl import engine
+from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt, RemembersArguments
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class DropPath(keras.layers.Layer):
+class DropPath(RemembersArguments, keras.layers.Layer):
     """Stochastic depth: in training, drops a residual branch for some samples of the batch.
 
     "Deep Networks with Stochastic Depth", 2016, arXiv 1603.09382. Kept branches are divided by the
@@ -29,10 +30,8 @@ class DropPath(keras.layers.Layer):
         [0.0, 2.0]
     """
 
-    def __init__(self, rate: float, **kwargs) -> None:
+    def __init__(self, rate: Annotated[float, Bound(0, 1, open_high=True)], **kwargs) -> None:
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"The drop-path rate must lie in [0, 1); got {rate}.")
         self.rate = rate
         if rate > 0:
             self.seed_generator = keras.random.SeedGenerator()
@@ -49,10 +48,6 @@ class DropPath(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Returns `input_shape`."""
         return input_shape
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), "rate": self.rate}
 
 
 def gelu(x: KerasTensor) -> KerasTensor:
@@ -99,7 +94,7 @@ def _layer_norm(x: KerasTensor, gamma: KerasTensor, beta: KerasTensor, epsilon: 
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(RemembersArguments, keras.layers.Layer):
     """A pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)).
 
     "An Image is Worth 16x16 Words", 2020, arXiv 2010.11929, equations 2 and 3. Layer norm has an
@@ -125,7 +120,12 @@ class TransformerBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, hidden_dim: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, **kwargs
+        self,
+        hidden_dim: PositiveInt,
+        num_heads: PositiveInt,
+        mlp_ratio: PositiveFloat = 4.0,
+        drop_path: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         if hidden_dim % num_heads:
@@ -189,16 +189,6 @@ class TransformerBlock(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Returns `input_shape`."""
         return input_shape
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "mlp_ratio": self.mlp_ratio,
-            "drop_path": self.drop_path,
-        }
 
 
 def _last(tokens: KerasTensor, count: int | None) -> KerasTensor:

@@ -1,11 +1,11 @@
 """Vision transformers with a token interface: embed patches, encode any subset of them, pool."""
 
-import difflib
-
 import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
+from kerassl.arguments import Annotated, Bound, Literal, PositiveInt, checked
+from kerassl.backbones.backbone import Backbone
 from kerassl.backbones.naming import unique_name
 from kerassl.backbones.patches import patch_grid, patchify, take_patches
 from kerassl.backbones.positions import resize_positions, sincos_positions
@@ -16,7 +16,7 @@ _SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class ViT(keras.Model):
+class ViT(Backbone, keras.Model):
     """A vision transformer from images to features, which can also encode a subset of the patches.
 
     "An Image is Worth 16x16 Words", 2020, arXiv 2010.11929; fixed positions and initialization as in
@@ -40,7 +40,7 @@ class ViT(keras.Model):
         positions: "sincos" (fixed; that of the class token is zero) or "learned".
         drop_path: stochastic depth of the last block; it grows linearly from 0 at the first.
         name: name of the model, the first part of its variables' paths.
-        **kwargs: `dtype` and `trainable`, as for any Keras layer.
+        dtype: precision policy of the layers; the global one by default.
 
     Attributes:
         grid: (rows, columns) of the patches of an image of `input_shape`.
@@ -65,21 +65,19 @@ class ViT(keras.Model):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
-        patch_size: int = 16,
-        hidden_dim: int = 192,
-        depth: int = 12,
-        num_heads: int = 3,
-        pool: str = "cls",
-        positions: str = "sincos",
-        drop_path: float = 0.0,
+        input_shape: tuple,
+        patch_size: PositiveInt = 16,
+        hidden_dim: PositiveInt = 192,
+        depth: PositiveInt = 12,
+        num_heads: PositiveInt = 3,
+        pool: Literal["cls", "mean"] = "cls",
+        positions: Literal["sincos", "learned"] = "sincos",
+        drop_path: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
         name: str | None = None,
-        **kwargs,
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         check_image_shape(input_shape)
-        _check_choice("pool", pool, ("cls", "mean"))
-        _check_choice("positions", positions, ("sincos", "learned"))
-        super().__init__(name=name or unique_name("vit"), **kwargs)
+        super().__init__(name=name or unique_name("vit"), dtype=dtype)
         self.image_shape = tuple(input_shape)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
@@ -238,20 +236,8 @@ class ViT(keras.Model):
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "input_shape": self.image_shape,
-            "patch_size": self.patch_size,
-            "hidden_dim": self.hidden_dim,
-            "depth": self.depth,
-            "num_heads": self.num_heads,
-            "pool": self.pool,
-            "positions": self.positions,
-            "drop_path": self.drop_path,
-            **({"quantization": mode} if (mode := self.patch_embedding.quantization_mode) else {}),
-        }
+        mode = self.patch_embedding.quantization_mode
+        return {**super().get_config(), **({"quantization": mode} if mode else {})}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "ViT":
@@ -264,16 +250,17 @@ class ViT(keras.Model):
         return model
 
 
+@checked
 def vit(
-    input_shape: tuple[int, int, int],
-    size: str = "tiny",
-    patch_size: int = 16,
-    pool: str = "cls",
-    positions: str = "sincos",
-    drop_path: float = 0.0,
-    hidden_dim: int | None = None,
-    depth: int | None = None,
-    num_heads: int | None = None,
+    input_shape: tuple,
+    size: Literal["tiny", "small", "base"] = "tiny",
+    patch_size: PositiveInt = 16,
+    pool: Literal["cls", "mean"] = "cls",
+    positions: Literal["sincos", "learned"] = "sincos",
+    drop_path: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+    hidden_dim: PositiveInt | None = None,
+    depth: PositiveInt | None = None,
+    num_heads: PositiveInt | None = None,
     name: str | None = None,
 ) -> ViT:
     """Returns a `ViT` of a named size, images -> (batch, hidden_dim).
@@ -301,7 +288,6 @@ def vit(
         >>> vit((32, 32, 3), size="tiny", patch_size=8, depth=1).output_shape
         (None, 192)
     """
-    _check_choice("size", size, tuple(_SIZES))
     width, blocks, heads = _SIZES[size]
     return ViT(
         input_shape,
@@ -318,10 +304,3 @@ def vit(
 
 def _normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
-
-
-def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f". Did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"{argument} must be one of {', '.join(map(repr, choices))}; got {value!r}{hint}")

@@ -10,6 +10,7 @@ from keras import KerasTensor, ops
 
 from kerassl.batch import Batch, Outputs, StepRecord
 from kerassl.losses import cross_entropy
+from kerassl.losses.supervised.cross_entropy import labelled_mean
 from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
 from kerassl.training import Annotated, Bound, Common, Recipe, SSLModel, Unpack
 
@@ -22,9 +23,14 @@ class Classifier(SSLModel):
     gives probabilities and `export_classifier` writes the whole. `fit` and `evaluate` report `accuracy`: of
     augmented images in training, of images as they are in evaluation.
 
+    Each example's cross entropy is multiplied by its weight, where the data is `(images, labels, weights)` or
+    `fit` gets `sample_weight=` or `class_weight=`. As in Keras the sum is then divided by the number of
+    examples, here the labelled ones, and not by the sum of their weights. Accuracy knows no weights.
+
     A subclass names its loss terms in `terms`, and writes `loss_terms`, whose `aux` has the `"logits"`
     of the images (and in `"counted"` which images count in the accuracy, if not all labelled ones), and
-    `features_and_logits` where there is more than a linear layer.
+    `features_and_logits` where there is more than a linear layer. If its `loss_terms` applies
+    `batch.weights`, it sets `supports_sample_weight = True`.
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`, trained before or not.
@@ -47,6 +53,7 @@ class Classifier(SSLModel):
 
     family = "supervised"
     needs_labels = True
+    supports_sample_weight = True
     terms = ("cross_entropy",)
     default_views = ("crop_flip", "crop_flip")
     # arXiv 1512.03385 section 3.4; fine-tuning as in google-research/simclr.
@@ -59,6 +66,12 @@ class Classifier(SSLModel):
             short={"learning_rate": 1e-3, "weight_decay": 0.0},
         ),
     }
+
+    def __init_subclass__(cls, **keywords) -> None:
+        super().__init_subclass__(**keywords)
+        # A loss of its own knows of no weights unless it says so.
+        if "loss_terms" in vars(cls) and "supports_sample_weight" not in vars(cls):
+            cls.supports_sample_weight = False
 
     def __init__(
         self,
@@ -100,19 +113,30 @@ class Classifier(SSLModel):
         (view,) = views
         features, logits = self.features_and_logits(view, training)
         return Outputs(
-            {"cross_entropy": self.cross_entropy(logits, batch.labels)},
+            {"cross_entropy": self.cross_entropy(logits, batch.labels, batch.weights)},
             features=features,
             logits=logits,
         )
 
-    def cross_entropy(self, logits: KerasTensor, labels: KerasTensor | None) -> KerasTensor:
+    def cross_entropy(
+        self, logits: KerasTensor, labels: KerasTensor | None, weights: KerasTensor | None = None
+    ) -> KerasTensor:
         """The mean cross entropy over the labelled images of the global batch.
+
+        Args:
+            logits: `(batch, num_classes)`.
+            labels: `(batch,)`, -1 where unknown.
+            weights: `(batch,)` factors of the images' cross entropies; `None` for 1 each.
 
         Raises:
             ValueError: for data without labels.
         """
-        labels = self.gather(self.needed(labels))
-        return cross_entropy(self.gather(logits), labels, self.arguments.label_smoothing)
+        logits, labels = self.gather(logits), self.gather(self.needed(labels))
+        smoothing = self.arguments.label_smoothing
+        if weights is None:
+            return cross_entropy(logits, labels, smoothing)
+        each = cross_entropy(logits, labels, smoothing, reduction="none")
+        return labelled_mean(self.gather(weights) * each, labels)
 
     def needed(self, labels: KerasTensor | None) -> KerasTensor:
         """The labels; raises a ValueError where the data has none."""

@@ -26,6 +26,8 @@ class PrototypeClassifier(Classifier):
     overrides `pictures`.
     """
 
+    # Its subclasses have losses of their own.
+    supports_sample_weight = False
     # Whether `similarity_maps` tells places in an image apart.
     has_spatial_maps = False
 

@@ -9,6 +9,7 @@ from kerassl.backbones.feature_maps import feature_dim
 from kerassl.classifiers import Classifier
 from kerassl.teachers import make_teacher
 from kerassl.training import SSLModel
+from kerassl.training.encoder_checks import split_preprocessing
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -17,7 +18,7 @@ class FrozenTeacher(keras.layers.Layer):
 
     Args:
         network: a trained `SSLModel`, whose embedding (of a `Classifier` the logits) and preprocessing are
-            used, or a built `keras.Model` from images to logits or features.
+            used, or a built `keras.Model` from images to logits or features, an exported one included.
         preprocess: a `kerassl.views.Preprocess` that turns raw images into what the network was trained on,
             if that differs from the student's views; that of an `SSLModel` need not be given.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
@@ -36,8 +37,11 @@ class FrozenTeacher(keras.layers.Layer):
                 preprocess = network.views.preprocess
             is_classifier = isinstance(network, Classifier)
             network = network.logits_network() if is_classifier else network.embedding_encoder
+        else:
+            network, own = split_preprocessing(network)
+            preprocess = preprocess or own
         self.preprocess = preprocess
-        self.network = make_teacher(network, name)
+        self.network = make_teacher(network, name, follows=False)
         self.dim = feature_dim(network)
         self.built = True
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from kerassl.backbones.checks import inner_encoder
 from kerassl.export.formats import FORMATS
-from kerassl.export.parts import inner_encoder, takes_images
+from kerassl.export.parts import takes_images
 from kerassl.version import __version__
 from kerassl.views import InputFormat, preprocessing_of
 from kerassl.views.image.input_format import BYTES

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerassl.backbones.checks import inner_encoder
 from kerassl.evaluation.page import write_whole
 from kerassl.export.card import model_card, plain_settings
 from kerassl.export.formats import without_suffix, write_network
-from kerassl.export.parts import inner_encoder
 from kerassl.views import InputFormat, Preprocess, preprocessing_of
 from kerassl.views.base import Modality
 from kerassl.views.image.base import ImageModality

@@ -9,11 +9,6 @@ from kerassl.views import preprocessing_of
 from kerassl.views.base import input_structure
 
 
-def inner_encoder(network: keras.Model) -> keras.Model:
-    """The encoder without preprocessing; the network itself where it holds no other."""
-    return next((layer for layer in network.layers if isinstance(layer, keras.Model)), network)
-
-
 def takes_images(network: keras.Model) -> bool:
     """Whether a network takes one batch of images, `(batch, height, width, channels)`."""
     return len(network.inputs) == 1 and len(network.inputs[0].shape) == 4

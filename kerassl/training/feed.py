@@ -100,6 +100,7 @@ def checked_validation(model: "SSLModel", data: Any) -> Any:
     if data is None:
         return None
     if isinstance(data, tuple) and 1 < len(data) < 4 and model.views is not None:
+        refuse_weights(model, *data[2:])
         x, y = inputs_and_labels(model, *data[:2])
         return (checked(model, x, y), y, *data[2:])
     return checked(model, data, None) if not isinstance(data, tuple) else data
@@ -115,8 +116,9 @@ def refuse_weights(model: "SSLModel", *weights: Any) -> None:
     """
     if any(each is not None for each in weights) and not model.supports_sample_weight:
         raise ValueError(
-            f"{type(model).__name__} compares examples with each other, so its loss has no weight for each: "
-            "leave out sample_weight and class_weight, and the third entry of (inputs, labels, weights)."
+            f"{type(model).__name__} has no loss of each example that a weight could multiply: leave out "
+            "sample_weight and class_weight, and the third entry of (inputs, labels, weights). "
+            "kerassl.classifiers.Classifier takes weights."
         )
 
 

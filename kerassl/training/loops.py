@@ -24,6 +24,7 @@ from kerassl.data import (
     with_indices,
 )
 from kerassl.engine.keras_internals import is_validation_within_fit
+from kerassl.teachers import align_teachers
 from kerassl.training import resume
 from kerassl.training.epoch_start import EpochStart
 from kerassl.training.feed import checked, checked_validation, inputs_and_labels, refuse_weights
@@ -111,6 +112,7 @@ class Loops:
         position = checkpoint and resume.restore(
             self, checkpoint, x, length, pass_length, steps_per_epoch, epochs
         )
+        align_teachers(self)
         self.align_processes()
         epoch, batch = (position.epoch, position.batch) if position else (initial_epoch, 0)
         first_step = int(ops.convert_to_numpy(self.clock.step)) - batch

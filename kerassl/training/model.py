@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import keras
@@ -12,7 +12,8 @@ from keras import KerasTensor, ops
 
 from kerassl import engine
 from kerassl.arguments import NonNegativeInt, PositiveInt, RemembersArguments
-from kerassl.backbones.feature_maps import average_pool, feature_dim
+from kerassl.backbones.checks import check_no_rescaling
+from kerassl.backbones.feature_maps import average_pool
 from kerassl.batch import Batch, Outputs, StepRecord, unpack_batch
 from kerassl.heads import OnlineProbe
 from kerassl.metrics import StreamingDiagnostics
@@ -20,6 +21,7 @@ from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.training.clock import Clock
 from kerassl.training.compile_checks import check_compile, inner_optimizer
+from kerassl.training.encoder_checks import check_encoder, without_preprocessing
 from kerassl.training.feed import refuse_weights
 from kerassl.training.loops import Loops
 from kerassl.training.recipe import Recipe, recipe_optimizer
@@ -52,7 +54,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
 
     Args:
         encoder: built `keras.Model` from preprocessed inputs to features `(batch, dim)`; a feature map or
-            tokens `(batch, ..., dim)` are average-pooled.
+            tokens `(batch, ..., dim)` are average-pooled. Of what `export_encoder` wrote, the encoder within
+            is taken, and the default views normalize as it did.
         views: `"default"` for the method's own, the name of a preset of `kerassl.views`, a views layer, or
             `None` for data that already holds views as `((view1, view2, ...), labels)` or `((view1, view2,
             ...),)`.
@@ -71,7 +74,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     Raises:
         TypeError: for an argument that the method does not take.
         ValueError: for an argument out of its bounds, if the encoder's output is neither features nor a
-            feature map, or if the views cannot be chosen from the encoder's input shape.
+            feature map, if it ends in a softmax or normalizes images that the views normalize, or if the
+            views cannot be chosen from the encoder's input shape.
     """
 
     # The family of methods, which names the docs page and chooses the advice on collapse.
@@ -110,11 +114,13 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        self.feature_dim = check_encoder(encoder)
         self.encoder = encoder
-        self.feature_dim = feature_dim(encoder)
         self.views = self.arguments.views = choose_views(
             views, self.default_views, encoder, num_views, views_options or {}
         )
+        if self.image_preprocess is not None:
+            check_no_rescaling(encoder)
         self.num_classes = num_classes
         self.seed = seed
         self.clock = Clock(self, seed)
@@ -152,6 +158,11 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
     def extra_metrics(self, record: StepRecord, training: bool) -> list[keras.metrics.Metric]:
         """Adds a batch to metrics of the method's own and returns those to show; most have none."""
         return []
+
+    @classmethod
+    def prepared_arguments(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The encoder itself in place of an exported network around it."""
+        return {name: without_preprocessing(given[name]) for name in ("encoder", "student") if name in given}
 
     @property
     def modality(self) -> Modality:
@@ -507,6 +518,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         """The parts of a batch, with labels as integers."""
         batch = unpack_batch(data)
         refuse_weights(self, batch.weights)
+        if batch.weights is not None:
+            batch = batch._replace(weights=ops.cast(ops.reshape(batch.weights, (-1,)), "float32"))
         if batch.labels is not None:
             batch = batch._replace(labels=ops.cast(ops.reshape(batch.labels, (-1,)), "int32"))
         return batch

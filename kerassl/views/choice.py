@@ -27,8 +27,8 @@ def choose_views(
         views: "default", a name of `kerassl.views.PRESETS`, a `Views` layer, a layer of single views such as
             `FusedAugmentation`, any other Keras layer or function of a batch of images, or `None`.
         default_views: names of the method's presets, for images of up to 64 pixels and above.
-        encoder: the network that takes the views. Its attributes `input_mean` and `input_std`, if it has
-            them, take the place of a preset's statistics.
+        encoder: the network that takes the views. Its attributes `input_mean`, `input_std` and
+            `input_value_range`, if it has them, take the place of a preset's.
         num_views: views of each image that the method takes.
         options: arguments of the preset.
 
@@ -59,8 +59,8 @@ def choose_views(
 
 
 def input_statistics(encoder: keras.Model) -> dict[str, Any]:
-    """Returns `mean` and `std` of the images that an encoder was trained on, where it carries them."""
-    found = {name: getattr(encoder, f"input_{name}", None) for name in ("mean", "std")}
+    """Returns `mean`, `std` and `value_range` of an encoder's images, where it carries them."""
+    found = {name: getattr(encoder, f"input_{name}", None) for name in ("mean", "std", "value_range")}
     return {name: value for name, value in found.items() if value is not None}
 
 

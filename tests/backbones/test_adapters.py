@@ -228,9 +228,9 @@ def test_other_bad_backbones_are_explained():
     a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match="has 2 inputs"):
         adapt(keras.Model([a, b], layers.Add()([a, b])))
-    with pytest.raises(ValueError, match="built keras.Model"):
+    with pytest.raises(ValueError, match="backbone must be a keras.Model"):
         adapt("resnet18")
-    with pytest.raises(ValueError, match='pool must be "auto", "mean", "cls" or None'):
+    with pytest.raises(ValueError, match="pool must be 'auto', 'mean' or 'cls' or None"):
         adapt(_mobilenet(include_top=False), pool="max")
     with pytest.raises(ValueError, match='no tokens: take pool="auto"'):
         adapt(_mobilenet(include_top=False), pool="cls")

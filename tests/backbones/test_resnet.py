@@ -176,7 +176,7 @@ def test_mixed_bfloat16(how):
 
 
 def test_bad_arguments_are_explained():
-    with pytest.raises(ValueError, match='stem must be "standard" or "small"; got \'tiny\''):
+    with pytest.raises(ValueError, match="stem must be 'standard' or 'small', got 'tiny'"):
         resnet18((32, 32, 3), stem="tiny")
     with pytest.raises(ValueError, match=r"such as \(32, 32, 3\); got \(32, 32\)"):
         resnet18((32, 32))
@@ -191,5 +191,5 @@ def test_without_pool_it_gives_the_map_whose_mean_are_the_features():
         feature_map.mean(axis=(1, 2)), keras.ops.convert_to_numpy(pooled(_images())), atol=1e-5
     )
     assert ResNet.from_config(unpooled.get_config()).output_shape == unpooled.output_shape
-    with pytest.raises(ValueError, match="pool must be \"mean\" or None; got 'max'"):
+    with pytest.raises(ValueError, match="pool must be 'mean' or None, got 'max'"):
         _tiny(pool="max")

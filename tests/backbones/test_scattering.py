@@ -139,11 +139,11 @@ def test_network():
 
 
 def test_bad_arguments_of_scattering():
-    with pytest.raises(ValueError, match="must be at least 1; got 0, 8"):
+    with pytest.raises(ValueError, match="num_scales must be >= 1, got 0"):
         Scattering(0, 8)
     with pytest.raises(ValueError, match="more than 4 pixels along each axis; got 4"):
         scatnet((16, 4, 3), num_orientations=2)
-    with pytest.raises(ValueError, match=r"num_blocks must be one of \(8, 12, 16, 30, 45\); got 9"):
+    with pytest.raises(ValueError, match=r"num_blocks must be 8, 12, 16, 30 or 45, got 9"):
         scatnet((16, 16, 3), num_blocks=9)
     with pytest.raises(ValueError, match="width must be a multiple of 4; got 6"):
         scatnet((16, 16, 3), width=6)

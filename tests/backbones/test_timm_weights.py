@@ -234,3 +234,26 @@ def test_statistics_of_a_file_are_those_beside_it(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit", "pretrained_cfg": told}))
     expected = {"size": (24, 32), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.4, 0.5)}
     assert timm_statistics(file) == expected
+
+
+def test_the_statistics_beside_a_file_become_those_of_the_default_views(tmp_path):
+    from safetensors.numpy import save_file
+
+    import kerassl
+
+    torch.manual_seed(0)
+    state = {name: value.numpy() for name, value in TorchResNet(False, stem=3).state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors")
+    encoder = load_timm(tmp_path / "model.safetensors", image_size=16)
+    assert encoder.input_mean is None
+    told = {"input_size": [3, 16, 16], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.4, 0.5]}
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": told}))
+    encoder = load_timm(tmp_path / "model.safetensors", image_size=16)
+    assert (encoder.input_mean, encoder.input_std) == ((0.5, 0.5, 0.5), (0.5, 0.4, 0.5))
+    normalize = kerassl.methods.SimCLR(encoder).views.preprocess.normalize
+    assert (normalize.mean, normalize.std) == ((0.5, 0.5, 0.5), (0.5, 0.4, 0.5))
+    # What is passed comes before the file, and a state dict knows nothing.
+    assert load_timm(tmp_path / "model.safetensors", 16, mean=0.1).input_mean == (0.1, 0.1, 0.1)
+    assert load_timm(state, 16, std=0.3).input_std == (0.3, 0.3, 0.3)
+    with pytest.raises(ValueError, match="input_std must be > 0, got 0"):
+        load_timm(state, 16, std=0)

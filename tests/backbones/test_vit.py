@@ -179,10 +179,10 @@ def test_bad_input_is_explained():
     with pytest.raises(ValueError, match=r"takes images of 3 channels; got 1: .* input_shape=\(32, 32, 1\)"):
         model.embed_patches(_images(channels=1))
     with pytest.raises(
-        ValueError, match="size must be one of 'tiny', 'small', 'base'; got 'smal'. Did you mean 'small'"
+        ValueError, match="size must be 'tiny', 'small' or 'base', got 'smal'. Did you mean 'small'"
     ):
         vit((32, 32, 3), size="smal")
-    with pytest.raises(ValueError, match="pool must be one of"):
+    with pytest.raises(ValueError, match="pool must be 'cls' or 'mean'"):
         _tiny(pool="max")
     with pytest.raises(ValueError, match="num_heads must be a divisor"):
         _tiny(num_heads=3)
@@ -190,7 +190,7 @@ def test_bad_input_is_explained():
         _tiny(hidden_dim=6)
     with pytest.raises(ValueError, match="Images of 33x32"):
         _tiny(input_shape=(33, 32, 3))
-    with pytest.raises(ValueError, match=r"lie in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"drop_path must be in \[0, 1\)"):
         _tiny(drop_path=1.0)
 
 

@@ -79,8 +79,9 @@ class RandomTeacher(SSLModel):
         self.head = DINOHead(
             self.feature_dim, num_prototypes=output_dim, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_head = make_teacher(self.head)
+        # It begins elsewhere than the student, which is moved away from it.
+        self.teacher_encoder = make_teacher(self.encoder, follows=False)
+        self.teacher_head = make_teacher(self.head, follows=False)
         move_from_teacher(self.encoder, locality)
         move_from_teacher(self.head, locality)
 

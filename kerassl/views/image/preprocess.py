@@ -28,23 +28,26 @@ def check_statistic(name: str, value: Statistic) -> tuple[float, ...] | None:
     return values
 
 
-def statistics(mean: Statistic, std: Statistic, channels: int) -> tuple[KerasTensor, KerasTensor]:
-    """Returns mean and std as float32 `(channels,)`, in units of [0, 1] images.
+def numbers_per_channel(name: str, value: Statistic, channels: int) -> tuple[float, ...]:
+    """Returns a mean or a standard deviation of [0, 1] images as one number per channel.
 
     `None` is ImageNet's statistic for 3 channels, and 0.5 and 0.25 for any other number.
     """
     rgb = channels == 3
     defaults = {"mean": IMAGENET_MEAN if rgb else (0.5,), "std": IMAGENET_STD if rgb else (0.25,)}
-    tensors = []
-    for name, given in (("mean", mean), ("std", std)):
-        values = defaults[name] if given is None else given
-        if len(values) not in (1, channels):
-            raise ValueError(
-                f"{name} has {len(values)} values for images of {channels} channels; "
-                "give one number, or one per channel."
-            )
-        tensors.append(ops.broadcast_to(ops.convert_to_tensor(values, "float32"), (channels,)))
-    return tensors[0], tensors[1]
+    values = check_statistic(name, defaults[name] if value is None else value)
+    if len(values) not in (1, channels):
+        raise ValueError(
+            f"{name} has {len(values)} values for images of {channels} channels; "
+            "give one number, or one per channel."
+        )
+    return values * (channels // len(values))
+
+
+def statistics(mean: Statistic, std: Statistic, channels: int) -> tuple[KerasTensor, KerasTensor]:
+    """Returns mean and std as float32 `(channels,)`, in units of [0, 1] images; see `numbers_per_channel`."""
+    numbers = [numbers_per_channel(*given, channels) for given in (("mean", mean), ("std", std))]
+    return tuple(ops.convert_to_tensor(values, "float32") for values in numbers)
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -8,7 +8,7 @@ from kerassl.batch import Batch
 
 @keras.saving.register_keras_serializable("kerassl")
 class FeatureQueue(keras.layers.Layer):
-    """The last `size` embeddings, normalised, as Keras variables: saved, resumed and equal on all devices.
+    """The last `size` embeddings, normalized, as Keras variables: saved, resumed and equal on all devices.
 
     Source: MoCo, arXiv 1911.05722, algorithm 1; facebookresearch/moco, `moco/builder.py`, which starts with
     random unit rows as this does. There the batch must divide the queue; here it need not.

@@ -30,7 +30,7 @@ class ClassMeans:
             "centred_l2" only.
 
     Raises:
-        ValueError: for an unknown transform, or a centre that is missing or not asked for.
+        ValueError: for a center that is missing or not asked for.
 
     Example:
         >>> import numpy as np
@@ -107,7 +107,7 @@ class ClassMeans:
         """What these and others have seen together; nothing but sums and counts need leave a place.
 
         Raises:
-            ValueError: for other transforms, centres or widths.
+            ValueError: for other transforms, centers or widths.
         """
         result = ClassMeans(self.dim, self.transform, self.center)
         for part in (self, *others):
@@ -147,7 +147,7 @@ class NearestMean:
     """A classifier of images: an encoder and the means of its features, with pictures of the classes.
 
     Args:
-        transform: as in `ClassMeans`. For "centred_l2" the centre is the mean of the first data added.
+        transform: as in `ClassMeans`. For "centred_l2" the center is the mean of the first data added.
 
     Attributes:
         means: the `ClassMeans`.
@@ -176,7 +176,7 @@ class NearestMean:
         self._pictures: dict[int, tuple[float, np.ndarray]] = {}
 
     def add(self, images: object, labels: np.ndarray | None = None) -> "NearestMean":
-        """Takes in labelled images: of new classes, or more of the old.
+        """Takes in labeled images: of new classes, or more of the old.
 
         Args:
             images: `(n, height, width, channels)` in [0, 255], or a `kerassl.data.ImageDataset` with labels.

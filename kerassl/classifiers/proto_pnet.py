@@ -53,8 +53,7 @@ class ProtoPNet(PrototypeClassifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for an encoder without a feature map, fewer prototypes than one, a negative weight or
-            number of epochs, and as `Classifier`.
+        ValueError: for an encoder without a feature map, and as `Classifier`.
 
     Example:
         >>> import kerassl
@@ -197,7 +196,7 @@ class ProtoPNet(PrototypeClassifier):
         return added / (total if total else 1.0)
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalised images."""
+        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalized images."""
         features, distances = self.features_and_distances(images, training)
         return features, sum(self.branch_logits(distances))
 
@@ -310,7 +309,7 @@ class ProtoPNet(PrototypeClassifier):
         Args:
             data: as in `finalize_prototypes`.
             labels: as in `finalize_prototypes`.
-            neighbours: the images most like a prototype, of which so many are looked at.
+            neighbors: the images most like a prototype, of which so many are looked at.
             at_least: how many of them must be of its class.
 
         Returns:

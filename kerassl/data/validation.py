@@ -15,7 +15,7 @@ def validate_batch(images: Any, labels: Any = None, num_classes: int | None = No
 
     Args:
         images: `(batch, height, width, channels)` array or tensor, uint8 or float in [0, 255].
-        labels: `(batch,)` integer array or tensor, -1 for unlabelled, or None.
+        labels: `(batch,)` integer array or tensor, -1 for unlabeled, or None.
         num_classes: number of classes; labels must then be in [-1, num_classes).
 
     Raises:
@@ -100,7 +100,7 @@ def _check_images(images: np.ndarray) -> None:
     elif low < 0 or 0 < high <= 1:
         warnings.warn(
             f"Float images must be in [0, 255]; got values from {low:g} to {high:g}, which look as if "
-            "they were normalised already. Multiply by 255 (and undo a mean shift), or pass uint8 images.",
+            "they were normalized already. Multiply by 255 (and undo a mean shift), or pass uint8 images.",
             stacklevel=3,
         )
 
@@ -114,7 +114,7 @@ def _check_labels(labels: np.ndarray, num_images: int, num_classes: int | None) 
     if len(labels) != num_images:
         raise ValueError(
             f"There are {num_images} images but {len(labels)} labels. One label an image is needed; use -1 "
-            "for unlabelled images."
+            "for unlabeled images."
         )
     if labels.dtype.kind not in "ui":
         numbers = labels.dtype.kind in "fb"

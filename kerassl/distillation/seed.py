@@ -1,4 +1,4 @@
-"""SEED: a student finds the same neighbours in a queue of the teacher's embeddings as the teacher does.
+"""SEED: a student finds the same neighbors in a queue of the teacher's embeddings as the teacher does.
 
 "SEED: Self-supervised Distillation for Visual Representation", arXiv 2101.04731, equations 1 to 4. Official
 code: jacobswan1/SEED, `seed/builder.py`, `tools/opts.py`.
@@ -33,9 +33,6 @@ class SEED(Distill):
         hidden_dim: width of the hidden layer of the student's head; `None` for that of its features.
         teacher_preprocess: as in `Distill`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a temperature <= 0, or a queue without rows.
 
     Example:
         >>> import kerassl

@@ -1,4 +1,4 @@
-"""Batch normalisation with the field's constants, over the global batch where there are replicas."""
+"""Batch normalization with the field's constants, over the global batch where there are replicas."""
 
 from collections.abc import Callable, Iterable
 

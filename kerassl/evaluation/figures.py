@@ -1,4 +1,4 @@
-"""Pictures of encoders and features: spectrum, sparsity, map, neighbours, confusion."""
+"""Pictures of encoders and features: spectrum, sparsity, map, neighbors, confusion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from kerassl.metrics.power_law import eigenspectrum
 
 UMAP_NEIGHBOURS = 15
 FRAME = (200, 30, 30)
-# Told apart without colours, too.
+# Told apart without colors, too.
 LINES = ("-", "--", ":", "-.")
 MARKERS = "os^vDP*X<>"
 # Classes of a table of which all are drawn, named or not.
@@ -116,7 +116,7 @@ def map_figure(
     thumbnails: int = 40,
     seed: int = 0,
 ) -> Any:
-    """Features in the plane, coloured by class, some of them as thumbnails.
+    """Features in the plane, colored by class, some of them as thumbnails.
 
     Args:
         features: `(number, dim)`.
@@ -173,10 +173,10 @@ def map_figure(
 
 
 def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
-    """Places `(number, 2)` of L2-normalised features, by PCA or UMAP.
+    """Places `(number, 2)` of L2-normalized features, by PCA or UMAP.
 
     The sign of a principal component is such that its largest entry is positive. UMAP has its usual 15
-    neighbours, by cosine, and the seed's random numbers, which makes it run on one core.
+    neighbors, by cosine, and the seed's random numbers, which makes it run on one core.
 
     Source: McInnes et al., UMAP, arXiv 1802.03426.
 
@@ -228,19 +228,19 @@ def neighbours_picture(
     bank_labels: np.ndarray | None = None,
     labels: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Some images, each followed by its nearest neighbours in a bank: uint8 `(height, width, 3)`.
+    """Some images, each followed by its nearest neighbors in a bank: uint8 `(height, width, 3)`.
 
     Args:
         bank_features: `(bank, dim)`.
         bank_images: `(bank, height, width, channels)`.
         features: `(number, dim)`.
         images: `(number, height, width, channels)`.
-        count: neighbours of each, the nearest first.
+        count: neighbors of each, the nearest first.
         queries: images shown, chosen at random.
         size: side of each in pixels.
         seed: chooses the images.
-        bank_labels: `(bank,)` integers; neighbours of another class than the image get a frame.
-        labels: `(number,)` integers; -1 for unlabelled.
+        bank_labels: `(bank,)` integers; neighbors of another class than the image get a frame.
+        labels: `(number,)` integers; -1 for unlabeled.
 
     Example:
         >>> import numpy as np

@@ -67,7 +67,7 @@ def neighbour_distance(train_features: np.ndarray, features: np.ndarray, k: int 
     Args:
         train_features: `(train, dim)`.
         features: `(number, dim)`.
-        k: the neighbour, at most `train`.
+        k: the neighbor, at most `train`.
 
     Returns:
         `(number,)` float32 in [0, 2]; larger is less like the training features.
@@ -105,7 +105,7 @@ def ood_detection(
         train_features: `(train, dim)`.
         test_features: `(test, dim)` of the same distribution.
         ood_features: `(number, dim)` of another.
-        train_labels: `(train,)` integers, -1 for unlabelled; or `None`.
+        train_labels: `(train,)` integers, -1 for unlabeled; or `None`.
         k: of `neighbour_distance`; all training features where there are fewer.
         l2: penalty of the linear probe.
 
@@ -183,7 +183,7 @@ def fpr_at_tpr(inlier_scores: np.ndarray, outlier_scores: np.ndarray, tpr: float
         A share in [0, 1]; lower is better.
 
     Raises:
-        ValueError: no scores, some that are not finite, or a share outside of (0, 1].
+        ValueError: no scores, some that are not finite, or a share outside (0, 1].
 
     Example:
         >>> import numpy as np

@@ -12,7 +12,7 @@ def nearest_prototype(support: np.ndarray, queries: np.ndarray) -> np.ndarray:
     Source: Prototypical Networks, arXiv 1703.05175; SimpleShot, arXiv 1911.04623.
 
     Args:
-        support: `(ways, shots, dim)`, the labelled features of each class.
+        support: `(ways, shots, dim)`, the labeled features of each class.
         queries: `(number, dim)`.
 
     Returns:
@@ -39,21 +39,21 @@ def laplacian_shot(
     rectify: bool = True,
     iterations: int = 20,
 ) -> np.ndarray:
-    """Returns classes that fit the prototypes and are alike for queries that are neighbours.
+    """Returns classes that fit the prototypes and are alike for queries that are neighbors.
 
-    Minimises `sum Y ln Y + sum a_pk Y_pk - smoothness sum w_pq y_p . y_q` over soft assignments Y of the
+    Minimizes `sum Y ln Y + sum a_pk Y_pk - smoothness sum w_pq y_p . y_q` over soft assignments Y of the
     queries, by `Y <- softmax(-a + smoothness W Y)` from `softmax(-a)`; a are squared distances to the
-    prototypes, w_pq is 1 where q is among the nearest neighbours of p.
+    prototypes, w_pq is 1 where q is among the nearest neighbors of p.
 
     Source: LaplacianShot, arXiv 2006.15486; imtiazziko/LaplacianShot, `src/lshot_update.py`. The rectified
     prototypes are weighted means here, where that code does not divide by the sum of the weights.
 
     Args:
-        support: `(ways, shots, dim)` labelled features, centred and of length one.
+        support: `(ways, shots, dim)` labeled features, centered and of length one.
         queries: `(number, dim)` of the same kind.
         smoothness: lambda; 0 gives the nearest prototype. The paper chooses from 0.1 to 1.5 on validation
             classes.
-        neighbours: of each query among the others.
+        neighbors: of each query among the others.
         rectify: shift the queries onto the support's mean first, and average prototypes over support and
             queries, weighted by softmax(10 cos).
         iterations: at most; it stops when the energy changes by less than a millionth.
@@ -62,7 +62,7 @@ def laplacian_shot(
         `(number,)` classes from 0 to `ways - 1`.
 
     Raises:
-        ValueError: for a negative smoothness, or fewer than one neighbour.
+        ValueError: for a negative smoothness, or fewer than one neighbor.
 
     Example:
         >>> import numpy as np
@@ -85,13 +85,13 @@ def laplacian_shot(
 
 
 def constrained_kmeans(support: np.ndarray, queries: np.ndarray, iterations: int = 20) -> np.ndarray:
-    """Returns the clusters of k-means, in which the labelled features stay in their classes.
+    """Returns the clusters of k-means, in which the labeled features stay in their classes.
 
     Source: Transductive Few-Shot Learning: Clustering is All You Need?, arXiv 2106.09516, whose simplest case
     this is; squared Euclidean distances, from the means of the support.
 
     Args:
-        support: `(ways, shots, dim)` labelled features, centred and of length one.
+        support: `(ways, shots, dim)` labeled features, centered and of length one.
         queries: `(number, dim)` of the same kind.
         iterations: at most; it stops when no query changes its cluster.
 

@@ -1,4 +1,4 @@
-"""Weights and products in 8 bits, after training: what Keras quantises of a network, and what it leaves."""
+"""Weights and products in 8 bits, after training: what Keras quantizes of a network, and what it leaves."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ import keras
 
 from kerassl.engine.keras_internals import layers_of, own_trainable_variables
 
-# Keras quantises these and no class derived from them; embeddings, which it knows too, are positions here.
+# Keras quantizes these and no class derived from them; embeddings, which it knows too, are positions here.
 QUANTIZED_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
@@ -22,7 +22,7 @@ def quantized(network: keras.Model) -> keras.Model:
 
     Weights are stored as int8 with a scale for each output, and inputs are rounded to int8 by the largest
     value of each row while the network runs; no data are needed. It covers `Dense` and `EinsumDense`, all
-    that is large in a ViT. Convolutions stay as they are: a ResNet has nothing to quantise.
+    that is large in a ViT. Convolutions stay as they are: a ResNet has nothing to quantize.
 
     Args:
         network: a model that `keras.models.load_model` can load after `import kerassl`.
@@ -31,7 +31,7 @@ def quantized(network: keras.Model) -> keras.Model:
         A model of the same inputs and outputs.
 
     Raises:
-        ValueError: where there is no layer to quantise.
+        ValueError: where there is no layer to quantize.
 
     Example:
         >>> import keras

@@ -14,8 +14,8 @@ class DINOHeads(keras.Model):
         input_dim: width of the features that enter every head.
         num_prototypes: number of prototypes of each head.
         hidden_dim: width of the two hidden layers of a head.
-        bottleneck_dim: width of a head's normalised embedding.
-        use_batch_norm: whether the hidden layers are batch-normalised.
+        bottleneck_dim: width of a head's normalized embedding.
+        use_batch_norm: whether the hidden layers are batch-normalized.
         name: name of the heads.
 
     Attributes:

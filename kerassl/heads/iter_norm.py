@@ -1,4 +1,4 @@
-"""Iterative normalisation: whitening by Newton's iteration."""
+"""Iterative normalization: whitening by Newton's iteration."""
 
 import keras
 from keras import KerasTensor, ops
@@ -10,7 +10,7 @@ from kerassl.engine import num_replicas, replica_sum
 class IterNorm(keras.layers.Layer):
     """Whitens groups of dimensions over the batch: `Sigma^(-1/2) (x - mean)`, the root by Newton's iteration.
 
-    `Sigma = X^T X / N + epsilon I` of the centred rows of a group; with `S = Sigma / tr(Sigma)` and `P = I`,
+    `Sigma = X^T X / N + epsilon I` of the centered rows of a group; with `S = Sigma / tr(Sigma)` and `P = I`,
     `P <- (3 P - P^3 S) / 2` is repeated, and `P / sqrt(tr(Sigma))` is close to `Sigma^(-1/2)`: after few
     iterations for the large eigenvalues, later for the small ones, so that directions of little variance are
     not blown up. Statistics are those of the global batch, in float32 under any precision policy. Evaluation

@@ -1,4 +1,4 @@
-"""What every loss needs: float32, a normalisation with a gradient at zero, reductions and checks."""
+"""What every loss needs: float32, a normalization with a gradient at zero, reductions and checks."""
 
 import difflib
 import numbers

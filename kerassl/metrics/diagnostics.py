@@ -39,7 +39,7 @@ def diagnose(
         names: of `DIAGNOSTICS`. "alpha_req" is the exponent alone, NaN where fewer than three directions are
             in use; "alignment" is a mean over all pairs of an image's views.
         views: `(images, views, dim)` features of several views of each image, for "alignment" and "lidar".
-        labels: `(number,)` integers, for "tolerance"; -1 for unlabelled.
+        labels: `(number,)` integers, for "tolerance"; -1 for unlabeled.
 
     Raises:
         ValueError: for an unknown name, what a name needs and is missing, or features that do not fit.
@@ -138,7 +138,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
         Args:
             features: `(batch, dim)` array or tensor.
             views: two or more such, of views of the images.
-            labels: `(batch,)` integers, -1 for unlabelled.
+            labels: `(batch,)` integers, -1 for unlabeled.
         """
         features = _constant(features)
         batch = ops.cast(ops.shape(features)[0], "float32")

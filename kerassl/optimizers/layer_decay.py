@@ -21,7 +21,7 @@ def layerwise_factors(encoder: keras.Model, decay: float) -> dict[str, float]:
         `{path of a variable: factor}`, the `rate_factors` of the optimizers of kerassl.
 
     Raises:
-        ValueError: for a decay outside of (0, 1], or an encoder that does not say which of its weights are
+        ValueError: for a decay outside (0, 1], or an encoder that does not say which of its weights are
             the deeper ones.
 
     Example:

@@ -202,7 +202,7 @@ class MultiCrop(ViewsOf):
 
 
 def same_size_batches(views: Sequence[KerasTensor]) -> list:
-    """Concatenates neighbouring views of the same size along the batch axis."""
+    """Concatenates neighboring views of the same size along the batch axis."""
     groups = []
     for view in views:
         if groups and groups[-1][0].shape[1:] == view.shape[1:]:

@@ -16,7 +16,7 @@ def ressl(
 ) -> KerasTensor:
     """Cross entropy between two softmaxes of cosines with the queue: the teacher's and the student's.
 
-    With normalised rows, `p_t = softmax_n(<k_i, n> / teacher_temperature)`,
+    With normalized rows, `p_t = softmax_n(<k_i, n> / teacher_temperature)`,
     `p_s = softmax_n(<q_i, n> / student_temperature)` over the rows n of the queue, and
     `l_i = -sum_n p_t(n) log p_s(n)`. The own key is no row of the queue, and so no answer. One direction; the
     teacher's side is detached inside. The smallest value is the teacher's entropy, not 0.
@@ -25,8 +25,8 @@ def ressl(
     section 3. Official code: KyleZheng1997/ReSSL, network/ressl.py.
 
     Args:
-        q: `(batch, dim)` un-normalised student embeddings of the strong views.
-        k: `(batch, dim)` un-normalised teacher embeddings of the images' weak views; detached here.
+        q: `(batch, dim)` un-normalized student embeddings of the strong views.
+        k: `(batch, dim)` un-normalized teacher embeddings of the images' weak views; detached here.
         queue: `(size, dim)` embeddings of other images, with which both are compared.
         student_temperature: positive number or scalar tensor.
         teacher_temperature: the same; smaller than the student's in the paper, so that the target is sharper.

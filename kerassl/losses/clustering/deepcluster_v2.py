@@ -19,7 +19,7 @@ def deepcluster_v2(
     2006.09882, section 4 and appendix D. Official code: facebookresearch/swav, main_deepclusterv2.py.
 
     Args:
-        scores: `(num_heads, num_views, batch, num_clusters)` cosines of embeddings and centres.
+        scores: `(num_heads, num_views, batch, num_clusters)` cosines of embeddings and centers.
         clusters: `(num_heads, batch)` integers, the same for all views of an image.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for each image's mean over heads and views.

@@ -23,7 +23,7 @@ def msn(
 ) -> KerasTensor:
     """Mean over anchor views v of the cross entropy `H(p+, softmax(anchor_logits_v / temperature))`.
 
-    All anchors of an image share its target p+. The regulariser is `prior_divergence`.
+    All anchors of an image share its target p+. The regularizer is `prior_divergence`.
 
     Paper: Assran et al., Masked Siamese Networks for Label-Efficient Learning, arXiv 2204.07141, equation 1.
     Official code: facebookresearch/msn, src/losses.py.

@@ -11,7 +11,7 @@ _SMALLEST = 1e-30
 def prior_divergence(mean_probabilities: KerasTensor, prior: KerasTensor | None = None) -> KerasTensor:
     """The Kullback-Leibler divergence `KL(mean || prior) = sum mean log(mean / prior)`.
 
-    With equal shares for a prior this is `log K - H(mean)`, the mean entropy maximisation (me-max) of MSN;
+    With equal shares for a prior this is `log K - H(mean)`, the mean entropy maximization (me-max) of MSN;
     with `power_law_prior` it is PMSN's prior matching. The other direction, `KL(prior || mean)`, is neither.
 
     Paper: Assran et al., Masked Siamese Networks for Label-Efficient Learning, arXiv 2204.07141, equation 1;

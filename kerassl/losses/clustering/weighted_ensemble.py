@@ -39,7 +39,7 @@ def weighted_ensemble(
         loss: of one head, a function of logits, targets, temperature and reduction: `dino`, `msn` or `swav`.
         logits: `(num_views, batch, num_heads, num_prototypes)`.
         targets: `(num_target_views, batch, num_heads, num_prototypes)`, or without views as in `msn`;
-            centred or balanced, and sharpened, in each head by itself; detached here.
+            centered or balanced, and sharpened, in each head by itself; detached here.
         temperature: divides the logits; positive number or scalar tensor.
         weighting: "uniform", "probability" or "entropy".
         weighting_temperature: gamma in the paper; positive number or scalar tensor.

@@ -43,7 +43,7 @@ def amcl(
     code: LeiWangR/cl, src/models.py, src/amcl_components.
 
     Args:
-        z1: `(batch, heads, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, heads, dim)` un-normalized embeddings of the first views.
         z2: `(batch, heads, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperatures: `(heads, 2 * batch, 2 * all)` positive, of the rows of `z1` and then of `z2` with the
             candidates of both; `all` is `batch` where there are none.
@@ -103,8 +103,8 @@ def amcl_queue(
     method whose keys come from a teacher detaches them itself. Source and deviations: as `amcl`.
 
     Args:
-        q: `(batch, heads, dim)` un-normalised queries.
-        k: `(batch, heads, dim)` un-normalised keys; row i belongs to row i of `q`.
+        q: `(batch, heads, dim)` un-normalized queries.
+        k: `(batch, heads, dim)` un-normalized keys; row i belongs to row i of `q`.
         queue: `(size, heads, dim)` negatives of all queries.
         positive_temperatures: `(heads, batch)` positive, of the queries with their keys.
         queue_temperatures: `(heads, batch, size)` positive, of the queries with the queue.
@@ -170,7 +170,7 @@ def amcl_barlow_twins(
     the official repository's readme). Official code: LeiWangR/cl, which has nothing of this form.
 
     Args:
-        z1: `(batch, heads, dim)` embeddings of the first views, neither normalised nor standardised.
+        z1: `(batch, heads, dim)` embeddings of the first views, neither normalized nor standardized.
         z2: `(batch, heads, dim)` embeddings of the second views.
         temperatures: `(heads, dim, dim)` positive, of the first view's dimension l with the second's m.
         redundancy_weight: lambda, the weight of what is off the diagonal; >= 0.

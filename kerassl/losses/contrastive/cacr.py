@@ -19,7 +19,7 @@ def cacr(
     2105.03746, section 3. Official code: JegZheng/CACR-CL.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, at least two views of each image.
+        views: `(num_views, batch, dim)` un-normalized embeddings, at least two views of each image.
         attraction_weight: positive number, alpha in the official code.
         repulsion_weight: positive number, beta in the official code.
         positive_temperature: as in `contrastive_attraction`.
@@ -52,7 +52,7 @@ def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0
     views x and images of `sum_v w_v d_v`. Gradients flow through the weights, too. Source: as `cacr`.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings.
+        views: `(num_views, batch, dim)` un-normalized embeddings.
         positive_temperature: positive number; multiplies the distances.
 
     Returns:
@@ -87,7 +87,7 @@ def contrastive_repulsion(
     too. Source: as `cacr`.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings.
+        views: `(num_views, batch, dim)` un-normalized embeddings.
         negative_temperature: positive number; multiplies the distances.
         candidates: `(num_views, all, dim)` views of the whole batch, of which `views` are rows, where each of
             several devices computes the loss of its own images; `None` where they are the whole batch.

@@ -18,7 +18,7 @@ def dcl(
 ) -> KerasTensor:
     """DCL: NT-Xent whose denominator leaves the positive pair out, so that easy positives still pull.
 
-    With normalised rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`,
+    With normalized rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`,
     `l_i = -<z_i, z_p(i)> / temperature + log sum_{k not in {i, p(i)}} exp(<z_i, z_k> / temperature)`, and
     NT-Xent is `log(1 + exp(l_i))`. Symmetric in the views; nothing is detached. The mean is that over the
     2N rows, as `nt_xent` takes it; the paper sums the two directions. The value may be negative.
@@ -27,7 +27,7 @@ def dcl(
     authors is not known; raminnakhli/Decoupled-Contrastive-Learning computes one direction.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean of the two directions of each image.
@@ -73,7 +73,7 @@ def dclw(
     Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, section 3.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperature: positive number or scalar tensor.
         sigma: positive number; the larger it is, the closer the weights are to 1.

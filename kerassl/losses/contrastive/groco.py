@@ -38,7 +38,7 @@ def groco(
     arXiv 2301.02009. Official code: ninatu/learning_by_sorting, losses/groco.py.
 
     Args:
-        *views: two or more `(batch, dim)` un-normalised embeddings; row i of all is the same image.
+        *views: two or more `(batch, dim)` un-normalized embeddings; row i of all is the same image.
         num_negatives: of each anchor, those of largest cosine; positive.
         steepness: of the exchanges, positive; the larger, the nearer to a sort.
         reduction: `"mean"`, or `"none"` for the mean over the views of each image.

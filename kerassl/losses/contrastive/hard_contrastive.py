@@ -26,12 +26,12 @@ def hard_contrastive(
     sum_{n: <q_i, n> >= s_i} exp(<q_i, n> / temperature))`. The choice of negatives is detached; ties all
     count. With a fraction of 1 this is `info_nce`.
 
-    Paper: Wang and Liu, Understanding the Behaviour of Contrastive Loss, arXiv 2012.09740. The
+    Paper: Wang and Liu, Understanding the Behavior of Contrastive Loss, arXiv 2012.09740. The
     authors' code is not public.
 
     Args:
-        q: `(batch, dim)` un-normalised queries.
-        k: `(batch, dim)` un-normalised keys; row i belongs to row i of `q`.
+        q: `(batch, dim)` un-normalized queries.
+        k: `(batch, dim)` un-normalized keys; row i belongs to row i of `q`.
         queue: `(size, dim)` negatives of all queries; `None` for the other keys of the batch.
         temperature: positive number or scalar tensor.
         hard_fraction: share of the negatives that count, in (0, 1]; at least one does. The paper keeps

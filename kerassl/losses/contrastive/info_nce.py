@@ -24,7 +24,7 @@ def info_nce(
 ) -> KerasTensor:
     """InfoNCE: the cross entropy of each query's cosines with its own key and with negatives.
 
-    With normalised rows, `l_i = -<q_i, k_i> / temperature + log(exp(<q_i, k_i> / temperature) +
+    With normalized rows, `l_i = -<q_i, k_i> / temperature + log(exp(<q_i, k_i> / temperature) +
     sum_n exp(<q_i, n> / temperature))`. The negatives n are the rows of the queue, or, without one, the
     other keys of the batch: one direction, N - 1 negatives. Nothing is detached: a method whose keys come
     from a teacher detaches them itself.
@@ -34,8 +34,8 @@ def info_nce(
     Official code: facebookresearch/moco, moco/builder.py.
 
     Args:
-        q: `(batch, dim)` un-normalised queries.
-        k: `(batch, dim)` un-normalised keys; row i belongs to row i of `q`.
+        q: `(batch, dim)` un-normalized queries.
+        k: `(batch, dim)` un-normalized keys; row i belongs to row i of `q`.
         queue: `(size, dim)` negatives of all queries; `None` for the other keys of the batch.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"`.

@@ -19,7 +19,7 @@ def of_two_views(
     """The mean over the two views of an image of `log sum_k exp(<z_i, z_k>)`.
 
     Args:
-        z1: `(batch, dim)` normalised rows over the root of the temperature, the first views.
+        z1: `(batch, dim)` normalized rows over the root of the temperature, the first views.
         z2: `(batch, dim)`, the second views.
         block_size: rows compared with all others at a time; `None` for all.
         candidates: the first and the second views of the whole batch, of which `z1` and `z2` are rows;
@@ -182,6 +182,6 @@ def _pull(
     column_normalizers: KerasTensor,
     column_upstream: KerasTensor,
 ):
-    """How much each pair moves the loss: as row i's neighbour k, and as row k's neighbour i."""
+    """How much each pair moves the loss: as row i's neighbor k, and as row k's neighbor i."""
     of_rows = ops.exp(similarities - row_normalizers[:, None]) * row_upstream[:, None]
     return of_rows + ops.exp(similarities - column_normalizers[None, :]) * column_upstream[None, :]

@@ -1,4 +1,4 @@
-"""The loss of LOOK: the leave-one-out error of a weighted nearest-neighbour classifier."""
+"""The loss of LOOK: the leave-one-out error of a weighted nearest-neighbor classifier."""
 
 import numbers
 
@@ -19,27 +19,27 @@ def look(
     temperature: float | KerasTensor = 0.1,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """LOOK: how likely the weighted vote of a query's nearest neighbours in a queue names its class.
+    """LOOK: how likely the weighted vote of a query's nearest neighbors in a queue names its class.
 
-    With cosines `s_ij` and `kNN(i)` the labelled rows of the queue of the `num_neighbors` largest,
+    With cosines `s_ij` and `kNN(i)` the labeled rows of the queue of the `num_neighbors` largest,
     `l_i = -log(sum_{j in kNN(i), same class} exp(s_ij / temperature) / sum_{j in kNN(i)}
-    exp(s_ij / temperature))`. Who is a neighbour is detached, and ties all count; nothing else is.
+    exp(s_ij / temperature))`. Who is a neighbor is detached, and ties all count; nothing else is.
 
     From the paper's abstract: a supervised loss that is the leave-one-out error of a weighted kNN classifier,
-    so that an image need only share its class with most of its neighbours, and a class may have several
+    so that an image need only share its class with most of its neighbors, and a class may have several
     modes. This form of it, the logarithm of the summed weights, is ours, as are the defaults: the paper's
     equation was not at hand, and no official code is known. Ours, too: the nearest row of the query's class
-    always counts as a neighbour, so that a query without one among the nearest is still drawn to its class;
+    always counts as a neighbor, so that a query without one among the nearest is still drawn to its class;
     a query whose class is not in the queue, or which has no label (-1), adds 0.
 
     Paper: Feng et al., Rethinking Supervised Pre-training for Better Downstream Transferring, arXiv
     2110.06014.
 
     Args:
-        q: `(n, dim)` un-normalised queries.
+        q: `(n, dim)` un-normalized queries.
         labels: `(n,)` integers, the class of each query, -1 where unknown.
         queue: `(size, dim)` features that do not hold the queries themselves.
-        queue_labels: `(size,)` integers, -1 for rows that are nobody's neighbours.
+        queue_labels: `(size,)` integers, -1 for rows that are nobody's neighbors.
         num_neighbors: rows that vote; at least 1, and no more than there are.
         temperature: positive number or scalar tensor.
         reduction: `"mean"` over all n queries, or `"none"`.
@@ -48,7 +48,7 @@ def look(
         A float32 scalar, or `(n,)` with `"none"`.
 
     Raises:
-        ValueError: for shapes that do not fit, an unknown reduction, fewer than one neighbour, a temperature
+        ValueError: for shapes that do not fit, an unknown reduction, fewer than one neighbor, a temperature
             <= 0.
 
     Example:

@@ -1,4 +1,4 @@
-"""The normalised temperature-scaled cross entropy of SimCLR."""
+"""The normalized temperature-scaled cross entropy of SimCLR."""
 
 import numbers
 
@@ -19,7 +19,7 @@ def nt_xent(
 ) -> KerasTensor:
     """NT-Xent: each of the 2N views finds its partner among the 2N - 1 others by softmax of cosines.
 
-    With normalised rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`,
+    With normalized rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`,
     `l_i = -<z_i, z_p(i)> / temperature + log sum_{k != i} exp(<z_i, z_k> / temperature)`.
     Symmetric in the views; nothing is detached. The mean is the paper's, over the 2N samples; the official
     code adds the means of the two directions and so reports (and descends) twice this value.
@@ -37,7 +37,7 @@ def nt_xent(
     arXiv 2002.05709, equation 1. Official code: google-research/simclr, tf2/objective.py.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean of the two directions of each image.
@@ -76,7 +76,7 @@ def scaled(
     temperature: float | KerasTensor,
     candidates: tuple[KerasTensor, KerasTensor] | None,
 ) -> tuple:
-    """Normalised rows over the root of the temperature, whose products are the similarities."""
+    """Normalized rows over the root of the temperature, whose products are the similarities."""
     root = ops.rsqrt(ops.cast(temperature, "float32"))
     if candidates is not None:
         candidates = embeddings("candidates[0]", candidates[0], "candidates[1]", candidates[1])

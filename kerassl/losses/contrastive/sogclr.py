@@ -1,4 +1,4 @@
-"""The contrastive loss of SogCLR and iSogCLR, over normalisers that are remembered for each image."""
+"""The contrastive loss of SogCLR and iSogCLR, over normalizers that are remembered for each image."""
 
 from keras import KerasTensor, ops
 
@@ -18,7 +18,7 @@ def sogclr(
     """SogCLR: each negative weighs `exp(s / temperature)` over its anchor's remembered mean of that.
 
     An anchor has the cosines s with both views of all other images of the batch, 2 (N - 1) of them, and a
-    normaliser u. With `p = exp(s / temperature) / u`, without gradient, its loss is
+    normalizer u. With `p = exp(s / temperature) / u`, without gradient, its loss is
     `-s_positive + sum_s p s / (2 (N - 1))`; the two views of an image are added. There is no 1 / temperature:
     where u is the batch's own mean (`log_mean_similarities`), the gradient is `2 * temperature` times that of
     `dcl`. Since the weights are detached, the value itself says little.
@@ -27,7 +27,7 @@ def sogclr(
     algorithm 1. Official code: Optimization-AI/SogCLR, sogclr/builder.py.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         log_normalizers: `(batch, 2)`, log u of the first and of the second view of each image.
         temperature: positive number or scalar tensor, or `(batch,)`, one for each image.
@@ -102,7 +102,7 @@ def temperature_gradients(
 ) -> KerasTensor:
     """How each image's objective of iSogCLR changes with its temperature.
 
-    The objective of an anchor is `temperature * (log u + rho) - s_positive` with the normaliser u of
+    The objective of an anchor is `temperature * (log u + rho) - s_positive` with the normalizer u of
     `sogclr`; its derivative is `log u + rho - sum_s p s / (2 (N - 1) temperature)`. An image has the mean of
     its two views'.
 

@@ -22,9 +22,9 @@ def sup_con(
     candidates: tuple[KerasTensor, KerasTensor] | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """SupCon, the form with the sum outside of the logarithm: each row finds all rows of its class.
+    """SupCon, the form with the sum outside the logarithm: each row finds all rows of its class.
 
-    With normalised rows `z_i` and `P(i)` the other rows with the label of row `i`,
+    With normalized rows `z_i` and `P(i)` the other rows with the label of row `i`,
     `l_i = 1 / |P(i)| sum_{p in P(i)} (log sum_{a != i} exp(<z_i, z_a> / temperature) - <z_i, z_p> /
     temperature)`. A row that is alone in its class adds 0, and is still compared with by the others. With a
     class of its own for each image, whose two views are two rows, this is NT-Xent.
@@ -36,7 +36,7 @@ def sup_con(
     Official code: HobbitLong/SupContrast, losses.py.
 
     Args:
-        z: `(n, dim)` un-normalised embeddings: all views of all images.
+        z: `(n, dim)` un-normalized embeddings: all views of all images.
         labels: `(n,)` integers, the class of each row.
         temperature: positive number or scalar tensor.
         base_temperature: positive number; `None` for the paper's equation.
@@ -89,7 +89,7 @@ def sup_con(
 def labelled_rows(
     name: str, z: KerasTensor, labels_name: str, labels: KerasTensor, scale: KerasTensor
 ) -> tuple:
-    """Checked rows, normalised and scaled, and their labels."""
+    """Checked rows, normalized and scaled, and their labels."""
     z, labels = to_float32(z), ops.convert_to_tensor(labels)
     check_rank(name, z, ("n", "dim"))
     check_rank(labels_name, labels, ("n",))

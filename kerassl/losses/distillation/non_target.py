@@ -1,4 +1,4 @@
-"""What a softmax says of the classes that are not the labelled one."""
+"""What a softmax says of the classes that are not the labeled one."""
 
 from keras import KerasTensor, ops
 

@@ -30,13 +30,13 @@ def ps_kd(
             mean.
         weight: a, the share of the past in the target, in [0, 1]; a number or scalar tensor.
         label_smoothing: share of the uniform distribution in the label's part of the target, in [0, 1).
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
-        ValueError: for shapes that do not fit, an unknown reduction, or a label smoothing outside of [0, 1).
+        ValueError: for shapes that do not fit, an unknown reduction, or a label smoothing outside [0, 1).
 
     Example:
         >>> from kerassl.losses import ps_kd

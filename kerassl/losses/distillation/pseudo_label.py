@@ -31,7 +31,7 @@ def pseudo_label(
         A float32 scalar, or `(batch,)` with `"none"`.
 
     Raises:
-        ValueError: for shapes that differ or are not rank 2, an unknown reduction, a threshold outside of
+        ValueError: for shapes that differ or are not rank 2, an unknown reduction, a threshold outside
             [0, 1].
 
     Example:

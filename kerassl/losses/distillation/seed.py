@@ -34,7 +34,7 @@ def seed(
         teacher: `(batch, dim)` embeddings of the same images.
         queue: `(size, dim)` of the teacher's embeddings of other images, of length one.
         student_temperature: positive number or scalar tensor.
-        teacher_temperature: the same; towards 0 the loss becomes InfoNCE with the teacher's embedding as key.
+        teacher_temperature: the same; toward 0 the loss becomes InfoNCE with the teacher's embedding as key.
         reduction: `"mean"` or `"none"`.
 
     Returns:

@@ -18,7 +18,7 @@ def unfused(
     """`CE(z) + sum_k [0.7 CE(z_k) + 0.3 KL(softmax(z) || softmax(z_k)) + 0.003 (2 - 2 cos(z_k, z))]`.
 
     CE is the cross entropy with the pseudo-labels, z the logits of the last layer, z_k those of branch k.
-    Nothing is detached, as in the official code: the last layer also moves towards its branches. What the
+    Nothing is detached, as in the official code: the last layer also moves toward its branches. What the
     paper calls a mean squared error is there the squared distance of the logits' directions.
 
     Paper: Seth et al., UNFUSED: UNsupervised Finetuning Using SElf supervised Distillation, arXiv 2303.05668.
@@ -31,10 +31,10 @@ def unfused(
         branch_weight: of the branches' cross entropies.
         divergence_weight: of the divergences.
         similarity_weight: of the distances.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for shapes that do not fit, or an unknown reduction.

@@ -11,7 +11,7 @@ def uskd_target(logits: KerasTensor, labels: KerasTensor, reduction: str = "mean
     """`-(1 + p_y^2 - mean p_y^2) log p_y`: images that are sure of their label get the more of it.
 
     p is the softmax, y the label; the soft label before the logarithm is detached, and its mean is one. The
-    mean is over the labelled rows that come, so the logits are to be those of the global batch; the official
+    mean is over the labeled rows that come, so the logits are to be those of the global batch; the official
     code takes it of each device.
 
     Paper: Yang et al., From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with
@@ -22,10 +22,10 @@ def uskd_target(logits: KerasTensor, labels: KerasTensor, reduction: str = "mean
         logits: `(batch, num_classes)`.
         labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
             means.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for logits that are not rank 2, labels of another shape, an unknown reduction.
@@ -63,10 +63,10 @@ def uskd_non_target(
         weak_logits: `(batch, num_classes)` of a classifier on earlier features, detached here.
         labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
             mean.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for shapes that do not fit, or an unknown reduction.

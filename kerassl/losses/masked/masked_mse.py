@@ -25,7 +25,7 @@ def masked_mse(
         prediction: `(batch, num_patches, dim)`.
         target: `(batch, num_patches, dim)`, for instance the pixels of each patch.
         mask: `(batch, num_patches)`, 1 or True for a patch that was masked and is predicted, 0 otherwise.
-        normalize_target: standardise each target patch by its own mean and unbiased variance
+        normalize_target: standardize each target patch by its own mean and unbiased variance
             (divided by `dim - 1`), epsilon 1e-6: the norm-pix option of the paper.
         reduction: `"mean"`, or `"none"` for the mean over the masked patches of each image.
 

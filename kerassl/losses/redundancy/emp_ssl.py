@@ -25,11 +25,11 @@ def emp_ssl(
     mean neither. There is no per-image value, hence no `reduction`: the rate is that of a batch. For a loss
     over several devices gather the patches first.
 
-    Paper: Tong et al., EMP-SSL: Towards Self-Supervised Learning in One Training Epoch, arXiv 2304.03977,
+    Paper: Tong et al., EMP-SSL: Toward Self-Supervised Learning in One Training Epoch, arXiv 2304.03977,
     equation 4. Official code: tsb0601/EMP-SSL, loss.py. lightly's port has the other sign before R.
 
     Args:
-        patches: `(num_patches, batch, dim)` un-normalised embeddings, or a tuple of `(batch, dim)`.
+        patches: `(num_patches, batch, dim)` un-normalized embeddings, or a tuple of `(batch, dim)`.
         invariance_weight: lambda, a positive number or scalar tensor.
         distortion: as in `total_coding_rate`.
 
@@ -60,7 +60,7 @@ def total_coding_rate(z: KerasTensor, distortion: float | KerasTensor = 0.2) -> 
     `emp_ssl`, equation 3.
 
     Args:
-        z: `(batch, dim)` un-normalised embeddings.
+        z: `(batch, dim)` un-normalized embeddings.
         distortion: epsilon, a positive number or scalar tensor.
 
     Returns:

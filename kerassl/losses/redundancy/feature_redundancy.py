@@ -8,23 +8,23 @@ from kerassl.losses.common import check_same_shape, embeddings, l2_normalize
 def feature_redundancy(
     z1: KerasTensor, z2: KerasTensor, targets1: KerasTensor, targets2: KerasTensor
 ) -> KerasTensor:
-    """Pulls the cross-correlations of a student's and a teacher's dimensions towards the identity.
+    """Pulls the cross-correlations of a student's and a teacher's dimensions toward the identity.
 
     With `C_1 = col(row(t1))^T col(z2)`, `C_2 = col(row(t2))^T col(z1)`, where `row` and `col` divide rows and
-    columns by their length, without centring,
+    columns by their length, without centering,
     `L = sqrt(mean over both of mean_d (C_dd - 1)^2) / 2 + sqrt(mean over both of mean_{d != e} C_de^2) / 2`.
     Symmetric in the views; the targets are detached inside. At 0 the roots have the gradient 0. There is
     no per-sample value, hence no `reduction`: C is a statistic of the batch. For a loss over several devices
     gather all four first.
 
-    Paper: Estepa et al., All4One: Symbiotic Neighbour Contrastive Learning via Self-Attention and Redundancy
+    Paper: Estepa et al., All4One: Symbiotic Neighbor Contrastive Learning via Self-Attention and Redundancy
     Reduction, arXiv 2303.09417, section 3. Official code: ImaGonEs/all4one, solo/methods/all4one.py, which
     has ten times this value.
 
     Args:
-        z1: `(batch, dim)` un-normalised student embeddings of the first views.
+        z1: `(batch, dim)` un-normalized student embeddings of the first views.
         z2: the same of the second views.
-        targets1: `(batch, dim)` un-normalised teacher embeddings of the first views; detached here.
+        targets1: `(batch, dim)` un-normalized teacher embeddings of the first views; detached here.
         targets2: the same of the second views.
 
     Returns:

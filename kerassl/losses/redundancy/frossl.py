@@ -8,19 +8,19 @@ from kerassl.losses.common import check_positive, gram, l2_normalize, stack_view
 def frossl(views: KerasTensor, invariance_weight: float | KerasTensor = 1.0) -> KerasTensor:
     """Flattens the spectrum of every view's second moment, and pulls the views together.
 
-    The columns of each view are divided by their norm over the batch, not centred. With `K_v` the matrix
-    `Z_v^T Z_v` over its trace and `M` the mean of the V normalised views,
+    The columns of each view are divided by their norm over the batch, not centered. With `K_v` the matrix
+    `Z_v^T Z_v` over its trace and `M` the mean of the V normalized views,
     `L = sum_v (2 log |K_v|_F + w V D mean((Z_v - M)^2))`. The first term is the negated entropy, of order 2,
     of the eigenvalues: lowest where all are alike. Symmetric in the views; nothing is detached. There is no
-    per-image value, hence no `reduction`: the columns are normalised over the batch. For a loss over several
+    per-image value, hence no `reduction`: the columns are normalized over the batch. For a loss over several
     devices gather the views first.
 
     Paper: Skean et al., FroSSL: Frobenius Norm Minimization for Efficient Multiview Self-Supervised Learning,
     arXiv 2310.02903, section 4. Official code: OFSkean/FroSSL, solo/losses/frossl.py, the function for
-    several views; its older one for two views centres the columns, too.
+    several views; its older one for two views centers the columns, too.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, or a tuple of `(batch, dim)`.
+        views: `(num_views, batch, dim)` un-normalized embeddings, or a tuple of `(batch, dim)`.
         invariance_weight: w, a positive number or scalar tensor.
 
     Returns:

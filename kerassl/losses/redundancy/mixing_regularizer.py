@@ -1,4 +1,4 @@
-"""The regulariser of Mixed Barlow Twins: embeddings of mixed images are mixtures of embeddings."""
+"""The regularizer of Mixed Barlow Twins: embeddings of mixed images are mixtures of embeddings."""
 
 from keras import KerasTensor, ops
 
@@ -14,7 +14,7 @@ def mixing_regularizer(
 ) -> KerasTensor:
     """How far the cross-correlations of mixed images are from what linear mixing makes them.
 
-    With columns standardised as in `barlow_twins`, `C_a = z_mixed^T z_a / N` for both views a, and its target
+    With columns standardized as in `barlow_twins`, `C_a = z_mixed^T z_a / N` for both views a, and its target
     `G_a = mixing * z1^T z_a / N + (1 - mixing) * z2[permutation]^T z_a / N`, the sum over a of all
     `(C_a - G_a)^2`. The targets are not detached. There is no per-sample value, hence no `reduction`: `C` is
     a statistic of the batch. For a loss over several devices gather all three embeddings first.
@@ -25,7 +25,7 @@ def mixing_regularizer(
     second target.
 
     Args:
-        z1: `(batch, dim)` embeddings of the first views, not standardised.
+        z1: `(batch, dim)` embeddings of the first views, not standardized.
         z2: `(batch, dim)` embeddings of the second views.
         z_mixed: `(batch, dim)` embeddings of `kerassl.views.mix_views(view1, view2, mixing, permutation)`.
         mixing: share of the first views in the mixed images, in [0, 1].

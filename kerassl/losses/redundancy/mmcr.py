@@ -12,7 +12,7 @@ _POLAR_STEPS = 28
 def mmcr(views: KerasTensor, local_weight: float | KerasTensor = 0.0) -> KerasTensor:
     """Spreads the images' centroids over all directions, and keeps the views of an image together.
 
-    With unit rows z_iv and the centroids `c_i = mean_v z_iv`, not normalised again,
+    With unit rows z_iv and the centroids `c_i = mean_v z_iv`, not normalized again,
     `L = -|C|_* + lambda mean_i |Z_i|_*`, where `|.|_*` is the sum of the singular values, C the
     `(batch, dim)` matrix of centroids and Z_i the `(num_views, dim)` matrix of an image's views. A centroid
     is the longer, the better its views agree, so the first term alone does both. Nothing is detached. There
@@ -24,7 +24,7 @@ def mmcr(views: KerasTensor, local_weight: float | KerasTensor = 0.0) -> KerasTe
     mmcr/cifar_stl/loss_mmcr.py.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, or a tuple of `(batch, dim)`.
+        views: `(num_views, batch, dim)` un-normalized embeddings, or a tuple of `(batch, dim)`.
         local_weight: lambda, a number or scalar tensor; 0 in the official code.
 
     Returns:

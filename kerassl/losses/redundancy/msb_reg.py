@@ -19,8 +19,8 @@ def centroid_attraction(views: KerasTensor, targets: KerasTensor, reduction: str
     Self-supervised Learning, arXiv 2207.03552. The authors' code is not public.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised predictions, or a tuple of `(batch, dim)`; two or more.
-        targets: `(num_views, batch, dim)` un-normalised embeddings of a teacher, view by view; detached here.
+        views: `(num_views, batch, dim)` un-normalized predictions, or a tuple of `(batch, dim)`; two or more.
+        targets: `(num_views, batch, dim)` un-normalized embeddings of a teacher, view by view; detached here.
         reduction: `"mean"` or `"none"`.
 
     Returns:
@@ -55,7 +55,7 @@ def singular_value_dispersion(views: KerasTensor) -> KerasTensor:
     known to us.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, or a tuple of `(batch, dim)`.
+        views: `(num_views, batch, dim)` un-normalized embeddings, or a tuple of `(batch, dim)`.
 
     Returns:
         A float32 scalar in [0, K - 1]: K - 1 for collapsed embeddings.

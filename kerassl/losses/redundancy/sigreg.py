@@ -23,7 +23,7 @@ def sigreg(
     lejepa/univariate/epps_pulley.py, lejepa/multivariate/slicing.py.
 
     Args:
-        views: `(num_views, batch, dim)` embeddings, neither normalised nor standardised, or a tuple of
+        views: `(num_views, batch, dim)` embeddings, neither normalized nor standardized, or a tuple of
             `(batch, dim)`.
         directions: `(dim, num_directions)`, drawn anew in every step; the columns' lengths do not matter.
         num_knots: points of the trapezoid rule in [0, t_max], at least 2.

@@ -31,9 +31,9 @@ def tico(
     Representation Learning, arXiv 2206.10698, section 3. The authors' code is not public.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` target embeddings of the second views; detached here.
-        covariance: `(dim, dim)` moving second moment of normalised embeddings, not centred; detached here.
+        covariance: `(dim, dim)` moving second moment of normalized embeddings, not centered; detached here.
         covariance_weight: rho, a positive number or scalar tensor.
         reduction: `"mean"` or `"none"`.
 
@@ -68,7 +68,7 @@ def tico_covariance(z: KerasTensor, covariance: KerasTensor, decay: float = 0.9)
     Source: as `tico`.
 
     Args:
-        z: `(batch, dim)` un-normalised embeddings of the global batch.
+        z: `(batch, dim)` un-normalized embeddings of the global batch.
         covariance: `(dim, dim)`, the average of the batches before; zeros at first.
         decay: beta, in [0, 1).
 
@@ -76,7 +76,7 @@ def tico_covariance(z: KerasTensor, covariance: KerasTensor, decay: float = 0.9)
         float32 `(dim, dim)`; its trace is 1 - beta^t after t batches.
 
     Raises:
-        ValueError: for shapes that do not fit, or a decay outside of [0, 1).
+        ValueError: for shapes that do not fit, or a decay outside [0, 1).
 
     Example:
         >>> import numpy as np

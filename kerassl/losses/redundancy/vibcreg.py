@@ -20,7 +20,7 @@ def vibcreg(
     variance: float | KerasTensor = 25.0,
     covariance: float | KerasTensor = 200.0,
 ) -> KerasTensor:
-    """VIbCReg: VICReg whose covariance term is that of standardised dimensions.
+    """VIbCReg: VICReg whose covariance term is that of standardized dimensions.
 
     `L = invariance * mean((z1 - z2)^2) + variance * (v(z1) + v(z2)) + covariance * (c(z1) + c(z2))`, v
     that of `variance_hinge` and c that of `off_diagonal_correlation`. Symmetric in the views; nothing is
@@ -32,7 +32,7 @@ def vibcreg(
     pypilib/vibcreg/losses.py.
 
     Args:
-        z1: `(batch, dim)` embeddings of the first views, not normalised.
+        z1: `(batch, dim)` embeddings of the first views, not normalized.
         z2: `(batch, dim)` embeddings of the second views.
         invariance: weight of the invariance term; >= 0.
         variance: weight of the variance terms; >= 0.

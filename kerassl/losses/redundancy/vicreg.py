@@ -16,7 +16,7 @@ def vicreg(
 
     `L = invariance * mean((z1 - z2)^2) + variance * (v(z1) + v(z2)) / 2 + covariance * (c(z1) + c(z2))`,
     the mean over images and dimensions, v and c those of `variance_hinge` and `off_diagonal_covariance`.
-    Symmetric in the views; nothing is detached or normalised. There is no per-sample value, hence no
+    Symmetric in the views; nothing is detached or normalized. There is no per-sample value, hence no
     `reduction`: v and c are statistics of the batch. For a loss over several devices gather `z1` and `z2`
     first.
 
@@ -25,7 +25,7 @@ def vicreg(
     the sum of the two variance terms as here; equation 6 does not, and neither do some ports.
 
     Args:
-        z1: `(batch, dim)` embeddings of the first views, not normalised.
+        z1: `(batch, dim)` embeddings of the first views, not normalized.
         z2: `(batch, dim)` embeddings of the second views.
         invariance: weight of the invariance term, lambda in the paper; >= 0.
         variance: weight of the variance terms, mu in the paper; >= 0.

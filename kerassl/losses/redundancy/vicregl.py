@@ -31,7 +31,7 @@ def vicregl_local(
     of the matches in the order of their distance, and keeps as many by features as by place.
 
     Args:
-        maps1: `(batch, cells, dim)` embeddings of the first views' cells, not normalised.
+        maps1: `(batch, cells, dim)` embeddings of the first views' cells, not normalized.
         maps2: `(batch, cells, dim)` embeddings of the second views' cells.
         centers1: `(batch, cells, 2)` where those of the first views lie in the image, in any unit.
         centers2: `(batch, cells, 2)` where those of the second views lie.

@@ -20,7 +20,7 @@ def wmse(
     epsilon: float = 1e-4,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """W-MSE: the squared distance of whitened, then normalised embeddings of an image's views.
+    """W-MSE: the squared distance of whitened, then normalized embeddings of an image's views.
 
     The batch is cut into sub-batches; each view of each is whitened by itself with `whiten`, and an image's
     loss is the mean over the pairs of its views of `2 - 2 cos`. Symmetric in the views; nothing is detached.
@@ -30,7 +30,7 @@ def wmse(
     Official code: htdt/self-supervised, methods/w_mse.py, which takes whole sub-batches only.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, at least two views of each image.
+        views: `(num_views, batch, dim)` un-normalized embeddings, at least two views of each image.
         subbatch_size: images of a sub-batch, larger than `dim`; `None` for the whole batch. Where it does not
             divide the batch, sub-batches are larger and overlap by the few images that are missing.
         permutation: `(batch,)` integers: the order in which the batch is cut; `None` for its own.

@@ -22,7 +22,7 @@ def dino(
 
     Args:
         student_logits: `(num_student_views, batch, num_prototypes)`, the views of the teacher first.
-        teacher_probs: `(num_teacher_views, batch, num_prototypes)`, centred and sharpened, as
+        teacher_probs: `(num_teacher_views, batch, num_prototypes)`, centered and sharpened, as
             `dino_teacher_probs` returns them; detached here.
         student_temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean over pairs of each image.
@@ -56,14 +56,14 @@ def dino(
 def dino_teacher_probs(
     teacher_logits: KerasTensor, centre: KerasTensor, temperature: float | KerasTensor = 0.04
 ) -> KerasTensor:
-    """Centres and sharpens teacher logits: `softmax((g - c) / tau_t)`.
+    """Centers and sharpens teacher logits: `softmax((g - c) / tau_t)`.
 
-    Paper: arXiv 2104.14294, section 3.1. The centre is state of the method; a step uses the centre of
+    Paper: arXiv 2104.14294, section 3.1. The center is state of the method; a step uses the center of
     the steps before it.
 
     Args:
         teacher_logits: `(..., num_prototypes)`.
-        centre: `(num_prototypes,)` running mean of the teacher's logits.
+        center: `(num_prototypes,)` running mean of the teacher's logits.
         temperature: positive number or scalar tensor (a schedule).
 
     Returns:

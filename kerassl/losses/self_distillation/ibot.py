@@ -31,7 +31,7 @@ def ibot(
 
     Args:
         student_logits: `(batch, tokens, num_prototypes)` of crops that the student saw masked.
-        teacher_probs: `(batch, tokens, num_prototypes)` of the same crops unmasked, centred and sharpened by
+        teacher_probs: `(batch, tokens, num_prototypes)` of the same crops unmasked, centered and sharpened by
             `dino_teacher_probs` or assigned by `sinkhorn`; detached here.
         mask: `(batch, tokens)`, 1 or True for a token that was masked and counts, 0 otherwise.
         student_temperature: positive number or scalar tensor.

@@ -1,4 +1,4 @@
-"""The KoLeo regulariser: each row away from its nearest neighbour in the batch."""
+"""The KoLeo regularizer: each row away from its nearest neighbor in the batch."""
 
 from keras import KerasTensor, ops
 
@@ -17,20 +17,20 @@ def koleo(
     candidates: KerasTensor | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """`-mean_i log(min_{j != i} ||z_i - z_j|| + 1e-8)` with normalised rows: spreads the batch on the sphere.
+    """`-mean_i log(min_{j != i} ||z_i - z_j|| + 1e-8)` with normalized rows: spreads the batch on the sphere.
 
     The Kozachenko-Leonenko estimate of the differential entropy, negated. Gradients flow to a row and to its
-    neighbour; which row is the neighbour is decided without. Equal rows count with the largest value there
+    neighbor; which row is the neighbor is decided without. Equal rows count with the largest value there
     is, 18.4, and have no gradient, since there is no direction in which to part them. The official code adds
     1e-8 to each coordinate of a difference, too, and so divides by nearly nothing there; it looks for
-    neighbours among the rows of one device, which `candidates` extends to those of all.
+    neighbors among the rows of one device, which `candidates` extends to those of all.
 
     Papers: Sablayrolles et al., Spreading Vectors for Similarity Search, arXiv 1806.03198, section 3.1; Oquab
     et al., DINOv2, arXiv 2304.07193, section 4. Official code: facebookresearch/dinov2,
     dinov2/loss/koleo_loss.py.
 
     Args:
-        features: `(batch, dim)` un-normalised features of one view of each image.
+        features: `(batch, dim)` un-normalized features of one view of each image.
         reduction: `"mean"` or `"none"`.
         candidates: `(all, dim)` features of the whole batch, of which `features` are rows; `None` where they
             are the whole batch. The mean over the parts of a batch is the loss of the batch.

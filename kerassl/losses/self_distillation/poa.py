@@ -13,7 +13,7 @@ def poa(
 ) -> KerasTensor:
     """Cross entropy `H(softmax(intact / T), softmax(elastic / T))` of one crop seen by both students.
 
-    One direction: the intact student is detached. Unlike the loss with the teacher, nothing is centred or
+    One direction: the intact student is detached. Unlike the loss with the teacher, nothing is centered or
     balanced, and a crop is compared with itself.
 
     Paper: Zhang et al., POA: Pre-training Once for Models of All Sizes, arXiv 2408.01031, section 3. Official

@@ -19,7 +19,7 @@ def palm(
     detached, too.
 
     Args:
-        z: `(batch, dim)` embeddings, not normalised.
+        z: `(batch, dim)` embeddings, not normalized.
         weights: `(batch, num_prototypes)`, those of the prototypes of a row's own class, summing to one, as
             of `mixture_weights`; detached here. Rows of zeros count nothing, neither in the sum nor in the
             mean.
@@ -119,7 +119,7 @@ def moved_prototypes(
 
     Args:
         prototypes: `(num_prototypes, dim)` unit vectors.
-        z: `(batch, dim)` embeddings of the global batch, not normalised.
+        z: `(batch, dim)` embeddings of the global batch, not normalized.
         weights: `(batch, num_prototypes)` of `mixture_weights`.
         momentum: m, in [0, 1].
 

@@ -19,7 +19,7 @@ def prototype_nll(
 ) -> KerasTensor:
     """`-log N(z; mu_y, diag(sigma_y^2))`, cut to [low, high]: each image near to the prototypes of its class.
 
-    Outside of the bounds there is no gradient: a Gaussian that is likely enough is not made narrower.
+    Outside the bounds there is no gradient: a Gaussian that is likely enough is not made narrower.
 
     Paper: Vadillo et al., Uncertainty-Aware Explanations Through Probabilistic Self-Explainable Neural
     Networks, arXiv 2403.13740. No official code was found; the bounds are those of an implementation by
@@ -33,7 +33,7 @@ def prototype_nll(
         log_stds: `(num_classes, dim)` logarithms of the standard deviations.
         low: lower bound of a value.
         high: upper bound of a value.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
         A float32 scalar, or `(batch,)` with `"none"`.

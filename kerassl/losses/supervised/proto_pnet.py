@@ -18,7 +18,7 @@ def cluster_cost(
 ) -> KerasTensor:
     """Clst: the mean over images of the distance to the nearest prototype of their own class.
 
-    It is minimised. For similarities give minus these: it is then minus the mean largest similarity, the
+    It is minimized. For similarities give minus these: it is then minus the mean largest similarity, the
     form of ST-ProtoPNet.
 
     Paper: Chen et al., This Looks Like That: Deep Learning for Interpretable Image Recognition, arXiv
@@ -32,7 +32,7 @@ def cluster_cost(
         prototype_classes: `(num_prototypes,)` integers.
         mask: boolean `(num_prototypes,)`; where false a prototype is left out. An image of whose class none
             is left costs 0.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
         A float32 scalar, 0 if every image holds a prototype of its class; or `(batch,)` with `"none"`.

@@ -19,7 +19,7 @@ def prototypical(
     code: jakesnell/prototypical-networks, `protonets/models/few_shot.py`. Nothing is detached, neither there.
 
     Args:
-        z: `(batch, dim)` embeddings of the queries, not normalised.
+        z: `(batch, dim)` embeddings of the queries, not normalized.
         labels: `(batch,)` integers; rows of a negative label, or of a class without a prototype, count
             nothing, neither in the sum nor in the mean.
         prototypes: `(num_classes, dim)`, such as `class_means` of the support.

@@ -35,7 +35,7 @@ def prototype_orthogonality(prototypes: KerasTensor) -> KerasTensor:
 def prototype_discrimination(prototypes: KerasTensor) -> KerasTensor:
     """The mean over pairs of classes of the largest cosine between their prototypes: for trivial ones.
 
-    Minimised, it drives the prototypes of different classes apart. Source: as `prototype_orthogonality`.
+    Minimized, it drives the prototypes of different classes apart. Source: as `prototype_orthogonality`.
 
     Args:
         prototypes: `(num_classes, prototypes_per_class, dim)` of any length.
@@ -58,7 +58,7 @@ def prototype_discrimination(prototypes: KerasTensor) -> KerasTensor:
 def prototype_closeness(prototypes: KerasTensor) -> KerasTensor:
     """Minus the mean over pairs of classes of the smallest cosine between their prototypes: for support ones.
 
-    Minimised, it draws the prototypes of different classes to the boundary between them. Source: as
+    Minimized, it draws the prototypes of different classes to the boundary between them. Source: as
     `prototype_orthogonality`.
 
     Args:

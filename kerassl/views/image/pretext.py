@@ -1,4 +1,4 @@
-"""Images of pretext tasks: how they were turned, in which order their colours or pieces come."""
+"""Images of pretext tasks: how they were turned, in which order their colors or pieces come."""
 
 import itertools
 

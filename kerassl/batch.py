@@ -89,8 +89,8 @@ def unpack_batch(data: Any) -> Batch:
     Example:
         >>> import numpy as np
         >>> from kerassl.batch import unpack_batch
-        >>> batch = unpack_batch(({"inputs": np.zeros((2, 5)), "sample_index": np.array([7, 3])},
-        np.array([0, 1])))
+        >>> inputs = {"inputs": np.zeros((2, 5)), "sample_index": np.array([7, 3])}
+        >>> batch = unpack_batch((inputs, np.array([0, 1])))
         >>> batch.inputs.shape, batch.indices.tolist(), batch.labels.tolist()
         ((2, 5), [7, 3], [0, 1])
     """

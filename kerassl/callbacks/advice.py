@@ -8,9 +8,9 @@ ADVICE = {
         # SimSiam, arXiv 2011.10566, section 4; BYOL, arXiv 2006.07733, section 5.
         "predictor": "a momentum nearer to 1, batch norm in encoder and heads, a predictor whose learning "
         "rate does not fall",
-        # DINO, arXiv 2104.14294, section 5.3: without centering one output wins, without sharpening none.
-        "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more centering at "
-        "a loss of 0, prototypes frozen for longer",
+        # DINO, arXiv 2104.14294, section 5.3: no centering, and one output wins; no sharpening, and none does.
+        "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more "
+        "centering at a loss of 0, prototypes frozen for longer",
         "contrastive": "a higher temperature",
         "redundancy": "a larger weight of the term that spreads the embeddings (variance, regularizer)",
     },
@@ -36,18 +36,12 @@ ADVICE = {
 }
 
 
-# Loss terms that keep embeddings apart, or their dimensions, without negatives.
-REDUNDANCY = {
-    "barlow_twins", "covariance", "emp_ssl", "frossl", "mmcr", "sigreg", "tico", "visreg", "wmse",
-}  # fmt: skip
-
-
 def family(model: keras.Model) -> str:
-    """The family of a method, by what it has: prototypes, a predictor, such a loss term, or a temperature.
+    """The key of a method's advice.
 
     Returns:
-        "prototypes", "predictor", "contrastive", "redundancy", or "any" for others, such as what learns from
-        a trained teacher or from labels.
+        "prototypes", "contrastive", "redundancy", "predictor", or "any" for all others, for example methods
+        that learn from a trained teacher or from labels.
 
     Example:
         >>> import kerassl
@@ -56,19 +50,15 @@ def family(model: keras.Model) -> str:
         >>> family(kerassl.methods.SimCLR(encoder, projection_dim=8))
         'contrastive'
     """
-    if getattr(model, "prototype_usages", None):
+    if model.step_metrics.usages:
         return "prototypes"
-    if any(hasattr(model, name) for name in ("teacher", "teachers", "classifier")):
-        return "any"
-    if REDUNDANCY & {mean.name for mean in getattr(model, "term_means", ())}:
-        return "redundancy"
-    if hasattr(model, "temperature"):
-        return "contrastive"
-    return "predictor" if hasattr(model, "predictor") else "any"
+    if model.family in ("contrastive", "redundancy"):
+        return model.family
+    return "predictor" if model.family == "asymmetric" and hasattr(model, "predictor") else "any"
 
 
 def what_to_try(kind: str, model: keras.Model) -> str:
-    """A sentence of what helps against a kind of collapse.
+    """A sentence of advice against a kind of collapse.
 
     Args:
         kind: "complete", "dimensional" or "cluster".

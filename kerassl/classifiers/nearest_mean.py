@@ -158,7 +158,7 @@ class NearestMean:
         >>> import kerassl
         >>> train, test, info = kerassl.data.load("digits", batch_size=256)
         >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=8)
-        >>> model = kerassl.methods.SimCLR(encoder, "digits")
+        >>> model = kerassl.methods.SimCLR(encoder, views="digits")
         >>> classifier = kerassl.classifiers.NearestMean(model).add(train)
         >>> classifier.predict(test.images[:3]).shape
         (3,)

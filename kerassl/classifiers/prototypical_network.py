@@ -80,8 +80,7 @@ class PrototypicalNetwork(PrototypeClassifier):
         >>> import kerassl
         >>> train, test, info = kerassl.data.load("digits")
         >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=4)
-        >>> view = kerassl.views.preset("digits", *info.image_shape[1:]).view1
-        >>> model = kerassl.classifiers.PrototypicalNetwork(encoder, view, info.num_classes, shots=5)
+        >>> model = kerassl.classifiers.PrototypicalNetwork(encoder, num_classes=info.num_classes, shots=5)
         >>> episodes = kerassl.data.Episodes(train.images, train.labels, ways=5, queries=5, episodes=2)
         >>> history = model.fit(episodes, verbose=0)
         >>> model.explain(test.images[0], count=3).prototypes.shape

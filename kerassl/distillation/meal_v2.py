@@ -48,7 +48,7 @@ class MEALV2(DistilledClassifier):
         ...     return kerassl.classifiers.Classifier(encoder, num_classes=10)
         >>> model = kerassl.distillation.MEALV2([classifier(8), classifier(6)], classifier(4))
         >>> model.step_metrics.terms
-        ['soft_cross_entropy', 'discriminator']
+        ('soft_cross_entropy', 'discriminator')
     """
 
     terms = ("soft_cross_entropy", "discriminator")

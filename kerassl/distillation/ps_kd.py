@@ -51,7 +51,7 @@ class PSKD(Classifier):
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.PSKD(encoder, num_classes=10, num_images=50_000)
-        >>> tuple(model.past.shape)
+        >>> tuple(model.past.values.shape)
         (50001, 10)
     """
 

@@ -38,7 +38,7 @@ class RKD(Distill):
         >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> kerassl.distillation.RKD(teacher, student).step_metrics.terms
-        ['rkd_distance', 'rkd_angle']
+        ('rkd_distance', 'rkd_angle')
     """
 
     terms = ("rkd_distance", "rkd_angle")

@@ -49,7 +49,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
         >>> model = kerassl.methods.iSogCLR(encoder, num_images=50_000)
-        >>> print(f"{float(model.temperatures[0]):.2f}")
+        >>> print(f"{float(model.memories['temperatures'].values[0]):.2f}")
         0.07
     """
 

@@ -67,7 +67,7 @@ class FeatureQueue(keras.layers.Layer):
         nearest = ops.argmax(self._similarities(embeddings), axis=1)
         return ops.stop_gradient(ops.take(self.features, nearest, axis=0))
 
-    def neighbours(self, embeddings: KerasTensor, count: int) -> KerasTensor:
+    def neighbors(self, embeddings: KerasTensor, count: int) -> KerasTensor:
         """The `count` rows of largest cosines, nearest first: `(batch, count, dim)`, without gradient."""
         _, nearest = ops.top_k(self._similarities(embeddings), count)
         return ops.stop_gradient(ops.take(self.features, nearest, axis=0))

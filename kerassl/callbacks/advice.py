@@ -8,7 +8,7 @@ ADVICE = {
         # SimSiam, arXiv 2011.10566, section 4; BYOL, arXiv 2006.07733, section 5.
         "predictor": "a momentum nearer to 1, batch norm in encoder and heads, a predictor whose learning "
         "rate does not fall",
-        # DINO, arXiv 2104.14294, section 5.3: no centering, and one output wins; no sharpening, and none does.
+        # DINO, arXiv 2104.14294, section 5.3: centering prevents one winner, sharpening a uniform output.
         "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more "
         "centering at a loss of 0, prototypes frozen for longer",
         "contrastive": "a higher temperature",

@@ -116,7 +116,7 @@ class ClassMeans:
             )
             if (part.dim, part.transform) != (self.dim, self.transform) or not same_center:
                 raise ValueError(
-                    "Means can be merged only where width, transform and centre are the same; got "
+                    "Means can be merged only where width, transform and center are the same; got "
                     f"{(part.dim, part.transform)} and {(self.dim, self.transform)}."
                 )
             for label, count in part._counts.items():

@@ -301,7 +301,7 @@ class ProtoPNet(PrototypeClassifier):
         self,
         data: object,
         labels: np.ndarray | None = None,
-        neighbours: int = 6,
+        neighbors: int = 6,
         at_least: int = 3,
     ) -> int:
         """Takes prototypes out of use that are most like images of other classes, and fits the last layer.
@@ -320,7 +320,7 @@ class ProtoPNet(PrototypeClassifier):
         """
         similarities, labels = self.similarities(data, labels)
         similarities, labels = similarities[labels >= 0], labels[labels >= 0]
-        nearest = np.argsort(-similarities, axis=0, kind="stable")[:neighbours]
+        nearest = np.argsort(-similarities, axis=0, kind="stable")[:neighbors]
         right = np.sum(labels[nearest] == self.prototype_classes, axis=0) >= at_least
         before = self.kept
         self.in_use.assign((before & right).astype("float32"))

@@ -15,7 +15,7 @@ from keras import KerasTensor, ops
 
 from kerassl.distillation.distill import Distill
 from kerassl.heads import plain_mlp
-from kerassl.losses import seed as seed_loss
+from kerassl.losses import seed_distillation
 from kerassl.memory import FeatureQueue
 from kerassl.training import Common, PositiveFloat, PositiveInt, Recipe, Unpack
 
@@ -63,7 +63,9 @@ class SEED(Distill):
         teacher_preprocess: keras.layers.Layer | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(teacher, student, loss="seed", teacher_preprocess=teacher_preprocess, **common)
+        super().__init__(
+            teacher, student, loss="seed_distillation", teacher_preprocess=teacher_preprocess, **common
+        )
         self.queue = FeatureQueue(queue_size, self.teacher.dim, seed=self.seed)
 
     def make_head(self) -> keras.Sequential:
@@ -75,7 +77,7 @@ class SEED(Distill):
     def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
         """Cross entropy of the two similarities to the queue."""
         queue = ops.convert_to_tensor(self.queue.features)
-        loss = seed_loss(
+        loss = seed_distillation(
             outputs, targets, queue, self.arguments.student_temperature, self.arguments.teacher_temperature
         )
         return {"seed": loss}

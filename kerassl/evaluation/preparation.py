@@ -19,7 +19,7 @@ from kerassl.views.image.input_format import BYTES, NORMALIZED, UNIT
 from kerassl.views.image.preprocess import statistics
 
 PROBE_IMAGES = 400
-NEIGHBOURS = 5
+NEIGHBORS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PreparationGap:
         if self.knn is not None:
             come, trained = (f"{100 * share:.1f} %" for share in (self.knn, self.knn_as_trained))
             measured.append(
-                f"the accuracy of {NEIGHBOURS} nearest neighbors {come} as the images come, {trained} as in "
+                f"the accuracy of {NEIGHBORS} nearest neighbors {come} as the images come, {trained} as in "
                 "training"
             )
         return f"{'; '.join(self.differences)}. On {self.images} images, {' and '.join(measured)}."
@@ -163,8 +163,8 @@ def preparation_gap(
     else:
         as_trained = np.asarray(as_trained)[chosen]
     features, others = (_embed(encoder, part, batch_size) for part in (given, as_trained))
-    centred = l2_normalize(features - features.mean(0)), l2_normalize(others - others.mean(0))
-    cosine = float(np.mean(np.sum(centred[0] * centred[1], axis=1)))
+    centered = l2_normalize(features - features.mean(0)), l2_normalize(others - others.mean(0))
+    cosine = float(np.mean(np.sum(centered[0] * centered[1], axis=1)))
     accuracies = (None, None)
     if labels is not None:
         labels = labels[chosen]
@@ -232,6 +232,6 @@ def _embed(encoder: keras.Model, images: np.ndarray, batch_size: int) -> np.ndar
 def _half_knn(features: np.ndarray, labels: np.ndarray) -> float | None:
     """Accuracy of nearest neighbors of the odd labeled images among the even ones."""
     features, labels = features[labels >= 0], labels[labels >= 0]
-    if len(labels) < 4 * NEIGHBOURS:
+    if len(labels) < 4 * NEIGHBORS:
         return None
-    return float(knn_accuracy(features[::2], labels[::2], features[1::2], labels[1::2], NEIGHBOURS))
+    return float(knn_accuracy(features[::2], labels[::2], features[1::2], labels[1::2], NEIGHBORS))

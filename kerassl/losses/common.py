@@ -29,8 +29,8 @@ def cosine(a: KerasTensor, b: KerasTensor) -> KerasTensor:
 
 def standardize(z: KerasTensor) -> KerasTensor:
     """Columns of a float32 `z` with mean 0 and biased variance 1, as a batch norm without weights does."""
-    centred = z - ops.mean(z, axis=0)
-    return centred * ops.rsqrt(ops.mean(ops.square(centred), axis=0) + 1e-5)
+    centered = z - ops.mean(z, axis=0)
+    return centered * ops.rsqrt(ops.mean(ops.square(centered), axis=0) + 1e-5)
 
 
 def squared_distances(a: KerasTensor, b: KerasTensor) -> KerasTensor:

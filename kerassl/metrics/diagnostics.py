@@ -164,11 +164,11 @@ class StreamingDiagnostics(keras.metrics.Metric):
     def _add_views(self, views: list, batch: Any) -> None:
         count = len(views)
         mean = sum(views) / count
-        centred = ops.concatenate([view - mean for view in views])
+        centered = ops.concatenate([view - mean for view in views])
         self.images.assign_add(batch)
         self.means.assign_add(ops.sum(mean, axis=0))
         self.between.assign_add(ops.transpose(mean) @ mean)
-        self.within.assign_add(ops.transpose(centred) @ centred / (count - 1))
+        self.within.assign_add(ops.transpose(centered) @ centered / (count - 1))
         units = [_unit(view) for view in views]
         middle = sum(units) / count
         # The mean squared distance of all pairs of points from their distances to the middle.

@@ -70,12 +70,12 @@ def effective_rank(features: Any) -> Any:
     # Free of scale first, so that fourth powers neither overflow nor vanish.
     scale = ops.max(ops.abs(features))
     features = features / ops.where(scale > 0, scale, 1.0)
-    centred = features - ops.mean(features, axis=0, keepdims=True)
+    centered = features - ops.mean(features, axis=0, keepdims=True)
     batch, dim = features.shape
     # Both products have the same eigenvalues other than 0; take the smaller one.
-    transposed = ops.transpose(centred)
-    gram = centred @ transposed if batch is not None and batch < dim else transposed @ centred
-    total = ops.sum(ops.square(centred))
+    transposed = ops.transpose(centered)
+    gram = centered @ transposed if batch is not None and batch < dim else transposed @ centered
+    total = ops.sum(ops.square(centered))
     constant = total <= _VARIANCE_FLOOR * ops.sum(ops.square(features))
     return ops.where(constant, 0.0, ops.square(total) / ops.sum(ops.square(ops.where(constant, 1.0, gram))))
 

@@ -34,7 +34,7 @@ def layerwise_factors(encoder: keras.Model, decay: float) -> dict[str, float]:
         >>> optimizer = AdamW(1e-3, rate_factors=factors)
     """
     if not 0 < decay <= 1:
-        raise ValueError(f"The layer-wise decay must be in (0, 1], but {decay} came; 0.75 is usual.")
+        raise ValueError(f"The layer-wise decay must be in (0, 1], got {decay}; 0.75 is usual.")
     groups = getattr(encoder, "variables_by_depth", None)
     if groups is None:
         raise ValueError(

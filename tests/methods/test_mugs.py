@@ -113,11 +113,11 @@ def test_queues_and_memories_take_the_batch_once_after_the_step():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="Mugs looks at the patches of an image"):
+    with pytest.raises(ValueError, match="Mugs uses the patches of an image"):
         kerassl.methods.Mugs(tiny_encoder())
     with pytest.raises(ValueError, match=r"not all 0; got \(0, 0, 0\)"):
         make("Mugs", instance_weight=0, local_group_weight=0, group_weight=0)
-    with pytest.raises(ValueError, match="num_neighbors=13 neighbours cannot be found in memory_size=12"):
+    with pytest.raises(ValueError, match="num_neighbors=13 neighbors cannot be found in memory_size=12"):
         make("Mugs", num_neighbors=13)
     with pytest.raises(ValueError, match="at least two views; got 1"):
         terms_and_rest(make("Mugs", views=None), ready_views("Mugs")[:1])

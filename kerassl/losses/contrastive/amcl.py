@@ -13,7 +13,7 @@ from kerassl.losses.common import (
     standardize,
     to_float32,
 )
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 
 def amcl(
@@ -81,7 +81,7 @@ def amcl(
     own = first_row + ops.arange(ops.shape(z1)[0], dtype="int32")
     own, partners = ops.concatenate([own, own + count]), ops.concatenate([own + count, own])
     columns = ops.arange(2 * count, dtype="int32")[None, :]
-    others = ops.logsumexp(ops.where(own[:, None] == columns, EXCLUDED, likelihoods), axis=2)
+    others = ops.logsumexp(ops.where(own[:, None] == columns, MASKED, likelihoods), axis=2)
     positives = ops.sum(ops.where(partners[:, None] == columns, likelihoods, 0.0), axis=2)
     of_rows = ops.sum(others - positives, axis=0)
     return reduce(ops.mean(ops.reshape(of_rows, (2, -1)), axis=0), reduction)

@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, squared_distances, unit_views
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 
 def cacr(
@@ -70,7 +70,7 @@ def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0
     views = ops.transpose(unit_views("views", views, at_least=2), (1, 0, 2))
     distances = squared_distances(views, views)
     itself = ops.cast(ops.eye(views.shape[1]), "bool")
-    weights = ops.softmax(ops.where(itself, EXCLUDED, positive_temperature * distances), axis=-1)
+    weights = ops.softmax(ops.where(itself, MASKED, positive_temperature * distances), axis=-1)
     return ops.mean(ops.sum(weights * ops.where(itself, 0.0, distances), axis=-1))
 
 
@@ -113,6 +113,6 @@ def contrastive_repulsion(
     for x in range(views.shape[0]):
         for y in range(x + 1, views.shape[0]):
             distances = squared_distances(views[x], everyone[y])
-            weights = ops.softmax(ops.where(itself, EXCLUDED, -negative_temperature * distances), axis=-1)
+            weights = ops.softmax(ops.where(itself, MASKED, -negative_temperature * distances), axis=-1)
             of_pairs.append(ops.mean(ops.sum(weights * ops.where(itself, 0.0, distances), axis=-1)))
     return -sum(of_pairs) / len(of_pairs)

@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, reduce
-from kerassl.losses.contrastive.logsumexp import of_two_views
+from kerassl.losses.contrastive.logsumexp import two_view_logsumexp
 from kerassl.losses.contrastive.nt_xent import check_block_size, scaled
 
 
@@ -124,7 +124,7 @@ def _decoupled(
     check_reduction(reduction)
     check_block_size(block_size)
     z1, z2, candidates = scaled(z1, z2, temperature, candidates)
-    others = of_two_views(z1, z2, block_size, candidates, first_row, with_partner=False)
+    others = two_view_logsumexp(z1, z2, block_size, candidates, first_row, with_partner=False)
     # One image alone has no others.
     images = ops.shape(z1 if candidates is None else candidates[0])[0]
     return ops.sum(z1 * z2, axis=1), ops.where(images > 1, others, 0.0)

@@ -6,7 +6,7 @@ from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, reduce
 from kerassl.losses.contrastive.info_nce import rows_as_wide_as
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 from kerassl.losses.contrastive.sup_con import labelled_rows
 
 
@@ -67,13 +67,13 @@ def look(
     labels, queue_labels = ops.cast(labels, "int32"), ops.cast(queue_labels, "int32")
     labelled = queue_labels >= 0
     same = ops.logical_and(labels[:, None] == queue_labels[None, :], labelled)
-    similarities = ops.where(labelled, ops.matmul(q, ops.transpose(queue)), EXCLUDED)
+    similarities = ops.where(labelled, ops.matmul(q, ops.transpose(queue)), MASKED)
     fixed = ops.stop_gradient(similarities)
     furthest = ops.top_k(fixed, min(num_neighbors, queue.shape[0]))[0][:, -1:]
-    nearest_of_class = ops.max(ops.where(same, fixed, EXCLUDED), axis=1, keepdims=True)
+    nearest_of_class = ops.max(ops.where(same, fixed, MASKED), axis=1, keepdims=True)
     near = ops.logical_or(fixed >= furthest, ops.logical_and(same, fixed >= nearest_of_class))
-    everyone = ops.logsumexp(ops.where(near, similarities, EXCLUDED), axis=1)
-    of_class = ops.logsumexp(ops.where(ops.logical_and(near, same), similarities, EXCLUDED), axis=1)
+    everyone = ops.logsumexp(ops.where(near, similarities, MASKED), axis=1)
+    of_class = ops.logsumexp(ops.where(ops.logical_and(near, same), similarities, MASKED), axis=1)
     return reduce(ops.where(ops.any(same, axis=1), everyone - of_class, 0.0), reduction)
 
 

@@ -5,7 +5,7 @@ import numbers
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, l2_normalize, reduce
-from kerassl.losses.contrastive.logsumexp import of_two_views
+from kerassl.losses.contrastive.logsumexp import two_view_logsumexp
 
 
 def nt_xent(
@@ -66,7 +66,7 @@ def nt_xent(
     check_reduction(reduction)
     check_block_size(block_size)
     z1, z2, candidates = scaled(z1, z2, temperature, candidates)
-    others = of_two_views(z1, z2, block_size, candidates, first_row, with_partner=True)
+    others = two_view_logsumexp(z1, z2, block_size, candidates, first_row, with_partner=True)
     return reduce(others - ops.sum(z1 * z2, axis=1), reduction)
 
 

@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, l2_normalize, reduce
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 
 def sogclr(
@@ -85,7 +85,7 @@ def log_mean_similarities(
         2.0000
     """
     _, cosines, others = _cosines(z1, z2, candidates, first_row)
-    logits = ops.where(others, cosines / _of_anchors(temperature), EXCLUDED)
+    logits = ops.where(others, cosines / _of_anchors(temperature), MASKED)
     count = _count(others)
     means = ops.where(count > 0, ops.logsumexp(logits, axis=1) - ops.log(ops.maximum(count, 1.0)), 0.0)
     return ops.stop_gradient(_by_image(means))
@@ -150,7 +150,7 @@ def _pairs(
     check_positive("temperature", temperature)
     positives, cosines, others = _cosines(z1, z2, candidates, first_row)
     normalizers = ops.reshape(ops.transpose(ops.cast(log_normalizers, "float32")), (-1, 1))
-    logits = ops.where(others, cosines / _of_anchors(temperature) - normalizers, EXCLUDED)
+    logits = ops.where(others, cosines / _of_anchors(temperature) - normalizers, MASKED)
     weights = ops.stop_gradient(ops.exp(logits))
     return positives, _by_image(ops.sum(weights * cosines, axis=1) / ops.maximum(_count(others), 1.0))
 

@@ -10,7 +10,7 @@ from kerassl.losses.common import (
     reduce,
     to_float32,
 )
-from kerassl.losses.contrastive.logsumexp import of_candidates, of_others_by_blocks
+from kerassl.losses.contrastive.logsumexp import blockwise_logsumexp, logsumexp_over_candidates
 
 
 def sup_con(
@@ -74,9 +74,9 @@ def sup_con(
         )
     own = first_row + ops.arange(ops.shape(z)[0], dtype="int32")
     if candidates is None:
-        others = of_others_by_blocks(z, (own,), ops.shape(z)[0])
+        others = blockwise_logsumexp(z, (own,), ops.shape(z)[0])
     else:
-        others = of_candidates(z, everyone, (own,), None)
+        others = logsumexp_over_candidates(z, everyone, (own,), None)
     index = ops.arange(ops.shape(everyone)[0], dtype="int32")
     same = ops.logical_and(labels[:, None] == all_labels[None, :], own[:, None] != index[None, :])
     same = ops.cast(same, "float32")

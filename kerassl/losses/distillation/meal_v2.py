@@ -37,7 +37,7 @@ def meal_v2_discriminator(
     check_same_shape("student_scores", student, "teacher_scores", teacher)
     check_reduction(reduction)
     if student.shape[-1] != 2:
-        raise ValueError(f"A discriminator gives two scores an image; {student.shape[-1]} came.")
+        raise ValueError(f"A discriminator gives two scores per image, got {student.shape[-1]}.")
     # -log sigmoid(x) = softplus(-x), -log(1 - sigmoid(x)) = softplus(x)
     signs = ops.convert_to_tensor([[-1.0, 1.0]])
     each = ops.softplus(signs * student) + ops.softplus(-signs * teacher)

@@ -13,7 +13,7 @@ from kerassl.losses.common import (
 )
 
 
-def seed(
+def seed_distillation(
     student: KerasTensor,
     teacher: KerasTensor,
     queue: KerasTensor,
@@ -45,8 +45,8 @@ def seed(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.losses import seed
-        >>> loss = seed([[1.0, 0.0]], [[1.0, 0.0]], np.array([[0.0, 1.0]]), 1.0, 0.01)
+        >>> from kerassl.losses import seed_distillation
+        >>> loss = seed_distillation([[1.0, 0.0]], [[1.0, 0.0]], np.array([[0.0, 1.0]]), 1.0, 0.01)
         >>> print(f"{float(loss):.4f}, InfoNCE is {np.log(1 + np.exp(-1)):.4f}")
         0.3133, InfoNCE is 0.3133
     """

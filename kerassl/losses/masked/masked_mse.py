@@ -60,6 +60,6 @@ def _standardize_patches(target: KerasTensor):
     dim = target.shape[-1]
     if dim < 2:
         raise ValueError(f"normalize_target needs patches of two values or more; target has dim={dim}.")
-    centred = target - ops.mean(target, axis=-1, keepdims=True)
-    variance = ops.sum(ops.square(centred), axis=-1, keepdims=True) / (dim - 1)
-    return centred * ops.rsqrt(variance + 1e-6)
+    centered = target - ops.mean(target, axis=-1, keepdims=True)
+    variance = ops.sum(ops.square(centered), axis=-1, keepdims=True) / (dim - 1)
+    return centered * ops.rsqrt(variance + 1e-6)

@@ -73,8 +73,8 @@ def variance_hinge(z: KerasTensor) -> KerasTensor:
         >>> round(float(variance_hinge([[0.0, 3.0], [0.0, -3.0]])), 4)
         0.495
     """
-    centred, degrees_of_freedom = _centred(z)
-    variance = ops.sum(ops.square(centred), axis=0) / degrees_of_freedom
+    centered, degrees_of_freedom = _centered(z)
+    variance = ops.sum(ops.square(centered), axis=0) / degrees_of_freedom
     return ops.mean(ops.relu(1.0 - ops.sqrt(variance + 1e-4)))
 
 
@@ -98,16 +98,16 @@ def off_diagonal_covariance(z: KerasTensor) -> KerasTensor:
         >>> round(float(off_diagonal_covariance([[1.0, 1.0], [-1.0, -1.0]])), 4)
         4.0
     """
-    centred, degrees_of_freedom = _centred(z)
-    if len(centred.shape) == 3:
-        centred = ops.transpose(centred, (1, 0, 2))
-    covariance = gram(centred) / degrees_of_freedom
+    centered, degrees_of_freedom = _centered(z)
+    if len(centered.shape) == 3:
+        centered = ops.transpose(centered, (1, 0, 2))
+    covariance = gram(centered) / degrees_of_freedom
     # A mask: the sum of all squares less that of the variances' squares would lose the digits of c.
-    different = 1.0 - ops.eye(centred.shape[-1], dtype="float32")
-    return ops.mean(ops.sum(ops.square(covariance * different), axis=(-2, -1))) / centred.shape[-1]
+    different = 1.0 - ops.eye(centered.shape[-1], dtype="float32")
+    return ops.mean(ops.sum(ops.square(covariance * different), axis=(-2, -1))) / centered.shape[-1]
 
 
-def _centred(z: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+def _centered(z: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     """Embeddings without their mean over the batch, and what unbiased statistics are divided by.
 
     A batch of one has no variance: its zeros are divided by 1.

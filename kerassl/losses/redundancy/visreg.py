@@ -52,25 +52,25 @@ def center_term(views: KerasTensor) -> KerasTensor:
 
 def scale_term(views: KerasTensor) -> KerasTensor:
     """`mean_d (s_d - 1)^2`."""
-    return ops.mean(ops.square(_deviation(_centred(views)) - 1.0))
+    return ops.mean(ops.square(_deviation(_centered(views)) - 1.0))
 
 
 def shape_term(views: KerasTensor, directions: KerasTensor) -> KerasTensor:
     """The squared distance of sorted standardized embeddings from the quantiles of N(0, 1)."""
-    centred = _centred(views)
-    y = along(centred / ops.stop_gradient(_deviation(centred)), directions)
+    centered = _centered(views)
+    y = along(centered / ops.stop_gradient(_deviation(centered)), directions)
     batch = ops.shape(views)[1]
     positions = ops.cast(ops.arange(1, batch + 1), "float32") / ops.cast(batch + 1, "float32")
     quantiles = math.sqrt(2) * ops.erfinv(2.0 * positions - 1.0)
     return ops.mean(ops.square(ops.sort(y, axis=1) - quantiles[None, :, None]))
 
 
-def _centred(views: KerasTensor):
+def _centered(views: KerasTensor):
     return views - ops.mean(views, axis=1, keepdims=True)
 
 
-def _deviation(centred: KerasTensor):
+def _deviation(centered: KerasTensor):
     """`(num_views, 1, dim)` biased standard deviations, with a gradient of zero where they are zero."""
-    variance = ops.mean(ops.square(centred), axis=1, keepdims=True)
+    variance = ops.mean(ops.square(centered), axis=1, keepdims=True)
     varies = variance > 1e-24
     return ops.where(varies, ops.sqrt(ops.where(varies, variance, 1.0)), 0.0) + _EPSILON

@@ -98,12 +98,12 @@ def whiten(z: KerasTensor, epsilon: float = 1e-4) -> KerasTensor:
     """
     check_positive("epsilon", epsilon)
     z = to_float32(z)
-    centred = z - ops.mean(z, axis=-2, keepdims=True)
+    centered = z - ops.mean(z, axis=-2, keepdims=True)
     degrees_of_freedom = ops.maximum(ops.cast(ops.shape(z)[-2], "float32") - 1.0, 1.0)
-    variance = ops.sum(ops.square(centred), axis=-2, keepdims=True) / degrees_of_freedom
+    variance = ops.sum(ops.square(centered), axis=-2, keepdims=True) / degrees_of_freedom
     varies = variance > 1e-24
     # Scaled to variance 1, which changes nothing but the rounding.
-    scaled = centred * ops.where(varies, ops.rsqrt(ops.where(varies, variance, 1.0)), 0.0)
+    scaled = centered * ops.where(varies, ops.rsqrt(ops.where(varies, variance, 1.0)), 0.0)
     correlation = gram(scaled) / degrees_of_freedom
     # A dimension that does not vary has 0 on the diagonal.
     diagonal = (epsilon + 1.0 - ops.cast(varies, "float32")) * ops.eye(z.shape[-1], dtype="float32")

@@ -37,7 +37,7 @@ def dino(
     Example:
         >>> import numpy as np
         >>> from kerassl.losses import dino, dino_teacher_probs
-        >>> teacher = dino_teacher_probs(np.ones((2, 3, 8)), centre=np.zeros(8), temperature=0.04)
+        >>> teacher = dino_teacher_probs(np.ones((2, 3, 8)), center=np.zeros(8), temperature=0.04)
         >>> print(f"{float(dino(np.zeros((4, 3, 8)), teacher)):.4f}, log 8 is {np.log(8):.4f}")
         2.0794, log 8 is 2.0794
     """
@@ -54,7 +54,7 @@ def dino(
 
 
 def dino_teacher_probs(
-    teacher_logits: KerasTensor, centre: KerasTensor, temperature: float | KerasTensor = 0.04
+    teacher_logits: KerasTensor, center: KerasTensor, temperature: float | KerasTensor = 0.04
 ) -> KerasTensor:
     """Centers and sharpens teacher logits: `softmax((g - c) / tau_t)`.
 
@@ -74,9 +74,9 @@ def dino_teacher_probs(
 
     Example:
         >>> from kerassl.losses import dino_teacher_probs
-        >>> [float(p) for p in dino_teacher_probs([1.0, 3.0], centre=[1.0, 3.0])]
+        >>> [float(p) for p in dino_teacher_probs([1.0, 3.0], center=[1.0, 3.0])]
         [0.5, 0.5]
     """
     check_positive("temperature", temperature)
-    centred = to_float32(teacher_logits) - to_float32(centre)
-    return ops.stop_gradient(ops.softmax(centred / ops.cast(temperature, "float32"), axis=-1))
+    centered = to_float32(teacher_logits) - to_float32(center)
+    return ops.stop_gradient(ops.softmax(centered / ops.cast(temperature, "float32"), axis=-1))

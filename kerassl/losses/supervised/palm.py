@@ -49,8 +49,8 @@ def palm(
     expected = (z.shape[0], prototypes.shape[0])
     if None not in (*expected, weights.shape[0]) and tuple(weights.shape) != expected:
         raise ValueError(
-            f"weights has shape {tuple(weights.shape)}, but {expected[0]} rows and {expected[1]} prototypes "
-            f"came; they must be equal to {expected}."
+            f"weights must have shape {expected} for {expected[0]} rows and {expected[1]} prototypes, got "
+            f"{tuple(weights.shape)}."
         )
     check_positive("temperature", temperature)
     check_reduction(reduction)

@@ -132,14 +132,14 @@ class DeepClusterV2(SSLModel):
         for head in range(given.num_heads):
             of_crop = memory[:, head % given.num_global_crops]
             seen = np.flatnonzero(of_crop.any(axis=1))
-            centres, clusters[head, seen], _ = kmeans(
+            centers, clusters[head, seen], _ = kmeans(
                 of_crop[seen],
                 given.num_prototypes,
                 given.kmeans_iterations,
                 spherical=True,
                 seed=(self.seed, step, head),
             )
-            centroids[head] = centres.T
+            centroids[head] = centers.T
         self.centroids.assign(centroids)
         self.clusters.assign(clusters)
 

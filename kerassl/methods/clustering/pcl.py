@@ -131,7 +131,7 @@ class PCL(MoCoV2):
         known = (indices >= 0) & (indices < given.num_images)
         z, indices = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True), indices[known]
         for i, number in enumerate(given.num_prototypes):
-            centres, found, distances = kmeans(
+            centers, found, distances = kmeans(
                 z,
                 number,
                 given.kmeans_iterations,
@@ -140,8 +140,8 @@ class PCL(MoCoV2):
             )
             clusters = np.full(given.num_images + 1, -1, "int32")
             clusters[indices] = found
-            norms = np.linalg.norm(centres, axis=1, keepdims=True)
-            self.centroids[i].assign(centres / np.maximum(norms, 1e-12))
+            norms = np.linalg.norm(centers, axis=1, keepdims=True)
+            self.centroids[i].assign(centers / np.maximum(norms, 1e-12))
             self.densities[i].assign(cluster_densities(distances, found, number, self.arguments.temperature))
             self.clusters[i].values.assign(clusters)
 

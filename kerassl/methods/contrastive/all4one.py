@@ -135,9 +135,9 @@ class All4One(SSLModel):
             features = self.encode(self.teacher_encoder, view, training)
             return ops.stop_gradient(self.teacher_projector(features, training=training))
 
-        def shifted(z: KerasTensor, neighbours: KerasTensor):
+        def shifted(z: KerasTensor, neighbors: KerasTensor):
             prediction = ops.cast(self.centroid_predictor(z, training=training), "float32")
-            return ops.concatenate([prediction[:, None], neighbours[:, :-1]], axis=1)
+            return ops.concatenate([prediction[:, None], neighbors[:, :-1]], axis=1)
 
         def contrast(targets: list, predictions: list, temperature: float):
             loss = 0.0
@@ -150,18 +150,18 @@ class All4One(SSLModel):
         z = [self.projector(f, training=training) for f in features]
         predictions = [self.predictor(z_v, training=training) for z_v in z]
         keys = [teacher(view) for view in views]
-        neighbours = [self.queue.neighbours(k, given.num_neighbors) for k in keys]
-        nearest = [rows[:, 0] for rows in neighbours]
+        neighbors = [self.queue.neighbors(k, given.num_neighbors) for k in keys]
+        nearest = [rows[:, 0] for rows in neighbors]
 
-        sequences = ops.concatenate([*neighbours, *map(shifted, z, neighbours)])
+        sequences = ops.concatenate([*neighbors, *map(shifted, z, neighbors)])
         tokens = self.transformer(ops.add(sequences, self.positions), training=training)
         centroids = ops.split(tokens[:, 0], 4)
 
-        of_neighbours = contrast(nearest, predictions, given.temperature)
+        of_neighbors = contrast(nearest, predictions, given.temperature)
         of_centroids = contrast(centroids[:2], centroids[2:], given.centroid_temperature)
         of_features = losses.feature_redundancy(*map(self.gather, (*z, *keys)))
         terms = {
-            "neighbour": given.neighbour_weight * of_neighbours,
+            "neighbour": given.neighbour_weight * of_neighbors,
             "centroid": given.centroid_weight * of_centroids,
             "feature": given.feature_weight * of_features,
         }

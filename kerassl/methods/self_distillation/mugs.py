@@ -243,8 +243,8 @@ class Mugs(PrototypeTeacher):
         self, encoder: ViT, block: TransformerBlock, memory: FeatureQueue, means: KerasTensor
     ) -> KerasTensor:
         """Output of a block for mean tokens beside their neighbors, normalized as the encoder's tokens."""
-        neighbours = memory.neighbours(means, self.arguments.num_neighbors) * self.feature_dim**0.5
-        group = ops.concatenate([means[:, None], ops.cast(neighbours, means.dtype)], axis=1)
+        neighbors = memory.neighbors(means, self.arguments.num_neighbors) * self.feature_dim**0.5
+        group = ops.concatenate([means[:, None], ops.cast(neighbors, means.dtype)], axis=1)
         return encoder.final_norm(block(group)[:, 0])
 
     def after_update(self, state: dict) -> None:

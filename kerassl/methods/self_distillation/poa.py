@@ -27,7 +27,7 @@ from keras import KerasTensor, ops
 
 from kerassl import engine, losses
 from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
-from kerassl.heads import DINOHeads
+from kerassl.heads import MultiDINOHead
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.methods.self_distillation.dinov2 import DINOV2_PAPER, DINOv2
 from kerassl.methods.self_distillation.ibot import SHORT_IBOT
@@ -112,7 +112,7 @@ class POA(DINOv2):
 
     def make_head(self, name: str) -> keras.Model:
         """A model of several heads."""
-        return DINOHeads(self.feature_dim, name=name, **self.head_options())
+        return MultiDINOHead(self.feature_dim, name=name, **self.head_options())
 
     def list_networks(self) -> np.ndarray:
         """int32 `(n, 2)`: width and depth of the sub-networks, small ones several times.

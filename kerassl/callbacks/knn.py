@@ -53,7 +53,7 @@ class KNNAccuracy(keras.callbacks.Callback):
         known = check_labels_of("bank", bank)
         check_labels_of("queries", queries)
         if known is not None:
-            check_count("k", k, most=known, mend="There are no more labelled images in the bank.")
+            check_count("k", k, most=known, mend="There are no more labeled images in the bank.")
         self.bank, self.queries = bank, queries
         self.k, self.temperature, self.every, self.batch_size = k, temperature, every, batch_size
 

@@ -192,7 +192,7 @@ class NearestMean:
             images, labels = getattr(images, "images", images), getattr(images, "labels", None)
         if labels is None:
             raise ValueError(
-                "A class mean needs labels: pass add(images, labels) or a labelled ImageDataset."
+                "A class mean needs labels: pass add(images, labels) or a labeled ImageDataset."
             )
         images, labels = np.asarray(images), np.asarray(labels)
         features, _ = embed(self.encoder, images)

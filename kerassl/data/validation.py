@@ -70,7 +70,7 @@ def _check_images(images: np.ndarray) -> None:
     if images.ndim != 4:
         raise ValueError(
             f"Images must have shape (number, height, width, channels); got shape {images.shape}. "
-            "Add the missing axis, e.g. images[..., None] for grey images or images[None] for one image."
+            "Add the missing axis, e.g. images[..., None] for gray images or images[None] for one image."
         )
     if 0 in images.shape:
         raise ValueError(
@@ -122,14 +122,14 @@ def _check_labels(labels: np.ndarray, num_images: int, num_classes: int | None) 
         missing = sum(label is None for label in labels) if labels.dtype == object else 0
         got = f"{missing} labels that are None" if missing else f"dtype {labels.dtype}"
         raise ValueError(
-            f"Labels must be integers (class indices, -1 for unlabelled); got {got}. "
+            f"Labels must be integers (class indices, -1 for unlabeled); got {got}. "
             + ("Use -1 in their place." if missing else f"Convert them with {convert}.")
         )
     if not len(labels):
         return
     low, high = int(labels.min()), int(labels.max())
     if low < -1:
-        raise ValueError(f"Labels must be at least -1 (unlabelled); got {low}. Set unlabelled entries to -1.")
+        raise ValueError(f"Labels must be at least -1 (unlabeled); got {low}. Set unlabeled entries to -1.")
     if high > MAX_LABEL:
         raise ValueError(
             f"Labels must be class indices below {MAX_LABEL + 1:,}; got {high:,}, which looks like an "

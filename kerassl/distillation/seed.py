@@ -43,6 +43,8 @@ class SEED(Distill):
         ((None, 64), (4096, 64))
     """
 
+    terms = ("seed",)
+
     # jacobswan1/SEED.
     recipes = {
         "seed": Recipe(

@@ -188,7 +188,7 @@ def _checked(
     bank, labels = check_labelled(bank_features, bank_labels, "bank_features")
     features, _ = check_features(features, None, "features")
     check_one_width(bank, "bank_features", features, "features")
-    check_count("k", k, most=len(labels), mend="There are no more labelled bank features.")
+    check_count("k", k, most=len(labels), mend="There are no more labeled bank features.")
     check_number("temperature", temperature, above=0, mend="Usual values: 0.07, 0.1.")
     if chunk_size is not None:
         check_count("chunk_size", chunk_size)

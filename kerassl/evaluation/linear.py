@@ -69,13 +69,13 @@ class LinearProbe:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """The class `(number,)` of each of the `(number, dim)` features."""
-        return self.classifier.predict(self._standardised(features))
+        return self.classifier.predict(self._standardized(features))
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """`(number, classes)`, the classes in increasing order, of `(number, dim)` features."""
-        return self.classifier.predict_proba(self._standardised(features))
+        return self.classifier.predict_proba(self._standardized(features))
 
-    def _standardised(self, features: np.ndarray) -> np.ndarray:
+    def _standardized(self, features: np.ndarray) -> np.ndarray:
         features = check_features(features, None, "features")[0]
         if features.shape[1] != len(self.mean):
             raise ValueError(

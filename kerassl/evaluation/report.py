@@ -120,8 +120,8 @@ def evaluate_features(
         num_classes: number of classes, by default the largest training label + 1.
         l2: penalty of `linear_probe`.
         seed: keys all draws and the starts of k-means.
-        protocols: of `PROTOCOLS`: "few_shot", "episodes" and "transductive" (of the test features, centered by
-            the training features), "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
+        protocols: any of `PROTOCOLS`: "few_shot", "episodes" and "transductive" (of the test features,
+            centered by the training features), "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
             "naive_bayes", "clustering" (of the test features), "retrieval", "rankme", "alpha_req",
             "uniformity", "tolerance" (of the labeled test features).
         ood_features: `(number, dim)` of another data set, see `ood_detection`.

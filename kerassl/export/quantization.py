@@ -54,7 +54,7 @@ def check_int8(network: keras.Model, formats: Iterable[str]) -> None:
     if "openvino" in formats:
         raise ValueError(
             "openvino has no int8 form: OpenVINO sums Keras' 8-bit products in 8 bits, which is wrong. "
-            "Export without int8, and let NNCF, its own tool, quantise the file."
+            "Export without int8, and let NNCF, its own tool, quantize the file."
         )
     if set(formats) - {"litert"}:
         _check_something_to_quantise(network)
@@ -64,7 +64,7 @@ def _check_something_to_quantise(network: keras.Model) -> None:
     changed, left = coverage(network)
     if not changed:
         raise ValueError(
-            f"There is nothing to quantise: Keras' int8 covers Dense and EinsumDense layers, and the "
+            f"There is nothing to quantize: Keras' int8 covers Dense and EinsumDense layers, and the "
             f"{_counted(left)} of {network.name} stay as they are. Export without int8, or to litert alone, "
             "whose converter knows convolutions."
         )

@@ -139,7 +139,7 @@ def drop_unlabelled(
     if labelled.all():
         return features, labels
     if not labelled.any():
-        raise ValueError(f"All {len(labels)} {name} are -1 (unlabelled), but labelled features are needed.")
+        raise ValueError(f"All {len(labels)} {name} are -1 (unlabeled), but labeled features are needed.")
     return features[labelled], labels[labelled]
 
 

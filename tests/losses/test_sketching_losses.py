@@ -88,7 +88,7 @@ def test_visreg_of_collapsed_embeddings(batch, shape):
     assert float(visreg(z + 3, np.eye(4))) == pytest.approx(10 + shape, rel=1e-4)
 
 
-def test_the_terms_of_visreg_of_standardised_quantiles_that_are_moved_and_scaled():
+def test_the_terms_of_visreg_of_standardized_quantiles_that_are_moved_and_scaled():
     q = quantiles(64)
     z = (q / q.std()).astype("float32")[None, :, None]
     floor = np.mean((q / q.std() - q) ** 2)

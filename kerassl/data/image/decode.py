@@ -58,7 +58,7 @@ def is_deep(image: Any) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def is_grey(image: Any) -> bool:
+def is_gray(image: Any) -> bool:
     """Returns whether a Pillow image has one channel."""
     return image.mode in ("1", "L") or is_deep(image)
 
@@ -74,7 +74,7 @@ class Header(NamedTuple):
     """
 
     size: tuple[int, int]
-    grey: bool
+    gray: bool
     deep: tuple[float, float, bool] | None
 
 
@@ -94,7 +94,7 @@ def read_header(source: pathlib.Path | bytes, name: str) -> Header:
             if is_deep(image):
                 pixels = _deep_values(image, _is_unsigned(image))
                 deep = (float(pixels.min()), float(pixels.max()), pixels.dtype.kind in "iu")
-            return Header((image.height, image.width), is_grey(image), deep)
+            return Header((image.height, image.width), is_gray(image), deep)
         except Exception as error:
             raise _broken(name, error) from error
 

@@ -170,7 +170,7 @@ def read_headers(
             name for name, one in zip(names, headers, strict=True) if isinstance(one, Header) and one.deep
         ]
         _warn_of_depth(deep, len(names), value_range, rule)
-    channels = 1 if all(one.grey for one in found) else 3
+    channels = 1 if all(one.gray for one in found) else 3
     return Headers(kept, {one.size for one in found}, channels, value_range if chosen else None)
 
 

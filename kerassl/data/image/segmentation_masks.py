@@ -102,7 +102,7 @@ def _read_mask(file: pathlib.Path) -> np.ndarray:
         pixels = np.asarray(image)
     if pixels.ndim != 2:
         raise ValueError(
-            f"The mask {str(file)!r} has {pixels.shape[2]} channels; an object's number, in grey or as a "
+            f"The mask {str(file)!r} has {pixels.shape[2]} channels; an object's number, in gray or as a "
             "palette's index, is needed."
         )
     mask = pixels.astype("int32")

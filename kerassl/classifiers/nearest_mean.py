@@ -191,9 +191,7 @@ class NearestMean:
         if labels is None:
             images, labels = getattr(images, "images", images), getattr(images, "labels", None)
         if labels is None:
-            raise ValueError(
-                "A class mean needs labels: pass add(images, labels) or a labeled ImageDataset."
-            )
+            raise ValueError("A class mean needs labels: pass add(images, labels) or a labeled ImageDataset.")
         images, labels = np.asarray(images), np.asarray(labels)
         features, _ = embed(self.encoder, images)
         if self.means is None:

@@ -17,7 +17,7 @@ def uniformity(features: np.ndarray, t: float = 2.0) -> float:
     also if they are all zero.
 
     Source: Wang and Isola, arXiv 2005.10242, equation 2, who leave the pairs of a feature with itself out;
-    with them in Wang and Liu, Understanding the Behavior of Contrastive Loss, arXiv 2012.09740.
+    with them in Wang and Liu, Understanding the Behaviour of Contrastive Loss, arXiv 2012.09740.
 
     Args:
         features: `(number, dim)`.
@@ -80,7 +80,7 @@ def tolerance(features: np.ndarray, labels: np.ndarray) -> float:
     How near a loss lets images of one class be; the mean is over all pairs, not only those of one class, so
     that features which are all alike have the probability that two images share their class.
 
-    Source: Wang and Liu, Understanding the Behavior of Contrastive Loss, arXiv 2012.09740.
+    Source: Wang and Liu, Understanding the Behaviour of Contrastive Loss, arXiv 2012.09740.
 
     Args:
         features: `(number, dim)`.

@@ -13,7 +13,7 @@ def deepcluster_v2(
 ) -> KerasTensor:
     """Mean over heads and views of `-log softmax(scores / temperature)[cluster]`.
 
-    An image whose cluster is negative is not known: its loss is 0 and it does not count in the mean.
+    A negative cluster means unknown: the image's loss is 0 and it does not count in the mean.
 
     Paper: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, arXiv
     2006.09882, section 4 and appendix D. Official code: facebookresearch/swav, main_deepclusterv2.py.

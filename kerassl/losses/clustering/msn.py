@@ -76,9 +76,9 @@ def msn_targets(
     Args:
         target_logits: `(batch, num_prototypes)` cosines of embeddings and prototypes, or `(batch, num_heads,
             num_prototypes)`.
-        temperature: of the anchors' probabilities; positive number or scalar tensor.
-        sharpening: positive number or scalar tensor; 1 leaves the probabilities as they are.
-        sinkhorn_iterations: 0 for sharpened probabilities alone.
+        temperature: temperature of the anchors' probabilities; positive number or scalar tensor.
+        sharpening: positive number or scalar tensor; 1 leaves the probabilities unchanged.
+        sinkhorn_iterations: number of Sinkhorn-Knopp iterations; 0 for sharpened probabilities alone.
         prior: as in `sinkhorn`.
         gather: as in `sinkhorn`.
 

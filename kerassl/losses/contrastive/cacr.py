@@ -26,7 +26,7 @@ def cacr(
         negative_temperature: as in `contrastive_repulsion`.
 
     Returns:
-        A float32 scalar; 0 for embeddings that are all alike.
+        A float32 scalar; 0 if all embeddings are equal.
 
     Raises:
         ValueError: for a wrong rank, a single view, or a number <= 0.
@@ -46,10 +46,10 @@ def cacr(
 
 
 def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0) -> KerasTensor:
-    """Mean squared distance of a view from the others of its image, of which the farther weigh more.
+    """Mean squared distance of a view from the image's other views, with larger weights for farther views.
 
     With unit rows, `d_v = |z_x - z_v|^2` and `w = softmax_{v != x}(positive_temperature * d)`, the mean over
-    views x and images of `sum_v w_v d_v`. Gradients flow through the weights, too. Source: as `cacr`.
+    views x and images of `sum_v w_v d_v`. Gradients also flow through the weights. Source: as `cacr`.
 
     Args:
         views: `(num_views, batch, dim)` un-normalized embeddings.
@@ -80,11 +80,11 @@ def contrastive_repulsion(
     candidates: KerasTensor | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """Negated mean squared distance of a view from other images, of which the nearer weigh more.
+    """Negated mean squared distance of a view from other images, with larger weights for nearer images.
 
     With unit rows, `d_ij = |z_x,i - z_y,j|^2` and `w_i = softmax_{j != i}(-negative_temperature * d_i)`, the
-    mean over pairs of views x < y and images i of `-sum_j w_ij d_ij`. Gradients flow through the weights,
-    too. Source: as `cacr`.
+    mean over pairs of views x < y and images i of `-sum_j w_ij d_ij`. Gradients also flow through the
+    weights. Source: as `cacr`.
 
     Args:
         views: `(num_views, batch, dim)` un-normalized embeddings.

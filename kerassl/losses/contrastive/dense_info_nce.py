@@ -1,4 +1,4 @@
-"""InfoNCE of the cells of a feature map with the cells of another view that look most like them."""
+"""InfoNCE of the cells of a feature map with the most similar cells of another view."""
 
 from keras import KerasTensor, ops
 

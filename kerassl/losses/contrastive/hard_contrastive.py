@@ -26,7 +26,7 @@ def hard_contrastive(
     sum_{n: <q_i, n> >= s_i} exp(<q_i, n> / temperature))`. The choice of negatives is detached; ties all
     count. With a fraction of 1 this is `info_nce`.
 
-    Paper: Wang and Liu, Understanding the Behavior of Contrastive Loss, arXiv 2012.09740. The
+    Paper: Wang and Liu, Understanding the Behaviour of Contrastive Loss, arXiv 2012.09740. The
     authors' code is not public.
 
     Args:

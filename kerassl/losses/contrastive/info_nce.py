@@ -1,4 +1,4 @@
-"""InfoNCE: a query finds its key among the other keys of the batch, or among those of a queue."""
+"""InfoNCE: a query finds its key among the other keys of the batch, or among a queue."""
 
 from keras import KerasTensor, ops
 
@@ -66,7 +66,7 @@ def info_nce(
     positive = ops.sum(q * k, axis=1)
     if queue is None:
         if own_negatives is not None:
-            raise ValueError("own_negatives are negatives besides those of a queue; pass queue=, too.")
+            raise ValueError("own_negatives are additional to the negatives of a queue; pass queue=, too.")
         keys = k if candidates is None else l2_normalize(rows_as_wide_as(q, "candidates", candidates))
         return reduce(ops.logsumexp(ops.matmul(q, ops.transpose(keys)), axis=1) - positive, reduction)
     queue = l2_normalize(rows_as_wide_as(q, "queue", queue))

@@ -28,7 +28,7 @@ def two_view_logsumexp(
         with_partner: whether k runs over the other view of the same image, too, or only over other images.
 
     Returns:
-        `(batch,)` float32; hugely negative where there is no k.
+        `(batch,)` float32; a huge negative number if there is no k.
     """
     if candidates is None and block_size is None:
         others = _of_whole_batch(z1, z2, with_partner)
@@ -50,7 +50,7 @@ def _of_whole_batch(z1: KerasTensor, z2: KerasTensor, with_partner: bool) -> Ker
     index = ops.arange(ops.shape(z1)[0])
     diagonal = index[:, None] == index[None, :]
 
-    # Written out, the gradient needs one product a block where the derivative of `z z^T` takes two, and
+    # Written out, the gradient needs one product per block, where the derivative of `z z^T` takes two, and
     # holds the blocks once: softmaxes replace similarities.
     @ops.custom_gradient
     def log_sum_exp(z1: KerasTensor, z2: KerasTensor):
@@ -79,8 +79,8 @@ def _of_whole_batch(z1: KerasTensor, z2: KerasTensor, with_partner: bool) -> Ker
 def blockwise_logsumexp(z: KerasTensor, excluded: tuple, block_size: int) -> KerasTensor:
     """`(n,)` values `log sum_k exp(<z_i, z_k>)` over the rows of `z`, `block_size` rows at a time.
 
-    `excluded` holds int32 vectors `(n,)`: row i is not compared with the rows that they name at i. Who is
-    excluded is mutual.
+    `excluded` holds int32 vectors `(n,)`: row i is not compared with the rows that they name at i. The
+    exclusion is mutual.
     """
     count = ops.shape(z)[0]
 
@@ -147,7 +147,7 @@ def logsumexp_over_candidates(
 
 
 def _similarities(z: KerasTensor, candidates: KerasTensor, rows: KerasTensor, excluded: tuple):
-    """Of some rows of `z` with all candidates, `MASKED` at the places that each row leaves out."""
+    """Similarities of some rows of `z` with all candidates; `MASKED` where a row excludes a candidate."""
     products = ops.matmul(ops.take(z, rows, axis=0), ops.transpose(candidates))
     columns = ops.arange(ops.shape(candidates)[0], dtype="int32")
     for places in excluded:
@@ -168,7 +168,7 @@ def _by_blocks(
     def turn(_: KerasTensor, numbers: KerasTensor):
         # A last block that is not full repeats the last row.
         result = function(ops.minimum(numbers, count - 1))
-        # Carried, so that TensorFlow cannot begin a block before it is done with the one before.
+        # Carried, so that TensorFlow cannot begin a block before the previous one is done.
         return result, result
 
     start = ops.zeros((block_size, *width))
@@ -183,6 +183,6 @@ def _pair_gradient(
     column_normalizers: KerasTensor,
     column_upstream: KerasTensor,
 ):
-    """How much each pair moves the loss: as row i's neighbor k, and as row k's neighbor i."""
+    """Gradient of each pair's similarity: as row i's candidate k, and as row k's candidate i."""
     of_rows = ops.exp(similarities - row_normalizers[:, None]) * row_upstream[:, None]
     return of_rows + ops.exp(similarities - column_normalizers[None, :]) * column_upstream[None, :]

@@ -19,18 +19,18 @@ def look(
     temperature: float | KerasTensor = 0.1,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """LOOK: how likely the weighted vote of a query's nearest neighbors in a queue names its class.
+    """LOOK: negative log-probability of a query's class in a weighted vote of its nearest neighbors.
 
-    With cosines `s_ij` and `kNN(i)` the labeled rows of the queue of the `num_neighbors` largest,
-    `l_i = -log(sum_{j in kNN(i), same class} exp(s_ij / temperature) / sum_{j in kNN(i)}
-    exp(s_ij / temperature))`. Who is a neighbor is detached, and ties all count; nothing else is.
+    With cosines `s_ij` and `kNN(i)` the labeled rows of the queue of the `num_neighbors` largest, `l_i =
+    -log(sum_{j in kNN(i), same class} exp(s_ij / temperature) / sum_{j in kNN(i)} exp(s_ij / temperature))`.
+    The choice of neighbors is detached, and all ties count; nothing else is detached.
 
     From the paper's abstract: a supervised loss that is the leave-one-out error of a weighted kNN classifier,
-    so that an image need only share its class with most of its neighbors, and a class may have several
-    modes. This form of it, the logarithm of the summed weights, is ours, as are the defaults: the paper's
-    equation was not at hand, and no official code is known. Ours, too: the nearest row of the query's class
-    always counts as a neighbor, so that a query without one among the nearest is still drawn to its class;
-    a query whose class is not in the queue, or which has no label (-1), adds 0.
+    so that an image need only share its class with most of its neighbors, and a class may have several modes.
+    The logarithm of the summed weights and the defaults are our choice: the paper's equation was not
+    available, and no official code is known. Two more choices are ours: the nearest row of the query's class
+    always counts as a neighbor, so that every query is attracted to its class; and a query whose class is not
+    in the queue, or without a label (-1), adds 0.
 
     Paper: Feng et al., Rethinking Supervised Pre-training for Better Downstream Transferring, arXiv
     2110.06014.
@@ -39,8 +39,8 @@ def look(
         q: `(n, dim)` un-normalized queries.
         labels: `(n,)` integers, the class of each query, -1 where unknown.
         queue: `(size, dim)` features that do not hold the queries themselves.
-        queue_labels: `(size,)` integers, -1 for rows that are nobody's neighbors.
-        num_neighbors: rows that vote; at least 1, and no more than there are.
+        queue_labels: `(size,)` integers, -1 for rows that are never neighbors.
+        num_neighbors: number of rows that vote; from 1 to the size of the queue.
         temperature: positive number or scalar tensor.
         reduction: `"mean"` over all n queries, or `"none"`.
 

@@ -25,12 +25,12 @@ def nt_xent(
     code adds the means of the two directions and so reports (and descends) twice this value.
 
     The cost is the paper's, quadratic in the batch. Without `block_size` three `(batch, batch)` blocks of
-    similarities are held, since the fourth is the transpose of another. With it the loss goes through the
-    2N rows `block_size` at a time and holds `(block_size, 2 * batch)` similarities, which the gradient
-    computes anew: for batches whose similarities do not fit. Value and gradients, that of the temperature
-    included, are the same.
+    similarities are held, since the fourth is the transpose of another. With it the loss goes through the 2N
+    rows `block_size` at a time and holds `(block_size, 2 * batch)` similarities, which the gradient
+    recomputes: for batches whose similarities do not fit into memory. Value and gradients are the same,
+    including the temperature's.
 
-    With `candidates` the rows given are a part of a larger batch and are compared with all of it: the mean
+    With `candidates`, `z1` and `z2` are a part of a larger batch and are compared with all of it: the mean
     over the parts of a batch is the loss of the batch, and each of several devices computes its own part.
 
     Paper: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations,
@@ -41,7 +41,7 @@ def nt_xent(
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean of the two directions of each image.
-        block_size: how many of the 2N rows are compared with all others at a time; need not divide 2N.
+        block_size: number of the 2N rows that are compared with all others at a time; need not divide 2N.
             `None` takes all at once.
         candidates: embeddings `(all, dim)` of the first and the second views of the whole batch, of which
             `z1` and `z2` are rows; `None` where they are the whole batch.

@@ -24,13 +24,13 @@ def sup_con(
 ) -> KerasTensor:
     """SupCon, the form with the sum outside the logarithm: each row finds all rows of its class.
 
-    With normalized rows `z_i` and `P(i)` the other rows with the label of row `i`,
-    `l_i = 1 / |P(i)| sum_{p in P(i)} (log sum_{a != i} exp(<z_i, z_a> / temperature) - <z_i, z_p> /
-    temperature)`. A row that is alone in its class adds 0, and is still compared with by the others. With a
-    class of its own for each image, whose two views are two rows, this is NT-Xent.
+    With normalized rows `z_i` and `P(i)` the other rows with the label of row `i`, `l_i = 1 / |P(i)| sum_{p
+    in P(i)} (log sum_{a != i} exp(<z_i, z_a> / temperature) - <z_i, z_p> / temperature)`. A row that is alone
+    in its class adds 0, but still serves as a negative. If each image is its own class, with its two views as
+    rows, this is NT-Xent.
 
     The official code multiplies by `temperature / base_temperature` with a base of 0.07, which acts on the
-    learning rate; the paper's equation has no such factor, and neither has the default here.
+    learning rate; the paper's equation has no such factor, and neither has the default.
 
     Paper: Khosla et al., Supervised Contrastive Learning, arXiv 2004.11362, equation 2 (L_out).
     Official code: HobbitLong/SupContrast, losses.py.
@@ -81,7 +81,7 @@ def sup_con(
     same = ops.logical_and(labels[:, None] == all_labels[None, :], own[:, None] != index[None, :])
     same = ops.cast(same, "float32")
     count = ops.sum(same, axis=1)
-    # A row without positives has nothing to find; one row alone has no others either.
+    # A row without positives has no loss; a single row has no other rows either.
     to_positives = ops.sum(z * ops.matmul(same, everyone), axis=1) / ops.maximum(count, 1.0)
     return reduce(factor * ops.where(count > 0, others - to_positives, 0.0), reduction)
 

@@ -10,8 +10,8 @@ def meal_v2_discriminator(
 ) -> KerasTensor:
     """Binary cross entropy of a discriminator that tells a student's outputs from its teachers'.
 
-    Of the discriminator's two scores, logits both, the first is to be 1 and the second 0 for the student, and
-    the other way round for the teachers; the mean over both scores and both networks. Nothing is detached.
+    The discriminator gives two logits. Their targets are 1 and 0 for the student, and 0 and 1 for the
+    teachers; the mean is over both scores and both networks. Nothing is detached.
 
     Paper: Shen and Savvides, MEAL V2, arXiv 2009.08453, equation 4. Official code: szq0214/MEAL-V2, loss.py.
 

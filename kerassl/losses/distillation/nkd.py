@@ -35,7 +35,7 @@ def nkd(
     Args:
         student_logits: `(batch, num_classes)`.
         teacher_logits: `(batch, num_classes)`, detached here.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         gamma: weight of the classes other than the target, at least 0.
         temperature: positive number or scalar tensor.

@@ -16,17 +16,17 @@ def ps_kd(
 ) -> KerasTensor:
     """`H((1 - a) one_hot(y) + a past, softmax(logits))`, the past detached.
 
-    Equal to that up to the entropy of the target, a Kullback-Leibler divergence. With a uniform past it is
-    label smoothing by a.
+    Up to the entropy of the target, this is a Kullback-Leibler divergence. With a uniform past it is label
+    smoothing by a.
 
     Paper: Kim et al., Self-Knowledge Distillation with Progressive Refinement of Targets, arXiv 2006.12000.
     Official code: lgcnsai/PS-KD-Pytorch, `main.py`, `loss/pskd_loss.py`.
 
     Args:
         logits: `(batch, num_classes)`.
-        past: `(batch, num_classes)` probabilities that were given earlier, detached here; a row of zeros is
-            an image that was not seen yet, whose target is its label.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        past: `(batch, num_classes)` earlier predicted probabilities, detached here; a row of zeros is an
+            image that was not seen yet, whose target is its label.
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         weight: a, the share of the past in the target, in [0, 1]; a number or scalar tensor.
         label_smoothing: share of the uniform distribution in the label's part of the target, in [0, 1).

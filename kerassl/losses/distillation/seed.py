@@ -1,4 +1,4 @@
-"""SEED: the student's similarities to a queue of teacher embeddings are to be the teacher's own."""
+"""SEED: match the student's similarities to a queue of teacher embeddings with the teacher's."""
 
 from keras import KerasTensor, ops
 
@@ -32,9 +32,10 @@ def seed_distillation(
     Args:
         student: `(batch, dim)` embeddings.
         teacher: `(batch, dim)` embeddings of the same images.
-        queue: `(size, dim)` of the teacher's embeddings of other images, of length one.
+        queue: `(size, dim)` unit-length teacher embeddings of other images.
         student_temperature: positive number or scalar tensor.
-        teacher_temperature: the same; toward 0 the loss becomes InfoNCE with the teacher's embedding as key.
+        teacher_temperature: positive number or scalar tensor; toward 0 the loss becomes InfoNCE with the
+            teacher's embedding as the key.
         reduction: `"mean"` or `"none"`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The feature objective of All4One: two networks' dimensions agree one by one and with no other."""
+"""The feature objective of All4One: equal dimensions of two networks agree, different ones decorrelate."""
 
 from keras import KerasTensor, ops
 
@@ -17,18 +17,18 @@ def feature_redundancy(
     no per-sample value, hence no `reduction`: C is a statistic of the batch. For a loss over several devices
     gather all four first.
 
-    Paper: Estepa et al., All4One: Symbiotic Neighbor Contrastive Learning via Self-Attention and Redundancy
+    Paper: Estepa et al., All4One: Symbiotic Neighbour Contrastive Learning via Self-Attention and Redundancy
     Reduction, arXiv 2303.09417, section 3. Official code: ImaGonEs/all4one, solo/methods/all4one.py, which
     has ten times this value.
 
     Args:
         z1: `(batch, dim)` un-normalized student embeddings of the first views.
-        z2: the same of the second views.
+        z2: the same for the second views.
         targets1: `(batch, dim)` un-normalized teacher embeddings of the first views; detached here.
-        targets2: the same of the second views.
+        targets2: the same for the second views.
 
     Returns:
-        A float32 scalar; 0.5 where all images have one embedding.
+        A float32 scalar; 0.5 if all images have the same embedding.
 
     Raises:
         ValueError: for shapes that differ or are not rank 2.

@@ -21,7 +21,7 @@ def tico(
     covariance_weight: float | KerasTensor = 8.0,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """TiCo: agree with the target, and keep away from the directions in which embeddings have lately lain.
+    """TiCo: agree with the target, and avoid the directions that recent embeddings occupy.
 
     With unit rows, `l_i = 1 - <z1_i, z2_i> + rho z1_i^T C z1_i`: one direction. The target `z2` and the
     moving average `C` of `tico_covariance` are detached, so that gradients flow through the outer `z1` of the
@@ -54,7 +54,7 @@ def tico(
     check_reduction(reduction)
     covariance = _checked_covariance(covariance, z1)
     unit = l2_normalize(z1)
-    # Of a symmetric matrix, so that the gradient, twice the product, needs no second one.
+    # The matrix is symmetric, so the gradient is twice this product and needs no second one.
     covariance = (covariance + ops.transpose(covariance)) / 2.0
     detached = ops.stop_gradient(unit)
     contrast = ops.sum(ops.matmul(detached, covariance) * (2.0 * unit - detached), axis=1)
@@ -69,7 +69,7 @@ def tico_covariance(z: KerasTensor, covariance: KerasTensor, decay: float = 0.9)
 
     Args:
         z: `(batch, dim)` un-normalized embeddings of the global batch.
-        covariance: `(dim, dim)`, the average of the batches before; zeros at first.
+        covariance: `(dim, dim)`, the moving average over previous batches; zeros at first.
         decay: beta, in [0, 1).
 
     Returns:

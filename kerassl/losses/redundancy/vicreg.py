@@ -1,4 +1,4 @@
-"""The loss of VICReg, and its variance and covariance terms, which VICReg's relatives share."""
+"""The loss of VICReg, and its variance and covariance terms, which related methods share."""
 
 from keras import KerasTensor, ops
 
@@ -17,12 +17,12 @@ def vicreg(
     `L = invariance * mean((z1 - z2)^2) + variance * (v(z1) + v(z2)) / 2 + covariance * (c(z1) + c(z2))`,
     the mean over images and dimensions, v and c those of `variance_hinge` and `off_diagonal_covariance`.
     Symmetric in the views; nothing is detached or normalized. There is no per-sample value, hence no
-    `reduction`: v and c are statistics of the batch. For a loss over several devices gather `z1` and `z2`
+    `reduction`: v and c are statistics of the batch. For a loss over several devices, gather `z1` and `z2`
     first.
 
     Paper: Bardes et al., VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning,
     arXiv 2105.04906, equations 1 to 6. Official code: facebookresearch/vicreg, main_vicreg.py, which halves
-    the sum of the two variance terms as here; equation 6 does not, and neither do some ports.
+    the sum of the two variance terms like this function; equation 6 and some ports do not.
 
     Args:
         z1: `(batch, dim)` embeddings of the first views, not normalized.
@@ -54,7 +54,7 @@ def vicreg(
 
 
 def variance_hinge(z: KerasTensor) -> KerasTensor:
-    """How far the standard deviations of the dimensions fall short of 1, on average.
+    """Mean shortfall of the dimensions' standard deviations below 1.
 
     `v = mean_d max(0, 1 - sqrt(Var_d + 1e-4))` with the unbiased variance over the batch. Paper: arXiv
     2105.04906, equations 1 and 2, as in the official code of `vicreg`.
@@ -102,13 +102,13 @@ def off_diagonal_covariance(z: KerasTensor) -> KerasTensor:
     if len(centered.shape) == 3:
         centered = ops.transpose(centered, (1, 0, 2))
     covariance = gram(centered) / degrees_of_freedom
-    # A mask: the sum of all squares less that of the variances' squares would lose the digits of c.
+    # A mask: subtracting the variances' squares from the sum of all squares would lose the digits of c.
     different = 1.0 - ops.eye(centered.shape[-1], dtype="float32")
     return ops.mean(ops.sum(ops.square(covariance * different), axis=(-2, -1))) / centered.shape[-1]
 
 
 def _centered(z: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """Embeddings without their mean over the batch, and what unbiased statistics are divided by.
+    """Embeddings minus their mean over the batch, and the divisor of unbiased statistics.
 
     A batch of one has no variance: its zeros are divided by 1.
     """

@@ -1,4 +1,4 @@
-"""The regularizer of VISReg: mean, spread and shape of the embeddings' distribution, each by itself."""
+"""The regularizer of VISReg: separate terms for center, scale and shape of the embeddings."""
 
 import math
 
@@ -12,7 +12,7 @@ _EPSILON = 1e-6
 
 
 def visreg(views: KerasTensor, directions: KerasTensor) -> KerasTensor:
-    """How far the embeddings are from a standard Gaussian in center, scale and shape, summed.
+    """Distance of the embeddings from a standard Gaussian: the sum of center, scale and shape terms.
 
     Of each view over the batch, with mean m_d and biased standard deviation s_d of dimension d:
     the center is `mean_d m_d^2`, the scale `mean_d (s_d - 1)^2`. The shape is a sliced Wasserstein distance:

@@ -21,7 +21,7 @@ def dino(
     equations 1 to 3. Official code: facebookresearch/dino, main_dino.py.
 
     Args:
-        student_logits: `(num_student_views, batch, num_prototypes)`, the views of the teacher first.
+        student_logits: `(num_student_views, batch, num_prototypes)`, the teacher's views first.
         teacher_probs: `(num_teacher_views, batch, num_prototypes)`, centered and sharpened, as
             `dino_teacher_probs` returns them; detached here.
         student_temperature: positive number or scalar tensor.
@@ -58,8 +58,8 @@ def dino_teacher_probs(
 ) -> KerasTensor:
     """Centers and sharpens teacher logits: `softmax((g - c) / tau_t)`.
 
-    Paper: arXiv 2104.14294, section 3.1. The center is state of the method; a step uses the center of
-    the steps before it.
+    Paper: arXiv 2104.14294, section 3.1. The center is state of the method; a step uses the center of the
+    previous steps.
 
     Args:
         teacher_logits: `(..., num_prototypes)`.

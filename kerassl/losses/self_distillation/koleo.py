@@ -1,4 +1,4 @@
-"""The KoLeo regularizer: each row away from its nearest neighbor in the batch."""
+"""The KoLeo regularizer: push each row away from its nearest neighbor in the batch."""
 
 from keras import KerasTensor, ops
 
@@ -20,10 +20,10 @@ def koleo(
     """`-mean_i log(min_{j != i} ||z_i - z_j|| + 1e-8)` with normalized rows: spreads the batch on the sphere.
 
     The Kozachenko-Leonenko estimate of the differential entropy, negated. Gradients flow to a row and to its
-    neighbor; which row is the neighbor is decided without. Equal rows count with the largest value there
-    is, 18.4, and have no gradient, since there is no direction in which to part them. The official code adds
-    1e-8 to each coordinate of a difference, too, and so divides by nearly nothing there; it looks for
-    neighbors among the rows of one device, which `candidates` extends to those of all.
+    neighbor; the choice of the neighbor has no gradient. Equal rows have the largest value, 18.4, and no
+    gradient, since there is no direction to separate them. The official code also adds 1e-8 to each
+    coordinate of a difference, and so divides by almost zero; it searches the rows of one device, which
+    `candidates` extends to all devices.
 
     Papers: Sablayrolles et al., Spreading Vectors for Similarity Search, arXiv 1806.03198, section 3.1; Oquab
     et al., DINOv2, arXiv 2304.07193, section 4. Official code: facebookresearch/dinov2,
@@ -58,11 +58,11 @@ def koleo(
     cosines = ops.stop_gradient(ops.matmul(z, ops.transpose(others)))
     places = ops.arange(ops.shape(others)[0], dtype="int32")
     cosines = ops.where(ops.equal(rows[:, None], places), -2.0, cosines)
-    # Two maxima: XLA takes longer for the place of one on a processor.
+    # Two maxima: on a CPU, XLA takes longer for an argmax.
     largest = ops.max(cosines, axis=1, keepdims=True)
     nearest = ops.max(ops.where(cosines >= largest, places, 0), axis=1)
     squared = ops.sum(ops.square(z - ops.take(others, nearest, axis=0)), axis=1)
-    # Written so that NaN counts as apart, and stays.
+    # Written so that NaN counts as distinct, and propagates.
     apart = ops.logical_not(squared <= _SAME)
     distance = ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
     alone = ops.logical_and(ops.equal(nearest, rows), ops.logical_not(apart))

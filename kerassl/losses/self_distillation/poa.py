@@ -20,9 +20,9 @@ def poa(
     code: alipay/POA, poa/train/ssl_meta_arch.py.
 
     Args:
-        elastic_logits: `(batch, num_prototypes)` of the sub-network.
-        intact_logits: `(batch, num_prototypes)` of the whole network on the same crops; detached here.
-        temperature: of both; positive number or scalar tensor.
+        elastic_logits: `(batch, num_prototypes)` logits of the sub-network.
+        intact_logits: `(batch, num_prototypes)` logits of the whole network on the same crops; detached here.
+        temperature: temperature of both; positive number or scalar tensor.
         reduction: `"mean"` or `"none"`.
 
     Returns:
@@ -37,5 +37,5 @@ def poa(
         0.6931
     """
     loss = soft_cross_entropy(elastic_logits, intact_logits, temperature, reduction)
-    # That one multiplies by the square of the temperature, this one does not.
+    # `soft_cross_entropy` multiplies by the square of the temperature, this loss does not.
     return loss / ops.square(ops.cast(temperature, "float32"))

@@ -1,4 +1,4 @@
-"""Cross entropy of logits and labels, of which some may be unknown."""
+"""Cross entropy of logits and labels, some of which may be unknown."""
 
 from keras import KerasTensor, ops
 
@@ -15,7 +15,7 @@ def cross_entropy(
 
     Args:
         logits: `(batch, num_classes)`.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         label_smoothing: share of the uniform distribution in the target, in [0, 1).
         reduction: `"mean"` over the labeled rows, or `"none"`.

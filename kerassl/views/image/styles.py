@@ -20,7 +20,7 @@ class BatchStyles(Augmentation):
     of an image drawn at random, before normalization; the result is clipped to [0, 1] again. On several
     replicas, each has a style of its own share of the batch.
 
-    Source: Scalbert et al., Toward domain-invariant Self-Supervised Learning with Batch Styles
+    Source: Scalbert et al., Towards domain-invariant Self-Supervised Learning with Batch Styles
     Standardization, arXiv 2303.06088. The range of r is ours: the paper's was not at hand, nor was its code.
 
     Args:

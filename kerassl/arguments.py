@@ -328,7 +328,7 @@ class RemembersArguments:
         return {}
 
     def get_config(self) -> dict:
-        """The constructor's arguments, serialised."""
+        """The constructor's arguments, serialized."""
         known, kept = parameters(type(self)), vars(self.arguments)
         own = {name: keras.saving.serialize_keras_object(kept[name]) for name in known if name in kept}
         # Keras knows the name, and of a layer its dtype, as they were resolved.
@@ -336,7 +336,7 @@ class RemembersArguments:
 
     @classmethod
     def from_config(cls, config: dict) -> Any:
-        """Rebuilds an object; what was serialised is read first."""
+        """Rebuilds an object; what was serialized is read first."""
         return cls(**cls.arguments_of(config))
 
     @classmethod
@@ -346,7 +346,7 @@ class RemembersArguments:
 
 
 def deserialized(config: Mapping[str, object]) -> dict[str, object]:
-    """A config whose serialised entries are objects again."""
+    """A config whose serialized entries are objects again."""
 
     def read(value: object) -> object:
         if isinstance(value, (list, tuple)):

@@ -29,7 +29,7 @@ class Outputs(NamedTuple):
     """What `SSLModel.loss_terms` returns.
 
     Attributes:
-        terms: `{name: scalar}`, the terms whose sum is minimised, named and ordered as the class's `terms`.
+        terms: `{name: scalar}`, the terms whose sum is minimized, named and ordered as the class's `terms`.
         features: `(batch, dim)` with gradient of each view that the student has encoded, a tuple or one
             tensor: what attached objectives learn from. The online probe and the statistics of collapse look
             at the first.

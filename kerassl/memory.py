@@ -8,7 +8,7 @@ from kerassl.batch import Batch
 
 @keras.saving.register_keras_serializable("kerassl")
 class FeatureQueue(keras.layers.Layer):
-    """The last `size` embeddings, normalised, as Keras variables: saved, resumed and equal on all devices.
+    """The last `size` embeddings, normalized, as Keras variables: saved, resumed and equal on all devices.
 
     Source: MoCo, arXiv 1911.05722, algorithm 1; facebookresearch/moco, `moco/builder.py`, which starts with
     random unit rows as this does. There the batch must divide the queue; here it need not.
@@ -67,7 +67,7 @@ class FeatureQueue(keras.layers.Layer):
         nearest = ops.argmax(self._similarities(embeddings), axis=1)
         return ops.stop_gradient(ops.take(self.features, nearest, axis=0))
 
-    def neighbours(self, embeddings: KerasTensor, count: int) -> KerasTensor:
+    def neighbors(self, embeddings: KerasTensor, count: int) -> KerasTensor:
         """The `count` rows of largest cosines, nearest first: `(batch, count, dim)`, without gradient."""
         _, nearest = ops.top_k(self._similarities(embeddings), count)
         return ops.stop_gradient(ops.take(self.features, nearest, axis=0))

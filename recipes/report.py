@@ -16,10 +16,10 @@ import numpy as np
 import kerassl
 from kerassl.evaluation.figures import (
     LINES,
-    UMAP_NEIGHBOURS,
+    UMAP_NEIGHBORS,
     confusion_figure,
     map_figure,
-    neighbours_picture,
+    neighbors_picture,
     new_figure,
     plain,
     sparsity_figure,
@@ -149,7 +149,7 @@ def write(
         bank_images = bank.images if held_out is not None else bank.images[len(one.bank) // 2 :]
         asked = slice(None) if held_out is not None else slice(len(one.bank) // 2)
         of_images = (bank.labels, shown.labels) if scores.labelled(bank, held_out) else (None, None)
-        picture = neighbours_picture(
+        picture = neighbors_picture(
             bank_features,
             bank_images,
             one.held_out[asked],
@@ -208,7 +208,7 @@ def maps(
     hint = ' UMAP stands beside it after pip install "kerassl[umap]".'
     if importlib.util.find_spec("umap"):
         hint = ""
-        if len(chosen) > UMAP_NEIGHBOURS:
+        if len(chosen) > UMAP_NEIGHBORS:
             methods["umap"] = "UMAP"
     note = f"L2-normalised features of {len(chosen)} images in the plane"
     page.section("Map", f"{note}: {' and '.join(methods.values())}.{hint}")

@@ -231,10 +231,10 @@ def test_litert_has_8_bit_convolutions(tmp_path):
 
 def test_int8_says_what_it_cannot_do(tmp_path):
     with pytest.raises(
-        ValueError, match="nothing to quantise.* 3 BatchNormalization, 3 Conv2D of .*or to litert alone"
+        ValueError, match="nothing to quantize.* 3 BatchNormalization, 3 Conv2D of .*or to litert alone"
     ):
         next(write_network(resnet_network(), tmp_path / "x", ["onnx", "litert"], int8=True))
-    with pytest.raises(ValueError, match="nothing to quantise"):
+    with pytest.raises(ValueError, match="nothing to quantize"):
         quantized(resnet_network())
     with pytest.raises(ValueError, match="openvino has no int8 form.*NNCF"):
         next(write_network(vit_network(), tmp_path / "x", ["openvino"], int8=True))

@@ -49,7 +49,7 @@ def test_nearest_is_by_direction_not_by_length():
 
 def test_neighbours_come_nearest_first_and_begin_with_the_nearest():
     queue, x = FeatureQueue(20, 3), 2 * rows(4, seed=5)
-    near = keras.ops.convert_to_numpy(queue.neighbours(x, 3))
+    near = keras.ops.convert_to_numpy(queue.neighbors(x, 3))
     expected = [held(queue)[np.argsort(-held(queue) @ row)[:3]] for row in x]
     np.testing.assert_allclose(near, expected, atol=1e-6)
     np.testing.assert_allclose(near[:, 0], queue.nearest(x), atol=1e-6)

@@ -8,16 +8,16 @@ ADVICE = {
         # SimSiam, arXiv 2011.10566, section 4; BYOL, arXiv 2006.07733, section 5.
         "predictor": "a momentum nearer to 1, batch norm in encoder and heads, a predictor whose learning "
         "rate does not fall",
-        # DINO, arXiv 2104.14294, section 5.3: without centring one output wins, without sharpening none.
-        "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more centring at "
-        "a loss of 0, prototypes frozen for longer",
+        # DINO, arXiv 2104.14294, section 5.3: centering prevents one winner, sharpening a uniform output.
+        "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more "
+        "centering at a loss of 0, prototypes frozen for longer",
         "contrastive": "a higher temperature",
         "redundancy": "a larger weight of the term that spreads the embeddings (variance, regularizer)",
     },
     "dimensional": {
         # Jing et al., arXiv 2110.09348, section 4: views that vary more than the images do.
         "any": "weaker views, a projection head (or a wider one), less weight decay",
-        # Hua et al., arXiv 2105.00470: standardising leaves correlation, decorrelating does not.
+        # Hua et al., arXiv 2105.00470: standardizing leaves correlation, decorrelating does not.
         "predictor": "a decorrelating norm (kerassl.heads.IterNorm), or VICReg or Barlow Twins, whose losses "
         "forbid it",
         "prototypes": "more prototypes, and assignments that are balanced more strictly",
@@ -49,8 +49,8 @@ def family(model: keras.Model) -> str:
     """The family of a method for which there is advice: that of prototypes, if it has any, or its class's.
 
     Returns:
-        "prototypes", "predictor", "contrastive", "redundancy", or "any" for others, such as what learns from
-        a trained teacher or from labels.
+        "prototypes", "contrastive", "redundancy", "predictor", or "any" for all others, for example methods
+        that learn from a trained teacher or from labels.
 
     Example:
         >>> import kerassl
@@ -66,7 +66,7 @@ def family(model: keras.Model) -> str:
 
 
 def what_to_try(kind: str, model: keras.Model) -> str:
-    """A sentence of what helps against a kind of collapse.
+    """A sentence of advice against a kind of collapse.
 
     Args:
         kind: "complete", "dimensional" or "cluster".

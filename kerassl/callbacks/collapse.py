@@ -12,7 +12,7 @@ class CollapseGuard(keras.callbacks.Callback):
     """Stops training with a plain sentence when the embedding has collapsed.
 
     It reads what `fit` logs after each epoch: `feature_std`, the mean over dimensions of the standard
-    deviation of L2-normalised features times sqrt(dim) (1 for isotropic features, 0 when every image
+    deviation of L2-normalized features times sqrt(dim) (1 for isotropic features, 0 when every image
     gets the same one), and `effective_rank`, the participation ratio of their covariance spectrum.
 
     Args:

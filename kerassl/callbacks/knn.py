@@ -1,4 +1,4 @@
-"""Nearest-neighbour accuracy of the embedding after each epoch."""
+"""Nearest-neighbor accuracy of the embedding after each epoch."""
 
 import keras
 import numpy as np
@@ -15,10 +15,10 @@ class KNNAccuracy(keras.callbacks.Callback):
     The name in the logs spells the protocol: `knn_k20_t0.1`.
 
     Args:
-        bank: labelled images: `(images, labels)` or any dataset of such batches, such as the training
+        bank: labeled images: `(images, labels)` or any dataset of such batches, such as the training
             set that `kerassl.data.load` returns; embedded without augmentation.
-        queries: labelled images to classify, likewise; never part of the bank.
-        k: number of neighbours; > 0.
+        queries: labeled images to classify, likewise; never part of the bank.
+        k: number of neighbors; > 0.
         temperature: divides the cosines before the vote; > 0.
         every: epochs between two evaluations; the last epoch is always evaluated.
         batch_size: images per embedding step.
@@ -53,7 +53,7 @@ class KNNAccuracy(keras.callbacks.Callback):
         known = check_labels_of("bank", bank)
         check_labels_of("queries", queries)
         if known is not None:
-            check_count("k", k, most=known, mend="There are no more labelled images in the bank.")
+            check_count("k", k, most=known, mend="There are no more labeled images in the bank.")
         self.bank, self.queries = bank, queries
         self.k, self.temperature, self.every, self.batch_size = k, temperature, every, batch_size
 
@@ -87,7 +87,7 @@ def check_labels_of(name: str, data: object) -> int | None:
         data: as `kerassl.embed` takes it. Of a dataset of batches the first one is looked at.
 
     Returns:
-        The number of labelled images, `None` for a dataset of batches.
+        The number of labeled images, `None` for a dataset of batches.
     """
     needed = f"{name} needs labels: pass (images, labels) or a dataset of such batches"
     if hasattr(data, "__next__"):

@@ -45,8 +45,7 @@ class Classifier(SSLModel):
         >>> import kerassl
         >>> train, test, info = kerassl.data.load("digits", batch_size=256)
         >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=4)
-        >>> view = kerassl.views.preset("digits", *info.image_shape[1:]).view1
-        >>> model = kerassl.classifiers.Classifier(encoder, views=view, num_classes=info.num_classes)
+        >>> model = kerassl.classifiers.Classifier(encoder, num_classes=info.num_classes)
         >>> model.classify(test.images[:3]).shape
         (3, 10)
     """

@@ -11,7 +11,7 @@ def fit_last_layer(
     l1_weight: float = 1e-4,
     iterations: int = 100,
 ) -> np.ndarray:
-    """The weights W that minimise mean cross entropy of S W + l1_weight sum of |W| off the own classes.
+    """The weights W that minimize mean cross entropy of S W + l1_weight sum of |W| off the own classes.
 
     Accelerated proximal gradient descent (FISTA, with a step from the largest singular value of S, and
     restarted when the objective rises), in float64 and without a random draw.

@@ -30,7 +30,7 @@ class ClassMeans:
             "centred_l2" only.
 
     Raises:
-        ValueError: for an unknown transform, or a centre that is missing or not asked for.
+        ValueError: for a center that is missing or not asked for.
 
     Example:
         >>> import numpy as np
@@ -107,7 +107,7 @@ class ClassMeans:
         """What these and others have seen together; nothing but sums and counts need leave a place.
 
         Raises:
-            ValueError: for other transforms, centres or widths.
+            ValueError: for other transforms, centers or widths.
         """
         result = ClassMeans(self.dim, self.transform, self.center)
         for part in (self, *others):
@@ -116,7 +116,7 @@ class ClassMeans:
             )
             if (part.dim, part.transform) != (self.dim, self.transform) or not same_center:
                 raise ValueError(
-                    "Means can be merged only where width, transform and centre are the same; got "
+                    "Means can be merged only where width, transform and center are the same; got "
                     f"{(part.dim, part.transform)} and {(self.dim, self.transform)}."
                 )
             for label, count in part._counts.items():
@@ -147,7 +147,7 @@ class NearestMean:
     """A classifier of images: an encoder and the means of its features, with pictures of the classes.
 
     Args:
-        transform: as in `ClassMeans`. For "centred_l2" the centre is the mean of the first data added.
+        transform: as in `ClassMeans`. For "centred_l2" the center is the mean of the first data added.
 
     Attributes:
         means: the `ClassMeans`.
@@ -176,7 +176,7 @@ class NearestMean:
         self._pictures: dict[int, tuple[float, np.ndarray]] = {}
 
     def add(self, images: object, labels: np.ndarray | None = None) -> "NearestMean":
-        """Takes in labelled images: of new classes, or more of the old.
+        """Takes in labeled images: of new classes, or more of the old.
 
         Args:
             images: `(n, height, width, channels)` in [0, 255], or a `kerassl.data.ImageDataset` with labels.
@@ -191,9 +191,7 @@ class NearestMean:
         if labels is None:
             images, labels = getattr(images, "images", images), getattr(images, "labels", None)
         if labels is None:
-            raise ValueError(
-                "A class mean needs labels: pass add(images, labels) or a labelled ImageDataset."
-            )
+            raise ValueError("A class mean needs labels: pass add(images, labels) or a labeled ImageDataset.")
         images, labels = np.asarray(images), np.asarray(labels)
         features, _ = embed(self.encoder, images)
         if self.means is None:

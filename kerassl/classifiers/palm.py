@@ -5,7 +5,7 @@ jeff024/PALM, `util/loss_functions.py`, `trainer.py`, `util/evaluations/mahalano
 
 1. The embeddings of two views of each image are assigned to the prototypes of all classes by
    Sinkhorn-Knopp; of its own class a row keeps the `top_k` it is most assigned to.
-2. The prototypes move towards the embeddings assigned to them, by a moving average.
+2. The prototypes move toward the embeddings assigned to them, by a moving average.
 3. L_MLE makes the embeddings likely under the moved prototypes of their class, weighed by new assignments;
    a supervised contrast among the moved prototypes keeps those of a class together. Through it a gradient
    reaches the embeddings that moved them.
@@ -51,8 +51,7 @@ class PALM(PrototypeClassifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, a number below 1, a momentum outside of [0, 1], a negative weight,
-            and as `Classifier`.
+        ValueError: as `Classifier`.
 
     Example:
         >>> import kerassl
@@ -116,12 +115,12 @@ class PALM(PrototypeClassifier):
         return np.repeat(np.arange(self.num_classes), self.arguments.prototypes_per_class)
 
     def features_and_embedding(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features and float32 embeddings `(batch, projection_dim)` of normalised images."""
+        """Features and float32 embeddings `(batch, projection_dim)` of normalized images."""
         features = self.encode(self.encoder, images, training)
         return features, ops.cast(self.projector(features, training=training), "float32")
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features `(batch, dim)` and log likelihoods `(batch, num_classes)` of normalised images."""
+        """Features `(batch, dim)` and log likelihoods `(batch, num_classes)` of normalized images."""
         features, z = self.features_and_embedding(images, training)
         return features, self.class_logits(z)
 
@@ -161,7 +160,7 @@ class PALM(PrototypeClassifier):
         )
 
     def assign(self, z: KerasTensor, prototypes: KerasTensor, labels: KerasTensor) -> KerasTensor:
-        """Sinkhorn-Knopp assignments of the labelled rows to the prototypes of all classes."""
+        """Sinkhorn-Knopp assignments of the labeled rows to the prototypes of all classes."""
         scores = ops.matmul(unit(z, axis=-1), ops.transpose(prototypes))
         how = self.arguments.sinkhorn_temperature, self.arguments.sinkhorn_iterations
         return sinkhorn(scores, *how, mask=labels >= 0)

@@ -97,7 +97,7 @@ class ProbPSENN(PrototypeDL):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for no draws, a standard deviation <= 0, and as `PrototypeDL`.
+        ValueError: as `PrototypeDL`.
 
     Example:
         >>> import kerassl
@@ -168,7 +168,7 @@ class ProbPSENN(PrototypeDL):
         return ops.cast(self.classifier(self.prototypes(latents, noise)), "float32")
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features `(batch, dim)`, and the logarithms of the mean probabilities of normalised images."""
+        """Features `(batch, dim)`, and the logarithms of the mean probabilities of normalized images."""
         features, latents = self.features_and_latents(images, training)
         return features, log_mean_probabilities(self.logits_of_draws(latents))
 

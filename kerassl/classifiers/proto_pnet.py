@@ -53,8 +53,7 @@ class ProtoPNet(PrototypeClassifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for an encoder without a feature map, fewer prototypes than one, a negative weight or
-            number of epochs, and as `Classifier`.
+        ValueError: for an encoder without a feature map, and as `Classifier`.
 
     Example:
         >>> import kerassl
@@ -197,7 +196,7 @@ class ProtoPNet(PrototypeClassifier):
         return added / (total if total else 1.0)
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalised images."""
+        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalized images."""
         features, distances = self.features_and_distances(images, training)
         return features, sum(self.branch_logits(distances))
 
@@ -302,7 +301,7 @@ class ProtoPNet(PrototypeClassifier):
         self,
         data: object,
         labels: np.ndarray | None = None,
-        neighbours: int = 6,
+        neighbors: int = 6,
         at_least: int = 3,
     ) -> int:
         """Takes prototypes out of use that are most like images of other classes, and fits the last layer.
@@ -310,7 +309,7 @@ class ProtoPNet(PrototypeClassifier):
         Args:
             data: as in `finalize_prototypes`.
             labels: as in `finalize_prototypes`.
-            neighbours: the images most like a prototype, of which so many are looked at.
+            neighbors: the images most like a prototype, of which so many are looked at.
             at_least: how many of them must be of its class.
 
         Returns:
@@ -321,7 +320,7 @@ class ProtoPNet(PrototypeClassifier):
         """
         similarities, labels = self.similarities(data, labels)
         similarities, labels = similarities[labels >= 0], labels[labels >= 0]
-        nearest = np.argsort(-similarities, axis=0, kind="stable")[:neighbours]
+        nearest = np.argsort(-similarities, axis=0, kind="stable")[:neighbors]
         right = np.sum(labels[nearest] == self.prototype_classes, axis=0) >= at_least
         before = self.kept
         self.in_use.assign((before & right).astype("float32"))

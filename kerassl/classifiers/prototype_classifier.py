@@ -42,7 +42,7 @@ class PrototypeClassifier(Classifier):
         return np.ones(len(self.prototype_classes), bool)
 
     def similarity_maps(self, images: KerasTensor) -> KerasTensor:
-        """How alike normalised images and prototypes are, in eval mode; larger is more alike.
+        """How alike normalized images and prototypes are, in eval mode; larger is more alike.
 
         Returns:
             Float32 `(batch, rows, columns, num_prototypes)`; one row and one column where places are not told
@@ -181,7 +181,7 @@ class PrototypeClassifier(Classifier):
         """
         path, pictures = pathlib.Path(path), self.pictures()
         classes = np.where(self.kept, self.prototype_classes, -1)
-        # A white frame of a pixel tells neighbours apart.
+        # A white frame of a pixel tells neighbors apart.
         frame = ((1, 1), (1, 1), (0, 0))
         tiles = np.stack([np.pad(thumbnail(x, size - 2), frame, constant_values=255) for x in pictures])
         labels = np.unique(classes[classes >= 0])

@@ -42,8 +42,7 @@ class PrototypeDL(PrototypeClassifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer prototypes than one, a negative weight, an encoder whose output has no known
-            shape, and as `Classifier`.
+        ValueError: for an encoder whose output has no known shape, and as `Classifier`.
 
     Example:
         >>> import kerassl
@@ -113,12 +112,12 @@ class PrototypeDL(PrototypeClassifier):
         return ops.convert_to_numpy(self.classifier.kernel).argmin(axis=1)
 
     def features_and_latents(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features `(batch, dim)` and latents `(batch, latent_dim)` of normalised images."""
+        """Features `(batch, dim)` and latents `(batch, latent_dim)` of normalized images."""
         encoded = self.encode_unpooled(self.encoder, images, training)
         return average_pool(encoded), self.to_latent(encoded)
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalised images."""
+        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalized images."""
         features, latents = self.features_and_latents(images, training)
         return features, ops.cast(self.classifier(self.prototypes(latents)), "float32")
 
@@ -152,7 +151,7 @@ class PrototypeDL(PrototypeClassifier):
         return self.mean_over_replicas(ops.mean(ops.sum(ops.square(difference), axis=(1, 2, 3))))
 
     def in_unit_range(self, normalized: KerasTensor) -> KerasTensor:
-        """The images in [0, 1] of which these are the normalised ones; of ready views, these themselves."""
+        """The images in [0, 1] of which these are the normalized ones; of ready views, these themselves."""
         if self.views is None:
             return ops.cast(normalized, "float32")
         return self.views.preprocess.normalize.invert(normalized)

@@ -6,7 +6,7 @@ jakesnell/prototypical-networks, `protonets/models/few_shot.py`.
 - A batch is an episode. Of each class in the global batch the first `shots` images, in the order in which
   they come, are the support, whose mean embedding is the prototype; all others are queries. A class with
   `shots` images or fewer has a prototype and no query, so a batch must hold more than `shots` of a class for
-  anything to be learned. Any labelled data will do; `kerassl.data.Episodes` draws balanced episodes.
+  anything to be learned. Any labeled data will do; `kerassl.data.Episodes` draws balanced episodes.
 - Classes are a fixed number here, so that the network is a classifier, too: beside the episodes a mean of
   each class is kept, a running one while training (over some 1 / (1 - momentum) batches), that of all images
   once `fit` ends. For classes that training did not see: `NearestMean(model, "none").add(images, labels)`.
@@ -74,16 +74,13 @@ class PrototypicalNetwork(PrototypeClassifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for no shots or a momentum outside of [0, 1), and as `Classifier`.
+        ValueError: as `Classifier`.
 
     Example:
         >>> import kerassl
         >>> train, test, info = kerassl.data.load("digits")
         >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=4)
-        >>> view = kerassl.views.preset("digits", *info.image_shape[1:]).view1
-        >>> model = kerassl.classifiers.PrototypicalNetwork(
-        ...     encoder, views=view, num_classes=info.num_classes, shots=5
-        ... )
+        >>> model = kerassl.classifiers.PrototypicalNetwork(encoder, num_classes=info.num_classes, shots=5)
         >>> episodes = kerassl.data.Episodes(train.images, train.labels, ways=5, queries=5, episodes=2)
         >>> history = model.fit(episodes, verbose=0)
         >>> model.explain(test.images[0], count=3).prototypes.shape
@@ -173,7 +170,7 @@ class PrototypicalNetwork(PrototypeClassifier):
 
 
 def first_of_each_class(labels: KerasTensor, num_classes: int, count: int) -> KerasTensor:
-    """Boolean `(batch,)`: whether a labelled row is among the first `count` of its class in the batch."""
+    """Boolean `(batch,)`: whether a labeled row is among the first `count` of its class in the batch."""
     member = labels[:, None] == ops.arange(num_classes, dtype="int32")
     place = ops.cumsum(ops.cast(member, "int32"), axis=0)
     return ops.any(ops.logical_and(member, place <= count), axis=1)

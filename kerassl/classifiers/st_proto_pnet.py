@@ -44,7 +44,7 @@ class STProtoPNet(ProtoPNet):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for an upsampling below 1, and as `ProtoPNet`.
+        ValueError: as `ProtoPNet`.
 
     Example:
         >>> import kerassl

@@ -25,7 +25,7 @@ class ArrayDataset(keras.utils.PyDataset):
     Args:
         inputs: an array, or a tuple or a dict of arrays (also nested), all with `num_examples` entries on
             their first axis: waveforms, signals, tables, volumes, pairs of two kinds. A list is one array.
-        labels: `(num_examples,)` integers, -1 for unlabelled, or None for no labels at all.
+        labels: `(num_examples,)` integers, -1 for unlabeled, or None for no labels at all.
         batch_size: examples a batch; the last batch may be smaller.
         shuffle: whether each epoch has a new order; False keeps the order of `inputs`.
         seed: non-negative integer that keys the order.
@@ -141,8 +141,8 @@ class ArrayDataset(keras.utils.PyDataset):
         classes = "no labels"
         if self.labels is not None:
             classes = f"{len(np.unique(self.labels[self.labels >= 0]))} classes"
-            unlabelled = int((self.labels < 0).sum())
-            classes += f" ({unlabelled} unlabelled)" if unlabelled else ""
+            unlabeled = int((self.labels < 0).sum())
+            classes += f" ({unlabeled} unlabeled)" if unlabeled else ""
         return (
             f"{type(self).__name__}({self.num_examples} {self.noun} of {_describe(self.inputs)}, {classes}, "
             f"batch_size={self.batch_size}{shuffled})"

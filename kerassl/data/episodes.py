@@ -8,7 +8,7 @@ from kerassl.data.image.image_dataset import ImageDataset
 def draw_episodes(
     labels: np.ndarray, ways: int, images_per_class: int, episodes: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Positions `(episodes, ways, images_per_class)` of labelled examples, drawn without repetition.
+    """Positions `(episodes, ways, images_per_class)` of labeled examples, drawn without repetition.
 
     Args:
         labels: `(n,)` integers; -1 is never drawn.

@@ -1,4 +1,4 @@
-"""A few labelled examples of each class, for learning from a share of the labels."""
+"""A few labeled examples of each class, for learning from a share of the labels."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def label_subset(labels: np.ndarray, fraction: float, seed: int | tuple[int, ...
     Source: SimCLR, arXiv 2002.05709, section 5, whose 1 % and 10 % of ImageNet's labels are so balanced.
 
     Args:
-        labels: `(n,)` integers; those of -1 (unlabelled) are never chosen.
+        labels: `(n,)` integers; those of -1 (unlabeled) are never chosen.
         fraction: share of each class, in (0, 1].
         seed: non-negative integer, or several, that key the choice.
 
@@ -17,7 +17,7 @@ def label_subset(labels: np.ndarray, fraction: float, seed: int | tuple[int, ...
         Increasing positions.
 
     Raises:
-        ValueError: for a fraction outside of (0, 1] or no labels.
+        ValueError: for a fraction outside (0, 1] or no labels.
 
     Example:
         >>> import numpy as np

@@ -32,7 +32,7 @@ def labelled_batches(
         >>> [labels.tolist() for _, labels in labelled_batches(data, batch_size=2)]
         [[4, 5], [6]]
     """
-    needed = "Labels are needed: pass (images, labels) or a labelled kerassl.data.ImageDataset."
+    needed = "Labels are needed: pass (images, labels) or a labeled kerassl.data.ImageDataset."
     if isinstance(data, ImageDataset):
         data, labels = data.images, data.labels
     if is_array(data):

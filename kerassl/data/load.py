@@ -18,7 +18,7 @@ from kerassl.data.tensorflow_datasets import TFDSSource
 from kerassl.data.validation import validate_labels
 
 # What `resize_and_crop` does, and TFDS images get.
-RESIZE = "shorter side, centre crop, antialiased bilinear"
+RESIZE = "shorter side, center crop, antialiased bilinear"
 _NAMES = ("digits", "folder:", "npz:", "tfds:")
 # Those of TensorFlow Datasets that are asked for by their bare names.
 _TFDS = (
@@ -35,11 +35,11 @@ class DatasetInfo:
     Attributes:
         name: the name that was loaded.
         image_shape: (height, width, channels).
-        num_classes: number of classes, None if unlabelled.
-        class_names: names in index order, None if unlabelled or unknown.
+        num_classes: number of classes, None if unlabeled.
+        class_names: names in index order, None if unlabeled or unknown.
         num_train: number of training images.
         num_test: number of test images.
-        value_range: the values of 16-bit, 32-bit and float grey files that became 0 and 255; None where there
+        value_range: the values of 16-bit, 32-bit and float gray files that became 0 and 255; None where there
             are no such files.
     """
 
@@ -70,7 +70,7 @@ def load(
 
     Names:
 
-    * `digits`: scikit-learn's 1,797 grey 8x8 digits, without download;
+    * `digits`: scikit-learn's 1,797 gray 8x8 digits, without download;
     * `folder:DIR`: image files, one subfolder a class, or a flat folder without labels; `DIR/train` and
       `DIR/test` (or `val`, `valid`, `validation`; in any case of letters) of either form are the parts;
     * `npz:FILE`: arrays `x_train, y_train, x_test, y_test`, or `images, labels`, or an archive of JPEG files
@@ -83,7 +83,7 @@ def load(
     Args:
         name: what to load, as above.
         batch_size: images a batch.
-        image_size: side or (height, width) to resize (shorter side) and centre-crop the images to. By
+        image_size: side or (height, width) to resize (shorter side) and center-crop the images to. By
             default images keep their size; those of a folder with several sizes become 224x224.
         seed: keys the order of the training images.
         labels: whether to give labels where there are some.
@@ -93,7 +93,7 @@ def load(
         shuffle: whether training images come in a new order each epoch; test images never do.
         drop_remainder: whether the training part leaves out a last batch smaller than `batch_size`.
         data_dir: where TFDS keeps its data; for `tfds:` names only.
-        value_range: (black, white), the values of 16-bit, 32-bit and float grey files that become 0 and 255;
+        value_range: (black, white), the values of 16-bit, 32-bit and float gray files that become 0 and 255;
             by default the rule of `find_value_range` over both parts, of which a warning tells. Images are
             float32 where there is such a file. An encoder needs the same values wherever it is used.
 

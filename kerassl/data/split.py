@@ -21,7 +21,7 @@ class Arrays:
         test_labels: `(number,)` integer array or None.
         class_names: names in index order, or None.
         num_classes: number of classes where the source knows it without names, or None.
-        value_range: the values of 16-bit, 32-bit and float grey files that became 0 and 255, or None.
+        value_range: the values of 16-bit, 32-bit and float gray files that became 0 and 255, or None.
     """
 
     train_images: np.ndarray
@@ -39,7 +39,7 @@ def split_indices(
     """Returns train and test indices, each class giving `test_fraction` of itself to the test part.
 
     The split is the same at every call. Both parts are in mixed order, so that the first N of either
-    are a fair sample. Unlabelled entries (-1) among labelled ones all go to the training part.
+    are a fair sample. Unlabeled entries (-1) among labeled ones all go to the training part.
 
     Args:
         num_examples: number of examples.

@@ -16,7 +16,7 @@ def validate_batch(images: Any, labels: Any = None, num_classes: int | None = No
 
     Args:
         images: `(batch, height, width, channels)` array or tensor, uint8 or float in [0, 255].
-        labels: `(batch,)` integer array or tensor, -1 for unlabelled, or None.
+        labels: `(batch,)` integer array or tensor, -1 for unlabeled, or None.
         num_classes: number of classes; labels must then be in [-1, num_classes).
 
     Raises:
@@ -87,14 +87,14 @@ def _check_labels(labels: np.ndarray, number: int, num_classes: int | None, moda
         missing = sum(label is None for label in labels) if labels.dtype == object else 0
         got = f"{missing} labels that are None" if missing else f"dtype {labels.dtype}"
         raise ValueError(
-            f"Labels must be integers (class indices, -1 for unlabelled); got {got}. "
+            f"Labels must be integers (class indices, -1 for unlabeled); got {got}. "
             + ("Use -1 in their place." if missing else f"Convert them with {convert}.")
         )
     if not len(labels):
         return
     low, high = int(labels.min()), int(labels.max())
     if low < -1:
-        raise ValueError(f"Labels must be at least -1 (unlabelled); got {low}. Set unlabelled entries to -1.")
+        raise ValueError(f"Labels must be at least -1 (unlabeled); got {low}. Set unlabeled entries to -1.")
     if high > MAX_LABEL:
         raise ValueError(
             f"Labels must be class indices below {MAX_LABEL + 1:,}; got {high:,}, which looks like an "

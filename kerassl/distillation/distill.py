@@ -18,7 +18,7 @@ SSLD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "w
 class Distill(SSLModel):
     """Distillation of a student from a frozen teacher that sees the same view, without labels.
 
-    Train on all images there are, labelled or not: labels serve only the online probe (-1 for unknown).
+    Train on all images there are, labeled or not: labels serve only the online probe (-1 for unknown).
 
     Args:
         teacher: what to learn from: a trained `SSLModel`, whose embedding and preprocessing are used, or a

@@ -1,10 +1,10 @@
-"""A classifier that learns what trained classifiers say of unlabelled images: the third step of SimCLR v2.
+"""A classifier that learns what trained classifiers say of unlabeled images: the third step of SimCLR v2.
 
 "Big Self-Supervised Models are Strong Semi-Supervised Learners", arXiv 2006.10029, section 2.3, equations 2
 and 3. Official code: google-research/simclr, `colabs/distillation_self_training.ipynb`.
 
 - The factor of the squared temperature is the official code's; the paper has none, nor need of it at 1.
-- One batch holds labelled and unlabelled images. The teacher is asked of all of them, as in equation 3; the
+- One batch holds labeled and unlabeled images. The teacher is asked of all of them, as in equation 3; the
   labels of those that have one enter by `1 - distillation_weight`.
 - Student and teacher see the same view. The paper's has a crop and a flip, and so has the default.
 """
@@ -35,8 +35,7 @@ class DistilledClassifier(Classifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for teachers, student and `num_classes` that do not agree on the number of classes, a
-            temperature <= 0, a weight outside of [0, 1].
+        ValueError: for teachers or student and `num_classes` that do not agree on the number of classes.
 
     Example:
         >>> import kerassl

@@ -57,7 +57,7 @@ class FrozenTeacher(keras.layers.Layer):
         return ops.stop_gradient(ops.cast(student.encode(self.network, images, training), "float32"))
 
     def as_it_expects(self, view: KerasTensor, views: keras.layers.Layer | None) -> KerasTensor:
-        """The student's view for the teacher: same pixels, its own size and normalisation."""
+        """The student's view for the teacher: same pixels, its own size and normalization."""
         if self.preprocess is None or views is None:
             return view
 

@@ -1,4 +1,4 @@
-"""FST: pseudo-labels of a teacher that has been moved towards what the student will be some steps ahead.
+"""FST: pseudo-labels of a teacher that has been moved toward what the student will be some steps ahead.
 
 "Learning from Future: A Novel Self-Training Framework for Semantic Segmentation", arXiv 2209.06993. Official
 code: usr922/FST, `mmseg/models/uda/{fst_d,fst_w}.py`. Without looking ahead it is self-training with a mean
@@ -13,7 +13,7 @@ mean, and after the real step the student.
 - Images are classified here, where there pixels are: an image's pseudo-label counts where the teacher is sure
   of it, as in FixMatch (arXiv 2001.07685); there all pixels are weighed by the share of the sure ones. Images
   are not mixed with others.
-- The teacher labels a weak view, the student learns the label on a strong one; labelled images are learned on
+- The teacher labels a weak view, the student learns the label on a strong one; labeled images are learned on
   the weak view.
 - The state of the optimizer is restored with the weights; there it keeps what the virtual steps made of it.
   Batch-norm statistics do not move in virtual steps.
@@ -67,8 +67,8 @@ class FST(Classifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for numbers out of range, an unknown variant, and as `Classifier`; in `compile`, where
-            steps are looked ahead, for gradient accumulation or `nonfinite="skip"`.
+        ValueError: as `Classifier`; in `compile`, where steps are looked ahead, for gradient accumulation or
+            `nonfinite="skip"`.
 
     Example:
         >>> import kerassl
@@ -114,7 +114,7 @@ class FST(Classifier):
         self.teacher_classifier = make_teacher(self.classifier)
 
     def before_update(self, virtual: engine.VirtualSteps) -> None:
-        """Moves the teacher towards the student's future."""
+        """Moves the teacher toward the student's future."""
         momentum = self.momentum(self.clock.update)
         if self.arguments.variant == "deeper":
             for number in range(1, self.arguments.num_virtual_steps + 1):
@@ -167,7 +167,7 @@ class FST(Classifier):
         return Outputs(terms, features=features, logits=logits)
 
     def teacher_logits(self, images: KerasTensor, training: bool) -> KerasTensor:
-        """The teacher's logits `(batch, num_classes)` of normalised images, in float32."""
+        """The teacher's logits `(batch, num_classes)` of normalized images, in float32."""
         features = self.encode(self.teacher_encoder, images, training)
         return ops.cast(self.teacher_classifier(features), "float32")
 

@@ -5,7 +5,7 @@ Official code: seanie12/self-distillation, `trainer.py`.
 
 1. A masked autoencoder, pre-trained on other images, is further pre-trained on the images at hand: the
    teacher.
-2. The student restarts from what the teacher started from, not from the teacher. It minimises MAE's loss
+2. The student restarts from what the teacher started from, not from the teacher. It minimizes MAE's loss
    (`kerassl/methods/masked/mae.py`) and the squared distance of its class token to the teacher's, of whole
    images.
 3. The student's encoder is fine-tuned.

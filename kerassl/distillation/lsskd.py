@@ -48,8 +48,8 @@ class LSSKD(Classifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, a negative weight, layers that the encoder does not have, images
-            that are not square, and as `Classifier`.
+        ValueError: for layers that the encoder does not have or images that are not square, and as
+            `Classifier`.
 
     Example:
         >>> import kerassl

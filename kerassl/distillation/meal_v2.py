@@ -4,7 +4,7 @@
 equations 1 to 5. Official code: szq0214/MEAL-V2, `loss.py`, `models/discriminator.py`, `train.py`.
 
 - The paper has the student fool the discriminator. Its code, followed by default, adds the discriminator's
-  loss and lets its gradient through to the student: both make the student recognisable.
+  loss and lets its gradient through to the student: both make the student recognizable.
 - A discriminator ends in a ReLU, as there: its scores are never negative, so its loss is above log(2) / 2.
 - Its hidden layers are an eighth and a sixty-fourth of the classes wide, as there, but no narrower than 8.
 - It has the student's rate, as there, where the `d_lr` of 1e-4 is overwritten before the first step. Another
@@ -28,7 +28,7 @@ from kerassl.training import Common, Literal, NonNegativeFloat, Recipe, Unpack
 class MEALV2(DistilledClassifier):
     """MEAL V2 (arXiv 2009.08453).
 
-    Train on all images there are, labelled or not: labels serve only the accuracy (-1 for unknown).
+    Train on all images there are, labeled or not: labels serve only the accuracy (-1 for unknown).
 
     Args:
         teacher: as in `DistilledClassifier`, of which the softmaxes are averaged; a list of several.
@@ -40,7 +40,7 @@ class MEALV2(DistilledClassifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for an unknown discriminator or a negative rate, and as `DistilledClassifier`.
+        ValueError: as `DistilledClassifier`.
 
     Example:
         >>> import kerassl

@@ -1,4 +1,4 @@
-"""NKD: labels, and a teacher's distribution over the other classes, normalised by itself.
+"""NKD: labels, and a teacher's distribution over the other classes, normalized by itself.
 
 "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with Normalized Loss and
 Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/models/dis_losses/nkd.py`.
@@ -35,8 +35,7 @@ class NKD(Classifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a teacher of another number of classes, a negative gamma, a temperature <= 0, and as
-            `Classifier`.
+        ValueError: for a teacher of another number of classes, and as `Classifier`.
 
     Example:
         >>> import kerassl

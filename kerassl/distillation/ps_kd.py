@@ -45,8 +45,7 @@ class PSKD(Classifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for an alpha outside of [0, 1], no images, another `memory_dtype`, in training for data
-            without positions, and as `Classifier`.
+        ValueError: for another `memory_dtype` or in training for data without positions, and as `Classifier`.
 
     Example:
         >>> import kerassl

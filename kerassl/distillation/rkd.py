@@ -4,7 +4,7 @@
 `metric/loss.py`, `run_distill.py`.
 
 - Only relations are compared, so student and teacher may have any widths, and no head is needed.
-- The embeddings are compared as they are; the official scripts normalise the teacher's.
+- The embeddings are compared as they are; the official scripts normalize the teacher's.
 - Relations are those of the global batch; there of one device. The angles' memory grows with its cube: they
   are taken of the first `angle_images` images.
 """
@@ -31,7 +31,7 @@ class RKD(Distill):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a negative weight, or fewer than three images for angles.
+        ValueError: for fewer than three images for angles.
 
     Example:
         >>> import kerassl

@@ -1,4 +1,4 @@
-"""SEED: a student finds the same neighbours in a queue of the teacher's embeddings as the teacher does.
+"""SEED: a student finds the same neighbors in a queue of the teacher's embeddings as the teacher does.
 
 "SEED: Self-supervised Distillation for Visual Representation", arXiv 2101.04731, equations 1 to 4. Official
 code: jacobswan1/SEED, `seed/builder.py`, `tools/opts.py`.
@@ -15,7 +15,7 @@ from keras import KerasTensor, ops
 
 from kerassl.distillation.distill import Distill
 from kerassl.heads import plain_mlp
-from kerassl.losses import seed as seed_loss
+from kerassl.losses import seed_distillation
 from kerassl.memory import FeatureQueue
 from kerassl.training import Common, PositiveFloat, PositiveInt, Recipe, Unpack
 
@@ -34,9 +34,6 @@ class SEED(Distill):
         teacher_preprocess: as in `Distill`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
-    Raises:
-        ValueError: for a temperature <= 0, or a queue without rows.
-
     Example:
         >>> import kerassl
         >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
@@ -45,6 +42,8 @@ class SEED(Distill):
         >>> model.head.output_shape, tuple(model.queue.features.shape)
         ((None, 64), (4096, 64))
     """
+
+    terms = ("seed",)
 
     # jacobswan1/SEED.
     recipes = {
@@ -66,7 +65,9 @@ class SEED(Distill):
         teacher_preprocess: keras.layers.Layer | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(teacher, student, loss="seed", teacher_preprocess=teacher_preprocess, **common)
+        super().__init__(
+            teacher, student, loss="seed_distillation", teacher_preprocess=teacher_preprocess, **common
+        )
         self.queue = FeatureQueue(queue_size, self.teacher.dim, seed=self.seed)
 
     def make_head(self) -> keras.Sequential:
@@ -78,7 +79,7 @@ class SEED(Distill):
     def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
         """Cross entropy of the two similarities to the queue."""
         queue = ops.convert_to_tensor(self.queue.features)
-        loss = seed_loss(
+        loss = seed_distillation(
             outputs, targets, queue, self.arguments.student_temperature, self.arguments.teacher_temperature
         )
         return {"seed": loss}

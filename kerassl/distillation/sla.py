@@ -6,7 +6,7 @@
 - The transforms of an image follow each other in the batch, and all go through batch norm together, as there.
 - `joint_weight` is 1 there, and the number of transforms with the flag that it has for large data sets.
 - Rotations turn clockwise, there the other way, which numbers the labels differently and nothing else.
-- Of SLA+SD, the distillation asks no label, so unlabelled images take part in it.
+- Of SLA+SD, the distillation asks no label, so unlabeled images take part in it.
 """
 
 import keras
@@ -28,7 +28,7 @@ class SLA(Classifier):
     """SLA and SLA+SD (arXiv 1910.05872).
 
     Args:
-        encoder: as in `Classifier`; square images for rotations, three channels for permutations of colours.
+        encoder: as in `Classifier`; square images for rotations, three channels for permutations of colors.
         transform: "rotation", by the four quarter turns, or "color_permutation", the six orders of the
             channels.
         self_distillation: whether a second classifier learns from the image as it is what all transforms say
@@ -42,8 +42,7 @@ class SLA(Classifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for an unknown transform or inference, a temperature <= 0, a negative weight, images that
-            cannot be transformed, and as `Classifier`.
+        ValueError: for images that cannot be transformed, and as `Classifier`.
 
     Example:
         >>> import kerassl

@@ -8,7 +8,7 @@ Backbones", arXiv 2103.05959. Official code: PaddlePaddle/PaddleClas, `ppcls/los
 - The teacher's batch norm takes the statistics of the batch, and its running ones follow, as there: 76.0
   instead of 75.8 % for a MobileNetV3, by the documentation of the official code.
 - The paper's teacher is a classifier. A self-supervised teacher has no classes: its features,
-  standardised over the batch, stand for the logits, and a linear head gives the student as many.
+  standardized over the batch, stand for the logits, and a linear head gives the student as many.
 """
 
 import keras
@@ -23,7 +23,7 @@ from kerassl.training import Common, PositiveFloat, Recipe, SSLModel, Unpack
 class SSLD(Distill):
     """SSLD (arXiv 2103.05959).
 
-    Train on all images there are, labelled or not: labels serve only the online probe (-1 for unknown).
+    Train on all images there are, labeled or not: labels serve only the online probe (-1 for unknown).
 
     Args:
         teacher: what to learn from: a trained `SSLModel`, whose embedding and preprocessing are used, or
@@ -35,13 +35,10 @@ class SSLD(Distill):
         temperature: divides both logits; > 0. The official code uses 1.
         teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what a classifier
             teacher was trained on, if that differs from the student's views.
-        standardize: whether the teacher's outputs are standardised over the batch; `None` does so for a
+        standardize: whether the teacher's outputs are standardized over the batch; `None` does so for a
             self-supervised teacher.
         teacher_batch_statistics: whether the teacher's batch norm takes the statistics of the batch.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a temperature <= 0.
 
     Example:
         >>> import kerassl

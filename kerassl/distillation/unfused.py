@@ -53,7 +53,7 @@ class UNFUSED(SSLModel):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a negative weight, more clusters than images, or layers that are not there.
+        ValueError: for more clusters than images or layers that are not there.
 
     Example:
         >>> import kerassl
@@ -168,7 +168,7 @@ class UNFUSED(SSLModel):
         )
 
     def nearest(self, view: KerasTensor) -> KerasTensor:
-        """The int32 `(batch,)` clusters whose centres are nearest to the teacher's features of a view."""
+        """The int32 `(batch,)` clusters whose centers are nearest to the teacher's features of a view."""
         rows = ops.matmul(self.teacher.outputs(self, view) - self.mean, self.whitening)
         rows = rows / ops.maximum(ops.norm(rows, axis=1, keepdims=True), 1e-12)
         centroids = ops.convert_to_tensor(self.centroids)

@@ -37,7 +37,7 @@ class USKD(Classifier):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a negative weight, a layer that the encoder does not have, and as `Classifier`.
+        ValueError: for a layer that the encoder does not have, and as `Classifier`.
 
     Example:
         >>> import kerassl

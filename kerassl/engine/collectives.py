@@ -88,7 +88,7 @@ def replica_sum(tensor: KerasTensor) -> KerasTensor:
 
 
 def replica_mean(tensor: KerasTensor) -> KerasTensor:
-    """Mean of a tensor over replicas, without gradient; for statistics such as a centre."""
+    """Mean of a tensor over replicas, without gradient; for statistics such as a center."""
     context = _context()
     if context is None:
         return tensor

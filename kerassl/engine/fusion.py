@@ -24,7 +24,7 @@ def fused(function: Callable, *tensors: KerasTensor) -> KerasTensor:
 
     On a CPU TensorFlow's own matrix products are the faster ones, in bfloat16 by a factor of two, so its step
     is not compiled whole; what lies between them waits for memory, and XLA walks through it once. Under
-    XLA, on JAX and on torch this is a plain call, and so it is outside of training, where models are saved
+    XLA, on JAX and on torch this is a plain call, and so it is outside training, where models are saved
     and exported.
 
     Args:

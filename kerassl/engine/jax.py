@@ -48,7 +48,7 @@ class Step(WholeStep):
                 raise ValueError(
                     f"The weight {variable.path} lies on {len(variable.value.devices())} of the "
                     f"{len(devices)} "
-                    "devices of the distribution: the model was made outside of it. Make, compile and fit "
+                    "devices of the distribution: the model was made outside it. Make, compile and fit "
                     "the "
                     "model within kerassl.distribute(...)."
                 )

@@ -137,7 +137,7 @@ def replace_moments(
     """Makes batch norm take its statistics from `moments(layer, local_moments, inputs, mask)`.
 
     Why: Keras' own `synchronized=True` exists on TensorFlow only. If Keras changes it: without the check
-    here replicas would normalise with the statistics of their own share, in silence.
+    here replicas would normalize with the statistics of their own share, in silence.
 
     Args:
         layer: the layer, built or not.

@@ -14,7 +14,7 @@ def model_parallel(model_shards: int, devices: list[str] | None = None) -> Model
     """A distribution whose devices form a mesh of batch shares by weight shards.
 
     Students and teachers of `backbones.vit` have the kernels of their attention and MLP blocks cut across
-    `model_shards` devices, and so have prototypes and centres; everything else, and a weight
+    `model_shards` devices, and so have prototypes and centers; everything else, and a weight
     whose width does not divide, is whole on every device. Optimizer slots follow their weights. Results are
     those of one device.
 

@@ -1,4 +1,4 @@
-"""Batch normalisation with the field's constants, over the global batch where there are replicas."""
+"""Batch normalization with the field's constants, over the global batch where there are replicas."""
 
 from collections.abc import Callable, Iterable
 
@@ -57,5 +57,5 @@ def _global_moments(
     mean = replica_sum(ops.mean(inputs, axis=axes)) / replicas
     shape = [1 if axis in axes else inputs.shape[axis] for axis in range(len(inputs.shape))]
     # Two passes: the mean of squares less the square of the mean loses digits in float32.
-    centred = ops.square(inputs - ops.reshape(mean, shape))
-    return mean, replica_sum(ops.mean(centred, axis=axes)) / replicas
+    centered = ops.square(inputs - ops.reshape(mean, shape))
+    return mean, replica_sum(ops.mean(centered, axis=axes)) / replicas

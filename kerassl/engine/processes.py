@@ -52,7 +52,7 @@ def process_share() -> tuple[int, int]:
 
 
 def gather_from_processes(array: np.ndarray) -> np.ndarray:
-    """The rows that every process read, one process after the other; outside of the step.
+    """The rows that every process read, one process after the other; outside the step.
 
     Where each process reads all of the data, as TensorFlow's do, the array itself.
 

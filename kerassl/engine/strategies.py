@@ -30,7 +30,7 @@ def distribute(
     """Makes and trains models on several devices; make, compile and fit them within.
 
     A step on N devices equals a step on one: losses see the embeddings of the global batch, batch norm
-    its statistics, and teachers, queues and centres move alike everywhere.
+    its statistics, and teachers, queues and centers move alike everywhere.
 
     - `"none"`: one device.
     - `"mirrored"` (TensorFlow): all GPUs of this host, by `tf.distribute.MirroredStrategy`.

@@ -69,7 +69,7 @@ class Step(NoSymbolicBuild, WholeStep):
                 "compile(chunk_size=) to fit a large batch into memory."
             )
         if not isinstance(optimizer.variables[0].value, tf.distribute.DistributedValues):
-            # Made outside of the scope, its step counter lies on one device only.
+            # Made outside the scope, its step counter lies on one device only.
             optimizer = type(optimizer).from_config(optimizer.get_config())
         on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
         self.compiles_parts = jit_compile is True and not on_tpu
@@ -166,7 +166,7 @@ class Step(NoSymbolicBuild, WholeStep):
             keras.ops.cond(finite, lambda: apply(gradients), lambda: None)
             return
 
-        # A condition around what all replicas do together must itself stand outside of the replicas.
+        # A condition around what all replicas do together must itself stand outside the replicas.
         def outside(strategy: tf.distribute.Strategy, finite: tf.Tensor, gradients: list):
             keras.ops.cond(
                 strategy.experimental_local_results(finite)[0],

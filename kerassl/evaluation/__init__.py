@@ -10,7 +10,7 @@ from kerassl.evaluation.few_shot import few_shot
 from kerassl.evaluation.knn import knn, knn_accuracy, knn_scores
 from kerassl.evaluation.linear import LinearProbe, fit_linear_probe, linear_probe
 from kerassl.evaluation.naive_bayes import naive_bayes_probe
-from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis, neighbour_distance, ood_detection
+from kerassl.evaluation.ood import auroc, fpr_at_tpr, mahalanobis, neighbor_distance, ood_detection
 from kerassl.evaluation.patches import (
     ObjectSimilarity,
     PromptSegmentation,
@@ -86,7 +86,7 @@ __all__ = [
     "mahalanobis",
     "naive_bayes_probe",
     "nearest_prototype",
-    "neighbour_distance",
+    "neighbor_distance",
     "object_similarity",
     "ood_detection",
     "patch_features",

@@ -14,7 +14,7 @@ class ClusterScores(NamedTuple):
     """Agreement of clusters and classes.
 
     Attributes:
-        nmi: normalised mutual information, in [0, 1], by the arithmetic mean of both entropies.
+        nmi: normalized mutual information, in [0, 1], by the arithmetic mean of both entropies.
         ari: Rand index adjusted for chance: 0 for random clusters, 1 for the classes.
         accuracy: share of images in the right cluster, when each class has one of its own, the best there is.
     """
@@ -32,11 +32,11 @@ def cluster_scores(
     iterations: int = 300,
     seed: int = 0,
 ) -> ClusterScores:
-    """Returns NMI, ARI and accuracy of scikit-learn's k-means on L2-normalised features, without labels.
+    """Returns NMI, ARI and accuracy of scikit-learn's k-means on L2-normalized features, without labels.
 
     Args:
         features: `(number, dim)`.
-        labels: `(number,)` integer labels; entries of -1 (unlabelled) are left out.
+        labels: `(number,)` integer labels; entries of -1 (unlabeled) are left out.
         num_clusters: k; by default the number of classes.
         restarts: starts (k-means++), of which the tightest clusters are kept.
         iterations: of each, at most.
@@ -93,7 +93,7 @@ def clustering_agreement(clusters: np.ndarray, labels: np.ndarray) -> ClusterSco
     clusters = check_array("clusters", clusters, ("number",), kinds="ui")
     labels = check_labels(labels, len(clusters), "labels")
     if labels.min() < 0:
-        raise ValueError("labels must be at least 0; got -1. Leave unlabelled entries out of both.")
+        raise ValueError("labels must be at least 0; got -1. Leave unlabeled entries out of both.")
     table = metrics.cluster.contingency_matrix(labels, clusters)
     matched = table[linear_sum_assignment(table, maximize=True)].sum()
     return ClusterScores(

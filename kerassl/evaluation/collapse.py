@@ -16,11 +16,11 @@ MIN_RANK_SHARE = 0.5
 # A direction counts if its standard deviation is a thousandth of the widest one's: far above the rounding of
 # float32, below a spectrum that decays as fast as 1 / rank^2 over 1000 directions.
 EIGENVALUE_FLOOR = 1e-6
-# Distances to the nearest image outside of an image's group and to the farthest inside: groups ten times
+# Distances to the nearest image outside an image's group and to the farthest inside: groups ten times
 # narrower than the gaps between them hold little besides the group. Pixels, random encoders and encoders
 # trained with and without labels have 1.05 on the digits.
 MAX_GROUP_GAP = 10.0
-# Fewer neighbours are no group: an image may have copies, or stand among frames of a video.
+# Fewer neighbors are no group: an image may have copies, or stand among frames of a video.
 _SMALLEST_GROUP = 5
 
 
@@ -58,12 +58,12 @@ class Collapse(NamedTuple):
 
 
 def find_collapse(features: np.ndarray) -> Collapse:
-    """Says whether L2-normalised features have collapsed, and in which way.
+    """Says whether L2-normalized features have collapsed, and in which way.
 
     Checked in this order, the first that holds being named:
 
     * complete: `feature_std` below 0.01;
-    * cluster: for half of the images, the nearest image outside of a group of six or more is more than ten
+    * cluster: for half of the images, the nearest image outside a group of six or more is more than ten
       times as far away as the farthest one of the group;
     * dimensional: less than half of the directions that the images could fill have a standard deviation of a
       thousandth of the widest one's.

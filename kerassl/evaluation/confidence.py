@@ -27,6 +27,6 @@ def confidence_interval(accuracy: float, count: int) -> tuple[float, float]:
     check_number("accuracy", accuracy, least=0, most=1, mend="A percentage is divided by 100.")
     check_count("count", count)
     z = 1.959964
-    centre = (accuracy + z**2 / (2 * count)) / (1 + z**2 / count)
+    center = (accuracy + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(accuracy * (1 - accuracy) / count + z**2 / (4 * count**2))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    return max(center - half, 0.0), min(center + half, 1.0)

@@ -80,7 +80,7 @@ def embed(
         raise ValueError("There is nothing to embed: data gave no batch.")
     without = [part is None for part in labels]
     if any(without) and not all(without):
-        raise ValueError("data has labels in some batches and none in others; use -1 for unlabelled.")
+        raise ValueError("data has labels in some batches and none in others; use -1 for unlabeled.")
     return np.concatenate(features), None if any(without) else np.concatenate(labels)
 
 

@@ -29,11 +29,11 @@ def episode_accuracy(
 ) -> tuple[float, float]:
     """Returns the mean accuracy over episodes and the half width of its 95 % confidence interval.
 
-    Each episode takes `ways` classes at random, `shots` labelled features of each, and has `queries` other
+    Each episode takes `ways` classes at random, `shots` labeled features of each, and has `queries` other
     features of each class classified from them: by default by the nearest class mean (squared Euclidean), as
     in Prototypical Networks. `few_shot` differs: all classes at once, all test features.
 
-    With `bank_features` it is SimpleShot's (CL2N): features are centred by their mean and brought to length
+    With `bank_features` it is SimpleShot's (CL2N): features are centered by their mean and brought to length
     one. `laplacian_shot` and `constrained_kmeans` classify the queries of an episode together, and are for
     such features.
 
@@ -44,11 +44,11 @@ def episode_accuracy(
         features: `(number, dim)`, in papers of classes that training did not see.
         labels: `(number,)` integers; entries of -1 are never drawn.
         ways: classes of an episode, at least 2.
-        shots: labelled features of each class.
+        shots: labeled features of each class.
         queries: features of each class to be classified.
         episodes: number of episodes.
         seed: keys the draws.
-        bank_features: `(bank, dim)` training features, labelled or not, by whose mean to centre; `None` for
+        bank_features: `(bank, dim)` training features, labeled or not, by whose mean to center; `None` for
             features as they are.
         classify: from support `(ways, shots, dim)` and queries `(number, dim)` to the class of each query.
 

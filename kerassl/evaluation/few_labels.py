@@ -21,13 +21,13 @@ def few_label_probe(
     """Returns the test accuracy of `linear_probe` with a share of the labels, over draws of that share.
 
     Each draw takes the same share of every class, at random. Features without a chosen label are not looked
-    at: the standardisation is that of the chosen ones, too.
+    at: the standardization is that of the chosen ones, too.
 
     Source: the 1 % and 10 % of SimCLR, arXiv 2002.05709, section 5, on frozen features.
 
     Args:
         train_features: `(train, dim)` to draw from.
-        train_labels: `(train,)` integer labels; entries of -1 (unlabelled) are left out.
+        train_labels: `(train,)` integer labels; entries of -1 (unlabeled) are left out.
         test_features: `(test, dim)`.
         test_labels: `(test,)` integer labels; entries of -1 are left out.
         fraction: share of each class, one feature at least.

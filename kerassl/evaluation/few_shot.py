@@ -17,20 +17,20 @@ def few_shot(
     draws: int = 100,
     seed: int = 0,
 ) -> dict[int, tuple[float, float]]:
-    """Returns the accuracy with a few labelled images a class, as mean and standard deviation over draws.
+    """Returns the accuracy with a few labeled images a class, as mean and standard deviation over draws.
 
-    Each draw takes `shots` labelled features of every class at random, without repetition; a test
-    feature gets the class of the nearest mean of them. Features are first centred by the mean of the
-    whole bank, whose labels are not used for it, and L2-normalised.
+    Each draw takes `shots` labeled features of every class at random, without repetition; a test
+    feature gets the class of the nearest mean of them. Features are first centered by the mean of the
+    whole bank, whose labels are not used for it, and L2-normalized.
 
     Source: SimpleShot (arXiv:1911.04623, section 3, "CL2N").
 
     Args:
         bank_features: `(bank, dim)` to draw from.
-        bank_labels: `(bank,)` integer labels; entries of -1 (unlabelled) serve the centring only.
+        bank_labels: `(bank,)` integer labels; entries of -1 (unlabeled) serve the centering only.
         test_features: `(test, dim)`.
         test_labels: `(test,)` integer labels; entries of -1 are left out.
-        shots: labelled images a class, one protocol each.
+        shots: labeled images a class, one protocol each.
         draws: number of random draws.
         seed: keys the draws.
 

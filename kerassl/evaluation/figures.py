@@ -1,4 +1,4 @@
-"""Pictures of encoders and features: spectrum, sparsity, map, neighbours, confusion."""
+"""Pictures of encoders and features: spectrum, sparsity, map, neighbors, confusion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from kerassl.evaluation.sparsity import SparsityCurve
 from kerassl.metrics.features import check_features, l2_normalize
 from kerassl.metrics.power_law import eigenspectrum
 
-UMAP_NEIGHBOURS = 15
+UMAP_NEIGHBORS = 15
 FRAME = (200, 30, 30)
-# Told apart without colours, too.
+# Told apart without colors, too.
 LINES = ("-", "--", ":", "-.")
 MARKERS = "os^vDP*X<>"
 # Classes of a table of which all are drawn, named or not.
@@ -116,7 +116,7 @@ def map_figure(
     thumbnails: int = 40,
     seed: int = 0,
 ) -> Any:
-    """Features in the plane, coloured by class, some of them as thumbnails.
+    """Features in the plane, colored by class, some of them as thumbnails.
 
     Args:
         features: `(number, dim)`.
@@ -173,10 +173,10 @@ def map_figure(
 
 
 def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
-    """Places `(number, 2)` of L2-normalised features, by PCA or UMAP.
+    """Places `(number, 2)` of L2-normalized features, by PCA or UMAP.
 
     The sign of a principal component is such that its largest entry is positive. UMAP has its usual 15
-    neighbours, by cosine, and the seed's random numbers, which makes it run on one core.
+    neighbors, by cosine, and the seed's random numbers, which makes it run on one core.
 
     Source: McInnes et al., UMAP, arXiv 1802.03426.
 
@@ -197,26 +197,26 @@ def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarra
             from umap import UMAP
         except ImportError as error:
             raise ImportError('A UMAP needs umap-learn: pip install "kerassl[umap]"') from error
-        if len(unit) <= UMAP_NEIGHBOURS:
-            raise ValueError(f"A UMAP needs more than {UMAP_NEIGHBOURS} images; {len(unit)} came.")
+        if len(unit) <= UMAP_NEIGHBORS:
+            raise ValueError(f"A UMAP needs more than {UMAP_NEIGHBORS} images, got {len(unit)}.")
         # Numba's OpenMP would set the number of threads of torch's, too, and for good.
         numba.config.THREADING_LAYER = "workqueue"
         # One job, as the seed asks for anyway, and without a word of it.
-        reducer = UMAP(UMAP_NEIGHBOURS, metric="cosine", random_state=seed, n_jobs=1)
+        reducer = UMAP(UMAP_NEIGHBORS, metric="cosine", random_state=seed, n_jobs=1)
         return reducer.fit_transform(unit)
     if method != "pca":
         raise ValueError(f'method must be "pca" or "umap", not {method!r}.')
-    centred = unit.astype("float64") - unit.mean(0, dtype="float64")
-    _, vectors = np.linalg.eigh(centred.T @ centred)
+    centered = unit.astype("float64") - unit.mean(0, dtype="float64")
+    _, vectors = np.linalg.eigh(centered.T @ centered)
     components = vectors[:, ::-1][:, :2]
     components = components * np.sign(
         components[np.abs(components).argmax(0), np.arange(components.shape[1])]
     )
-    places = centred @ components
+    places = centered @ components
     return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
 
 
-def neighbours_picture(
+def neighbors_picture(
     bank_features: np.ndarray,
     bank_images: np.ndarray,
     features: np.ndarray,
@@ -228,25 +228,25 @@ def neighbours_picture(
     bank_labels: np.ndarray | None = None,
     labels: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Some images, each followed by its nearest neighbours in a bank: uint8 `(height, width, 3)`.
+    """Some images, each followed by its nearest neighbors in a bank: uint8 `(height, width, 3)`.
 
     Args:
         bank_features: `(bank, dim)`.
         bank_images: `(bank, height, width, channels)`.
         features: `(number, dim)`.
         images: `(number, height, width, channels)`.
-        count: neighbours of each, the nearest first.
+        count: neighbors of each, the nearest first.
         queries: images shown, chosen at random.
         size: side of each in pixels.
         seed: chooses the images.
-        bank_labels: `(bank,)` integers; neighbours of another class than the image get a frame.
-        labels: `(number,)` integers; -1 for unlabelled.
+        bank_labels: `(bank,)` integers; neighbors of another class than the image get a frame.
+        labels: `(number,)` integers; -1 for unlabeled.
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.evaluation.figures import neighbours_picture
+        >>> from kerassl.evaluation.figures import neighbors_picture
         >>> images = np.zeros((9, 8, 8, 1), "uint8")
-        >>> neighbours_picture(np.eye(9), images, np.eye(9), images, count=3, queries=2, size=10).shape
+        >>> neighbors_picture(np.eye(9), images, np.eye(9), images, count=3, queries=2, size=10).shape
         (22, 50, 3)
     """
     bank = l2_normalize(check_features(bank_features, None, "bank_features")[0])

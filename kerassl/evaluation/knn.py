@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification of frozen features."""
+"""Weighted k-nearest-neighbor classification of frozen features."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def nearest(
     """Returns the cosine similarities of the k most similar bank features, in any order, and their rows.
 
     Bank and similarities are taken in pieces of 128 MiB, so that beside float32 features less than 512 MiB
-    and 72 bytes for each neighbour of a query are needed, however large the bank is.
+    and 72 bytes for each neighbor of a query are needed, however large the bank is.
 
     Args:
         bank: `(bank, dim)`.
@@ -128,19 +128,19 @@ def knn_scores(
 ) -> np.ndarray:
     r"""Returns the vote of the k most similar bank features for each class, summing to 1 a row.
 
-    Neighbour i of cosine similarity s_i votes for its class with weight exp(s_i / temperature).
+    Neighbor i of cosine similarity s_i votes for its class with weight exp(s_i / temperature).
     Similarities are float32. Beside the features and the votes less than 512 MiB are needed, 72 bytes for
-    each neighbour of a query and 8 for each label, for a bank of 1.2 million x 2048 as for a small one.
+    each neighbor of a query and 8 for each label, for a bank of 1.2 million x 2048 as for a small one.
     (Features that are not float32, or a bank with images of label -1, are copied first.)
 
     Source: InstDisc (arXiv:1805.01978, section 3.4), zhirongw/lemniscate.pytorch `test.py`, with k=200 and
     temperature 0.07; DINO (facebookresearch/dino `eval_knn.py`) finds k=20 mostly best.
 
     Args:
-        bank_features: `(bank, dim)` labelled features, which must not hold the queries.
-        bank_labels: `(bank,)` integer labels; entries of -1 (unlabelled) are left out.
+        bank_features: `(bank, dim)` labeled features, which must not hold the queries.
+        bank_labels: `(bank,)` integer labels; entries of -1 (unlabeled) are left out.
         features: `(number, dim)` query features.
-        k: neighbours that vote.
+        k: neighbors that vote.
         temperature: positive; the larger, the more even the votes.
         num_classes: number of classes, by default the largest bank label + 1.
         chunk_size: queries at a time, by default as many as keep the similarities below 128 MiB.
@@ -149,7 +149,7 @@ def knn_scores(
         `(number, num_classes)` float32 votes.
 
     Raises:
-        ValueError: k larger than the labelled bank, temperature <= 0, or features or labels of a wrong
+        ValueError: k larger than the labeled bank, temperature <= 0, or features or labels of a wrong
             shape, type or range.
 
     Example:
@@ -184,11 +184,11 @@ def _checked(
     num_classes: int | None,
     chunk_size: int | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """The labelled bank, the queries and the number of classes, or `ValueError` naming what is wrong."""
+    """The labeled bank, the queries and the number of classes, or `ValueError` naming what is wrong."""
     bank, labels = check_labelled(bank_features, bank_labels, "bank_features")
     features, _ = check_features(features, None, "features")
     check_one_width(bank, "bank_features", features, "features")
-    check_count("k", k, most=len(labels), mend="There are no more labelled bank features.")
+    check_count("k", k, most=len(labels), mend="There are no more labeled bank features.")
     check_number("temperature", temperature, above=0, mend="Usual values: 0.07, 0.1.")
     if chunk_size is not None:
         check_count("chunk_size", chunk_size)
@@ -231,13 +231,13 @@ def knn(
     num_classes: int | None = None,
     chunk_size: int | None = None,
 ) -> np.ndarray:
-    """Returns the class with the largest weighted vote of the k nearest neighbours (see `knn_scores`).
+    """Returns the class with the largest weighted vote of the k nearest neighbors (see `knn_scores`).
 
     Args:
-        bank_features: `(bank, dim)` labelled features, which must not hold the queries.
-        bank_labels: `(bank,)` integer labels; entries of -1 (unlabelled) are left out.
+        bank_features: `(bank, dim)` labeled features, which must not hold the queries.
+        bank_labels: `(bank,)` integer labels; entries of -1 (unlabeled) are left out.
         features: `(number, dim)` query features.
-        k: neighbours that vote.
+        k: neighbors that vote.
         temperature: positive; the larger, the more even the votes.
         num_classes: number of classes, by default the largest bank label + 1.
         chunk_size: queries at a time, by default as many as keep the similarities below 128 MiB.
@@ -276,14 +276,14 @@ def knn_accuracy(
     num_classes: int | None = None,
     chunk_size: int | None = None,
 ) -> float:
-    """Returns the share of labelled queries whose class `knn` predicts.
+    """Returns the share of labeled queries whose class `knn` predicts.
 
     Args:
-        bank_features: `(bank, dim)` labelled features, which must not hold the queries.
-        bank_labels: `(bank,)` integer labels; entries of -1 (unlabelled) are left out.
+        bank_features: `(bank, dim)` labeled features, which must not hold the queries.
+        bank_labels: `(bank,)` integer labels; entries of -1 (unlabeled) are left out.
         features: `(number, dim)` query features.
         labels: `(number,)` integer labels of the queries; entries of -1 are left out.
-        k: neighbours that vote.
+        k: neighbors that vote.
         temperature: positive; the larger, the more even the votes.
         num_classes: number of classes, by default the largest bank label + 1.
         chunk_size: queries at a time, by default as many as keep the similarities below 128 MiB.
@@ -292,7 +292,7 @@ def knn_accuracy(
         Accuracy in [0, 1].
 
     Raises:
-        ValueError: as `knn_scores`, or no labelled query.
+        ValueError: as `knn_scores`, or no labeled query.
 
     Example:
         >>> import numpy as np

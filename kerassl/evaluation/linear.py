@@ -17,16 +17,16 @@ def linear_probe(
     l2: float = 1e-3,
     max_iterations: int = 1000,
 ) -> float:
-    """Returns the test accuracy of multinomial logistic regression on standardised frozen features.
+    """Returns the test accuracy of multinomial logistic regression on standardized frozen features.
 
-    Minimises mean cross-entropy + l2 / 2 * ||W||^2 with L-BFGS from zero: convex and without a random draw,
-    so the number is the same at every call. Features are standardised by the mean and standard deviation of
+    Minimizes mean cross-entropy + l2 / 2 * ||W||^2 with L-BFGS from zero: convex and without a random draw,
+    so the number is the same at every call. Features are standardized by the mean and standard deviation of
     the training features. Unlike published ImageNet probes it sees no augmentation. Of two classes W is one
     vector, as scikit-learn has it, which is as if `l2` were twice as large.
 
     Args:
         train_features: `(train, dim)`.
-        train_labels: `(train,)` integer labels; entries of -1 (unlabelled) are left out.
+        train_labels: `(train,)` integer labels; entries of -1 (unlabeled) are left out.
         test_features: `(test, dim)`.
         test_labels: `(test,)` integer labels; entries of -1 are left out.
         l2: weight of the penalty, positive.
@@ -55,7 +55,7 @@ def linear_probe(
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Logistic regression on features that are standardised first.
+    """Logistic regression on features that are standardized first.
 
     Attributes:
         mean: `(dim,)` of the training features.
@@ -69,13 +69,13 @@ class LinearProbe:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """The class `(number,)` of each of the `(number, dim)` features."""
-        return self.classifier.predict(self._standardised(features))
+        return self.classifier.predict(self._standardized(features))
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """`(number, classes)`, the classes in increasing order, of `(number, dim)` features."""
-        return self.classifier.predict_proba(self._standardised(features))
+        return self.classifier.predict_proba(self._standardized(features))
 
-    def _standardised(self, features: np.ndarray) -> np.ndarray:
+    def _standardized(self, features: np.ndarray) -> np.ndarray:
         features = check_features(features, None, "features")[0]
         if features.shape[1] != len(self.mean):
             raise ValueError(
@@ -91,7 +91,7 @@ def fit_linear_probe(
 
     Args:
         features: `(number, dim)`.
-        labels: `(number,)` integer labels; entries of -1 (unlabelled) are left out.
+        labels: `(number,)` integer labels; entries of -1 (unlabeled) are left out.
         l2: weight of the penalty, positive.
         max_iterations: bound on the L-BFGS iterations.
 

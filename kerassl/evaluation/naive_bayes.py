@@ -23,7 +23,7 @@ def naive_bayes_probe(
 
     Args:
         train_features: `(train, dim)`.
-        train_labels: `(train,)` integer labels; entries of -1 (unlabelled) are left out.
+        train_labels: `(train,)` integer labels; entries of -1 (unlabeled) are left out.
         test_features: `(test, dim)`.
         test_labels: `(test,)` integer labels; entries of -1 are left out.
 

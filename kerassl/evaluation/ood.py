@@ -53,12 +53,12 @@ def mahalanobis(
     varies = variances > 1e-12 * variances[-1]
     whitening = directions[:, varies] / np.sqrt(variances[varies])
     middle = train.mean(0)
-    white, centres = (features - middle) @ whitening, (means - middle) @ whitening
-    distances = (white**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * white @ centres.T
+    white, centers = (features - middle) @ whitening, (means - middle) @ whitening
+    distances = (white**2).sum(1)[:, None] + (centers**2).sum(1) - 2 * white @ centers.T
     return np.maximum(distances.min(1), 0).astype("float32")
 
 
-def neighbour_distance(train_features: np.ndarray, features: np.ndarray, k: int = 50) -> np.ndarray:
+def neighbor_distance(train_features: np.ndarray, features: np.ndarray, k: int = 50) -> np.ndarray:
     """Returns the distance of each feature from its k-th nearest training feature, all of length one.
 
     Source: Out-of-Distribution Detection with Deep Nearest Neighbors, arXiv 2204.06507, equation 1; k is 50
@@ -67,7 +67,7 @@ def neighbour_distance(train_features: np.ndarray, features: np.ndarray, k: int 
     Args:
         train_features: `(train, dim)`.
         features: `(number, dim)`.
-        k: the neighbour, at most `train`.
+        k: the neighbor, at most `train`.
 
     Returns:
         `(number,)` float32 in [0, 2]; larger is less like the training features.
@@ -77,8 +77,8 @@ def neighbour_distance(train_features: np.ndarray, features: np.ndarray, k: int 
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.evaluation import neighbour_distance
-        >>> neighbour_distance(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0], [-3.0, 0.0]]), k=1).tolist()
+        >>> from kerassl.evaluation import neighbor_distance
+        >>> neighbor_distance(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0], [-3.0, 0.0]]), k=1).tolist()
         [0.0, 2.0]
     """
     train, _, features = _check(train_features, None, features)
@@ -98,15 +98,15 @@ def ood_detection(
     """Returns how well scores of the training features tell another data set from test images.
 
     The scores: `mahalanobis` (of features of length one, of classes where there are labels),
-    `neighbour_distance`, and with labels of two classes the largest probability that a linear probe gives
+    `neighbor_distance`, and with labels of two classes the largest probability that a linear probe gives
     (arXiv 1610.02136), negated. All are fitted on the training features; no threshold is.
 
     Args:
         train_features: `(train, dim)`.
         test_features: `(test, dim)` of the same distribution.
         ood_features: `(number, dim)` of another.
-        train_labels: `(train,)` integers, -1 for unlabelled; or `None`.
-        k: of `neighbour_distance`; all training features where there are fewer.
+        train_labels: `(train,)` integers, -1 for unlabeled; or `None`.
+        k: of `neighbor_distance`; all training features where there are fewer.
         l2: penalty of the linear probe.
 
     Returns:
@@ -135,7 +135,7 @@ def ood_detection(
     labelled = labels is not None and len(np.unique(labels[labels >= 0])) > 1
     scores = {
         "Mahalanobis": mahalanobis(unit, l2_normalize(both), labels if labelled else None),
-        f"kNN k{k}": neighbour_distance(train, both, k),
+        f"kNN k{k}": neighbor_distance(train, both, k),
     }
     if labelled:
         scores["probability"] = -fit_linear_probe(train, labels, l2).probabilities(both).max(1)
@@ -183,7 +183,7 @@ def fpr_at_tpr(inlier_scores: np.ndarray, outlier_scores: np.ndarray, tpr: float
         A share in [0, 1]; lower is better.
 
     Raises:
-        ValueError: no scores, some that are not finite, or a share outside of (0, 1].
+        ValueError: no scores, some that are not finite, or a share outside (0, 1].
 
     Example:
         >>> import numpy as np

@@ -64,7 +64,7 @@ def patch_features(model: keras.Model, images: np.ndarray, batch_size: int = 64)
     """Returns the features of the patches of each image, after the final norm of a ViT.
 
     Args:
-        model: a `ViT` for normalised images; an `SSLModel` or an exported encoder, with a ViT, for raw ones.
+        model: a `ViT` for normalized images; an `SSLModel` or an exported encoder, with a ViT, for raw ones.
         images: `(number, height, width, channels)`.
         batch_size: images at a time.
 

@@ -19,7 +19,7 @@ from kerassl.views.image.input_format import BYTES, NORMALIZED, UNIT
 from kerassl.views.image.preprocess import statistics
 
 PROBE_IMAGES = 400
-NEIGHBOURS = 5
+NEIGHBORS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PreparationGap:
         differences: each in words.
         images: how many were looked at.
         cosine: mean cosine of an image's features under both preparations, less the mean feature.
-        knn: accuracy of 5 nearest neighbours among them with the images as they come; `None` without labels.
+        knn: accuracy of 5 nearest neighbors among them with the images as they come; `None` without labels.
         knn_as_trained: the same with the images as those of training were.
     """
 
@@ -89,7 +89,7 @@ class PreparationGap:
         if self.knn is not None:
             come, trained = (f"{100 * share:.1f} %" for share in (self.knn, self.knn_as_trained))
             measured.append(
-                f"the accuracy of {NEIGHBOURS} nearest neighbours {come} as the images come, {trained} as in "
+                f"the accuracy of {NEIGHBORS} nearest neighbors {come} as the images come, {trained} as in "
                 "training"
             )
         return f"{'; '.join(self.differences)}. On {self.images} images, {' and '.join(measured)}."
@@ -113,7 +113,7 @@ def preparation_gap(
     Args:
         encoder: as in `preparation`, but no path.
         images: `(number, height, width, channels)`.
-        labels: `(number,)` integers, -1 for unlabelled, or `None`.
+        labels: `(number,)` integers, -1 for unlabeled, or `None`.
         as_trained: the same images prepared as in training; by default made from `images`, which shows less
             than there is where these have lost pixels already.
         batch_size: images at a time.
@@ -163,8 +163,8 @@ def preparation_gap(
     else:
         as_trained = np.asarray(as_trained)[chosen]
     features, others = (_embed(encoder, part, batch_size) for part in (given, as_trained))
-    centred = l2_normalize(features - features.mean(0)), l2_normalize(others - others.mean(0))
-    cosine = float(np.mean(np.sum(centred[0] * centred[1], axis=1)))
+    centered = l2_normalize(features - features.mean(0)), l2_normalize(others - others.mean(0))
+    cosine = float(np.mean(np.sum(centered[0] * centered[1], axis=1)))
     accuracies = (None, None)
     if labels is not None:
         labels = labels[chosen]
@@ -173,7 +173,7 @@ def preparation_gap(
 
 
 def rescaled(images: np.ndarray, values: str, known: Preparation) -> np.ndarray:
-    """Images on the scale of training; normalised ones are taken to be so by the encoder's numbers."""
+    """Images on the scale of training; normalized ones are taken to be so by the encoder's numbers."""
     images = images.astype("float32")
     if values == NORMALIZED:
         mean, std = map(keras.ops.convert_to_numpy, statistics(known.mean, known.std, images.shape[-1]))
@@ -230,8 +230,8 @@ def _embed(encoder: keras.Model, images: np.ndarray, batch_size: int) -> np.ndar
 
 
 def _half_knn(features: np.ndarray, labels: np.ndarray) -> float | None:
-    """Accuracy of nearest neighbours of the odd labelled images among the even ones."""
+    """Accuracy of nearest neighbors of the odd labeled images among the even ones."""
     features, labels = features[labels >= 0], labels[labels >= 0]
-    if len(labels) < 4 * NEIGHBOURS:
+    if len(labels) < 4 * NEIGHBORS:
         return None
-    return float(knn_accuracy(features[::2], labels[::2], features[1::2], labels[1::2], NEIGHBOURS))
+    return float(knn_accuracy(features[::2], labels[::2], features[1::2], labels[1::2], NEIGHBORS))

@@ -109,21 +109,21 @@ def evaluate_features(
 
     Args:
         train_features: `(train, dim)`: the bank of kNN and few-shot, the training set of the linear probe.
-        train_labels: `(train,)` integer labels, -1 for unlabelled; `None` will do for the protocols of
+        train_labels: `(train,)` integer labels, -1 for unlabeled; `None` will do for the protocols of
             `WITHOUT_LABELS`: rankme, alpha_req, uniformity.
         test_features: `(test, dim)`, also what RankMe is taken of.
-        test_labels: `(test,)` integer labels, -1 for unlabelled; or `None`.
-        shots: labelled images a class, see `few_shot`.
+        test_labels: `(test,)` integer labels, -1 for unlabeled; or `None`.
+        shots: labeled images a class, see `few_shot`.
         draws: random draws, see `few_shot`.
-        k: neighbours, see `knn`.
+        k: neighbors, see `knn`.
         temperature: of the votes, see `knn`.
         num_classes: number of classes, by default the largest training label + 1.
         l2: penalty of `linear_probe`.
         seed: keys all draws and the starts of k-means.
-        protocols: of `PROTOCOLS`: "few_shot", "episodes" and "transductive" (of the test features, centred by
-            the training features), "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
+        protocols: any of `PROTOCOLS`: "few_shot", "episodes" and "transductive" (of the test features,
+            centered by the training features), "knn", "linear", "linear_sgd", "linear_1pct", "linear_10pct",
             "naive_bayes", "clustering" (of the test features), "retrieval", "rankme", "alpha_req",
-            "uniformity", "tolerance" (of the labelled test features).
+            "uniformity", "tolerance" (of the labeled test features).
         ood_features: `(number, dim)` of another data set, see `ood_detection`.
         verbose: 1 for a progress bar over the protocols.
 
@@ -240,8 +240,8 @@ def report(
     """Prints a table of raw pixels and each encoder under all protocols, and returns its rows.
 
     Args:
-        train: labelled images for bank and probe.
-        test: labelled images that none of the encoders was chosen by.
+        train: labeled images for bank and probe.
+        test: labeled images that none of the encoders was chosen by.
         encoders: name to model, e.g. `{"random encoder": ..., "trained encoder": ...}`.
         batch_size: images at a time.
         **settings: further arguments of `evaluate_features`.
@@ -250,7 +250,7 @@ def report(
         `{"raw pixels": {protocol: result}, name: {protocol: result}, ...}`.
 
     Raises:
-        ValueError: unlabelled data, or as the protocols.
+        ValueError: unlabeled data, or as the protocols.
 
     Example:
         >>> import kerassl.data

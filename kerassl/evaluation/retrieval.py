@@ -23,8 +23,8 @@ def retrieval_map(
     Source: as `eval_image_retrieval.py` of facebookresearch/dino, without its junk images.
 
     Args:
-        bank_features: `(bank, dim)` labelled features, which must not hold the queries.
-        bank_labels: `(bank,)` integer labels; entries of -1 (unlabelled) are left out.
+        bank_features: `(bank, dim)` labeled features, which must not hold the queries.
+        bank_labels: `(bank,)` integer labels; entries of -1 (unlabeled) are left out.
         features: `(number, dim)` queries.
         labels: `(number,)` integer labels; entries of -1 are left out, and so are queries whose class the
             bank does not have.

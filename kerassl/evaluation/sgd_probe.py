@@ -42,14 +42,14 @@ def sgd_probe(
     A layer for each rate is trained on a part of the training features; the rate whose layer does best on the
     rest is taken for a layer on all of them. The official codes choose by the images that are reported. Rates
     are multiplied by `batch_size / 256` and fall to 0 by a cosine; layers start at zero; features are
-    standardised by the mean and deviation of the training features, as MAE's batch norm without weights does.
+    standardized by the mean and deviation of the training features, as MAE's batch norm without weights does.
 
     Source: facebookresearch/dinov2 `dinov2/eval/linear.py` (the rates); facebookresearch/dino
     `eval_linear.py` (SGD, momentum 0.9, 100 epochs, no decay); facebookresearch/mae `main_linprobe.py`.
 
     Args:
         train_features: `(train, dim)`.
-        train_labels: `(train,)` integer labels; entries of -1 (unlabelled) are left out.
+        train_labels: `(train,)` integer labels; entries of -1 (unlabeled) are left out.
         test_features: `(test, dim)`.
         test_labels: `(test,)` integer labels; entries of -1 are left out.
         learning_rates: to try, for batches of 256.

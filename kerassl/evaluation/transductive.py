@@ -12,7 +12,7 @@ def nearest_prototype(support: np.ndarray, queries: np.ndarray) -> np.ndarray:
     Source: Prototypical Networks, arXiv 1703.05175; SimpleShot, arXiv 1911.04623.
 
     Args:
-        support: `(ways, shots, dim)`, the labelled features of each class.
+        support: `(ways, shots, dim)`, the labeled features of each class.
         queries: `(number, dim)`.
 
     Returns:
@@ -35,25 +35,25 @@ def laplacian_shot(
     support: np.ndarray,
     queries: np.ndarray,
     smoothness: float = 0.7,
-    neighbours: int = 2,
+    neighbors: int = 2,
     rectify: bool = True,
     iterations: int = 20,
 ) -> np.ndarray:
-    """Returns classes that fit the prototypes and are alike for queries that are neighbours.
+    """Returns classes that fit the prototypes and are alike for queries that are neighbors.
 
-    Minimises `sum Y ln Y + sum a_pk Y_pk - smoothness sum w_pq y_p . y_q` over soft assignments Y of the
+    Minimizes `sum Y ln Y + sum a_pk Y_pk - smoothness sum w_pq y_p . y_q` over soft assignments Y of the
     queries, by `Y <- softmax(-a + smoothness W Y)` from `softmax(-a)`; a are squared distances to the
-    prototypes, w_pq is 1 where q is among the nearest neighbours of p.
+    prototypes, w_pq is 1 where q is among the nearest neighbors of p.
 
     Source: LaplacianShot, arXiv 2006.15486; imtiazziko/LaplacianShot, `src/lshot_update.py`. The rectified
     prototypes are weighted means here, where that code does not divide by the sum of the weights.
 
     Args:
-        support: `(ways, shots, dim)` labelled features, centred and of length one.
+        support: `(ways, shots, dim)` labeled features, centered and of length one.
         queries: `(number, dim)` of the same kind.
         smoothness: lambda; 0 gives the nearest prototype. The paper chooses from 0.1 to 1.5 on validation
             classes.
-        neighbours: of each query among the others.
+        neighbors: of each query among the others.
         rectify: shift the queries onto the support's mean first, and average prototypes over support and
             queries, weighted by softmax(10 cos).
         iterations: at most; it stops when the energy changes by less than a millionth.
@@ -62,36 +62,36 @@ def laplacian_shot(
         `(number,)` classes from 0 to `ways - 1`.
 
     Raises:
-        ValueError: for a negative smoothness, or fewer than one neighbour.
+        ValueError: for a negative smoothness, or fewer than one neighbor.
 
     Example:
         >>> import numpy as np
         >>> from kerassl.evaluation import laplacian_shot
         >>> support = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
-        >>> laplacian_shot(support, np.array([[0.8, 0.6], [1.0, 0.1], [0.1, 1.0]]), neighbours=1).tolist()
+        >>> laplacian_shot(support, np.array([[0.8, 0.6], [1.0, 0.1], [0.1, 1.0]]), neighbors=1).tolist()
         [0, 0, 1]
     """
     support, queries = _checked(support, queries)
     check_number("smoothness", smoothness, least=0)
-    check_count("neighbours", neighbours)
+    check_count("neighbors", neighbors)
     check_count("iterations", iterations, least=0)
     prototypes = support.mean(1)
     if rectify:
         queries = queries + (support.mean((0, 1)) - queries.mean(0))
         prototypes = _rectified(prototypes, np.concatenate([support.reshape(-1, support.shape[-1]), queries]))
     unary = _distances(queries, prototypes)
-    assignments, _ = bound_updates(unary, neighbour_graph(queries, neighbours), smoothness, iterations)
+    assignments, _ = bound_updates(unary, neighbor_graph(queries, neighbors), smoothness, iterations)
     return assignments.argmax(1)
 
 
 def constrained_kmeans(support: np.ndarray, queries: np.ndarray, iterations: int = 20) -> np.ndarray:
-    """Returns the clusters of k-means, in which the labelled features stay in their classes.
+    """Returns the clusters of k-means, in which the labeled features stay in their classes.
 
     Source: Transductive Few-Shot Learning: Clustering is All You Need?, arXiv 2106.09516, whose simplest case
     this is; squared Euclidean distances, from the means of the support.
 
     Args:
-        support: `(ways, shots, dim)` labelled features, centred and of length one.
+        support: `(ways, shots, dim)` labeled features, centered and of length one.
         queries: `(number, dim)` of the same kind.
         iterations: at most; it stops when no query changes its cluster.
 
@@ -114,8 +114,8 @@ def constrained_kmeans(support: np.ndarray, queries: np.ndarray, iterations: int
     classes = _distances(queries, support.mean(1)).argmin(1)
     for _ in range(iterations):
         chosen = np.eye(ways, dtype=queries.dtype)[classes]
-        centres = (support.sum(1) + chosen.T @ queries) / (shots + chosen.sum(0))[:, None]
-        before, classes = classes, _distances(queries, centres).argmin(1)
+        centers = (support.sum(1) + chosen.T @ queries) / (shots + chosen.sum(0))[:, None]
+        before, classes = classes, _distances(queries, centers).argmin(1)
         if (before == classes).all():
             break
     return classes
@@ -135,12 +135,12 @@ def _checked(support: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.n
     return support, queries
 
 
-def neighbour_graph(queries: np.ndarray, neighbours: int) -> np.ndarray:
+def neighbor_graph(queries: np.ndarray, neighbors: int) -> np.ndarray:
     """A `(number, number)` matrix with a 1 where the column is one of the row's nearest others."""
     number = len(queries)
     distances = _distances(queries, queries)
     np.fill_diagonal(distances, np.inf)
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, : min(neighbours, number - 1)]
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, : min(neighbors, number - 1)]
     graph = np.zeros((number, number), queries.dtype)
     np.put_along_axis(graph, nearest, 1, axis=1)
     return graph
@@ -182,12 +182,12 @@ def _rectified(prototypes: np.ndarray, features: np.ndarray) -> np.ndarray:
     return np.where(total > 0, weights.T @ features / np.maximum(total, 1e-12), prototypes)
 
 
-def _distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances `(number, centres)`."""
+def _distances(features: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances `(number, centers)`."""
     # Seen from the middle, so that no digits are lost far from the origin.
-    middle = centres.mean(0)
-    features, centres = features - middle, centres - middle
-    squares = (features**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * features @ centres.T
+    middle = centers.mean(0)
+    features, centers = features - middle, centers - middle
+    squares = (features**2).sum(1)[:, None] + (centers**2).sum(1) - 2 * features @ centers.T
     return np.maximum(squares, 0)
 
 

@@ -140,7 +140,7 @@ def _images(network: keras.Model) -> str:
         scale = f"{layer.trained_on.values}, as those of training"
     return (
         f"{came} Values are {scale}: what follows is inside the file. Values on another scale are not "
-        "recognised there; Keras alone warns of images in [0, 1].\n\n"
+        "recognized there; Keras alone warns of images in [0, 1].\n\n"
         f"- resized to {layer.size[0]}x{layer.size[1]} pixels, whatever the aspect ratio "
         "(bilinear, antialiased)\n"
         f"- divided by 255, less the mean ({mean}), divided by the standard deviation ({std})"

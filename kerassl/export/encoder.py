@@ -64,7 +64,7 @@ def export_encoder(
 ) -> pathlib.Path:
     """Writes a trained model's encoder with its preprocessing baked in, and its card beside it.
 
-    What takes images takes raw ones in [0, 255], uint8 or float, of any size: they are resized and normalised
+    What takes images takes raw ones in [0, 255], uint8 or float, of any size: they are resized and normalized
     inside. Other inputs, such as signals, tables, token ids or a dict of several, go in as the views'
     preprocessing takes them, float32 where they are no integers. The input is called `images` or `inputs`,
     several by their own names, and the output `features`.
@@ -108,7 +108,7 @@ def export_classifier(
     format: str = "tf_saved_model",
     image_size: Size = None,
 ) -> pathlib.Path:
-    """Writes a trained classifier with resizing and normalisation baked in: raw images in, probabilities out.
+    """Writes a trained classifier with resizing and normalization baked in: raw images in, probabilities out.
 
     Args:
         model: a `kerassl.classifiers.Classifier`; what its `classify` computes is what is written.
@@ -175,7 +175,7 @@ def with_preprocessing(
     Args:
         encoder: from prepared inputs to features `(batch, dim)`, or `(batch, ..., dim)`, which are averaged
             over the axes between.
-        preprocess: a `kerassl.views.Preprocess`, which resizes and normalises images as the encoder needs
+        preprocess: a `kerassl.views.Preprocess`, which resizes and normalizes images as the encoder needs
             them, another layer for other inputs, or `None` for inputs that come as they are needed.
         image_size: height and width in pixels of the images that will come; `None` takes any.
         views: the views that the preprocessing belongs to, whose `raw_input_spec` says what raw inputs are.

@@ -1,4 +1,4 @@
-"""Weights and products in 8 bits, after training: what Keras quantises of a network, and what it leaves."""
+"""Weights and products in 8 bits, after training: what Keras quantizes of a network, and what it leaves."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ import keras
 
 from kerassl.engine.keras_internals import layers_of, own_trainable_variables
 
-# Keras quantises these and no class derived from them; embeddings, which it knows too, are positions here.
+# Keras quantizes these and no class derived from them; embeddings, which it knows too, are positions here.
 QUANTIZED_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
@@ -22,7 +22,7 @@ def quantized(network: keras.Model) -> keras.Model:
 
     Weights are stored as int8 with a scale for each output, and inputs are rounded to int8 by the largest
     value of each row while the network runs; no data are needed. It covers `Dense` and `EinsumDense`, all
-    that is large in a ViT. Convolutions stay as they are: a ResNet has nothing to quantise.
+    that is large in a ViT. Convolutions stay as they are: a ResNet has nothing to quantize.
 
     Args:
         network: a model that `keras.models.load_model` can load after `import kerassl`.
@@ -31,7 +31,7 @@ def quantized(network: keras.Model) -> keras.Model:
         A model of the same inputs and outputs.
 
     Raises:
-        ValueError: where there is no layer to quantise.
+        ValueError: where there is no layer to quantize.
 
     Example:
         >>> import keras
@@ -54,7 +54,7 @@ def check_int8(network: keras.Model, formats: Iterable[str]) -> None:
     if "openvino" in formats:
         raise ValueError(
             "openvino has no int8 form: OpenVINO sums Keras' 8-bit products in 8 bits, which is wrong. "
-            "Export without int8, and let NNCF, its own tool, quantise the file."
+            "Export without int8, and let NNCF, its own tool, quantize the file."
         )
     if set(formats) - {"litert"}:
         _check_something_to_quantise(network)
@@ -64,7 +64,7 @@ def _check_something_to_quantise(network: keras.Model) -> None:
     changed, left = coverage(network)
     if not changed:
         raise ValueError(
-            f"There is nothing to quantise: Keras' int8 covers Dense and EinsumDense layers, and the "
+            f"There is nothing to quantize: Keras' int8 covers Dense and EinsumDense layers, and the "
             f"{_counted(left)} of {network.name} stay as they are. Export without int8, or to litert alone, "
             "whose converter knows convolutions."
         )

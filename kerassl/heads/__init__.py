@@ -2,12 +2,12 @@
 
 from kerassl.heads.dimension_temperature import DimensionTemperature
 from kerassl.heads.dino import DINOHead
-from kerassl.heads.dino_heads import DINOHeads
 from kerassl.heads.distances import PrototypeDistances
 from kerassl.heads.ensemble import EnsembleHead
 from kerassl.heads.image_decoder import image_decoder
 from kerassl.heads.iter_norm import IterNorm
 from kerassl.heads.mlp import mlp, plain_mlp
+from kerassl.heads.multi_dino_head import MultiDINOHead
 from kerassl.heads.multi_head import multi_head_mlp
 from kerassl.heads.pair_temperature import PairTemperature
 from kerassl.heads.probe import OnlineProbe
@@ -17,7 +17,7 @@ from kerassl.heads.transformer import sinusoidal_positions, transformer
 
 __all__ = [
     "DINOHead",
-    "DINOHeads",
+    "MultiDINOHead",
     "DimensionTemperature",
     "EnsembleHead",
     "FixedReweighting",

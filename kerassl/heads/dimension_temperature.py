@@ -24,7 +24,7 @@ class DimensionTemperature(keras.layers.Layer):
         name: name of the layer, the prefix of its variable paths.
 
     Raises:
-        ValueError: for a size below 1, or for bounds that do not fulfil 0 < minimum < 1 < maximum.
+        ValueError: for a size below 1, or for bounds that do not satisfy 0 < minimum < 1 < maximum.
 
     Example:
         >>> from kerassl.heads import DimensionTemperature

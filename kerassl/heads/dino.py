@@ -19,8 +19,8 @@ class DINOHead(keras.Model):
         input_dim: width of the features that enter.
         num_prototypes: number of prototypes K, the width of the output.
         hidden_dim: width of the two hidden layers.
-        bottleneck_dim: width of the normalised embedding.
-        use_batch_norm: whether the hidden layers are batch-normalised (off in the paper's ViT runs).
+        bottleneck_dim: width of the normalized embedding.
+        use_batch_norm: whether the hidden layers are batch-normalized (off in the paper's ViT runs).
         name: name of the head.
 
     Source: arXiv 2104.14294; `vision_transformer.py` (DINOHead) of facebookresearch/dino.

@@ -23,9 +23,6 @@ class PrototypeDistances(RemembersArguments, keras.layers.Layer):
     Attributes:
         prototypes: variable `(input_dim, num_prototypes)`, a prototype a column.
 
-    Raises:
-        ValueError: for a width or number below 1.
-
     Example:
         >>> import numpy as np
         >>> from kerassl.heads import PrototypeDistances

@@ -20,7 +20,7 @@ class EnsembleHead(keras.Model):
         num_heads: number of heads.
         hidden_dim: width of the two hidden layers of a head.
         bottleneck_dim: width of the embedding that meets a head's prototypes.
-        use_batch_norm: whether the hidden layers are batch-normalised.
+        use_batch_norm: whether the hidden layers are batch-normalized.
         name: name of the heads.
 
     Attributes:

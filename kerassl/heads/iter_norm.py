@@ -1,4 +1,4 @@
-"""Iterative normalisation: whitening by Newton's iteration."""
+"""Iterative normalization: whitening by Newton's iteration."""
 
 import keras
 from keras import KerasTensor, ops
@@ -10,7 +10,7 @@ from kerassl.engine import num_replicas, replica_sum
 class IterNorm(keras.layers.Layer):
     """Whitens groups of dimensions over the batch: `Sigma^(-1/2) (x - mean)`, the root by Newton's iteration.
 
-    `Sigma = X^T X / N + epsilon I` of the centred rows of a group; with `S = Sigma / tr(Sigma)` and `P = I`,
+    `Sigma = X^T X / N + epsilon I` of the centered rows of a group; with `S = Sigma / tr(Sigma)` and `P = I`,
     `P <- (3 P - P^3 S) / 2` is repeated, and `P / sqrt(tr(Sigma))` is close to `Sigma^(-1/2)`: after few
     iterations for the large eigenvalues, later for the small ones, so that directions of little variance are
     not blown up. Statistics are those of the global batch, in float32 under any precision policy. Evaluation
@@ -80,13 +80,13 @@ class IterNorm(keras.layers.Layer):
             return self._whiten(x - self.moving_mean, self.moving_whitening)
         replicas = num_replicas()
         mean = replica_sum(ops.mean(x, axis=0)) / replicas
-        centred = x - mean
-        groups = self._grouped(centred)
+        centered = x - mean
+        groups = self._grouped(centered)
         share = ops.matmul(ops.swapaxes(groups, 1, 2), groups) / ops.cast(ops.shape(x)[0], "float32")
         whitening = self._inverse_root(replica_sum(share) / replicas)
         for running, new in ((self.moving_mean, mean), (self.moving_whitening, whitening)):
             running.assign(self.momentum * running + (1 - self.momentum) * ops.stop_gradient(new))
-        return self._whiten(centred, whitening)
+        return self._whiten(centered, whitening)
 
     def _inverse_root(self, covariance: KerasTensor) -> KerasTensor:
         identity = ops.eye(self.group_size, dtype="float32")
@@ -103,9 +103,9 @@ class IterNorm(keras.layers.Layer):
         """`(groups, batch, group_size)`."""
         return ops.transpose(ops.reshape(x, (-1, self.num_groups, self.group_size)), (1, 0, 2))
 
-    def _whiten(self, centred: KerasTensor, whitening: KerasTensor) -> KerasTensor:
+    def _whiten(self, centered: KerasTensor, whitening: KerasTensor) -> KerasTensor:
         # The matrices are symmetric.
-        white = ops.transpose(ops.matmul(self._grouped(centred), whitening), (1, 0, 2))
+        white = ops.transpose(ops.matmul(self._grouped(centered), whitening), (1, 0, 2))
         return self.gamma * ops.reshape(white, (-1, self.dim)) + self.beta
 
     def get_config(self) -> dict:

@@ -31,7 +31,7 @@ def mlp(
         output_dim: width of the output.
         activation: activation after each hidden layer.
         hidden_bias: whether hidden Dense layers have a bias.
-        hidden_batch_norm: whether hidden layers are batch-normalised.
+        hidden_batch_norm: whether hidden layers are batch-normalized.
         output_bias: whether the last Dense layer has a bias.
         output_batch_norm: after the last layer: `None`, `"affine"`, `"scale"` (no offset) or `"plain"`.
         initializer: of all kernels.

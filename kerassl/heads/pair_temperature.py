@@ -26,7 +26,7 @@ class PairTemperature(keras.layers.Layer):
         name: name of the layer, the prefix of its variable paths.
 
     Raises:
-        ValueError: for a width below 1, or for bounds that do not fulfil 0 < minimum < maximum.
+        ValueError: for a width below 1, or for bounds that do not satisfy 0 < minimum < maximum.
 
     Example:
         >>> import numpy as np

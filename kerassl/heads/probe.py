@@ -8,10 +8,10 @@ from kerassl.engine import replica_mean
 
 @keras.saving.register_keras_serializable("kerassl")
 class OnlineProbe(keras.layers.Layer):
-    """Softmax regression on standardised features, trained by its own Adam step inside the train step.
+    """Softmax regression on standardized features, trained by its own Adam step inside the train step.
 
     Its gradient has a closed form, so that it needs no tape: the method's optimizer, weight decay and
-    gradient clipping never see it, and no gradient can reach the encoder. Features are standardised
+    gradient clipping never see it, and no gradient can reach the encoder. Features are standardized
     by running moments, so that one learning rate serves every encoder.
 
     Args:
@@ -61,7 +61,7 @@ class OnlineProbe(keras.layers.Layer):
         return ops.matmul(self._inputs(features, self.mean, self.variance), self.kernel)
 
     def update(self, features: KerasTensor, labels: KerasTensor | None) -> None:
-        """One Adam step on the mean cross entropy of the labelled rows.
+        """One Adam step on the mean cross entropy of the labeled rows.
 
         Args:
             features: `(batch, feature_dim)` float32, without gradient.
@@ -103,6 +103,6 @@ class OnlineProbe(keras.layers.Layer):
         }
 
     def _inputs(self, features: KerasTensor, mean: KerasTensor, variance: KerasTensor):
-        """Standardised features and a column of ones for the bias."""
+        """Standardized features and a column of ones for the bias."""
         standard = (features - mean) * ops.rsqrt(variance + 1e-6)
         return ops.concatenate([standard, ops.ones_like(standard[:, :1])], axis=1)

@@ -17,7 +17,7 @@ class PrototypeHead(keras.layers.Layer):
         input_dim: width of an embedding.
         num_prototypes: number of prototypes K.
         normalize_gradient: whether the gradient passes through the division by a prototype's length, which
-            takes away its part along the prototype (weight normalisation, as in DINO); otherwise the length
+            takes away its part along the prototype (weight normalization, as in DINO); otherwise the length
             is mended afterwards only (as in SwAV).
         temperature: divides the cosines, in a classifier; > 0.
         num_heads: number of heads, each of which has an embedding and K prototypes of its own; `None` for one

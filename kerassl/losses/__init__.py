@@ -32,7 +32,7 @@ from kerassl.losses.distillation.nkd import nkd
 from kerassl.losses.distillation.ps_kd import ps_kd
 from kerassl.losses.distillation.pseudo_label import pseudo_label
 from kerassl.losses.distillation.rkd import rkd_angle, rkd_distance
-from kerassl.losses.distillation.seed import seed
+from kerassl.losses.distillation.seed import seed_distillation
 from kerassl.losses.distillation.soft_cross_entropy import soft_cross_entropy
 from kerassl.losses.distillation.ssld import ssld
 from kerassl.losses.distillation.unfused import unfused
@@ -137,7 +137,7 @@ __all__ = [
     "ressl",
     "rkd_angle",
     "rkd_distance",
-    "seed",
+    "seed_distillation",
     "separation_cost",
     "sigreg",
     "singular_value_dispersion",

@@ -1,4 +1,4 @@
-"""What every loss needs: float32, a normalisation with a gradient at zero, reductions and checks."""
+"""Common parts of all losses: float32, a normalization with a gradient at zero, reductions and checks."""
 
 import difflib
 import numbers
@@ -23,14 +23,14 @@ def l2_normalize(x: KerasTensor, axis: int = -1) -> KerasTensor:
 
 def cosine(a: KerasTensor, b: KerasTensor) -> KerasTensor:
     """Returns the cosine of each row of `a` with the same row of `b`, 0 where either is zero."""
-    # Norms divide the product, not the rows, so that no row is read or written more than it must be.
+    # Norms divide the product, not the rows, to read and write each row only once.
     return ops.sum(a * b, axis=-1) * _inverse_norm(a) * _inverse_norm(b)
 
 
 def standardize(z: KerasTensor) -> KerasTensor:
     """Columns of a float32 `z` with mean 0 and biased variance 1, as a batch norm without weights does."""
-    centred = z - ops.mean(z, axis=0)
-    return centred * ops.rsqrt(ops.mean(ops.square(centred), axis=0) + 1e-5)
+    centered = z - ops.mean(z, axis=0)
+    return centered * ops.rsqrt(ops.mean(ops.square(centered), axis=0) + 1e-5)
 
 
 def squared_distances(a: KerasTensor, b: KerasTensor) -> KerasTensor:
@@ -42,8 +42,8 @@ def squared_distances(a: KerasTensor, b: KerasTensor) -> KerasTensor:
 def gram(x: KerasTensor) -> KerasTensor:
     """`x^T x`, `(..., dim, dim)` of rows `(..., n, dim)`, whose gradient takes one product instead of two.
 
-    The gradients by the left and by the right factor are equal where what comes back is symmetric, as the
-    last line makes it: that by the right one, twice, is the whole.
+    The gradients of the left and of the right factor are equal if the upstream gradient is symmetric, which
+    the last line ensures: twice the gradient of the right factor is the total.
     """
     detached = ops.stop_gradient(x)
     product = ops.matmul(ops.swapaxes(detached, -2, -1), 2.0 * x - detached)
@@ -70,13 +70,13 @@ def check_reduction(reduction: str) -> None:
 
 
 def check_positive(name: str, value: float | KerasTensor) -> None:
-    """Raises a ValueError unless a Python number is positive and finite; tensors are not looked into."""
+    """Raises a ValueError unless a Python number is positive and finite; tensors are not checked."""
     if isinstance(value, numbers.Number) and not 0 < value < float("inf"):
         raise ValueError(f"{name}={value} must be a positive finite number, for instance 0.1.")
 
 
 def check_not_negative(name: str, value: float | KerasTensor) -> None:
-    """Raises a ValueError unless a Python number is at least 0 and finite; tensors are not looked into."""
+    """Raises a ValueError unless a Python number is at least 0 and finite; tensors are not checked."""
     if isinstance(value, numbers.Number) and not 0 <= value < float("inf"):
         raise ValueError(f"{name}={value} must be a finite number, at least 0.")
 

@@ -39,7 +39,7 @@ def diagnose(
         names: of `DIAGNOSTICS`. "alpha_req" is the exponent alone, NaN where fewer than three directions are
             in use; "alignment" is a mean over all pairs of an image's views.
         views: `(images, views, dim)` features of several views of each image, for "alignment" and "lidar".
-        labels: `(number,)` integers, for "tolerance"; -1 for unlabelled.
+        labels: `(number,)` integers, for "tolerance"; -1 for unlabeled.
 
     Raises:
         ValueError: for an unknown name, what a name needs and is missing, or features that do not fit.
@@ -138,7 +138,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
         Args:
             features: `(batch, dim)` array or tensor.
             views: two or more such, of views of the images.
-            labels: `(batch,)` integers, -1 for unlabelled.
+            labels: `(batch,)` integers, -1 for unlabeled.
         """
         features = _constant(features)
         batch = ops.cast(ops.shape(features)[0], "float32")
@@ -164,11 +164,11 @@ class StreamingDiagnostics(keras.metrics.Metric):
     def _add_views(self, views: list, batch: Any) -> None:
         count = len(views)
         mean = sum(views) / count
-        centred = ops.concatenate([view - mean for view in views])
+        centered = ops.concatenate([view - mean for view in views])
         self.images.assign_add(batch)
         self.means.assign_add(ops.sum(mean, axis=0))
         self.between.assign_add(ops.transpose(mean) @ mean)
-        self.within.assign_add(ops.transpose(centred) @ centred / (count - 1))
+        self.within.assign_add(ops.transpose(centered) @ centered / (count - 1))
         units = [_unit(view) for view in views]
         middle = sum(units) / count
         # The mean squared distance of all pairs of points from their distances to the middle.

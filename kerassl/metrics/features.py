@@ -1,4 +1,4 @@
-"""Checks and normalisation of features and labels that the protocols share."""
+"""Checks and normalization of features and labels that the protocols share."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def check_features(
 
     Args:
         features: `(number, dim)` float array.
-        labels: `(number,)` integer array, -1 for unlabelled, or None.
+        labels: `(number,)` integer array, -1 for unlabeled, or None.
         name: what to call the features in an error.
         labels_name: what to call the labels; by default `name` with "labels" for "features".
 
@@ -88,7 +88,7 @@ def check_labels(labels: np.ndarray, number: int, name: str) -> np.ndarray:
     """Returns `(number,)` labels as int64, or raises `ValueError` naming what is wrong.
 
     Args:
-        labels: integers from -1 (unlabelled) on.
+        labels: integers from -1 (unlabeled) on.
         number: how many are needed.
         name: what to call them in an error.
 
@@ -96,7 +96,7 @@ def check_labels(labels: np.ndarray, number: int, name: str) -> np.ndarray:
         ValueError: for `None`, another shape or type, or integers out of range.
     """
     if labels is None:
-        raise ValueError(f"{name} are needed, one integer for each feature, -1 for unlabelled; got None.")
+        raise ValueError(f"{name} are needed, one integer for each feature, -1 for unlabeled; got None.")
     if np.ndim(labels) == 2 and np.shape(labels)[0] == number:
         hint = "Use labels[:, 0] for a column or labels.argmax(-1) for one-hot labels."
         raise ValueError(f"{name} must have shape ({number},); got shape {np.shape(labels)}. {hint}")
@@ -110,7 +110,7 @@ def check_labels(labels: np.ndarray, number: int, name: str) -> np.ndarray:
     low, high = int(labels.min()), int(labels.max())
     if low < -1 or high > _LARGEST_LABEL:
         raise ValueError(
-            f"{name} must lie between -1 (unlabelled) and 2**31 - 1; got {low if low < -1 else high}. Number "
+            f"{name} must lie between -1 (unlabeled) and 2**31 - 1; got {low if low < -1 else high}. Number "
             "the classes from 0 on: np.unique(labels, return_inverse=True)[1]."
         )
     return labels.astype("int64")
@@ -139,7 +139,7 @@ def drop_unlabelled(
     if labelled.all():
         return features, labels
     if not labelled.any():
-        raise ValueError(f"All {len(labels)} {name} are -1 (unlabelled), but labelled features are needed.")
+        raise ValueError(f"All {len(labels)} {name} are -1 (unlabeled), but labeled features are needed.")
     return features[labelled], labels[labelled]
 
 
@@ -185,7 +185,7 @@ def check_probe_data(
     test_features: np.ndarray,
     test_labels: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The labelled training and test features of a probe.
+    """The labeled training and test features of a probe.
 
     Raises:
         ValueError: as `check_same_width`, or for fewer than two classes to train on.

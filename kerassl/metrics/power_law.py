@@ -39,8 +39,8 @@ def eigenspectrum(features: np.ndarray) -> np.ndarray:
         [0.8, 0.2]
     """
     features, _ = check_features(features, None, "features")
-    centred = features.astype("float64") - features.mean(0, dtype="float64")
-    eigenvalues = np.maximum(np.linalg.eigvalsh(centred.T @ centred)[::-1], 0.0)
+    centered = features.astype("float64") - features.mean(0, dtype="float64")
+    eigenvalues = np.maximum(np.linalg.eigvalsh(centered.T @ centered)[::-1], 0.0)
     return eigenvalues / max(eigenvalues.sum(), np.finfo("float64").tiny)
 
 

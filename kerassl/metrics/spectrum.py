@@ -18,7 +18,7 @@ _VARIANCE_FLOOR = 1e-11
 def rankme(features: np.ndarray, epsilon: float = 1e-7) -> float:
     """Returns RankMe, the exponential of the entropy of the singular values, from an exact float64 SVD.
 
-    With singular values s_k of the features, not centred, p_k = s_k / sum(s) + epsilon and
+    With singular values s_k of the features, not centered, p_k = s_k / sum(s) + epsilon and
     RankMe = exp(-sum p_k ln p_k). It is between 1 and min(number, dim), does not change with scale or
     rotation, and can be compared between encoders of one width on one data set only.
 
@@ -70,18 +70,18 @@ def effective_rank(features: Any) -> Any:
     # Free of scale first, so that fourth powers neither overflow nor vanish.
     scale = ops.max(ops.abs(features))
     features = features / ops.where(scale > 0, scale, 1.0)
-    centred = features - ops.mean(features, axis=0, keepdims=True)
+    centered = features - ops.mean(features, axis=0, keepdims=True)
     batch, dim = features.shape
     # Both products have the same eigenvalues other than 0; take the smaller one.
-    transposed = ops.transpose(centred)
-    gram = centred @ transposed if batch is not None and batch < dim else transposed @ centred
-    total = ops.sum(ops.square(centred))
+    transposed = ops.transpose(centered)
+    gram = centered @ transposed if batch is not None and batch < dim else transposed @ centered
+    total = ops.sum(ops.square(centered))
     constant = total <= _VARIANCE_FLOOR * ops.sum(ops.square(features))
     return ops.where(constant, 0.0, ops.square(total) / ops.sum(ops.square(ops.where(constant, 1.0, gram))))
 
 
 def feature_std(features: Any) -> Any:
-    """Returns the standard deviation of L2-normalised features times sqrt(dim), a mean over dimensions.
+    """Returns the standard deviation of L2-normalized features times sqrt(dim), a mean over dimensions.
 
     1 for features that spread evenly over the sphere, 0 for collapsed ones.
 
@@ -112,7 +112,7 @@ def feature_std(features: Any) -> Any:
 class RankMe(keras.metrics.Metric):
     """RankMe of all features since the last reset, at the memory of one `(dim, dim)` matrix.
 
-    `update_state` adds the second moment of a batch, not centred, and belongs in a compiled step;
+    `update_state` adds the second moment of a batch, not centered, and belongs in a compiled step;
     `result` takes its eigenvalues, which are the squared singular values of the features, so it is to be
     called once an epoch. The moment is float32: eigenvalues below 1e-6 of the largest, i.e. singular values
     below 1e-3 of the largest, are noise and count as zero. A spectrum that reaches further down gets

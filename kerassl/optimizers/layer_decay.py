@@ -21,7 +21,7 @@ def layerwise_factors(encoder: keras.Model, decay: float) -> dict[str, float]:
         `{path of a variable: factor}`, the `rate_factors` of the optimizers of kerassl.
 
     Raises:
-        ValueError: for a decay outside of (0, 1], or an encoder that does not say which of its weights are
+        ValueError: for a decay outside (0, 1], or an encoder that does not say which of its weights are
             the deeper ones.
 
     Example:
@@ -34,7 +34,7 @@ def layerwise_factors(encoder: keras.Model, decay: float) -> dict[str, float]:
         >>> optimizer = AdamW(1e-3, rate_factors=factors)
     """
     if not 0 < decay <= 1:
-        raise ValueError(f"The layer-wise decay must be in (0, 1], but {decay} came; 0.75 is usual.")
+        raise ValueError(f"The layer-wise decay must be in (0, 1], got {decay}; 0.75 is usual.")
     groups = getattr(encoder, "variables_by_depth", None)
     if groups is None:
         raise ValueError(

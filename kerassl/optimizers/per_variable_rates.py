@@ -37,7 +37,7 @@ class PerVariableRates(DecayHooks):
         for name in ("rate_factors", "constant_rates"):
             wrong = {path: rate for path, rate in getattr(self, name).items() if not rate >= 0}
             if wrong:
-                raise ValueError(f"{name} must be at least 0, but {wrong} came.")
+                raise ValueError(f"{name} must be at least 0, got {wrong}.")
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Notes the factor or rate of each variable."""

@@ -1,4 +1,4 @@
-"""Momentum SGD with L2 regularisation in the gradient."""
+"""Momentum SGD with L2 regularization in the gradient."""
 
 import keras
 from keras import KerasTensor, ops

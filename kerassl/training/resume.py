@@ -22,7 +22,7 @@ def split_callbacks(callbacks: object) -> tuple[list, Checkpoint | None]:
     callbacks = keras.tree.flatten(callbacks) if callbacks else []
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     if len(checkpoints) > 1:
-        raise ValueError(f"One Checkpoint is needed among the callbacks, but {len(checkpoints)} came.")
+        raise ValueError(f"One Checkpoint is needed among the callbacks, got {len(checkpoints)}.")
     if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
         raise ValueError(
             "keras.callbacks.BackupAndRestore restores weights after fit has set the length of the run and "

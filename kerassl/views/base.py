@@ -71,7 +71,7 @@ class RandomLayer(keras.layers.Layer):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "preprocess":
-            # A backend may keep layers outside of the instance's dict, where the class's method hides them.
+            # A backend may keep layers outside the instance's dict, where the class's method hides them.
             self.__dict__[name] = value
 
     def get_config(self) -> dict:

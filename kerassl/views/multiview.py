@@ -203,7 +203,7 @@ class MultiCrop(ViewsOf):
 
 
 def same_size_batches(views: Sequence[Any]) -> list:
-    """Concatenates neighbouring views of the same shape along the batch axis.
+    """Concatenates neighboring views of the same shape along the batch axis.
 
     Args:
         views: tensors, or pytrees of tensors of one structure, `(batch, ...)`.

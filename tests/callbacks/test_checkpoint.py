@@ -277,7 +277,7 @@ def test_bad_settings():
     for settings in ({"keep": 0}, {"every_steps": 0}):
         with pytest.raises(ValueError, match="must be at least 1"):
             Checkpoint("anywhere", **settings)
-    with pytest.raises(ValueError, match="One Checkpoint is needed among the callbacks, but 2 came"):
+    with pytest.raises(ValueError, match="One Checkpoint is needed among the callbacks, got 2"):
         model().fit(dataset(), callbacks=[Checkpoint("a"), Checkpoint("b")])
 
 

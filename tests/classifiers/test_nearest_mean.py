@@ -154,7 +154,7 @@ def test_bad_input():
         ClassMeans(6).predict(x)
     with pytest.raises(ValueError, match="too large to be summed exactly"):
         ClassMeans(6, "none").add(x * 1e5, labels)
-    with pytest.raises(ValueError, match="width, transform and centre"):
+    with pytest.raises(ValueError, match="width, transform and center"):
         ClassMeans(6).merged(ClassMeans(6, "none"))
     with pytest.raises(ValueError, match="needs labels"):
         NearestMean(encoder()).add(pictures()[0])

@@ -107,7 +107,7 @@ def test_broken_pixels_are_counted(value):
 def test_floats_that_look_normalised_warn():
     with pytest.warns(UserWarning, match=r"\[0, 255\]"):
         validate_batch(np.full((2, 4, 4, 1), 0.5))
-    with pytest.warns(UserWarning, match="normalised"):
+    with pytest.warns(UserWarning, match="normalized"):
         validate_batch(np.linspace(-2, 2, 32).reshape(2, 4, 4, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -135,7 +135,7 @@ def test_modes_are_brought_to_one(tmp_path):
     picture(tmp_path / "b.png", 120, mode="RGBA")
     picture(tmp_path / "c.png", 120 * 256, mode="I;16")
     with pytest.warns(
-        UserWarning, match="1 of 3 files hold grey values of more than 8 bits.*16-bit integers"
+        UserWarning, match="1 of 3 files hold gray values of more than 8 bits.*16-bit integers"
     ):
         train, _, _ = load(f"folder:{tmp_path}", test_fraction=0)
     assert train.images.shape == (3, 8, 10, 3) and train.images.dtype == "float32"

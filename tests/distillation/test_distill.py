@@ -90,7 +90,7 @@ def test_seed_asks_the_queue_before_it_takes_the_batch():
     view = ready_views("SEED")[0]
     queue = numpy(model.queue.features)
     s, t = outputs(model, view)
-    expected = kerassl.losses.seed(s, t, queue, 0.2, 0.01)
+    expected = kerassl.losses.seed_distillation(s, t, queue, 0.2, 0.01)
     history = model.fit((view,), labels(8), batch_size=8, verbose=0, shuffle=False).history
     assert history["loss"][0] == pytest.approx(float(expected), rel=1e-4)
     new = numpy(model.queue.features)

@@ -95,7 +95,7 @@ def test_colours_are_permuted_and_what_cannot_be_is_named():
     for i, order in enumerate(orders):
         np.testing.assert_array_equal(permuted[:, i], x[..., order])
     gray = kerassl.backbones.resnet18((16, 16, 1), stem="small", width=4)
-    with pytest.raises(ValueError, match="Colours can be permuted where there are three; .* have 1"):
+    with pytest.raises(ValueError, match="Colors can be permuted where there are three; .* have 1"):
         SLA(gray, num_classes=3, transform="color_permutation")
     wide = kerassl.backbones.resnet18((16, 12, 3), stem="small", width=4)
     with pytest.raises(ValueError, match="Only square images can be turned"):

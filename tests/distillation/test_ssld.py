@@ -20,7 +20,7 @@ def log_softmax(x):
 
 
 @pytest.mark.parametrize("batch_statistics", (False, True))
-def test_a_self_supervised_teacher_gives_standardised_features_as_logits(batch_statistics):
+def test_a_self_supervised_teacher_gives_standardized_features_as_logits(batch_statistics):
     model = make("SSLD", views=None, teacher_batch_statistics=batch_statistics)
     view = ready_views("SSLD")[0]
     t = numpy(model.teacher.network(view, training=batch_statistics)).astype("float64")

@@ -145,7 +145,7 @@ CASES = {
     "knn_scores": ({**QUERIES, "k": 3}, {**QUERY_KINDS, **VOTES}),
     "laplacian_shot": (
         SUPPORT,
-        {**SUPPORT_KINDS, "smoothness": "decay", "neighbours": "count", "iterations": "seed"},
+        {**SUPPORT_KINDS, "smoothness": "decay", "neighbors": "count", "iterations": "seed"},
     ),
     "lidar": (
         {"features": FEATURES.reshape(4, 3, 4)},
@@ -158,7 +158,7 @@ CASES = {
     ),
     "naive_bayes_probe": (PROBE, PROBE_KINDS),
     "nearest_prototype": (SUPPORT, SUPPORT_KINDS),
-    "neighbour_distance": (
+    "neighbor_distance": (
         {"train_features": FEATURES, "features": FEATURES, "k": 3},
         {"train_features": "features", "features": "features", "k": "count"},
     ),

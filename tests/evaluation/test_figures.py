@@ -11,7 +11,7 @@ from kerassl.evaluation.figures import (
     FRAME,
     confusion_figure,
     map_figure,
-    neighbours_picture,
+    neighbors_picture,
     new_figure,
     plane,
     spectrum_figure,
@@ -63,7 +63,7 @@ def test_a_umap_keeps_groups_together_and_torchs_threads_as_they_are(monkeypatch
     assert torch.get_num_threads() == threads
     near = np.linalg.norm(places[:, None] - places, axis=-1) + 1e9 * np.eye(24)
     assert (groups[near.argmin(1)] == groups).all()
-    with pytest.raises(ValueError, match="needs more than 15 images; 9 came"):
+    with pytest.raises(ValueError, match="needs more than 15 images, got 9"):
         plane(features[:9], "umap")
 
 
@@ -71,7 +71,7 @@ def test_neighbours_of_another_class_are_framed():
     images = [np.full((24, 24, 3), 200, "uint8")] * 3
     bank, query = np.array([[1.0, 0.0], [1.0, 0.2], [1.0, 0.5]]), np.array([[1.0, 0.0]])
     arguments = {"count": 3, "size": 24, "bank_labels": np.array([1, 0, -1]), "labels": np.array([1])}
-    picture = neighbours_picture(bank, images, query, images[:1], **arguments)
+    picture = neighbors_picture(bank, images, query, images[:1], **arguments)
     corners = [picture[0, 30 + 26 * i].tolist() for i in range(3)]
     assert corners == [[200] * 3, list(FRAME), [200] * 3]
     assert picture[12, 30 + 26 + 12].tolist() == [200] * 3
@@ -80,7 +80,7 @@ def test_neighbours_of_another_class_are_framed():
 def test_neighbours_stand_in_order_of_similarity():
     images = [np.full((4, 4, 1), value, "uint8") for value in (10, 60, 110, 160)]
     bank = np.array([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [1.0, 0.5]])
-    picture = neighbours_picture(bank, images, np.array([[1.0, 0.0]]), images, count=3, size=4)
+    picture = neighbors_picture(bank, images, np.array([[1.0, 0.0]]), images, count=3, size=4)
     row = picture[0, :, 0].tolist()
     assert row[:4] == [10] * 4 and row[4:10] == [255] * 6
     assert [row[10], row[16], row[22]] == [10, 60, 160]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerassl.evaluation import auroc, fpr_at_tpr, mahalanobis, neighbour_distance, ood_detection
+from kerassl.evaluation import auroc, fpr_at_tpr, mahalanobis, neighbor_distance, ood_detection
 
 RNG = np.random.default_rng(0)
 
@@ -73,15 +73,15 @@ def test_what_does_not_fit_is_named():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_neighbour_distance_is_that_of_scikit_learn(seed):
+def test_neighbor_distance_is_that_of_scikit_learn(seed):
     neighbors = pytest.importorskip("sklearn.neighbors")
     rng = np.random.default_rng(seed)
     train, other = rng.normal(size=(80, 5)) + 1, 3 * rng.normal(size=(30, 5))
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, other)]
     distances, _ = neighbors.NearestNeighbors(n_neighbors=7).fit(unit[0]).kneighbors(unit[1])
-    np.testing.assert_allclose(neighbour_distance(train, other, k=7), distances[:, -1], atol=1e-5)
+    np.testing.assert_allclose(neighbor_distance(train, other, k=7), distances[:, -1], atol=1e-5)
     with pytest.raises(ValueError, match="between 1 and 80; got 81"):
-        neighbour_distance(train, other, k=81)
+        neighbor_distance(train, other, k=81)
 
 
 def test_detection_by_each_score():
@@ -96,7 +96,7 @@ def test_detection_by_each_score():
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test, outliers)]
     far = [mahalanobis(unit[0], x, labels) for x in unit[1:]]
     assert found["OOD Mahalanobis AUROC"] == pytest.approx(auroc(*far), abs=1e-3)
-    near = [neighbour_distance(train, x, 5) for x in (test, outliers)]
+    near = [neighbor_distance(train, x, 5) for x in (test, outliers)]
     assert found["OOD kNN k5 FPR95"] == fpr_at_tpr(*near)
     standard = [(x - train.mean(0)) / train.std(0) for x in (train, test, outliers)]
     probe = sklearn.LogisticRegression(C=1 / (1e-3 * 90), max_iter=1000).fit(standard[0], labels)

@@ -12,7 +12,7 @@ from kerassl.evaluation import (
     linear_probe,
     nearest_prototype,
 )
-from kerassl.evaluation.transductive import bound_updates, neighbour_graph
+from kerassl.evaluation.transductive import bound_updates, neighbor_graph
 
 # All of it is NumPy.
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
@@ -68,7 +68,7 @@ def test_laplacian_shot_is_the_loop(seed, rectify):
     np.testing.assert_array_equal(found[clear], soft.argmax(1)[clear])
     assert clear.mean() > 0.9
     unary = ((queries[:, None] - support.mean(1)) ** 2).sum(-1)
-    assignments, _ = bound_updates(unary, neighbour_graph(queries, 2), 0.7, 3)
+    assignments, _ = bound_updates(unary, neighbor_graph(queries, 2), 0.7, 3)
     np.testing.assert_allclose(assignments, loop_laplacian(support, queries, 0.7, 2, False, 3), atol=1e-9)
 
 

@@ -179,7 +179,7 @@ def test_own_negatives_that_all_queries_share_are_rows_of_the_queue(seed):
 
 
 def test_own_negatives_without_a_queue_are_refused():
-    with pytest.raises(ValueError, match="own_negatives are negatives besides those of a queue"):
+    with pytest.raises(ValueError, match="own_negatives are additional to the negatives of a queue"):
         losses.info_nce(*pair(), own_negatives=np.ones((6, 1, 4)))
 
 

@@ -79,7 +79,7 @@ def test_a_discriminator_that_knows_nothing_loses_log_2():
     # Behind a ReLU it cannot say no: half of log 2 is the least.
     least = float(losses.meal_v2_discriminator(np.maximum(student, 0), np.maximum(teacher, 0)))
     assert least == pytest.approx(np.log(2) / 2, rel=1e-3)
-    with pytest.raises(ValueError, match="gives two scores an image; 3 came"):
+    with pytest.raises(ValueError, match="gives two scores per image, got 3"):
         losses.meal_v2_discriminator(np.zeros((2, 3)), np.zeros((2, 3)))
 
 
@@ -201,7 +201,7 @@ def test_seed_is_the_loop(seed, teacher_temperature):
     queue = np.array([unit(row) for row in rng(seed + 1).normal(size=(7, 4))])
 
     def loss(s, t):
-        return losses.seed(s, t, queue, teacher_temperature=teacher_temperature)
+        return losses.seed_distillation(s, t, queue, teacher_temperature=teacher_temperature)
 
     def reference(s, t):
         return seed_reference(s, t, queue, teacher_temperature=teacher_temperature)
@@ -217,19 +217,21 @@ def test_seed_closed_forms():
     student, teacher = rng(0).normal(size=(2, 5, 4))
     queue = np.array([unit(row) for row in rng(1).normal(size=(7, 4))])
     # A cold teacher finds itself only: InfoNCE with its embedding as the key.
-    cold = float(losses.seed(student, teacher, queue, 0.2, 1e-4))
+    cold = float(losses.seed_distillation(student, teacher, queue, 0.2, 1e-4))
     assert cold == pytest.approx(float(losses.info_nce(student, teacher, queue, 0.2)), rel=1e-4)
     entropy = []
     for row in teacher:
         p = softmax(np.array([unit(row) @ c for c in (unit(row), *queue)]) / 0.3)
         entropy.append(-np.sum(p * np.log(p)))
-    assert float(losses.seed(teacher, teacher, queue, 0.3, 0.3)) == pytest.approx(np.mean(entropy), rel=1e-4)
-    assert float(losses.seed(student, teacher, queue[:0])) == pytest.approx(0, abs=1e-6)
-    assert np.asarray(losses.seed(student, teacher, queue, reduction="none")).shape == (5,)
+    assert float(losses.seed_distillation(teacher, teacher, queue, 0.3, 0.3)) == pytest.approx(
+        np.mean(entropy), rel=1e-4
+    )
+    assert float(losses.seed_distillation(student, teacher, queue[:0])) == pytest.approx(0, abs=1e-6)
+    assert np.asarray(losses.seed_distillation(student, teacher, queue, reduction="none")).shape == (5,)
     with pytest.raises(ValueError, match="widths must be equal"):
-        losses.seed(student, teacher, queue[:, :2])
+        losses.seed_distillation(student, teacher, queue[:, :2])
     with pytest.raises(ValueError, match="teacher_temperature=0 must be a positive"):
-        losses.seed(student, teacher, queue, teacher_temperature=0)
+        losses.seed_distillation(student, teacher, queue, teacher_temperature=0)
 
 
 @pytest.mark.parametrize("loss", (losses.rkd_distance, losses.rkd_angle))

@@ -64,7 +64,7 @@ def test_one_step_is_that_of_the_constant_rate(name, compiled):
 
 @pytest.mark.parametrize("name", ("rate_factors", "constant_rates"))
 def test_what_fits_no_variable_is_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 0, but {{'w': -1.0}} came"):
+    with pytest.raises(ValueError, match=f"{name} must be at least 0, got {{'w': -1.0}}"):
         SGD(0.1, **{name: {"w": -1.0}})
     with pytest.raises(ValueError, match=f"{name} name none of the variables .*'mine', but 'yours' and"):
         AdamW(0.1, **{name: {"yours": 0.5}}).build([keras.Variable([1.0], name="mine")])

@@ -58,7 +58,7 @@ def is_deep(image: Any) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def is_grey(image: Any) -> bool:
+def is_gray(image: Any) -> bool:
     """Returns whether a Pillow image has one channel."""
     return image.mode in ("1", "L") or is_deep(image)
 
@@ -68,13 +68,13 @@ class Header(NamedTuple):
 
     Attributes:
         size: (height, width) in pixels.
-        grey: whether it has one channel.
+        gray: whether it has one channel.
         deep: smallest and largest value, and whether the values are integers, of a 16-bit, 32-bit or float
-            grey file; None for any other.
+            gray file; None for any other.
     """
 
     size: tuple[int, int]
-    grey: bool
+    gray: bool
     deep: tuple[float, float, bool] | None
 
 
@@ -94,13 +94,13 @@ def read_header(source: pathlib.Path | bytes, name: str) -> Header:
             if is_deep(image):
                 pixels = _deep_values(image, _is_unsigned(image))
                 deep = (float(pixels.min()), float(pixels.max()), pixels.dtype.kind in "iu")
-            return Header((image.height, image.width), is_grey(image), deep)
+            return Header((image.height, image.width), is_gray(image), deep)
         except Exception as error:
             raise _broken(name, error) from error
 
 
 def choose_value_range(headers: Iterable[Header]) -> tuple[tuple[float, float], str] | None:
-    """Returns the values that stand for black and white in the deep grey files of a data set.
+    """Returns the values that stand for black and white in the deep gray files of a data set.
 
     One rule for the whole data set, so that its images stay comparable:
 
@@ -141,8 +141,8 @@ def decode_image(
 ) -> np.ndarray:
     """Returns one image file as a `(height, width, channels)` array, uint8 or float32 in [0, 255].
 
-    The EXIF orientation is applied and transparency is dropped. Grey files of 16 bits, 32 bits or floats are
-    scaled linearly from `value_range` to float32 in [0, 255]; colour of 16 bits a channel is read to 8 bits,
+    The EXIF orientation is applied and transparency is dropped. Gray files of 16 bits, 32 bits or floats are
+    scaled linearly from `value_range` to float32 in [0, 255]; color of 16 bits a channel is read to 8 bits,
     as Pillow does.
 
     Args:
@@ -150,7 +150,7 @@ def decode_image(
         name: what to call it in an error.
         image_size: (height, width) for `resize_and_crop`, or None to keep the file's size.
         channels: 1 or 3.
-        value_range: the values of 16-bit, 32-bit or float grey files that become 0 and 255, as
+        value_range: the values of 16-bit, 32-bit or float gray files that become 0 and 255, as
             `find_value_range` chooses them; the result is float32 then, 8-bit files keeping their values.
             None where all files have 8 bits; the result is uint8.
 
@@ -290,9 +290,9 @@ def with_progress(items: Iterable, total: int) -> Iterator:
 
 
 def resize_and_crop(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Returns an image scaled to cover `image_size` (bilinear, antialiased) and cropped at its centre.
+    """Returns an image scaled to cover `image_size` (bilinear, antialiased) and cropped at its center.
 
-    For a square `image_size` this is "resize the shorter side, then centre crop".
+    For a square `image_size` this is "resize the shorter side, then center crop".
 
     Args:
         image: `(height, width, channels)` uint8 or float array.

@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries: 1,797 grey images of 8x8 pixels, no download."""
+"""The digits that scikit-learn carries: 1,797 gray images of 8x8 pixels, no download."""
 
 import numpy as np
 

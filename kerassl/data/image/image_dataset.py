@@ -21,7 +21,7 @@ class ImageDataset(ArrayDataset):
         images: `(num_examples, height, width, channels)` array or a list of such images, uint8 or float in
             [0, 255], or `ImageFiles` (and what `join_images` makes of them), which are read while training
             goes on.
-        labels: `(num_examples,)` integers, -1 for unlabelled, or None for no labels at all.
+        labels: `(num_examples,)` integers, -1 for unlabeled, or None for no labels at all.
         batch_size: images a batch; the last batch may be smaller.
         shuffle: whether each epoch has a new order; False keeps the order of `images`.
         seed: non-negative integer that keys the order.
@@ -34,7 +34,7 @@ class ImageDataset(ArrayDataset):
     Attributes:
         images: the images, in their own order; the `inputs` of an `ArrayDataset`.
         resize: how `kerassl.data.load` brought the images to their size, in words, or `None`.
-        value_range: the values of 16-bit, 32-bit and float grey files that became 0 and 255, or `None`.
+        value_range: the values of 16-bit, 32-bit and float gray files that became 0 and 255, or `None`.
 
     Raises:
         ValueError: images that are not finite numbers of rank 4, labels that `validate_batch` refuses, or a

@@ -28,7 +28,7 @@ class ImageFiles(LazyImages):
 
     Args:
         paths: files with whole headers, as `read_headers` leaves them.
-        image_size: (height, width) to resize (shorter side) and centre-crop to.
+        image_size: (height, width) to resize (shorter side) and center-crop to.
         channels: 1 or 3.
         labels: `(number,)` integers, the classes of the files, or None where all are of one.
         value_range: as in `decode_image`.
@@ -116,8 +116,8 @@ class Headers(NamedTuple):
     Attributes:
         kept: `(number,)` booleans, which files are images.
         sizes: their sizes (height, width).
-        channels: 1 where all are grey, else 3.
-        value_range: the values of 16-bit, 32-bit and float grey files that become 0 and 255, or None where
+        channels: 1 where all are gray, else 3.
+        value_range: the values of 16-bit, 32-bit and float gray files that become 0 and 255, or None where
             there are no such files.
     """
 
@@ -170,12 +170,12 @@ def read_headers(
             name for name, one in zip(names, headers, strict=True) if isinstance(one, Header) and one.deep
         ]
         _warn_of_depth(deep, len(names), value_range, rule)
-    channels = 1 if all(one.grey for one in found) else 3
+    channels = 1 if all(one.gray for one in found) else 3
     return Headers(kept, {one.size for one in found}, channels, value_range if chosen else None)
 
 
 def find_value_range(paths: Sequence[str | pathlib.Path]) -> tuple[float, float] | None:
-    """Returns the values of 16-bit, 32-bit and float grey files that stand for black and white.
+    """Returns the values of 16-bit, 32-bit and float gray files that stand for black and white.
 
     `kerassl.data.load` finds them by itself; `decode_image` takes them. The rule, over all files together:
 
@@ -215,7 +215,7 @@ def find_value_range(paths: Sequence[str | pathlib.Path]) -> tuple[float, float]
 def _warn_of_depth(names: list[str], total: int, value_range: tuple[float, float], rule: str):
     low, high = value_range
     warnings.warn(
-        f"{len(names)} of {total} files hold grey values of more than 8 bits, e.g. {names[0]}. The whole "
+        f"{len(names)} of {total} files hold gray values of more than 8 bits, e.g. {names[0]}. The whole "
         f"data set is read as float32, and their values from {low:g} to {high:g} are scaled to [0, 255] "
         f"(rule: {rule}). Pass value_range=(black, white) to kerassl.data.load for other values.",
         stacklevel=2,

@@ -81,7 +81,7 @@ def load_npz(
         if part is not None and part.ndim != 4:
             raise ValueError(
                 f"The {kind} images of {path!r} have shape {part.shape}, but (number, height, width, "
-                "channels) is needed. Save grey images as images[..., None]."
+                "channels) is needed. Save gray images as images[..., None]."
             )
         if part_labels is not None and len(part_labels) != len(part):
             raise ValueError(f"{path!r} has {len(part)} {kind} images but {len(part_labels)} labels.")

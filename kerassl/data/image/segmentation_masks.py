@@ -27,8 +27,8 @@ def load_masks(
 
     `DIR/masks/NAME.png` is the mask of `DIR/images/NAME.jpg` (or another image suffix), also in subfolders;
     PASCAL VOC's own folders, `JPEGImages` and `SegmentationObject`, will do. A mask has the size of its image
-    and an object's number in each pixel, in grey or as a palette's index: 0 for the background, 255 for
-    pixels to leave out. In a grey mask of nothing but 0 and 255, 255 is the object.
+    and an object's number in each pixel, in gray or as a palette's index: 0 for the background, 255 for
+    pixels to leave out. In a gray mask of nothing but 0 and 255, 255 is the object.
 
     A progress bar appears when it takes more than two seconds.
 
@@ -102,7 +102,7 @@ def _read_mask(file: pathlib.Path) -> np.ndarray:
         pixels = np.asarray(image)
     if pixels.ndim != 2:
         raise ValueError(
-            f"The mask {str(file)!r} has {pixels.shape[2]} channels; an object's number, in grey or as a "
+            f"The mask {str(file)!r} has {pixels.shape[2]} channels; an object's number, in gray or as a "
             "palette's index, is needed."
         )
     mask = pixels.astype("int32")

@@ -1,4 +1,4 @@
-"""The normalised regression loss of BYOL."""
+"""The normalized regression loss of BYOL."""
 
 from keras import KerasTensor, ops
 
@@ -15,8 +15,8 @@ def byol(p: KerasTensor, z: KerasTensor, reduction: str = "mean") -> KerasTensor
     google-deepmind/deepmind-research, byol/byol_experiment.py.
 
     Args:
-        p: `(batch, dim)` online predictions, un-normalised.
-        z: `(batch, dim)` target projections of the other view, un-normalised; detached here.
+        p: `(batch, dim)` online predictions, un-normalized.
+        z: `(batch, dim)` target projections of the other view, un-normalized; detached here.
         reduction: `"mean"` or `"none"`.
 
     Returns:

@@ -15,8 +15,8 @@ def negative_cosine(p: KerasTensor, z: KerasTensor, reduction: str = "mean") -> 
     equations 1 to 3. Official code: facebookresearch/simsiam, main_simsiam.py.
 
     Args:
-        p: `(batch, dim)` predictions, un-normalised.
-        z: `(batch, dim)` projections of the other view, un-normalised; detached here.
+        p: `(batch, dim)` predictions, un-normalized.
+        z: `(batch, dim)` projections of the other view, un-normalized; detached here.
         reduction: `"mean"` or `"none"`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The relational loss of ReSSL: a student's similarities to a queue follow a teacher's."""
+"""The relational loss of ReSSL: match a student's similarities to a queue with a teacher's."""
 
 from keras import KerasTensor, ops
 
@@ -16,24 +16,25 @@ def ressl(
 ) -> KerasTensor:
     """Cross entropy between two softmaxes of cosines with the queue: the teacher's and the student's.
 
-    With normalised rows, `p_t = softmax_n(<k_i, n> / teacher_temperature)`,
-    `p_s = softmax_n(<q_i, n> / student_temperature)` over the rows n of the queue, and
-    `l_i = -sum_n p_t(n) log p_s(n)`. The own key is no row of the queue, and so no answer. One direction; the
-    teacher's side is detached inside. The smallest value is the teacher's entropy, not 0.
+    With normalized rows, `p_t = softmax_n(<k_i, n> / teacher_temperature)`, `p_s = softmax_n(<q_i, n> /
+    student_temperature)` over the rows n of the queue, and `l_i = -sum_n p_t(n) log p_s(n)`. A sample's own
+    key is not in the queue, so it is never a target. One direction; the teacher's side is detached inside.
+    The smallest value is the teacher's entropy, not 0.
 
     Paper: Zheng et al., ReSSL: Relational Self-Supervised Learning with Weak Augmentation, arXiv 2107.09282,
     section 3. Official code: KyleZheng1997/ReSSL, network/ressl.py.
 
     Args:
-        q: `(batch, dim)` un-normalised student embeddings of the strong views.
-        k: `(batch, dim)` un-normalised teacher embeddings of the images' weak views; detached here.
-        queue: `(size, dim)` embeddings of other images, with which both are compared.
+        q: `(batch, dim)` un-normalized student embeddings of the strong views.
+        k: `(batch, dim)` un-normalized teacher embeddings of the images' weak views; detached here.
+        queue: `(size, dim)` embeddings of other images.
         student_temperature: positive number or scalar tensor.
-        teacher_temperature: the same; smaller than the student's in the paper, so that the target is sharper.
+        teacher_temperature: positive number or scalar tensor; smaller than the student's in the paper, for a
+            sharper target.
         reduction: `"mean"`, or `"none"`.
 
     Returns:
-        A float32 scalar, or `(batch,)` with `"none"`; log(size) where all rows of the queue are alike.
+        A float32 scalar, or `(batch,)` with `"none"`; log(size) if all rows of the queue are equal.
 
     Raises:
         ValueError: for shapes that do not fit, an unknown reduction, a temperature <= 0.

@@ -13,13 +13,13 @@ def deepcluster_v2(
 ) -> KerasTensor:
     """Mean over heads and views of `-log softmax(scores / temperature)[cluster]`.
 
-    An image whose cluster is negative is not known: its loss is 0 and it does not count in the mean.
+    A negative cluster means unknown: the image's loss is 0 and it does not count in the mean.
 
     Paper: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, arXiv
     2006.09882, section 4 and appendix D. Official code: facebookresearch/swav, main_deepclusterv2.py.
 
     Args:
-        scores: `(num_heads, num_views, batch, num_clusters)` cosines of embeddings and centres.
+        scores: `(num_heads, num_views, batch, num_clusters)` cosines of embeddings and centers.
         clusters: `(num_heads, batch)` integers, the same for all views of an image.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for each image's mean over heads and views.

@@ -23,7 +23,7 @@ def msn(
 ) -> KerasTensor:
     """Mean over anchor views v of the cross entropy `H(p+, softmax(anchor_logits_v / temperature))`.
 
-    All anchors of an image share its target p+. The regulariser is `prior_divergence`.
+    All anchors of an image share its target p+. The regularizer is `prior_divergence`.
 
     Paper: Assran et al., Masked Siamese Networks for Label-Efficient Learning, arXiv 2204.07141, equation 1.
     Official code: facebookresearch/msn, src/losses.py.
@@ -76,9 +76,9 @@ def msn_targets(
     Args:
         target_logits: `(batch, num_prototypes)` cosines of embeddings and prototypes, or `(batch, num_heads,
             num_prototypes)`.
-        temperature: of the anchors' probabilities; positive number or scalar tensor.
-        sharpening: positive number or scalar tensor; 1 leaves the probabilities as they are.
-        sinkhorn_iterations: 0 for sharpened probabilities alone.
+        temperature: temperature of the anchors' probabilities; positive number or scalar tensor.
+        sharpening: positive number or scalar tensor; 1 leaves the probabilities unchanged.
+        sinkhorn_iterations: number of Sinkhorn-Knopp iterations; 0 for sharpened probabilities alone.
         prior: as in `sinkhorn`.
         gather: as in `sinkhorn`.
 

@@ -1,18 +1,18 @@
-"""How far the use of prototypes is from the one that is wanted."""
+"""Divergence of the prototypes' usage from a prior."""
 
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import to_float32
 
-# Below this a share counts as none: what processors make of smaller numbers differs.
+# A smaller share counts as zero, because processors treat smaller numbers differently.
 _SMALLEST = 1e-30
 
 
 def prior_divergence(mean_probabilities: KerasTensor, prior: KerasTensor | None = None) -> KerasTensor:
     """The Kullback-Leibler divergence `KL(mean || prior) = sum mean log(mean / prior)`.
 
-    With equal shares for a prior this is `log K - H(mean)`, the mean entropy maximisation (me-max) of MSN;
-    with `power_law_prior` it is PMSN's prior matching. The other direction, `KL(prior || mean)`, is neither.
+    With a uniform prior this is `log K - H(mean)`, the mean entropy maximization (me-max) of MSN; with
+    `power_law_prior` it is PMSN's prior matching. The other direction, `KL(prior || mean)`, is neither.
 
     Paper: Assran et al., Masked Siamese Networks for Label-Efficient Learning, arXiv 2204.07141, equation 1;
     The Hidden Uniform Cluster Prior in Self-Supervised Learning, arXiv 2210.07277, section 4. Official code:
@@ -20,12 +20,12 @@ def prior_divergence(mean_probabilities: KerasTensor, prior: KerasTensor | None 
 
     Args:
         mean_probabilities: `(..., num_prototypes)`, the mean over images and views of their probabilities of
-            each prototype. For the gradient of a global batch it must be the mean over that.
-        prior: `(num_prototypes,)` positive shares that sum to one; equal ones if not given.
+            each prototype. For the gradient of a global batch it must be the mean over the global batch.
+        prior: `(num_prototypes,)` positive shares that sum to one; uniform by default.
 
     Returns:
-        A float32 scalar, the mean over leading axes; 0 where the mean is the prior, log(num_prototypes) where
-        one prototype has all and the prior is equal shares.
+        A float32 scalar, the mean over leading axes; 0 if the mean is the prior, log(num_prototypes) if one
+        prototype has all images and the prior is uniform.
 
     Raises:
         ValueError: if the prior has another number of prototypes.

@@ -1,4 +1,4 @@
-"""Sinkhorn-Knopp: soft assignments of a batch to prototypes, each of which gets its share."""
+"""Sinkhorn-Knopp: balanced soft assignments of a batch to prototypes."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_rank, to_float32
 
-# Stands for minus infinity, of which no difference is taken.
+# Stands for minus infinity, whose differences are undefined.
 _NEVER = -1e30
 
 
@@ -30,16 +30,16 @@ def sinkhorn(
 
     Args:
         scores: `(batch, num_prototypes)`, cosines of embeddings and prototypes; of a replica's share of the
-            batch if `gather` is given. `(batch, num_heads, num_prototypes)` is assigned in each head by
-            itself.
-        temperature: the paper's epsilon; a positive number or scalar tensor. 1 for scores that are
+            batch if `gather` is given. `(batch, num_heads, num_prototypes)` is assigned in each head
+            separately.
+        temperature: epsilon in the paper; a positive number or scalar tensor. 1 for scores that are
             log-probabilities, as in MSN.
-        iterations: at least 1.
-        prior: `(num_prototypes,)` positive shares that sum to one, such as `power_law_prior`; uniform if not
-            given.
-        mask: boolean `(batch,)`; where false a row counts for nothing and its assignment is zero.
-        gather: makes of a replica's `(1, ..., num_prototypes)` those of all replicas, as `SSLModel.gather`
-            does; not needed where `scores` holds the whole batch.
+        iterations: number of iterations, at least 1.
+        prior: `(num_prototypes,)` positive shares that sum to one, for example `power_law_prior`; uniform by
+            default.
+        mask: boolean `(batch,)`; where false, a row is ignored and its assignment is zero.
+        gather: function that concatenates the `(1, ..., num_prototypes)` tensors of all replicas, like
+            `SSLModel.gather`; not needed if `scores` holds the whole batch.
 
     Returns:
         Float32, shaped as `scores`, detached.
@@ -79,14 +79,14 @@ def sinkhorn(
 
 
 def power_law_prior(num_prototypes: int, exponent: float = 0.25) -> KerasTensor:
-    """Shares `k ** -exponent / sum_j j ** -exponent` of prototypes 1 to K, for data of uneven classes.
+    """Shares `k ** -exponent / sum_j j ** -exponent` of prototypes 1 to K, for long-tailed data.
 
     Paper: Assran et al., The Hidden Uniform Cluster Prior in Self-Supervised Learning, arXiv 2210.07277,
     section 4.
 
     Args:
-        num_prototypes: K.
-        exponent: the paper's tau, at least 0; 0 gives the uniform shares.
+        num_prototypes: number of prototypes K.
+        exponent: tau in the paper, at least 0; 0 gives uniform shares.
 
     Returns:
         Float32 `(num_prototypes,)` that sum to one, the largest first.

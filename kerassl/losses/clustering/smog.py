@@ -22,7 +22,7 @@ def smog(
     """Mean of `-log softmax_k(cos(x_b, g_k) / temperature)` at each image's group.
 
     Paper: Pang et al., Unsupervised Visual Representation Learning by Synchronous Momentum Grouping, arXiv
-    2207.06167. Nothing is detached: gradients reach embeddings through the groups that moved, too.
+    2207.06167. Nothing is detached: gradients also reach embeddings through the moved groups.
 
     Args:
         predictions: `(batch, dim)`.
@@ -61,16 +61,16 @@ def moved_groups(
     assignments: KerasTensor,
     momentum: float | KerasTensor = 0.99,
 ) -> KerasTensor:
-    """Unit groups `momentum g_k + (1 - momentum) mean of the embeddings of k`; others stay as they are.
+    """Unit groups `momentum g_k + (1 - momentum) mean of the embeddings of k`; empty ones are unchanged.
 
     Paper: arXiv 2207.06167, the synchronous update of the groups, with gradients for the embeddings.
-    Embeddings are of length one here before the mean, and groups after it.
+    Embeddings are normalized before the mean, groups after it.
 
     Args:
-        groups: `(num_groups, dim)` of the steps before.
-        embeddings: `(batch, dim)` of the global batch.
+        groups: `(num_groups, dim)` groups of the previous step.
+        embeddings: `(batch, dim)` embeddings of the global batch.
         assignments: `(batch,)` integers, the group of each.
-        momentum: the paper's beta, in [0, 1].
+        momentum: beta in the paper, in [0, 1].
 
     Returns:
         Float32 `(num_groups, dim)` of length one.

@@ -1,4 +1,4 @@
-"""The cross entropies of an ensemble of heads, each image's weighed by what its heads say."""
+"""The cross entropies of an ensemble of heads, weighted per image by the heads' outputs."""
 
 import difflib
 import math
@@ -20,30 +20,32 @@ def weighted_ensemble(
     weighting_temperature: float | KerasTensor = 0.05,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """A cross entropy of targets with predictions, such as `dino`, for heads with prototypes of their own.
+    """A cross entropy of targets with predictions, for example `dino`, for heads with their own prototypes.
 
     With t_h the target and s_h the prediction of head h of m,
 
     - "uniform" (UNIF) is the mean of the heads' losses, `1/m sum_h H(t_h, s_h)`;
-    - "probability" (PROB) is `H(1/m sum_h t_h, 1/m sum_h s_h)`, the loss of the mean head. Its gradient is
-      that of heads' losses weighed by their probability of each prototype;
+    - "probability" (PROB) is `H(1/m sum_h t_h, 1/m sum_h s_h)`, the loss of the mean head. Its gradient
+      equals the gradient of the heads' losses weighted by their probability of each prototype;
     - "entropy" (ENT) is `sum_h w_h H(t_h, s_h)` with `w = softmax(-H(t) / weighting_temperature)` over heads,
-      for each image: the surer a teacher's head, the more it counts. An infinite temperature is "uniform".
+      for each image: the more certain a teacher's head is, the larger its weight. An infinite temperature is
+      "uniform".
 
     No gradient passes through weights. With one head all three are the loss itself.
 
     Paper: Ruan et al., Weighted Ensemble Self-Supervised Learning, arXiv 2211.09981, section 3. No official
-    code. The paper's other weightings, of all pairs of heads and by variances, are left out.
+    code. The paper's other weightings, over all pairs of heads and by variances, are not included.
 
     Args:
-        loss: of one head, a function of logits, targets, temperature and reduction: `dino`, `msn` or `swav`.
+        loss: the loss of one head, a function of logits, targets, temperature and reduction: `dino`, `msn` or
+            `swav`.
         logits: `(num_views, batch, num_heads, num_prototypes)`.
         targets: `(num_target_views, batch, num_heads, num_prototypes)`, or without views as in `msn`;
-            centred or balanced, and sharpened, in each head by itself; detached here.
+            centered or balanced, and sharpened, in each head separately; detached here.
         temperature: divides the logits; positive number or scalar tensor.
         weighting: "uniform", "probability" or "entropy".
         weighting_temperature: gamma in the paper; positive number or scalar tensor.
-        reduction: `"mean"`, or `"none"` for one value an image.
+        reduction: `"mean"`, or `"none"` for one value per image.
 
     Returns:
         A float32 scalar, or `(batch,)` with `"none"`.

@@ -1,4 +1,4 @@
-"""The losses of AMCL: contrast in several heads, each pair with a temperature of its own."""
+"""The losses of AMCL: contrast in several heads, with a temperature for each pair."""
 
 from keras import KerasTensor, ops
 
@@ -13,7 +13,7 @@ from kerassl.losses.common import (
     standardize,
     to_float32,
 )
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 
 def amcl(
@@ -27,23 +27,24 @@ def amcl(
 ) -> KerasTensor:
     """AMCL on SimCLR: in every head each of the 2N views finds its partner by softmax of log-likelihoods.
 
-    In a head, rows of length one with cosine `s_ij` and temperature `t_ij` have the log-likelihood
-    `l_ij = s_ij / t_ij - regularization * ((dim / 2) log t_ij + 1 / t_ij)`; with a regularization of 1 that
-    of a Gaussian around row i with variance t_ij, up to a constant. The loss of row i and partner p is
-    `log sum_{k != i} exp(l_ik) - l_ip`, summed over heads. Nothing is detached, the temperatures neither.
-    Where they are all alike the penalty cancels, and the loss is that of `nt_xent`, summed over heads.
+    In a head, rows of length one with cosine `s_ij` and temperature `t_ij` have the log-likelihood `l_ij =
+    s_ij / t_ij - regularization * ((dim / 2) log t_ij + 1 / t_ij)`; with a regularization of 1 this is the
+    log-likelihood of a Gaussian around row i with variance t_ij, up to a constant. The loss of row i and
+    partner p is `log sum_{k != i} exp(l_ik) - l_ip`, summed over heads. Nothing is detached, not even the
+    temperatures. If all temperatures are equal the penalty cancels, and the loss is `nt_xent`, summed over
+    heads.
 
-    This is a reading of ours. Equation 2.1 of the paper has in place of the logarithm of the sum the largest
-    cosine of a negative, with its temperature and penalty. Here all candidates count, the partner among
-    them, as in the NT-Xent that the paper starts from: the loss is at least 0, where that of the equation
-    falls without end as a temperature does. The equation stands in table 2 of the official repository's
+    This is our interpretation. Instead of the logarithm of the sum, equation 2.1 of the paper has the largest
+    cosine of a negative, with its temperature and penalty. This loss sums over all candidates, including the
+    partner, as in the NT-Xent that the paper starts from: it is at least 0, whereas the equation's loss is
+    unbounded below as a temperature falls. The equation appears in table 2 of the official repository's
     readme, the penalty in its code, whose own loss, of one pair without negatives, does not fit either.
 
     Paper: Wang et al., Adaptive Multi-head Contrastive Learning, arXiv 2310.05615, equation 2.1. Official
     code: LeiWangR/cl, src/models.py, src/amcl_components.
 
     Args:
-        z1: `(batch, heads, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, heads, dim)` un-normalized embeddings of the first views.
         z2: `(batch, heads, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperatures: `(heads, 2 * batch, 2 * all)` positive, of the rows of `z1` and then of `z2` with the
             candidates of both; `all` is `batch` where there are none.
@@ -81,7 +82,7 @@ def amcl(
     own = first_row + ops.arange(ops.shape(z1)[0], dtype="int32")
     own, partners = ops.concatenate([own, own + count]), ops.concatenate([own + count, own])
     columns = ops.arange(2 * count, dtype="int32")[None, :]
-    others = ops.logsumexp(ops.where(own[:, None] == columns, EXCLUDED, likelihoods), axis=2)
+    others = ops.logsumexp(ops.where(own[:, None] == columns, MASKED, likelihoods), axis=2)
     positives = ops.sum(ops.where(partners[:, None] == columns, likelihoods, 0.0), axis=2)
     of_rows = ops.sum(others - positives, axis=0)
     return reduce(ops.mean(ops.reshape(of_rows, (2, -1)), axis=0), reduction)
@@ -96,15 +97,15 @@ def amcl_queue(
     regularization: float = 0.1,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """AMCL on MoCo: in every head a query finds its key among those of a queue by log-likelihoods.
+    """AMCL on MoCo: in every head a query finds its key among a queue by log-likelihoods.
 
-    As `amcl`, with the own key as the partner and the rows of the queue as the other candidates; one
-    direction. With one temperature for all this is `info_nce`, summed over heads. Nothing is detached: a
-    method whose keys come from a teacher detaches them itself. Source and deviations: as `amcl`.
+    As `amcl`, with the query's key as the partner and the rows of the queue as the other candidates; one
+    direction. With a single temperature this is `info_nce`, summed over heads. Nothing is detached: a method
+    whose keys come from a teacher detaches them itself. Source and deviations: as `amcl`.
 
     Args:
-        q: `(batch, heads, dim)` un-normalised queries.
-        k: `(batch, heads, dim)` un-normalised keys; row i belongs to row i of `q`.
+        q: `(batch, heads, dim)` un-normalized queries.
+        k: `(batch, heads, dim)` un-normalized keys; row i belongs to row i of `q`.
         queue: `(size, heads, dim)` negatives of all queries.
         positive_temperatures: `(heads, batch)` positive, of the queries with their keys.
         queue_temperatures: `(heads, batch, size)` positive, of the queries with the queue.
@@ -151,29 +152,29 @@ def amcl_barlow_twins(
     redundancy_weight: float | KerasTensor = 0.005,
     regularization: float = 0.1,
 ) -> KerasTensor:
-    """AMCL on Barlow Twins: in every head each cross-correlation is drawn to its aim, by a temperature.
+    """AMCL on Barlow Twins: in every head each cross-correlation is pulled to its target, with a temperature.
 
     With the correlation matrix `C` of a head as in `barlow_twins`, the identity `I` and weights `w_lm` of 1
     on the diagonal and `redundancy_weight` off it, the loss is the sum over heads and entries of `w_lm ((C_lm
     - I_lm)^2 / t_lm + regularization * (log(t_lm) / 2 + 1 / t_lm))`. A free temperature settles at `2 (1 +
-    (C_lm - I_lm)^2 / regularization)`: entries that stay far from their aim count less. With temperatures of
-    1 it is `barlow_twins`, summed over heads, and a constant. Symmetric in the views where the temperatures
-    are; nothing is detached. For a loss over several devices gather `z1` and `z2` first.
+    (C_lm - I_lm)^2 / regularization)`: entries that stay far from their target count less. With temperatures
+    of 1 it is `barlow_twins`, summed over heads, plus a constant. Symmetric in the views where the
+    temperatures are; nothing is detached. For a loss over several devices, gather `z1` and `z2` first.
 
-    This is a reading of ours. Equation 2.3 of the paper divides the correlation of the diagonal by its
-    temperature inside of the square, which a temperature equal to the correlation makes zero whatever the
-    views are, and it subtracts the penalties of entries off the diagonal, by which the loss falls without end
-    as a temperature does. Here both kinds of entries have the form that the equation has off the diagonal,
-    with the penalty added, of one dimension since an entry is a number, and weighted as its entry.
+    This is our interpretation. Equation 2.3 of the paper divides the correlation of the diagonal by its
+    temperature inside the square, so a temperature equal to the correlation makes the term zero for any
+    views. It also subtracts the penalties of off-diagonal entries, so the loss is unbounded below as a
+    temperature falls. In this loss both kinds of entries have the equation's off-diagonal form, with the
+    penalty added: a penalty of one dimension, since an entry is a number, with the weight of its entry.
 
     Paper: Wang et al., Adaptive Multi-head Contrastive Learning, arXiv 2310.05615, equation 2.3 (table 2 in
-    the official repository's readme). Official code: LeiWangR/cl, which has nothing of this form.
+    the official repository's readme). Official code: LeiWangR/cl, which does not include this form.
 
     Args:
-        z1: `(batch, heads, dim)` embeddings of the first views, neither normalised nor standardised.
+        z1: `(batch, heads, dim)` embeddings of the first views, neither normalized nor standardized.
         z2: `(batch, heads, dim)` embeddings of the second views.
         temperatures: `(heads, dim, dim)` positive, of the first view's dimension l with the second's m.
-        redundancy_weight: lambda, the weight of what is off the diagonal; >= 0.
+        redundancy_weight: weight of the off-diagonal entries, lambda in the paper; >= 0.
         regularization: weight of the penalty on temperatures, beta in the paper; >= 0.
 
     Returns:
@@ -205,7 +206,9 @@ def amcl_barlow_twins(
 def check_regularization(regularization: float) -> None:
     """Raises a ValueError unless `regularization` is a number that is not negative."""
     if not 0 <= regularization < float("inf"):
-        raise ValueError(f"regularization={regularization} must be >= 0 and finite; the official is 0.1.")
+        raise ValueError(
+            f"regularization={regularization} must be >= 0 and finite; the official value is 0.1."
+        )
 
 
 def _embeddings(name_a: str, a: KerasTensor, name_b: str, b: KerasTensor):
@@ -226,13 +229,13 @@ def _cosines(rows: KerasTensor, others: KerasTensor) -> KerasTensor:
 def _log_likelihoods(
     name: str, temperatures: KerasTensor, cosines: KerasTensor, dim: int, regularization: float
 ) -> KerasTensor:
-    """Of pairs with these cosines, under checked temperatures of the same shape."""
+    """Log-likelihoods of pairs with these cosines, under checked temperatures of the same shape."""
     temperatures = _checked_temperatures(name, temperatures, cosines)
     return cosines / temperatures - regularization * _penalties(temperatures, dim)
 
 
 def _checked_temperatures(name: str, temperatures: KerasTensor, pairs: KerasTensor) -> KerasTensor:
-    """In float32, of the shape of the pairs."""
+    """Temperatures in float32, with the shape of the pairs."""
     temperatures = to_float32(temperatures)
     shape, needed = tuple(temperatures.shape), tuple(pairs.shape)
     if len(shape) != len(needed) or any(
@@ -243,5 +246,5 @@ def _checked_temperatures(name: str, temperatures: KerasTensor, pairs: KerasTens
 
 
 def _penalties(temperatures: KerasTensor, dim: int) -> KerasTensor:
-    """What temperatures of embeddings of this width cost, least at 2 / dim."""
+    """Penalty on temperatures for embeddings of this width, smallest at 2 / dim."""
     return (dim / 2) * ops.log(temperatures) + 1.0 / temperatures

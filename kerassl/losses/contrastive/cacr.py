@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, squared_distances, unit_views
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 
 def cacr(
@@ -19,14 +19,14 @@ def cacr(
     2105.03746, section 3. Official code: JegZheng/CACR-CL.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, at least two views of each image.
+        views: `(num_views, batch, dim)` un-normalized embeddings, at least two views of each image.
         attraction_weight: positive number, alpha in the official code.
         repulsion_weight: positive number, beta in the official code.
         positive_temperature: as in `contrastive_attraction`.
         negative_temperature: as in `contrastive_repulsion`.
 
     Returns:
-        A float32 scalar; 0 for embeddings that are all alike.
+        A float32 scalar; 0 if all embeddings are equal.
 
     Raises:
         ValueError: for a wrong rank, a single view, or a number <= 0.
@@ -46,13 +46,13 @@ def cacr(
 
 
 def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0) -> KerasTensor:
-    """Mean squared distance of a view from the others of its image, of which the farther weigh more.
+    """Mean squared distance of a view from the image's other views, with larger weights for farther views.
 
     With unit rows, `d_v = |z_x - z_v|^2` and `w = softmax_{v != x}(positive_temperature * d)`, the mean over
-    views x and images of `sum_v w_v d_v`. Gradients flow through the weights, too. Source: as `cacr`.
+    views x and images of `sum_v w_v d_v`. Gradients also flow through the weights. Source: as `cacr`.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings.
+        views: `(num_views, batch, dim)` un-normalized embeddings.
         positive_temperature: positive number; multiplies the distances.
 
     Returns:
@@ -70,7 +70,7 @@ def contrastive_attraction(views: KerasTensor, positive_temperature: float = 1.0
     views = ops.transpose(unit_views("views", views, at_least=2), (1, 0, 2))
     distances = squared_distances(views, views)
     itself = ops.cast(ops.eye(views.shape[1]), "bool")
-    weights = ops.softmax(ops.where(itself, EXCLUDED, positive_temperature * distances), axis=-1)
+    weights = ops.softmax(ops.where(itself, MASKED, positive_temperature * distances), axis=-1)
     return ops.mean(ops.sum(weights * ops.where(itself, 0.0, distances), axis=-1))
 
 
@@ -80,14 +80,14 @@ def contrastive_repulsion(
     candidates: KerasTensor | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """Negated mean squared distance of a view from other images, of which the nearer weigh more.
+    """Negated mean squared distance of a view from other images, with larger weights for nearer images.
 
     With unit rows, `d_ij = |z_x,i - z_y,j|^2` and `w_i = softmax_{j != i}(-negative_temperature * d_i)`, the
-    mean over pairs of views x < y and images i of `-sum_j w_ij d_ij`. Gradients flow through the weights,
-    too. Source: as `cacr`.
+    mean over pairs of views x < y and images i of `-sum_j w_ij d_ij`. Gradients also flow through the
+    weights. Source: as `cacr`.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings.
+        views: `(num_views, batch, dim)` un-normalized embeddings.
         negative_temperature: positive number; multiplies the distances.
         candidates: `(num_views, all, dim)` views of the whole batch, of which `views` are rows, where each of
             several devices computes the loss of its own images; `None` where they are the whole batch.
@@ -113,6 +113,6 @@ def contrastive_repulsion(
     for x in range(views.shape[0]):
         for y in range(x + 1, views.shape[0]):
             distances = squared_distances(views[x], everyone[y])
-            weights = ops.softmax(ops.where(itself, EXCLUDED, -negative_temperature * distances), axis=-1)
+            weights = ops.softmax(ops.where(itself, MASKED, -negative_temperature * distances), axis=-1)
             of_pairs.append(ops.mean(ops.sum(weights * ops.where(itself, 0.0, distances), axis=-1)))
     return -sum(of_pairs) / len(of_pairs)

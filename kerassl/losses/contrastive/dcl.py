@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, reduce
-from kerassl.losses.contrastive.logsumexp import of_two_views
+from kerassl.losses.contrastive.logsumexp import two_view_logsumexp
 from kerassl.losses.contrastive.nt_xent import check_block_size, scaled
 
 
@@ -16,18 +16,18 @@ def dcl(
     candidates: tuple[KerasTensor, KerasTensor] | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """DCL: NT-Xent whose denominator leaves the positive pair out, so that easy positives still pull.
+    """DCL: NT-Xent without the positive pair in the denominator, so that easy positives still attract.
 
-    With normalised rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`,
-    `l_i = -<z_i, z_p(i)> / temperature + log sum_{k not in {i, p(i)}} exp(<z_i, z_k> / temperature)`, and
-    NT-Xent is `log(1 + exp(l_i))`. Symmetric in the views; nothing is detached. The mean is that over the
-    2N rows, as `nt_xent` takes it; the paper sums the two directions. The value may be negative.
+    With normalized rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`, `l_i = -<z_i, z_p(i)>
+    / temperature + log sum_{k not in {i, p(i)}} exp(<z_i, z_k> / temperature)`, and NT-Xent is `log(1 +
+    exp(l_i))`. Symmetric in the views; nothing is detached. The mean is over the 2N rows, as in `nt_xent`;
+    the paper sums the two directions. The value may be negative.
 
-    Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, proposition 2. A repository of the
-    authors is not known; raminnakhli/Decoupled-Contrastive-Learning computes one direction.
+    Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, proposition 2. No code of the
+    authors is known; raminnakhli/Decoupled-Contrastive-Learning computes one direction.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean of the two directions of each image.
@@ -63,17 +63,16 @@ def dclw(
     candidates: tuple[KerasTensor, KerasTensor] | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """DCLW: DCL whose positive terms weigh the more the further apart the two views of an image are.
+    """DCLW: DCL with larger weights for positive pairs that are farther apart.
 
-    The positive term of `dcl` is multiplied by
-    `w_i = 2 - exp(<z1_i, z2_i> / sigma) / mean_j exp(<z1_j, z2_j> / sigma)`, whose mean over the batch is 1.
-    No gradient flows through the weights, as in lightly; the paper does not say, and the repository named at
-    `dcl` lets it.
+    The positive term of `dcl` is multiplied by `w_i = 2 - exp(<z1_i, z2_i> / sigma) / mean_j exp(<z1_j, z2_j>
+    / sigma)`, whose mean over the batch is 1. No gradient flows through the weights, as in lightly; the paper
+    does not say, and the repository named in `dcl` lets it flow.
 
     Paper: Yeh et al., Decoupled Contrastive Learning, arXiv 2110.06848, section 3.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperature: positive number or scalar tensor.
         sigma: positive number; the larger it is, the closer the weights are to 1.
@@ -97,7 +96,7 @@ def dclw(
     """
     check_positive("sigma", sigma)
     positives, others = _decoupled(z1, z2, temperature, reduction, block_size, candidates, first_row)
-    # To sigma from temperature, by which the similarities are divided.
+    # The similarities are divided by the temperature; this rescales them to sigma.
     to_sigma = ops.cast(temperature, "float32") / sigma
     everyone = positives
     if candidates is not None:
@@ -124,7 +123,7 @@ def _decoupled(
     check_reduction(reduction)
     check_block_size(block_size)
     z1, z2, candidates = scaled(z1, z2, temperature, candidates)
-    others = of_two_views(z1, z2, block_size, candidates, first_row, with_partner=False)
+    others = two_view_logsumexp(z1, z2, block_size, candidates, first_row, with_partner=False)
     # One image alone has no others.
     images = ops.shape(z1 if candidates is None else candidates[0])[0]
     return ops.sum(z1 * z2, axis=1), ops.where(images > 1, others, 0.0)

@@ -1,4 +1,4 @@
-"""InfoNCE of the cells of a feature map with the cells of another view that look most like them."""
+"""InfoNCE of the cells of a feature map with the most similar cells of another view."""
 
 from keras import KerasTensor, ops
 
@@ -18,7 +18,7 @@ def dense_info_nce(
     """Dense contrastive loss: each cell of a query finds the matching cell of its key among a queue.
 
     The match of cell s is the cell of the key whose encoder features have the largest cosine with its own,
-    `c(s) = argmax_t cos(q_features_s, k_features_t)`, without gradient. With normalised rows the loss of an
+    `c(s) = argmax_t cos(q_features_s, k_features_t)`, without gradient. With normalized rows the loss of an
     image is the mean over its cells of `-<q_s, k_c(s)> / temperature + log(exp(<q_s, k_c(s)> / temperature)
     + sum_n exp(<q_s, n> / temperature))` over the rows n of the queue: one direction. Keys are not detached:
     a method whose keys come from a teacher detaches them itself.
@@ -27,7 +27,7 @@ def dense_info_nce(
     equations 2 and 4. Official code: WXinlong/DenseCL, openselfsup/models/densecl.py.
 
     Args:
-        q: `(batch, cells, dim)` un-normalised projections of a view's cells.
+        q: `(batch, cells, dim)` un-normalized projections of a view's cells.
         k: `(batch, cells, dim)` the same of the other view, in any order of the cells.
         q_features: `(batch, cells, width)` encoder features of the cells of `q`.
         k_features: `(batch, cells, width)` encoder features of the cells of `k`.

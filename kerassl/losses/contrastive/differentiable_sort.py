@@ -7,9 +7,9 @@ from keras import KerasTensor, ops
 
 
 def differentiable_sort(values: KerasTensor, steepness: float) -> tuple[KerasTensor, KerasTensor]:
-    """Sorts rows ascending by n layers of relaxed exchanges between neighbours, for rows of n values.
+    """Sorts rows ascending by n layers of relaxed exchanges between neighbors, for rows of n values.
 
-    Two neighbours `a, b` leave an exchange as `alpha a + (1 - alpha) b` and `(1 - alpha) a + alpha b`, where
+    Two neighbors `a, b` leave an exchange as `alpha a + (1 - alpha) b` and `(1 - alpha) a + alpha b`, where
     `alpha = atan(steepness * (b - a)) / pi + 1/2`, the distribution function of Cauchy, is near 1 where they
     are in order. Layers begin at the first and at the second value in turn.
 
@@ -40,7 +40,7 @@ def differentiable_sort(values: KerasTensor, steepness: float) -> tuple[KerasTen
 
 
 def _partners(n: int, first: int) -> np.ndarray:
-    """The place of each value's partner, of neighbours paired from `first` on; its own where one is left."""
+    """The place of each value's partner, of neighbors paired from `first` on; its own where one is left."""
     places = np.arange(n)
     partners = places + np.where((places - first) % 2 == 0, 1, -1)
     return np.where((partners < 0) | (partners >= n), places, partners).astype("int32")

@@ -26,7 +26,7 @@ def direct_clr(
     this name is NT-Xent, which has 2N - 2 negatives.
 
     Args:
-        r1: `(batch, dim)` un-normalised representations of the first views.
+        r1: `(batch, dim)` un-normalized representations of the first views.
         r2: `(batch, dim)` representations of the second views; row i is the same image as row i of `r1`.
         subvector_dim: d_0, how many coordinates the loss sees.
         temperature: positive number or scalar tensor.

@@ -6,7 +6,7 @@ from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, l2_normalize, reduce
 from kerassl.losses.contrastive.differentiable_sort import differentiable_sort
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 # The least likely a group may be: a gradual sort that is all but a sort would have the logarithm of 0.
 SMALLEST = 1e-30
@@ -38,7 +38,7 @@ def groco(
     arXiv 2301.02009. Official code: ninatu/learning_by_sorting, losses/groco.py.
 
     Args:
-        *views: two or more `(batch, dim)` un-normalised embeddings; row i of all is the same image.
+        *views: two or more `(batch, dim)` un-normalized embeddings; row i of all is the same image.
         num_negatives: of each anchor, those of largest cosine; positive.
         steepness: of the exchanges, positive; the larger, the nearer to a sort.
         reduction: `"mean"`, or `"none"` for the mean over the views of each image.
@@ -78,7 +78,7 @@ def groco(
     for v, anchor in enumerate(units):
         positives = [ops.sum(anchor * fixed[u], axis=1) for u in range(len(views)) if u != v]
         cosines = ops.matmul(anchor, ops.transpose(ops.stop_gradient(others[v])))
-        cosines = ops.concatenate([ops.where(itself, EXCLUDED, cosines), missing], axis=1)
+        cosines = ops.concatenate([ops.where(itself, MASKED, cosines), missing], axis=1)
         negatives = ops.flip(ops.top_k(cosines, num_negatives)[0], axis=1)
         ordered = ops.concatenate([negatives, ops.sort(ops.stack(positives, axis=1), axis=1)], axis=1)
         _, permutation = differentiable_sort(ordered, steepness)

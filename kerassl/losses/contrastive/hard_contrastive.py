@@ -6,7 +6,7 @@ from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, l2_normalize, reduce
 from kerassl.losses.contrastive.info_nce import rows_as_wide_as
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 
 def hard_contrastive(
@@ -30,8 +30,8 @@ def hard_contrastive(
     authors' code is not public.
 
     Args:
-        q: `(batch, dim)` un-normalised queries.
-        k: `(batch, dim)` un-normalised keys; row i belongs to row i of `q`.
+        q: `(batch, dim)` un-normalized queries.
+        k: `(batch, dim)` un-normalized keys; row i belongs to row i of `q`.
         queue: `(size, dim)` negatives of all queries; `None` for the other keys of the batch.
         temperature: positive number or scalar tensor.
         hard_fraction: share of the negatives that count, in (0, 1]; at least one does. The paper keeps
@@ -68,7 +68,7 @@ def hard_contrastive(
         own = first_row + ops.arange(ops.shape(q)[0], dtype="int32")
         columns = ops.arange(ops.shape(keys)[0], dtype="int32")
         similarities = ops.matmul(q, ops.transpose(keys))
-        similarities = ops.where(own[:, None] == columns[None, :], EXCLUDED, similarities)
+        similarities = ops.where(own[:, None] == columns[None, :], MASKED, similarities)
         count = ops.shape(keys)[0] - 1
     else:
         queue = l2_normalize(rows_as_wide_as(q, "queue", queue))
@@ -76,7 +76,7 @@ def hard_contrastive(
     kept = ops.cast(ops.maximum(ops.round(hard_fraction * ops.cast(count, "float32")), 1.0), "int32")
     ascending = ops.sort(ops.stop_gradient(similarities), axis=1)
     threshold = ops.take(ascending, ops.shape(similarities)[1] - kept, axis=1)[:, None]
-    nearest = ops.logsumexp(ops.where(similarities >= threshold, similarities, EXCLUDED), axis=1)
+    nearest = ops.logsumexp(ops.where(similarities >= threshold, similarities, MASKED), axis=1)
     return reduce(ops.softplus(nearest - positive), reduction)
 
 

@@ -23,8 +23,8 @@ def hard_negative_mixtures(
     The authors' code is not public.
 
     Args:
-        q: `(batch, dim)` un-normalised queries.
-        queue: `(size, dim)` un-normalised negatives of all queries.
+        q: `(batch, dim)` un-normalized queries.
+        queue: `(size, dim)` un-normalized negatives of all queries.
         num_hardest: how many of the nearest rows are mixed, N in the paper.
         pairs: int32 `(batch, s, 2)`, numbers i and j below `num_hardest`.
         pair_weights: `(batch, s)` weights a in (0, 1).

@@ -1,4 +1,4 @@
-"""InfoNCE: a query finds its key among the other keys of the batch, or among those of a queue."""
+"""InfoNCE: a query finds its key among the other keys of the batch, or among a queue."""
 
 from keras import KerasTensor, ops
 
@@ -24,7 +24,7 @@ def info_nce(
 ) -> KerasTensor:
     """InfoNCE: the cross entropy of each query's cosines with its own key and with negatives.
 
-    With normalised rows, `l_i = -<q_i, k_i> / temperature + log(exp(<q_i, k_i> / temperature) +
+    With normalized rows, `l_i = -<q_i, k_i> / temperature + log(exp(<q_i, k_i> / temperature) +
     sum_n exp(<q_i, n> / temperature))`. The negatives n are the rows of the queue, or, without one, the
     other keys of the batch: one direction, N - 1 negatives. Nothing is detached: a method whose keys come
     from a teacher detaches them itself.
@@ -34,8 +34,8 @@ def info_nce(
     Official code: facebookresearch/moco, moco/builder.py.
 
     Args:
-        q: `(batch, dim)` un-normalised queries.
-        k: `(batch, dim)` un-normalised keys; row i belongs to row i of `q`.
+        q: `(batch, dim)` un-normalized queries.
+        k: `(batch, dim)` un-normalized keys; row i belongs to row i of `q`.
         queue: `(size, dim)` negatives of all queries; `None` for the other keys of the batch.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"`.
@@ -66,7 +66,7 @@ def info_nce(
     positive = ops.sum(q * k, axis=1)
     if queue is None:
         if own_negatives is not None:
-            raise ValueError("own_negatives are negatives besides those of a queue; pass queue=, too.")
+            raise ValueError("own_negatives are additional to the negatives of a queue; pass queue=, too.")
         keys = k if candidates is None else l2_normalize(rows_as_wide_as(q, "candidates", candidates))
         return reduce(ops.logsumexp(ops.matmul(q, ops.transpose(keys)), axis=1) - positive, reduction)
     queue = l2_normalize(rows_as_wide_as(q, "queue", queue))

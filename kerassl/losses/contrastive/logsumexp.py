@@ -5,10 +5,10 @@ from collections.abc import Callable
 from keras import KerasTensor, ops
 
 # The similarity of a row with itself, finite so that no subtraction gives NaN.
-EXCLUDED = -3e38
+MASKED = -3e38
 
 
-def of_two_views(
+def two_view_logsumexp(
     z1: KerasTensor,
     z2: KerasTensor,
     block_size: int | None,
@@ -19,7 +19,7 @@ def of_two_views(
     """The mean over the two views of an image of `log sum_k exp(<z_i, z_k>)`.
 
     Args:
-        z1: `(batch, dim)` normalised rows over the root of the temperature, the first views.
+        z1: `(batch, dim)` normalized rows over the root of the temperature, the first views.
         z2: `(batch, dim)`, the second views.
         block_size: rows compared with all others at a time; `None` for all.
         candidates: the first and the second views of the whole batch, of which `z1` and `z2` are rows;
@@ -28,7 +28,7 @@ def of_two_views(
         with_partner: whether k runs over the other view of the same image, too, or only over other images.
 
     Returns:
-        `(batch,)` float32; hugely negative where there is no k.
+        `(batch,)` float32; a huge negative number if there is no k.
     """
     if candidates is None and block_size is None:
         others = _of_whole_batch(z1, z2, with_partner)
@@ -39,9 +39,9 @@ def of_two_views(
         excluded = (own,) if with_partner else (own, partners)
         z = ops.concatenate([z1, z2])
         if candidates is None:
-            others = of_others_by_blocks(z, excluded, block_size)
+            others = blockwise_logsumexp(z, excluded, block_size)
         else:
-            others = of_candidates(z, ops.concatenate(candidates), excluded, block_size)
+            others = logsumexp_over_candidates(z, ops.concatenate(candidates), excluded, block_size)
     return ops.mean(ops.reshape(others, (2, -1)), axis=0)
 
 
@@ -50,22 +50,22 @@ def _of_whole_batch(z1: KerasTensor, z2: KerasTensor, with_partner: bool) -> Ker
     index = ops.arange(ops.shape(z1)[0])
     diagonal = index[:, None] == index[None, :]
 
-    # Written out, the gradient needs one product a block where the derivative of `z z^T` takes two, and
+    # Written out, the gradient needs one product per block, where the derivative of `z z^T` takes two, and
     # holds the blocks once: softmaxes replace similarities.
     @ops.custom_gradient
     def log_sum_exp(z1: KerasTensor, z2: KerasTensor):
         cross = ops.matmul(z1, ops.transpose(z2))
         if not with_partner:
-            cross = ops.where(diagonal, EXCLUDED, cross)
-        within1, within2 = (ops.where(diagonal, EXCLUDED, ops.matmul(z, ops.transpose(z))) for z in (z1, z2))
+            cross = ops.where(diagonal, MASKED, cross)
+        within1, within2 = (ops.where(diagonal, MASKED, ops.matmul(z, ops.transpose(z))) for z in (z1, z2))
         rows1 = ops.logaddexp(ops.logsumexp(cross, axis=1), ops.logsumexp(within1, axis=1))
         rows2 = ops.logaddexp(ops.logsumexp(cross, axis=0), ops.logsumexp(within2, axis=1))
 
         def gradient(*arguments: KerasTensor, upstream: KerasTensor | None = None):
             upstream1, upstream2 = ops.split(arguments[-1] if upstream is None else upstream, 2)
-            cross_weights = _pull(cross, rows1, upstream1, rows2, upstream2)
-            within1_weights = _pull(within1, rows1, upstream1, rows1, upstream1)
-            within2_weights = _pull(within2, rows2, upstream2, rows2, upstream2)
+            cross_weights = _pair_gradient(cross, rows1, upstream1, rows2, upstream2)
+            within1_weights = _pair_gradient(within1, rows1, upstream1, rows1, upstream1)
+            within2_weights = _pair_gradient(within2, rows2, upstream2, rows2, upstream2)
             return (
                 ops.matmul(cross_weights, z2) + ops.matmul(within1_weights, z1),
                 ops.matmul(ops.transpose(cross_weights), z1) + ops.matmul(within2_weights, z2),
@@ -76,11 +76,11 @@ def _of_whole_batch(z1: KerasTensor, z2: KerasTensor, with_partner: bool) -> Ker
     return log_sum_exp(z1, z2)
 
 
-def of_others_by_blocks(z: KerasTensor, excluded: tuple, block_size: int) -> KerasTensor:
+def blockwise_logsumexp(z: KerasTensor, excluded: tuple, block_size: int) -> KerasTensor:
     """`(n,)` values `log sum_k exp(<z_i, z_k>)` over the rows of `z`, `block_size` rows at a time.
 
-    `excluded` holds int32 vectors `(n,)`: row i is not compared with the rows that they name at i. Who is
-    excluded is mutual.
+    `excluded` holds int32 vectors `(n,)`: row i is not compared with the rows that they name at i. The
+    exclusion is mutual.
     """
     count = ops.shape(z)[0]
 
@@ -96,7 +96,8 @@ def of_others_by_blocks(z: KerasTensor, excluded: tuple, block_size: int) -> Ker
 
             def of_block(rows: KerasTensor):
                 own = ops.take(normalizers, rows), ops.take(upstream, rows)
-                return ops.matmul(_pull(_similarities(z, z, rows, excluded), *own, normalizers, upstream), z)
+                weights = _pair_gradient(_similarities(z, z, rows, excluded), *own, normalizers, upstream)
+                return ops.matmul(weights, z)
 
             return _by_blocks(of_block, count, block_size, z.shape[1])
 
@@ -105,7 +106,7 @@ def of_others_by_blocks(z: KerasTensor, excluded: tuple, block_size: int) -> Ker
     return log_sum_exp(z)
 
 
-def of_candidates(
+def logsumexp_over_candidates(
     z: KerasTensor, candidates: KerasTensor, excluded: tuple, block_size: int | None
 ) -> KerasTensor:
     """`(n,)` values `log sum_k exp(<z_i, candidates_k>)`, `block_size` rows at a time.
@@ -134,7 +135,7 @@ def of_candidates(
             def to_candidates(columns: KerasTensor):
                 products = ops.matmul(ops.take(candidates, columns, axis=0), ops.transpose(z))
                 for places in excluded:
-                    products = ops.where(columns[:, None] == places[None, :], EXCLUDED, products)
+                    products = ops.where(columns[:, None] == places[None, :], MASKED, products)
                 logits = products - normalizers
                 return ops.matmul(ops.exp(logits) * upstream, z)
 
@@ -146,11 +147,11 @@ def of_candidates(
 
 
 def _similarities(z: KerasTensor, candidates: KerasTensor, rows: KerasTensor, excluded: tuple):
-    """Of some rows of `z` with all candidates, `EXCLUDED` at the places that each row leaves out."""
+    """Similarities of some rows of `z` with all candidates; `MASKED` where a row excludes a candidate."""
     products = ops.matmul(ops.take(z, rows, axis=0), ops.transpose(candidates))
     columns = ops.arange(ops.shape(candidates)[0], dtype="int32")
     for places in excluded:
-        products = ops.where(ops.take(places, rows)[:, None] == columns[None, :], EXCLUDED, products)
+        products = ops.where(ops.take(places, rows)[:, None] == columns[None, :], MASKED, products)
     return products
 
 
@@ -167,7 +168,7 @@ def _by_blocks(
     def turn(_: KerasTensor, numbers: KerasTensor):
         # A last block that is not full repeats the last row.
         result = function(ops.minimum(numbers, count - 1))
-        # Carried, so that TensorFlow cannot begin a block before it is done with the one before.
+        # Carried, so that TensorFlow cannot begin a block before the previous one is done.
         return result, result
 
     start = ops.zeros((block_size, *width))
@@ -175,13 +176,13 @@ def _by_blocks(
     return ops.reshape(results, (-1, *width))[:count]
 
 
-def _pull(
+def _pair_gradient(
     similarities: KerasTensor,
     row_normalizers: KerasTensor,
     row_upstream: KerasTensor,
     column_normalizers: KerasTensor,
     column_upstream: KerasTensor,
 ):
-    """How much each pair moves the loss: as row i's neighbour k, and as row k's neighbour i."""
+    """Gradient of each pair's similarity: as row i's candidate k, and as row k's candidate i."""
     of_rows = ops.exp(similarities - row_normalizers[:, None]) * row_upstream[:, None]
     return of_rows + ops.exp(similarities - column_normalizers[None, :]) * column_upstream[None, :]

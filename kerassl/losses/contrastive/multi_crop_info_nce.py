@@ -32,7 +32,7 @@ def multi_crop_info_nce(
         temperature: positive number or scalar tensor.
 
     Returns:
-        Float32 `(num_teacher_views, num_crops)`; of which pairs count is for the method to say.
+        Float32 `(num_teacher_views, num_crops)`; the method decides which pairs count.
 
     Raises:
         ValueError: for shapes that disagree or a temperature <= 0.

@@ -1,11 +1,11 @@
-"""The normalised temperature-scaled cross entropy of SimCLR."""
+"""The normalized temperature-scaled cross entropy of SimCLR."""
 
 import numbers
 
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, l2_normalize, reduce
-from kerassl.losses.contrastive.logsumexp import of_two_views
+from kerassl.losses.contrastive.logsumexp import two_view_logsumexp
 
 
 def nt_xent(
@@ -19,29 +19,29 @@ def nt_xent(
 ) -> KerasTensor:
     """NT-Xent: each of the 2N views finds its partner among the 2N - 1 others by softmax of cosines.
 
-    With normalised rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`,
+    With normalized rows `z_1..z_2N` and `p(i)` the other view of the image of row `i`,
     `l_i = -<z_i, z_p(i)> / temperature + log sum_{k != i} exp(<z_i, z_k> / temperature)`.
     Symmetric in the views; nothing is detached. The mean is the paper's, over the 2N samples; the official
     code adds the means of the two directions and so reports (and descends) twice this value.
 
     The cost is the paper's, quadratic in the batch. Without `block_size` three `(batch, batch)` blocks of
-    similarities are held, since the fourth is the transpose of another. With it the loss goes through the
-    2N rows `block_size` at a time and holds `(block_size, 2 * batch)` similarities, which the gradient
-    computes anew: for batches whose similarities do not fit. Value and gradients, that of the temperature
-    included, are the same.
+    similarities are held, since the fourth is the transpose of another. With it the loss goes through the 2N
+    rows `block_size` at a time and holds `(block_size, 2 * batch)` similarities, which the gradient
+    recomputes: for batches whose similarities do not fit into memory. Value and gradients are the same,
+    including the temperature's.
 
-    With `candidates` the rows given are a part of a larger batch and are compared with all of it: the mean
+    With `candidates`, `z1` and `z2` are a part of a larger batch and are compared with all of it: the mean
     over the parts of a batch is the loss of the batch, and each of several devices computes its own part.
 
     Paper: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations,
     arXiv 2002.05709, equation 1. Official code: google-research/simclr, tf2/objective.py.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean of the two directions of each image.
-        block_size: how many of the 2N rows are compared with all others at a time; need not divide 2N.
+        block_size: number of the 2N rows that are compared with all others at a time; need not divide 2N.
             `None` takes all at once.
         candidates: embeddings `(all, dim)` of the first and the second views of the whole batch, of which
             `z1` and `z2` are rows; `None` where they are the whole batch.
@@ -66,7 +66,7 @@ def nt_xent(
     check_reduction(reduction)
     check_block_size(block_size)
     z1, z2, candidates = scaled(z1, z2, temperature, candidates)
-    others = of_two_views(z1, z2, block_size, candidates, first_row, with_partner=True)
+    others = two_view_logsumexp(z1, z2, block_size, candidates, first_row, with_partner=True)
     return reduce(others - ops.sum(z1 * z2, axis=1), reduction)
 
 
@@ -76,7 +76,7 @@ def scaled(
     temperature: float | KerasTensor,
     candidates: tuple[KerasTensor, KerasTensor] | None,
 ) -> tuple:
-    """Normalised rows over the root of the temperature, whose products are the similarities."""
+    """Normalized rows over the root of the temperature, whose products are the similarities."""
     root = ops.rsqrt(ops.cast(temperature, "float32"))
     if candidates is not None:
         candidates = embeddings("candidates[0]", candidates[0], "candidates[1]", candidates[1])

@@ -1,4 +1,4 @@
-"""ProtoNCE's term on prototypes: find one's own cluster among others, each with a temperature of its own."""
+"""ProtoNCE's term on prototypes: find a query's cluster among others, each with its own temperature."""
 
 from keras import KerasTensor, ops
 
@@ -22,11 +22,11 @@ def proto_nce(
 
     Args:
         q: `(batch, dim)` queries of any length.
-        prototypes: `(number, dim)` unit vectors among which each query's own is: those of the batch, in which
-            one may come twice, as in the official code, and negatives.
+        prototypes: `(number, dim)` unit vectors that include each query's prototype: those of the batch,
+            possibly repeated, as in the official code, and negatives.
         densities: `(number,)` positive temperatures phi of the prototypes.
         targets: `(batch,)` integers, the row of each query's own prototype.
-        mask: boolean `(number,)`; where false a row counts for nothing.
+        mask: boolean `(number,)`; where false, a row is ignored.
         reduction: `"mean"`, or `"none"` for each query.
 
     Returns:
@@ -53,6 +53,6 @@ def proto_nce(
     log_p = ops.log_softmax(logits, axis=1)
     known = ops.cast(targets >= 0, "float32")
     own = ops.take_along_axis(log_p, ops.maximum(targets, 0)[:, None], axis=1)[:, 0]
-    # Of an unknown query the own prototype may be masked: not even 0 times that.
+    # The prototype of an unknown query may be masked, and 0 times a masked value is not 0.
     each = ops.where(known > 0, -own, 0.0)
     return each if reduction == "none" else ops.sum(each) / ops.maximum(ops.sum(known), 1.0)

@@ -1,9 +1,9 @@
-"""The contrastive loss of SogCLR and iSogCLR, over normalisers that are remembered for each image."""
+"""The contrastive loss of SogCLR and iSogCLR, over normalizers that are remembered for each image."""
 
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_reduction, embeddings, l2_normalize, reduce
-from kerassl.losses.contrastive.logsumexp import EXCLUDED
+from kerassl.losses.contrastive.logsumexp import MASKED
 
 
 def sogclr(
@@ -15,19 +15,19 @@ def sogclr(
     candidates: tuple[KerasTensor, KerasTensor] | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """SogCLR: each negative weighs `exp(s / temperature)` over its anchor's remembered mean of that.
+    """SogCLR: a negative's weight is `exp(s / temperature)` over its anchor's remembered mean.
 
     An anchor has the cosines s with both views of all other images of the batch, 2 (N - 1) of them, and a
-    normaliser u. With `p = exp(s / temperature) / u`, without gradient, its loss is
-    `-s_positive + sum_s p s / (2 (N - 1))`; the two views of an image are added. There is no 1 / temperature:
-    where u is the batch's own mean (`log_mean_similarities`), the gradient is `2 * temperature` times that of
-    `dcl`. Since the weights are detached, the value itself says little.
+    normalizer u. With `p = exp(s / temperature) / u`, without gradient, its loss is `-s_positive + sum_s p s
+    / (2 (N - 1))`; the two views of an image are added. There is no 1 / temperature: if u is the batch's own
+    mean (`log_mean_similarities`), the gradient is `2 * temperature` times the gradient of `dcl`. Since the
+    weights are detached, the value itself says little.
 
     Paper: Yuan et al., Provable Stochastic Optimization for Global Contrastive Learning, arXiv 2202.12387,
     algorithm 1. Official code: Optimization-AI/SogCLR, sogclr/builder.py.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` embeddings of the second views; row i is the same image as row i of `z1`.
         log_normalizers: `(batch, 2)`, log u of the first and of the second view of each image.
         temperature: positive number or scalar tensor, or `(batch,)`, one for each image.
@@ -36,8 +36,8 @@ def sogclr(
         first_row: as in `nt_xent`.
 
     Returns:
-        A float32 scalar, or `(batch,)` with `"none"`. A batch of one has no negatives: its value is that of
-        the positive term.
+        A float32 scalar, or `(batch,)` with `"none"`. A batch of one has no negatives: its value is the
+        positive term.
 
     Raises:
         ValueError: for shapes that differ or are not rank 2, an unknown reduction, or a temperature <= 0.
@@ -85,7 +85,7 @@ def log_mean_similarities(
         2.0000
     """
     _, cosines, others = _cosines(z1, z2, candidates, first_row)
-    logits = ops.where(others, cosines / _of_anchors(temperature), EXCLUDED)
+    logits = ops.where(others, cosines / _of_anchors(temperature), MASKED)
     count = _count(others)
     means = ops.where(count > 0, ops.logsumexp(logits, axis=1) - ops.log(ops.maximum(count, 1.0)), 0.0)
     return ops.stop_gradient(_by_image(means))
@@ -100,11 +100,11 @@ def temperature_gradients(
     candidates: tuple[KerasTensor, KerasTensor] | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """How each image's objective of iSogCLR changes with its temperature.
+    """Derivative of each image's iSogCLR objective with respect to its temperature.
 
-    The objective of an anchor is `temperature * (log u + rho) - s_positive` with the normaliser u of
-    `sogclr`; its derivative is `log u + rho - sum_s p s / (2 (N - 1) temperature)`. An image has the mean of
-    its two views'.
+    The objective of an anchor is `temperature * (log u + rho) - s_positive` with the normalizer u of
+    `sogclr`; its derivative is `log u + rho - sum_s p s / (2 (N - 1) temperature)`. An image's value is the
+    mean over its two views.
 
     Paper: Qiu et al., Not All Semantics are Created Equal, arXiv 2305.11965, algorithm 1. Official code:
     zhqiu/contrastive-learning-iSogCLR, unimodal_exps/losses.py.
@@ -114,7 +114,7 @@ def temperature_gradients(
         z2: as in `sogclr`.
         log_normalizers: as in `sogclr`.
         temperature: as in `sogclr`.
-        robustness: rho, the price of a high temperature.
+        robustness: rho, the penalty on high temperatures.
         candidates: as in `nt_xent`.
         first_row: as in `nt_xent`.
 
@@ -150,7 +150,7 @@ def _pairs(
     check_positive("temperature", temperature)
     positives, cosines, others = _cosines(z1, z2, candidates, first_row)
     normalizers = ops.reshape(ops.transpose(ops.cast(log_normalizers, "float32")), (-1, 1))
-    logits = ops.where(others, cosines / _of_anchors(temperature) - normalizers, EXCLUDED)
+    logits = ops.where(others, cosines / _of_anchors(temperature) - normalizers, MASKED)
     weights = ops.stop_gradient(ops.exp(logits))
     return positives, _by_image(ops.sum(weights * cosines, axis=1) / ops.maximum(_count(others), 1.0))
 
@@ -161,7 +161,7 @@ def _cosines(
     candidates: tuple[KerasTensor, KerasTensor] | None,
     first_row: int | KerasTensor,
 ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
-    """Of the positive pairs; of the 2n anchors with all rows; and which of these are of other images."""
+    """Similarities of the positive pairs and of the 2n anchors with all rows, and a mask of other images."""
     z1, z2 = embeddings("z1", z1, "z2", z2)
     if candidates is None:
         candidates = z1, z2
@@ -177,14 +177,14 @@ def _cosines(
 
 
 def _of_anchors(temperature: float | KerasTensor) -> KerasTensor:
-    """The temperature of each of the 2n anchors as a column, or of all."""
+    """The temperatures of the 2n anchors as a column, or a single one."""
     check_positive("temperature", temperature)
     temperature = ops.cast(temperature, "float32")
     return ops.tile(temperature, 2)[:, None] if len(temperature.shape) else temperature
 
 
 def _by_image(of_anchors: KerasTensor) -> KerasTensor:
-    """`(batch, 2)` from the values of first views followed by those of second views."""
+    """`(batch, 2)` from the values of first views followed by second views."""
     return ops.transpose(ops.reshape(of_anchors, (2, -1)))
 
 

@@ -10,7 +10,7 @@ from kerassl.losses.common import (
     reduce,
     to_float32,
 )
-from kerassl.losses.contrastive.logsumexp import of_candidates, of_others_by_blocks
+from kerassl.losses.contrastive.logsumexp import blockwise_logsumexp, logsumexp_over_candidates
 
 
 def sup_con(
@@ -22,21 +22,21 @@ def sup_con(
     candidates: tuple[KerasTensor, KerasTensor] | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """SupCon, the form with the sum outside of the logarithm: each row finds all rows of its class.
+    """SupCon, the form with the sum outside the logarithm: each row finds all rows of its class.
 
-    With normalised rows `z_i` and `P(i)` the other rows with the label of row `i`,
-    `l_i = 1 / |P(i)| sum_{p in P(i)} (log sum_{a != i} exp(<z_i, z_a> / temperature) - <z_i, z_p> /
-    temperature)`. A row that is alone in its class adds 0, and is still compared with by the others. With a
-    class of its own for each image, whose two views are two rows, this is NT-Xent.
+    With normalized rows `z_i` and `P(i)` the other rows with the label of row `i`, `l_i = 1 / |P(i)| sum_{p
+    in P(i)} (log sum_{a != i} exp(<z_i, z_a> / temperature) - <z_i, z_p> / temperature)`. A row that is alone
+    in its class adds 0, but still serves as a negative. If each image is its own class, with its two views as
+    rows, this is NT-Xent.
 
     The official code multiplies by `temperature / base_temperature` with a base of 0.07, which acts on the
-    learning rate; the paper's equation has no such factor, and neither has the default here.
+    learning rate; the paper's equation has no such factor, and neither has the default.
 
     Paper: Khosla et al., Supervised Contrastive Learning, arXiv 2004.11362, equation 2 (L_out).
     Official code: HobbitLong/SupContrast, losses.py.
 
     Args:
-        z: `(n, dim)` un-normalised embeddings: all views of all images.
+        z: `(n, dim)` un-normalized embeddings: all views of all images.
         labels: `(n,)` integers, the class of each row.
         temperature: positive number or scalar tensor.
         base_temperature: positive number; `None` for the paper's equation.
@@ -74,14 +74,14 @@ def sup_con(
         )
     own = first_row + ops.arange(ops.shape(z)[0], dtype="int32")
     if candidates is None:
-        others = of_others_by_blocks(z, (own,), ops.shape(z)[0])
+        others = blockwise_logsumexp(z, (own,), ops.shape(z)[0])
     else:
-        others = of_candidates(z, everyone, (own,), None)
+        others = logsumexp_over_candidates(z, everyone, (own,), None)
     index = ops.arange(ops.shape(everyone)[0], dtype="int32")
     same = ops.logical_and(labels[:, None] == all_labels[None, :], own[:, None] != index[None, :])
     same = ops.cast(same, "float32")
     count = ops.sum(same, axis=1)
-    # A row without positives has nothing to find; one row alone has no others either.
+    # A row without positives has no loss; a single row has no other rows either.
     to_positives = ops.sum(z * ops.matmul(same, everyone), axis=1) / ops.maximum(count, 1.0)
     return reduce(factor * ops.where(count > 0, others - to_positives, 0.0), reduction)
 
@@ -89,7 +89,7 @@ def sup_con(
 def labelled_rows(
     name: str, z: KerasTensor, labels_name: str, labels: KerasTensor, scale: KerasTensor
 ) -> tuple:
-    """Checked rows, normalised and scaled, and their labels."""
+    """Checked rows, normalized and scaled, and their labels."""
     z, labels = to_float32(z), ops.convert_to_tensor(labels)
     check_rank(name, z, ("n", "dim"))
     check_rank(labels_name, labels, ("n",))

@@ -20,9 +20,9 @@ def kd(
 ) -> KerasTensor:
     """`T^2 KL(softmax(t / T) || softmax(s / T))`, with the teacher detached.
 
-    The factor keeps the gradient's size as the temperature changes; for large T it tends to that of half
-    the squared difference of centred logits over the number of classes. It is the loss of the distillation
-    step of SimCLR v2 (arXiv 2006.10029, equation 2) up to the teacher's entropy.
+    The factor keeps the gradient's size as the temperature changes; for large T it tends to the gradient of
+    half the squared difference of centered logits over the number of classes. It is the loss of the
+    distillation step of SimCLR v2 (arXiv 2006.10029, equation 2) up to the teacher's entropy.
 
     Paper: Hinton et al., Distilling the Knowledge in a Neural Network, arXiv 1503.02531, section 2.
 

@@ -10,8 +10,8 @@ def meal_v2_discriminator(
 ) -> KerasTensor:
     """Binary cross entropy of a discriminator that tells a student's outputs from its teachers'.
 
-    Of the discriminator's two scores, logits both, the first is to be 1 and the second 0 for the student, and
-    the other way round for the teachers; the mean over both scores and both networks. Nothing is detached.
+    The discriminator gives two logits. Their targets are 1 and 0 for the student, and 0 and 1 for the
+    teachers; the mean is over both scores and both networks. Nothing is detached.
 
     Paper: Shen and Savvides, MEAL V2, arXiv 2009.08453, equation 4. Official code: szq0214/MEAL-V2, loss.py.
 
@@ -37,7 +37,7 @@ def meal_v2_discriminator(
     check_same_shape("student_scores", student, "teacher_scores", teacher)
     check_reduction(reduction)
     if student.shape[-1] != 2:
-        raise ValueError(f"A discriminator gives two scores an image; {student.shape[-1]} came.")
+        raise ValueError(f"A discriminator gives two scores per image, got {student.shape[-1]}.")
     # -log sigmoid(x) = softplus(-x), -log(1 - sigmoid(x)) = softplus(x)
     signs = ops.convert_to_tensor([[-1.0, 1.0]])
     each = ops.softplus(signs * student) + ops.softplus(-signs * teacher)

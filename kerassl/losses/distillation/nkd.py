@@ -1,4 +1,4 @@
-"""Normalised knowledge distillation."""
+"""Normalized knowledge distillation."""
 
 from keras import KerasTensor, ops
 
@@ -35,14 +35,14 @@ def nkd(
     Args:
         student_logits: `(batch, num_classes)`.
         teacher_logits: `(batch, num_classes)`, detached here.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         gamma: weight of the classes other than the target, at least 0.
         temperature: positive number or scalar tensor.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for shapes that do not fit, an unknown reduction, a negative gamma, a temperature <= 0.

@@ -16,27 +16,27 @@ def ps_kd(
 ) -> KerasTensor:
     """`H((1 - a) one_hot(y) + a past, softmax(logits))`, the past detached.
 
-    Equal to that up to the entropy of the target, a Kullback-Leibler divergence. With a uniform past it is
-    label smoothing by a.
+    Up to the entropy of the target, this is a Kullback-Leibler divergence. With a uniform past it is label
+    smoothing by a.
 
     Paper: Kim et al., Self-Knowledge Distillation with Progressive Refinement of Targets, arXiv 2006.12000.
     Official code: lgcnsai/PS-KD-Pytorch, `main.py`, `loss/pskd_loss.py`.
 
     Args:
         logits: `(batch, num_classes)`.
-        past: `(batch, num_classes)` probabilities that were given earlier, detached here; a row of zeros is
-            an image that was not seen yet, whose target is its label.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        past: `(batch, num_classes)` earlier predicted probabilities, detached here; a row of zeros is an
+            image that was not seen yet, whose target is its label.
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         weight: a, the share of the past in the target, in [0, 1]; a number or scalar tensor.
         label_smoothing: share of the uniform distribution in the label's part of the target, in [0, 1).
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
-        ValueError: for shapes that do not fit, an unknown reduction, or a label smoothing outside of [0, 1).
+        ValueError: for shapes that do not fit, an unknown reduction, or a label smoothing outside [0, 1).
 
     Example:
         >>> from kerassl.losses import ps_kd

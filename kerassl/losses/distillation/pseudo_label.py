@@ -1,4 +1,4 @@
-"""Cross entropy with the classes that a teacher is sure of."""
+"""Cross entropy with a teacher's confident classes."""
 
 from keras import KerasTensor, ops
 
@@ -14,24 +14,24 @@ def pseudo_label(
 ) -> KerasTensor:
     """`[max t >= threshold] * (-log s_c)`, c the teacher's first class, the teacher detached.
 
-    s and t are the softmaxes of student and teacher. Images of which the teacher is less sure count in the
-    mean with 0, so that the loss grows with the share of the sure ones.
+    s and t are the softmaxes of student and teacher. Images below the threshold count in the mean with 0, so
+    the loss grows with the share of confident images.
 
     Papers: Sohn et al., FixMatch, arXiv 2001.07685, equation 4, for images; Du et al., Learning from Future,
-    arXiv 2209.06993, and Hoyer et al., DAFormer, arXiv 2111.14887, which weigh all pixels of a batch by the
-    share of the sure ones instead.
+    arXiv 2209.06993, and Hoyer et al., DAFormer, arXiv 2111.14887, which weight all pixels of a batch by the
+    share of confident ones instead.
 
     Args:
         student_logits: `(batch, num_classes)`, of a strongly augmented view.
         teacher_logits: `(batch, num_classes)`, of a weakly augmented view; detached here.
-        threshold: of the teacher's largest probability, in [0, 1]; 0 takes all.
+        threshold: threshold on the teacher's largest probability, in [0, 1]; 0 takes all.
         reduction: `"mean"` over all rows, or `"none"`.
 
     Returns:
         A float32 scalar, or `(batch,)` with `"none"`.
 
     Raises:
-        ValueError: for shapes that differ or are not rank 2, an unknown reduction, a threshold outside of
+        ValueError: for shapes that differ or are not rank 2, an unknown reduction, a threshold outside
             [0, 1].
 
     Example:

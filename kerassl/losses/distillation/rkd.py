@@ -1,4 +1,4 @@
-"""Relational knowledge distillation: the student's distances and angles are to be those of the teacher."""
+"""Relational knowledge distillation: match the student's distances and angles with the teacher's."""
 
 from keras import KerasTensor, ops
 
@@ -13,10 +13,10 @@ def rkd_distance(student: KerasTensor, teacher: KerasTensor) -> KerasTensor:
 
     Args:
         student: `(batch, dim)` embeddings.
-        teacher: `(batch, other_dim)` embeddings, detached here; the width may be another.
+        teacher: `(batch, other_dim)` embeddings, detached here; the width may differ.
 
     Returns:
-        A float32 scalar; 0 where one is the other, scaled, rotated and moved, and for a batch of two.
+        A float32 scalar; 0 if one is a scaled, rotated and shifted copy of the other, and for a batch of two.
 
     Raises:
         ValueError: for wrong ranks or batches that differ.
@@ -35,15 +35,16 @@ def rkd_distance(student: KerasTensor, teacher: KerasTensor) -> KerasTensor:
 def rkd_angle(student: KerasTensor, teacher: KerasTensor) -> KerasTensor:
     """Mean Huber loss of the cosines of the angles of all triples; memory grows with the cube of the batch.
 
-    Paper: arXiv 1904.05068, equations 7 to 9. Official code: lenscloth/RKD, metric/loss.py. As there, the
-    mean is over all triples, also those with equal members, whose cosine is 0 on both sides.
+    Paper: arXiv 1904.05068, equations 7 to 9. Official code: lenscloth/RKD, metric/loss.py. As in the
+    official code, the mean is over all triples, including triples with equal members, whose cosine is 0 on
+    both sides.
 
     Args:
         student: `(batch, dim)` embeddings.
         teacher: `(batch, other_dim)` embeddings, detached here.
 
     Returns:
-        A float32 scalar; 0 where one is the other, scaled, rotated and moved.
+        A float32 scalar; 0 if one is a scaled, rotated and shifted copy of the other.
 
     Raises:
         ValueError: for wrong ranks or batches that differ.

@@ -1,4 +1,4 @@
-"""SEED: the student's similarities to a queue of teacher embeddings are to be the teacher's own."""
+"""SEED: match the student's similarities to a queue of teacher embeddings with the teacher's."""
 
 from keras import KerasTensor, ops
 
@@ -13,7 +13,7 @@ from kerassl.losses.common import (
 )
 
 
-def seed(
+def seed_distillation(
     student: KerasTensor,
     teacher: KerasTensor,
     queue: KerasTensor,
@@ -32,9 +32,10 @@ def seed(
     Args:
         student: `(batch, dim)` embeddings.
         teacher: `(batch, dim)` embeddings of the same images.
-        queue: `(size, dim)` of the teacher's embeddings of other images, of length one.
+        queue: `(size, dim)` unit-length teacher embeddings of other images.
         student_temperature: positive number or scalar tensor.
-        teacher_temperature: the same; towards 0 the loss becomes InfoNCE with the teacher's embedding as key.
+        teacher_temperature: positive number or scalar tensor; toward 0 the loss becomes InfoNCE with the
+            teacher's embedding as the key.
         reduction: `"mean"` or `"none"`.
 
     Returns:
@@ -45,8 +46,8 @@ def seed(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.losses import seed
-        >>> loss = seed([[1.0, 0.0]], [[1.0, 0.0]], np.array([[0.0, 1.0]]), 1.0, 0.01)
+        >>> from kerassl.losses import seed_distillation
+        >>> loss = seed_distillation([[1.0, 0.0]], [[1.0, 0.0]], np.array([[0.0, 1.0]]), 1.0, 0.01)
         >>> print(f"{float(loss):.4f}, InfoNCE is {np.log(1 + np.exp(-1)):.4f}")
         0.3133, InfoNCE is 0.3133
     """

@@ -1,4 +1,4 @@
-"""Cross entropy with what teachers say."""
+"""Cross entropy with the predictions of teachers."""
 
 from keras import KerasTensor, ops
 
@@ -20,8 +20,8 @@ def soft_cross_entropy(
 ) -> KerasTensor:
     """`T^2 H(p_t, softmax(s / T))`, p_t the mean of the teachers' `softmax(t_k / T)`, which are detached.
 
-    `H(p, q) = -sum_c p_c log q_c`. With one teacher its gradient is that of `kd` and its value larger by
-    `T^2` times the teacher's entropy, which is what is left for equal logits.
+    `H(p, q) = -sum_c p_c log q_c`. With one teacher its gradient equals the gradient of `kd`, and its value
+    is larger by `T^2` times the teacher's entropy, which is the value for equal logits.
 
     Papers: Chen et al., Big Self-Supervised Models are Strong Semi-Supervised Learners (SimCLR v2), arXiv
     2006.10029, equation 2, and google-research/simclr, colabs/distillation_self_training.ipynb, whence the

@@ -1,4 +1,4 @@
-"""The loss of UNFUSED: pseudo-labels for an encoder and its branches, which also follow its last layer."""
+"""The loss of UNFUSED: pseudo-labels for an encoder and its branches, which follow its last layer."""
 
 from keras import KerasTensor, ops
 
@@ -18,8 +18,8 @@ def unfused(
     """`CE(z) + sum_k [0.7 CE(z_k) + 0.3 KL(softmax(z) || softmax(z_k)) + 0.003 (2 - 2 cos(z_k, z))]`.
 
     CE is the cross entropy with the pseudo-labels, z the logits of the last layer, z_k those of branch k.
-    Nothing is detached, as in the official code: the last layer also moves towards its branches. What the
-    paper calls a mean squared error is there the squared distance of the logits' directions.
+    Nothing is detached, as in the official code: the last layer also moves toward its branches. The paper's
+    "mean squared error" is the squared distance of the logits' directions in the official code.
 
     Paper: Seth et al., UNFUSED: UNsupervised Finetuning Using SElf supervised Distillation, arXiv 2303.05668.
     Official code: Sreyan88/LAPE, src/upstream/unfused/upstream_expert.py, src/utils/utils.py.
@@ -27,14 +27,14 @@ def unfused(
     Args:
         logits: `(batch, num_clusters)`.
         branch_logits: a tuple of `(batch, num_clusters)`.
-        labels: `(batch,)` integers; rows of a negative label count nothing.
-        branch_weight: of the branches' cross entropies.
-        divergence_weight: of the divergences.
-        similarity_weight: of the distances.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        labels: `(batch,)` integers; rows with a negative label are ignored.
+        branch_weight: weight of the branches' cross entropies.
+        divergence_weight: weight of the divergences.
+        similarity_weight: weight of the distances.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for shapes that do not fit, or an unknown reduction.

@@ -1,4 +1,4 @@
-"""The soft labels that USKD makes of a network's own predictions."""
+"""The soft labels that USKD builds from a network's own predictions."""
 
 from keras import KerasTensor, ops
 
@@ -8,11 +8,11 @@ from kerassl.losses.supervised.cross_entropy import cross_entropy, labelled_mean
 
 
 def uskd_target(logits: KerasTensor, labels: KerasTensor, reduction: str = "mean") -> KerasTensor:
-    """`-(1 + p_y^2 - mean p_y^2) log p_y`: images that are sure of their label get the more of it.
+    """`-(1 + p_y^2 - mean p_y^2) log p_y`: more confident images get a larger target.
 
     p is the softmax, y the label; the soft label before the logarithm is detached, and its mean is one. The
-    mean is over the labelled rows that come, so the logits are to be those of the global batch; the official
-    code takes it of each device.
+    mean is over the given labeled rows, so pass the logits of the global batch; the official code takes the
+    mean per device.
 
     Paper: Yang et al., From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with
     Normalized Loss and Customized Soft Labels, arXiv 2303.13005. Official code: yzd-v/cls_KD,
@@ -20,12 +20,12 @@ def uskd_target(logits: KerasTensor, labels: KerasTensor, reduction: str = "mean
 
     Args:
         logits: `(batch, num_classes)`.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             means.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for logits that are not rank 2, labels of another shape, an unknown reduction.
@@ -47,26 +47,26 @@ def uskd_target(logits: KerasTensor, labels: KerasTensor, reduction: str = "mean
 def uskd_non_target(
     logits: KerasTensor, weak_logits: KerasTensor, labels: KerasTensor, reduction: str = "mean"
 ) -> KerasTensor:
-    """`-sum_{i != y} z_i log N(p)_i`: the other classes in the order in which two classifiers rank them.
+    """`-sum_{i != y} z_i log N(p)_i`: the other classes, in the order of two classifiers' ranking.
 
-    N is the softmax of the logits other than the label's. All classes are ranked by the sum of
-    `p_i / (1 - p_y + 1e-6)` and the same of the weak classifier; z is proportional to one over the rank and
-    sums to one over the classes other than the label. Both rankings are detached.
+    N is the softmax of the logits other than the label's. All classes are ranked by the sum of `p_i / (1 -
+    p_y + 1e-6)` and the same term of the weak classifier; z is proportional to one over the rank and sums to
+    one over the classes other than the label. Both rankings are detached.
 
-    The rank takes probabilities of both, as in the paper; in the official code those of the network itself
-    have become logarithms by then.
+    The ranking uses probabilities of both, as in the paper; the official code uses log-probabilities of the
+    network itself.
 
     Paper: arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/models/dis_losses/uskd.py`.
 
     Args:
         logits: `(batch, num_classes)`.
         weak_logits: `(batch, num_classes)` of a classifier on earlier features, detached here.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for shapes that do not fit, or an unknown reduction.
@@ -86,7 +86,7 @@ def uskd_non_target(
     check_reduction(reduction)
     is_target = target_mask(labels, logits.shape[1])
     scores = ops.stop_gradient(_over_the_rest(logits, is_target) + _over_the_rest(weak, is_target))
-    # The place of each class in the descending order.
+    # The rank of each class in descending order.
     ranks = ops.argsort(ops.argsort(-scores, axis=-1), axis=-1)
     zipf = ops.where(is_target, 0.0, 1.0 / (1.0 + ops.cast(ranks, "float32")))
     zipf = zipf / ops.sum(zipf, axis=-1, keepdims=True)
@@ -96,7 +96,7 @@ def uskd_non_target(
 
 
 def _over_the_rest(logits: KerasTensor, is_target: KerasTensor) -> KerasTensor:
-    """Each class's probability over that of all classes but the target."""
+    """Each class's probability over the probability of all classes but the target."""
     p = ops.softmax(logits, axis=-1)
     of_target = ops.sum(ops.where(is_target, p, 0.0), axis=-1, keepdims=True)
     return p / (1.0 - of_target + 1e-6)

@@ -25,7 +25,7 @@ def masked_mse(
         prediction: `(batch, num_patches, dim)`.
         target: `(batch, num_patches, dim)`, for instance the pixels of each patch.
         mask: `(batch, num_patches)`, 1 or True for a patch that was masked and is predicted, 0 otherwise.
-        normalize_target: standardise each target patch by its own mean and unbiased variance
+        normalize_target: standardize each target patch by its own mean and unbiased variance
             (divided by `dim - 1`), epsilon 1e-6: the norm-pix option of the paper.
         reduction: `"mean"`, or `"none"` for the mean over the masked patches of each image.
 
@@ -60,6 +60,6 @@ def _standardize_patches(target: KerasTensor):
     dim = target.shape[-1]
     if dim < 2:
         raise ValueError(f"normalize_target needs patches of two values or more; target has dim={dim}.")
-    centred = target - ops.mean(target, axis=-1, keepdims=True)
-    variance = ops.sum(ops.square(centred), axis=-1, keepdims=True) / (dim - 1)
-    return centred * ops.rsqrt(variance + 1e-6)
+    centered = target - ops.mean(target, axis=-1, keepdims=True)
+    variance = ops.sum(ops.square(centered), axis=-1, keepdims=True) / (dim - 1)
+    return centered * ops.rsqrt(variance + 1e-6)

@@ -8,22 +8,22 @@ from kerassl.losses.common import check_not_negative, embeddings, standardize
 def barlow_twins(
     z1: KerasTensor, z2: KerasTensor, redundancy_weight: float | KerasTensor = 0.005
 ) -> KerasTensor:
-    """Pulls the cross-correlation matrix of two views towards the identity.
+    """Pulls the cross-correlation matrix of two views toward the identity.
 
-    `C = standardise(z1)^T standardise(z2) / N`, `L = sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`,
-    where the columns are standardised over the batch with the biased variance and epsilon 1e-5, as a
-    batch norm without scale and offset does. Symmetric in the views; nothing is detached. There is no
-    per-sample value, hence no `reduction`: `C` is a statistic of the batch. For a loss over several
-    devices gather `z1` and `z2` first.
+    `C = standardise(z1)^T standardise(z2) / N`, `L = sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, where
+    the columns are standardized over the batch with the biased variance and epsilon 1e-5, as a batch norm
+    without scale and offset does. Symmetric in the views; nothing is detached. There is no per-sample value,
+    hence no `reduction`: `C` is a statistic of the batch. For a loss over several devices, gather `z1` and
+    `z2` first.
 
     Paper: Zbontar et al., Barlow Twins: Self-Supervised Learning via Redundancy Reduction,
     arXiv 2103.03230, equations 1 and 2. Official code: facebookresearch/barlowtwins, main.py, whose
     default weight is 0.0051.
 
     Args:
-        z1: `(batch, dim)` embeddings of the first views, neither normalised nor standardised.
+        z1: `(batch, dim)` embeddings of the first views, neither normalized nor standardized.
         z2: `(batch, dim)` embeddings of the second views.
-        redundancy_weight: lambda, the weight of the off-diagonal terms; a number or tensor, >= 0.
+        redundancy_weight: weight of the off-diagonal terms, lambda in the paper; a number or tensor, >= 0.
 
     Returns:
         A float32 scalar; `dim` for constant embeddings and for a batch of one.

@@ -24,8 +24,8 @@ def cross_view_cross_entropy(
 ) -> KerasTensor:
     """Mean over target views u and other views v of `H(targets_u, softmax(logits_v / temperature))`.
 
-    `(num_views, batch, num_prototypes)` each, the views of the targets first among the logits'; the names
-    are for errors.
+    `(num_views, batch, num_prototypes)` each, the target views first among the logits; the names appear in
+    errors.
     """
     logits, targets = to_float32(logits), ops.stop_gradient(to_float32(targets))
     for name, x in ((logits_name, logits), (targets_name, targets)):
@@ -34,7 +34,7 @@ def cross_view_cross_entropy(
     if views < 2 or not 1 <= target_views <= views:
         raise ValueError(
             f"{loss_name} got {logits_name} of {views} and {targets_name} of {target_views} views; it needs "
-            "at least two views, the first of which are those of the targets, to pair different views."
+            "at least two views, the target views first, to pair different views."
         )
     check_same_shape(f"one view of {logits_name}", logits[0], f"one view of {targets_name}", targets[0])
     check_positive(temperature_name, temperature)

@@ -1,4 +1,4 @@
-"""The loss of EMP-SSL: patches of an image agree, and a patch's embeddings span much volume."""
+"""The loss of EMP-SSL: patches of an image agree, and a batch of patches spans a large volume."""
 
 from keras import KerasTensor, ops
 
@@ -18,18 +18,18 @@ def emp_ssl(
     invariance_weight: float | KerasTensor = 200.0,
     distortion: float | KerasTensor = 0.2,
 ) -> KerasTensor:
-    """EMP-SSL: every patch agrees with the mean of its image, while a batch of patches is hard to code.
+    """EMP-SSL: every patch agrees with its image's mean, and a batch of patches has a high coding rate.
 
-    With unit rows z_v of patch v and their mean `M` over patches,
-    `L = -lambda mean_v cos(z_v, M) - mean_v R(z_v)`, where R is `total_coding_rate`. Nothing is detached, the
-    mean neither. There is no per-image value, hence no `reduction`: the rate is that of a batch. For a loss
-    over several devices gather the patches first.
+    With unit rows z_v of patch v and their mean `M` over patches, `L = -lambda mean_v cos(z_v, M) - mean_v
+    R(z_v)`, where R is `total_coding_rate`. Nothing is detached, not even the mean. There is no per-image
+    value, hence no `reduction`: the rate is that of a batch. For a loss over several devices, gather the
+    patches first.
 
     Paper: Tong et al., EMP-SSL: Towards Self-Supervised Learning in One Training Epoch, arXiv 2304.03977,
     equation 4. Official code: tsb0601/EMP-SSL, loss.py. lightly's port has the other sign before R.
 
     Args:
-        patches: `(num_patches, batch, dim)` un-normalised embeddings, or a tuple of `(batch, dim)`.
+        patches: `(num_patches, batch, dim)` un-normalized embeddings, or a tuple of `(batch, dim)`.
         invariance_weight: lambda, a positive number or scalar tensor.
         distortion: as in `total_coding_rate`.
 
@@ -56,11 +56,11 @@ def emp_ssl(
 def total_coding_rate(z: KerasTensor, distortion: float | KerasTensor = 0.2) -> KerasTensor:
     """`R(Z) = 1/2 log det(I + d / (N epsilon) Z^T Z)` of N rows of length one: the volume that they span.
 
-    The paper writes the square of epsilon where the official code, and this, has epsilon itself. Source: as
+    The paper has the square of epsilon; the official code and this function have epsilon itself. Source: as
     `emp_ssl`, equation 3.
 
     Args:
-        z: `(batch, dim)` un-normalised embeddings.
+        z: `(batch, dim)` un-normalized embeddings.
         distortion: epsilon, a positive number or scalar tensor.
 
     Returns:

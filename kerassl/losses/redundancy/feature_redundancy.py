@@ -1,4 +1,4 @@
-"""The feature objective of All4One: two networks' dimensions agree one by one and with no other."""
+"""The feature objective of All4One: equal dimensions of two networks agree, different ones decorrelate."""
 
 from keras import KerasTensor, ops
 
@@ -8,10 +8,10 @@ from kerassl.losses.common import check_same_shape, embeddings, l2_normalize
 def feature_redundancy(
     z1: KerasTensor, z2: KerasTensor, targets1: KerasTensor, targets2: KerasTensor
 ) -> KerasTensor:
-    """Pulls the cross-correlations of a student's and a teacher's dimensions towards the identity.
+    """Pulls the cross-correlations of a student's and a teacher's dimensions toward the identity.
 
     With `C_1 = col(row(t1))^T col(z2)`, `C_2 = col(row(t2))^T col(z1)`, where `row` and `col` divide rows and
-    columns by their length, without centring,
+    columns by their length, without centering,
     `L = sqrt(mean over both of mean_d (C_dd - 1)^2) / 2 + sqrt(mean over both of mean_{d != e} C_de^2) / 2`.
     Symmetric in the views; the targets are detached inside. At 0 the roots have the gradient 0. There is
     no per-sample value, hence no `reduction`: C is a statistic of the batch. For a loss over several devices
@@ -22,13 +22,13 @@ def feature_redundancy(
     has ten times this value.
 
     Args:
-        z1: `(batch, dim)` un-normalised student embeddings of the first views.
-        z2: the same of the second views.
-        targets1: `(batch, dim)` un-normalised teacher embeddings of the first views; detached here.
-        targets2: the same of the second views.
+        z1: `(batch, dim)` un-normalized student embeddings of the first views.
+        z2: the same for the second views.
+        targets1: `(batch, dim)` un-normalized teacher embeddings of the first views; detached here.
+        targets2: the same for the second views.
 
     Returns:
-        A float32 scalar; 0.5 where all images have one embedding.
+        A float32 scalar; 0.5 if all images have the same embedding.
 
     Raises:
         ValueError: for shapes that differ or are not rank 2.

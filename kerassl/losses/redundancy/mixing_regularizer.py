@@ -1,4 +1,4 @@
-"""The regulariser of Mixed Barlow Twins: embeddings of mixed images are mixtures of embeddings."""
+"""The regularizer of Mixed Barlow Twins: embeddings of mixed images are mixtures of embeddings."""
 
 from keras import KerasTensor, ops
 
@@ -12,12 +12,12 @@ def mixing_regularizer(
     mixing: float | KerasTensor,
     permutation: KerasTensor,
 ) -> KerasTensor:
-    """How far the cross-correlations of mixed images are from what linear mixing makes them.
+    """Distance of the mixed images' cross-correlations from their values under linear mixing.
 
-    With columns standardised as in `barlow_twins`, `C_a = z_mixed^T z_a / N` for both views a, and its target
+    With columns standardized as in `barlow_twins`, `C_a = z_mixed^T z_a / N` for both views a, and its target
     `G_a = mixing * z1^T z_a / N + (1 - mixing) * z2[permutation]^T z_a / N`, the sum over a of all
     `(C_a - G_a)^2`. The targets are not detached. There is no per-sample value, hence no `reduction`: `C` is
-    a statistic of the batch. For a loss over several devices gather all three embeddings first.
+    a statistic of the batch. For a loss over several devices, gather all three embeddings first.
 
     Paper: Bandara et al., Guarding Barlow Twins Against Overfitting with Mixed Samples, arXiv 2312.02151.
     Official code: wgcban/mix-bt, main.py, which divides rows by their length before and columns by the
@@ -25,14 +25,14 @@ def mixing_regularizer(
     second target.
 
     Args:
-        z1: `(batch, dim)` embeddings of the first views, not standardised.
+        z1: `(batch, dim)` embeddings of the first views, not standardized.
         z2: `(batch, dim)` embeddings of the second views.
         z_mixed: `(batch, dim)` embeddings of `kerassl.views.mix_views(view1, view2, mixing, permutation)`.
         mixing: share of the first views in the mixed images, in [0, 1].
-        permutation: `(batch,)` integers: with which of the second views each first view was mixed.
+        permutation: `(batch,)` integers: the index of the second view that each first view was mixed with.
 
     Returns:
-        A float32 scalar >= 0; 0 where `z_mixed` is what it should be.
+        A float32 scalar >= 0; 0 if `z_mixed` has the target correlations.
 
     Raises:
         ValueError: for shapes that do not fit.
@@ -51,8 +51,8 @@ def mixing_regularizer(
     check_rank("permutation", permutation, ("batch",))
     z1, z2, z_mixed = standardize(z1), standardize(z2), standardize(z_mixed)
     mixing = ops.cast(mixing, "float32")
-    # C_a - G_a is linear in what mixed images lack: one product a view in place of three, and no difference
-    # of sums.
+    # C_a - G_a is linear in the residual of the mixed images: one product per view instead of three, and no
+    # difference of sums.
     lacking = z_mixed - mixing * z1 - (1.0 - mixing) * ops.take(z2, permutation, axis=0)
     rows = ops.transpose(lacking) / ops.cast(ops.shape(z1)[0], "float32")
     return sum(ops.sum(ops.square(ops.matmul(rows, z))) for z in (z1, z2))

@@ -4,27 +4,27 @@ from keras import KerasTensor, ops
 
 from kerassl.losses.common import unit_views
 
-# Each step grows a small singular value by a half: these bring 1e-4 of the largest to 1, and leave what
-# rounding makes of a zero, some 1e-7, near zero.
+# Each step grows a small singular value by half: this many bring 1e-4 of the largest to 1, and keep a rounded
+# zero, some 1e-7, near zero.
 _POLAR_STEPS = 28
 
 
 def mmcr(views: KerasTensor, local_weight: float | KerasTensor = 0.0) -> KerasTensor:
     """Spreads the images' centroids over all directions, and keeps the views of an image together.
 
-    With unit rows z_iv and the centroids `c_i = mean_v z_iv`, not normalised again,
-    `L = -|C|_* + lambda mean_i |Z_i|_*`, where `|.|_*` is the sum of the singular values, C the
-    `(batch, dim)` matrix of centroids and Z_i the `(num_views, dim)` matrix of an image's views. A centroid
-    is the longer, the better its views agree, so the first term alone does both. Nothing is detached. There
-    is no per-image value, hence no `reduction`: the singular values are those of the batch, with which the
-    loss grows. For a loss over several devices gather the views first.
+    With unit rows z_iv and the centroids `c_i = mean_v z_iv`, not normalized again, `L = -|C|_* + lambda
+    mean_i |Z_i|_*`, where `|.|_*` is the sum of the singular values, C the `(batch, dim)` matrix of centroids
+    and Z_i the `(num_views, dim)` matrix of an image's views. The better the views agree, the longer their
+    centroid is, so the first term alone does both. Nothing is detached. There is no per-image value, hence no
+    `reduction`: the singular values are a statistic of the batch, and the loss grows with its size. For a
+    loss over several devices, gather the views first.
 
     Paper: Yerxa et al., Learning Efficient Coding of Natural Images with Maximum Manifold Capacity
     Representations, arXiv 2303.03307, section 3. Official code: ThomasYerxa/mmcr,
     mmcr/cifar_stl/loss_mmcr.py.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, or a tuple of `(batch, dim)`.
+        views: `(num_views, batch, dim)` un-normalized embeddings, or a tuple of `(batch, dim)`.
         local_weight: lambda, a number or scalar tensor; 0 in the official code.
 
     Returns:
@@ -53,16 +53,16 @@ def mmcr(views: KerasTensor, local_weight: float | KerasTensor = 0.0) -> KerasTe
 def nuclear_norm(matrices: KerasTensor) -> KerasTensor:
     """The sum of the singular values of float32 matrices `(..., rows, columns)`.
 
-    For `A = U S V^T` it is `<A, U V^T>`, and `U V^T` is its gradient, for zero and for repeated singular
-    values, too (a subgradient at zero). `U V^T` comes from products of matrices alone, the Newton-Schulz
-    iteration `X <- X (3 - X^T X) / 2`, which takes every singular value in (0, 1] to 1: XLA needs seconds for
-    the singular values of a batch.
+    For `A = U S V^T` it is `<A, U V^T>`, and `U V^T` is its gradient, also for zero and for repeated singular
+    values (a subgradient at zero). `U V^T` comes from matrix products alone, the Newton-Schulz iteration `X
+    <- X (3 - X^T X) / 2`, which takes every singular value in (0, 1] to 1: XLA needs seconds for the singular
+    values of a batch.
     """
     return ops.sum(matrices * ops.stop_gradient(_orthogonal_factor(matrices)), axis=(-2, -1))
 
 
 def _orthogonal_factor(matrices: KerasTensor):
-    """`U V^T`, where a singular value below some 1e-5 of the largest counts less, down to zero."""
+    """`U V^T`, in which singular values below some 1e-5 of the largest count less, down to zero."""
 
     def gram(x: KerasTensor):
         return ops.matmul(ops.swapaxes(x, -2, -1), x)
@@ -70,7 +70,7 @@ def _orthogonal_factor(matrices: KerasTensor):
     rows, columns = matrices.shape[-2:]
     wide = rows is not None and rows < columns
     x = ops.swapaxes(matrices, -2, -1) if wide else matrices
-    # Free of scale first, so that squares neither overflow nor vanish.
+    # Rescaled first, so that squares neither overflow nor vanish.
     largest = ops.max(ops.abs(x), axis=(-2, -1), keepdims=True)
     x = x / ops.where(largest > 0, largest, 1.0)
     # The largest singular value is at most the root of the Gram matrix' Frobenius norm.

@@ -12,15 +12,14 @@ def centroid_attraction(views: KerasTensor, targets: KerasTensor, reduction: str
 
     With unit rows, `t_v = mean_{u != v} z_u` and `mean_v (2 - 2 cos(p_v, stopgrad(t_v)))`: with two views the
     mean of BYOL's two directions. No gradient reaches the targets, which are detached inside. A view's own
-    target is left out: a student that equals its teacher would agree with it, however far apart the views
-    are.
+    target is left out: a student that equals its teacher would agree with it for any views.
 
     Source: the multiview centroid loss of MSBReg, Moon et al., An Embedding-Dynamic Approach to
     Self-supervised Learning, arXiv 2207.03552. The authors' code is not public.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised predictions, or a tuple of `(batch, dim)`; two or more.
-        targets: `(num_views, batch, dim)` un-normalised embeddings of a teacher, view by view; detached here.
+        views: `(num_views, batch, dim)` un-normalized predictions, or a tuple of `(batch, dim)`; two or more.
+        targets: `(num_views, batch, dim)` un-normalized embeddings of a teacher, view by view; detached here.
         reduction: `"mean"` or `"none"`.
 
     Returns:
@@ -46,16 +45,16 @@ def centroid_attraction(views: KerasTensor, targets: KerasTensor, reduction: str
 def singular_value_dispersion(views: KerasTensor) -> KerasTensor:
     """The squared variation coefficient of the singular values of unit rows, the mean over views.
 
-    With the K = min(batch, dim) singular values s_i of a view's matrix of unit rows and their mean m,
-    `mean_i (s_i / m - 1)^2`: 0 where the embeddings fill all directions alike. It takes the sum of the s_i,
-    the nuclear norm, and that of their squares, so that no singular value is computed. Nothing is detached.
-    There is no per-image value, hence no `reduction`. For a loss over several devices gather the views first.
+    With the K = min(batch, dim) singular values s_i of a view's matrix of unit rows and their mean m, `mean_i
+    (s_i / m - 1)^2`: 0 if the embeddings fill all directions equally. It needs only the sum of the s_i, the
+    nuclear norm, and the sum of their squares, so no singular value is computed. Nothing is detached. There
+    is no per-image value, hence no `reduction`. For a loss over several devices, gather the views first.
 
-    Source: the singular value loss of MSBReg, arXiv 2207.03552, which asks for this; its own formula is not
-    known to us.
+    Source: the singular value loss of MSBReg, arXiv 2207.03552, which describes this; its own formula was not
+    available.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, or a tuple of `(batch, dim)`.
+        views: `(num_views, batch, dim)` un-normalized embeddings, or a tuple of `(batch, dim)`.
 
     Returns:
         A float32 scalar in [0, K - 1]: K - 1 for collapsed embeddings.

@@ -9,28 +9,29 @@ from kerassl.losses.common import check_positive, check_rank, l2_normalize, stac
 def sigreg(
     views: KerasTensor, directions: KerasTensor, num_knots: int = 17, largest_frequency: float = 3.0
 ) -> KerasTensor:
-    """SIGReg: along random directions, how far the embeddings are from a standard Gaussian.
+    """SIGReg: distance of the embeddings from a standard Gaussian along random directions.
 
     Along each direction a the batch has the samples `y = <z, a>`. The Epps-Pulley statistic compares their
-    characteristic function with that of N(0, 1), `g(t) = exp(-t^2 / 2)`:
-    `T = N integral g(t) ((mean cos(t y) - g(t))^2 + (mean sin(t y))^2) dt` over [-t_max, t_max], by the
-    trapezoid rule; the loss is its mean over directions and views. Nothing is detached. There is no per-image
-    value, hence no `reduction`, and the statistic grows with the batch. For a loss over several devices take
-    the mean over them of the equal shares' `characteristic_function`, with gradients, and then `epps_pulley`.
+    characteristic function with that of N(0, 1), `g(t) = exp(-t^2 / 2)`: `T = N integral g(t) ((mean cos(t y)
+    - g(t))^2 + (mean sin(t y))^2) dt` over [-t_max, t_max], by the trapezoid rule; the loss is its mean over
+    directions and views. Nothing is detached. There is no per-image value, hence no `reduction`, and the
+    statistic grows with the batch. For a loss over several devices with equal shares, average their
+    `characteristic_function` with gradients, then apply `epps_pulley`.
 
     Paper: Balestriero and LeCun, LeJEPA: Provable and Scalable Self-Supervised Learning Without the
     Heuristics, arXiv 2511.08544, section 4. Official code: rbalestr-lab/lejepa,
     lejepa/univariate/epps_pulley.py, lejepa/multivariate/slicing.py.
 
     Args:
-        views: `(num_views, batch, dim)` embeddings, neither normalised nor standardised, or a tuple of
+        views: `(num_views, batch, dim)` embeddings, neither normalized nor standardized, or a tuple of
             `(batch, dim)`.
         directions: `(dim, num_directions)`, drawn anew in every step; the columns' lengths do not matter.
-        num_knots: points of the trapezoid rule in [0, t_max], at least 2.
+        num_knots: number of points of the trapezoid rule in [0, t_max], at least 2.
         largest_frequency: t_max, a positive number.
 
     Returns:
-        A float32 scalar: 0.402 batch for embeddings that are all 0, some 1.05 for any number of normal ones.
+        A float32 scalar: `0.402 * batch` if all embeddings are 0, about 1.05 for any number of normal
+        embeddings.
 
     Raises:
         ValueError: for shapes that do not fit, fewer than two knots, or a frequency <= 0.
@@ -87,7 +88,7 @@ def epps_pulley(
 
     Args:
         values: `(2, num_views, num_knots, num_directions)` from `characteristic_function`.
-        num_samples: images of the whole batch, by which the statistic is multiplied.
+        num_samples: number of images of the whole batch, which multiplies the statistic.
         largest_frequency: as in `sigreg`.
 
     Returns:
@@ -107,7 +108,7 @@ def epps_pulley(
     check_rank("values", values, ("2", "num_views", "num_knots", "num_directions"))
     t = np.linspace(0.0, largest_frequency, values.shape[2])
     gaussian = np.exp(-(t**2) / 2)
-    # Both halves of the line are alike.
+    # Both halves of the line are equal.
     weights = np.full(len(t), 2 * (t[1] - t[0]))
     weights[[0, -1]] /= 2
     target = np.zeros((2, 1, len(t), 1), "float32")
@@ -121,11 +122,11 @@ def epps_pulley(
 def view_invariance(views: KerasTensor, num_global_views: int | None = None) -> KerasTensor:
     """Mean squared distance, over views, images and dimensions, from the mean of the global views.
 
-    Nothing is detached, the mean neither. Source: as `sigreg`, section 5.
+    Nothing is detached, not even the mean. Source: as `sigreg`, section 5.
 
     Args:
         views: `(num_views, batch, dim)` embeddings, the global views first, or a tuple of `(batch, dim)`.
-        num_global_views: how many of the views make the mean; `None` for all.
+        num_global_views: number of first views in the mean; `None` for all.
 
     Returns:
         A float32 scalar >= 0.
@@ -140,7 +141,10 @@ def view_invariance(views: KerasTensor, num_global_views: int | None = None) -> 
     """
     views = stack_views("views", views)
     if num_global_views is not None and not 1 <= num_global_views <= views.shape[0]:
-        raise ValueError(f"num_global_views={num_global_views} of {views.shape[0]} views cannot be.")
+        raise ValueError(
+            f"num_global_views must lie between 1 and the number of views, {views.shape[0]}, "
+            f"got {num_global_views}."
+        )
     return ops.mean(ops.square(views - ops.mean(views[:num_global_views], axis=0)))
 
 

@@ -21,7 +21,7 @@ def tico(
     covariance_weight: float | KerasTensor = 8.0,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """TiCo: agree with the target, and keep away from the directions in which embeddings have lately lain.
+    """TiCo: agree with the target, and avoid the directions that recent embeddings occupy.
 
     With unit rows, `l_i = 1 - <z1_i, z2_i> + rho z1_i^T C z1_i`: one direction. The target `z2` and the
     moving average `C` of `tico_covariance` are detached, so that gradients flow through the outer `z1` of the
@@ -31,9 +31,9 @@ def tico(
     Representation Learning, arXiv 2206.10698, section 3. The authors' code is not public.
 
     Args:
-        z1: `(batch, dim)` un-normalised embeddings of the first views.
+        z1: `(batch, dim)` un-normalized embeddings of the first views.
         z2: `(batch, dim)` target embeddings of the second views; detached here.
-        covariance: `(dim, dim)` moving second moment of normalised embeddings, not centred; detached here.
+        covariance: `(dim, dim)` moving second moment of normalized embeddings, not centered; detached here.
         covariance_weight: rho, a positive number or scalar tensor.
         reduction: `"mean"` or `"none"`.
 
@@ -54,7 +54,7 @@ def tico(
     check_reduction(reduction)
     covariance = _checked_covariance(covariance, z1)
     unit = l2_normalize(z1)
-    # Of a symmetric matrix, so that the gradient, twice the product, needs no second one.
+    # The matrix is symmetric, so the gradient is twice this product and needs no second one.
     covariance = (covariance + ops.transpose(covariance)) / 2.0
     detached = ops.stop_gradient(unit)
     contrast = ops.sum(ops.matmul(detached, covariance) * (2.0 * unit - detached), axis=1)
@@ -68,15 +68,15 @@ def tico_covariance(z: KerasTensor, covariance: KerasTensor, decay: float = 0.9)
     Source: as `tico`.
 
     Args:
-        z: `(batch, dim)` un-normalised embeddings of the global batch.
-        covariance: `(dim, dim)`, the average of the batches before; zeros at first.
+        z: `(batch, dim)` un-normalized embeddings of the global batch.
+        covariance: `(dim, dim)`, the moving average over previous batches; zeros at first.
         decay: beta, in [0, 1).
 
     Returns:
         float32 `(dim, dim)`; its trace is 1 - beta^t after t batches.
 
     Raises:
-        ValueError: for shapes that do not fit, or a decay outside of [0, 1).
+        ValueError: for shapes that do not fit, or a decay outside [0, 1).
 
     Example:
         >>> import numpy as np

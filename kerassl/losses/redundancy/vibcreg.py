@@ -20,19 +20,19 @@ def vibcreg(
     variance: float | KerasTensor = 25.0,
     covariance: float | KerasTensor = 200.0,
 ) -> KerasTensor:
-    """VIbCReg: VICReg whose covariance term is that of standardised dimensions.
+    """VIbCReg: VICReg with a covariance term on standardized dimensions.
 
     `L = invariance * mean((z1 - z2)^2) + variance * (v(z1) + v(z2)) + covariance * (c(z1) + c(z2))`, v
     that of `variance_hinge` and c that of `off_diagonal_correlation`. Symmetric in the views; nothing is
     detached. The variance terms are summed, where VICReg averages them. There is no per-sample value, hence
-    no `reduction`. For a loss over several devices gather `z1` and `z2` first.
+    no `reduction`. For a loss over several devices, gather `z1` and `z2` first.
 
     Paper: Lee and Aune, VIbCReg: Variance-Invariance-better-Covariance Regularization for Self-Supervised
     Learning on Time Series, arXiv 2109.00783, section 3. Official code: ML4ITS/vibcreg,
     pypilib/vibcreg/losses.py.
 
     Args:
-        z1: `(batch, dim)` embeddings of the first views, not normalised.
+        z1: `(batch, dim)` embeddings of the first views, not normalized.
         z2: `(batch, dim)` embeddings of the second views.
         invariance: weight of the invariance term; >= 0.
         variance: weight of the variance terms; >= 0.

@@ -1,4 +1,4 @@
-"""The loss of VICReg, and its variance and covariance terms, which VICReg's relatives share."""
+"""The loss of VICReg, and its variance and covariance terms, which related methods share."""
 
 from keras import KerasTensor, ops
 
@@ -16,16 +16,16 @@ def vicreg(
 
     `L = invariance * mean((z1 - z2)^2) + variance * (v(z1) + v(z2)) / 2 + covariance * (c(z1) + c(z2))`,
     the mean over images and dimensions, v and c those of `variance_hinge` and `off_diagonal_covariance`.
-    Symmetric in the views; nothing is detached or normalised. There is no per-sample value, hence no
-    `reduction`: v and c are statistics of the batch. For a loss over several devices gather `z1` and `z2`
+    Symmetric in the views; nothing is detached or normalized. There is no per-sample value, hence no
+    `reduction`: v and c are statistics of the batch. For a loss over several devices, gather `z1` and `z2`
     first.
 
     Paper: Bardes et al., VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning,
     arXiv 2105.04906, equations 1 to 6. Official code: facebookresearch/vicreg, main_vicreg.py, which halves
-    the sum of the two variance terms as here; equation 6 does not, and neither do some ports.
+    the sum of the two variance terms like this function; equation 6 and some ports do not.
 
     Args:
-        z1: `(batch, dim)` embeddings of the first views, not normalised.
+        z1: `(batch, dim)` embeddings of the first views, not normalized.
         z2: `(batch, dim)` embeddings of the second views.
         invariance: weight of the invariance term, lambda in the paper; >= 0.
         variance: weight of the variance terms, mu in the paper; >= 0.
@@ -54,7 +54,7 @@ def vicreg(
 
 
 def variance_hinge(z: KerasTensor) -> KerasTensor:
-    """How far the standard deviations of the dimensions fall short of 1, on average.
+    """Mean shortfall of the dimensions' standard deviations below 1.
 
     `v = mean_d max(0, 1 - sqrt(Var_d + 1e-4))` with the unbiased variance over the batch. Paper: arXiv
     2105.04906, equations 1 and 2, as in the official code of `vicreg`.
@@ -73,8 +73,8 @@ def variance_hinge(z: KerasTensor) -> KerasTensor:
         >>> round(float(variance_hinge([[0.0, 3.0], [0.0, -3.0]])), 4)
         0.495
     """
-    centred, degrees_of_freedom = _centred(z)
-    variance = ops.sum(ops.square(centred), axis=0) / degrees_of_freedom
+    centered, degrees_of_freedom = _centered(z)
+    variance = ops.sum(ops.square(centered), axis=0) / degrees_of_freedom
     return ops.mean(ops.relu(1.0 - ops.sqrt(variance + 1e-4)))
 
 
@@ -98,17 +98,17 @@ def off_diagonal_covariance(z: KerasTensor) -> KerasTensor:
         >>> round(float(off_diagonal_covariance([[1.0, 1.0], [-1.0, -1.0]])), 4)
         4.0
     """
-    centred, degrees_of_freedom = _centred(z)
-    if len(centred.shape) == 3:
-        centred = ops.transpose(centred, (1, 0, 2))
-    covariance = gram(centred) / degrees_of_freedom
-    # A mask: the sum of all squares less that of the variances' squares would lose the digits of c.
-    different = 1.0 - ops.eye(centred.shape[-1], dtype="float32")
-    return ops.mean(ops.sum(ops.square(covariance * different), axis=(-2, -1))) / centred.shape[-1]
+    centered, degrees_of_freedom = _centered(z)
+    if len(centered.shape) == 3:
+        centered = ops.transpose(centered, (1, 0, 2))
+    covariance = gram(centered) / degrees_of_freedom
+    # A mask: subtracting the variances' squares from the sum of all squares would lose the digits of c.
+    different = 1.0 - ops.eye(centered.shape[-1], dtype="float32")
+    return ops.mean(ops.sum(ops.square(covariance * different), axis=(-2, -1))) / centered.shape[-1]
 
 
-def _centred(z: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """Embeddings without their mean over the batch, and what unbiased statistics are divided by.
+def _centered(z: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    """Embeddings minus their mean over the batch, and the divisor of unbiased statistics.
 
     A batch of one has no variance: its zeros are divided by 1.
     """

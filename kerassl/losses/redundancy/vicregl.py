@@ -16,27 +16,27 @@ def vicregl_local(
     variance: float | KerasTensor = 25.0,
     covariance: float | KerasTensor = 1.0,
 ) -> KerasTensor:
-    """VICReg between cells of one view and their matches in the other, by features and by place.
+    """VICReg between cells of one view and their matches in the other, by features and by location.
 
     For the pairs of `matched_cells`, `l = invariance * mean((x - y)^2) + variance * (v(x) + v(y)) / 2 +
     covariance * (c(x) + c(y)) / 2`, v and c those of `variance_hinge` and `off_diagonal_covariance`, which
     take the statistics of each cell over the batch. The two directions are averaged, and the loss of the
-    cells matched by features is added to that of the cells matched by place. Symmetric in the views. Who is
-    matched is not differentiated; what is matched is, on both sides. There is no per-sample value, hence no
-    `reduction`.
+    cells matched by features is added to the loss of the cells matched by location. Symmetric in the views.
+    The matching is not differentiated; the matched embeddings are, on both sides. There is no per-sample
+    value, hence no `reduction`.
 
     Paper: Bardes et al., VICRegL: Self-Supervised Learning of Local Visual Features, arXiv 2210.01571,
     section 3. Official code: facebookresearch/VICRegL, main_vicregl.py, which reports half of this for
     two views: it divides the last ordered pair of views by the number of pairs. lightly takes the statistics
-    of the matches in the order of their distance, and keeps as many by features as by place.
+    of the matches in the order of their distance, and keeps as many by features as by location.
 
     Args:
-        maps1: `(batch, cells, dim)` embeddings of the first views' cells, not normalised.
+        maps1: `(batch, cells, dim)` embeddings of the first views' cells, not normalized.
         maps2: `(batch, cells, dim)` embeddings of the second views' cells.
-        centers1: `(batch, cells, 2)` where those of the first views lie in the image, in any unit.
-        centers2: `(batch, cells, 2)` where those of the second views lie.
-        num_matches: pairs of nearest cells that are kept of an image where place decides, gamma in the
-            paper: 20 of 49.
+        centers1: `(batch, cells, 2)` their centers in the image, for the first views, in any unit.
+        centers2: `(batch, cells, 2)` their centers for the second views.
+        num_matches: number of nearest pairs of cells that are kept per image in the matching by location,
+            gamma in the paper: 20 of 49.
         invariance: weight of the invariance term; >= 0.
         variance: weight of the variance terms; >= 0.
         covariance: weight of the covariance terms; >= 0.
@@ -75,19 +75,20 @@ def matched_cells(
     """The pairs of cells that VICRegL compares.
 
     Each cell of one view goes with the cell of the other whose embedding is nearest; and each of the
-    `num_matches` cells that lie nearest to a cell of the other view goes with that one. Images are matched
-    each by itself. Source: as `vicregl_local`.
+    `num_matches` cells that lie nearest to a cell of the other view goes with that one. Each image is matched
+    separately. Source: as `vicregl_local`.
 
     Args:
         maps1: `(batch, cells, dim)`, as in `vicregl_local`.
         maps2: `(batch, cells, dim)`.
         centers1: `(batch, cells, 2)`.
         centers2: `(batch, cells, 2)`.
-        num_matches: cells that are kept where place decides; all where there are fewer.
+        num_matches: number of cells that are kept in the matching by location; all if a map has fewer.
 
     Returns:
         Four pairs `(x, y)` of float32 `(batch, matches, dim)`, row j of y the match of row j of x: by
-        features from the first view to the second and back, by place from the first to the second and back.
+        features from the first view to the second and back, by location from the first to the second and
+        back.
 
     Raises:
         ValueError: for shapes that do not fit or fewer than one match.
@@ -115,7 +116,7 @@ def matched_cells(
         raise ValueError(f"num_matches must be at least 1, got {num_matches}; the paper uses 20.")
     cells = maps1.shape[1]
     by_features = ops.stop_gradient(squared_distances(maps1, maps2))
-    # Differences, not products as above: places are to be told apart however far from the origin.
+    # Differences, not products as above: locations must stay distinct at any distance from the origin.
     by_place = ops.sum(ops.square(centers1[:, :, None] - centers2[:, None, :]), axis=-1)
     return (
         _nearest(maps1, maps2, by_features, cells),
@@ -126,10 +127,10 @@ def matched_cells(
 
 
 def _nearest(maps: KerasTensor, others: KerasTensor, distances: KerasTensor, kept: int) -> tuple:
-    """The `kept` cells of `maps` with the smallest distances to a cell of `others`, in order, and those."""
+    """The `kept` cells of `maps` nearest to a cell of `others`, in order, and their matches."""
     matches = ops.argmin(distances, axis=2)
     if kept < maps.shape[1]:
-        # In the map's order, since statistics over the batch are taken place by place.
+        # In the map's order, since statistics over the batch are taken cell by cell.
         rows = ops.sort(ops.argsort(ops.min(distances, axis=2), axis=1)[:, :kept], axis=1)
         matches = ops.take_along_axis(matches, ops.cast(rows, matches.dtype), axis=1)
         maps = ops.take_along_axis(maps, rows[:, :, None], axis=1)

@@ -1,4 +1,4 @@
-"""The loss of W-MSE: views agree after the embeddings of a sub-batch have been whitened."""
+"""The loss of W-MSE: views agree after the embeddings of a sub-batch are whitened."""
 
 from keras import KerasTensor, ops
 
@@ -20,25 +20,25 @@ def wmse(
     epsilon: float = 1e-4,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """W-MSE: the squared distance of whitened, then normalised embeddings of an image's views.
+    """W-MSE: the squared distance of whitened, then normalized embeddings of an image's views.
 
-    The batch is cut into sub-batches; each view of each is whitened by itself with `whiten`, and an image's
+    The batch is cut into sub-batches; each view of each is whitened separately with `whiten`, and an image's
     loss is the mean over the pairs of its views of `2 - 2 cos`. Symmetric in the views; nothing is detached.
-    Statistics are those of the sub-batches: a replica that is to cut the global batch gathers it first.
+    Statistics cover a sub-batch: a replica that cuts the global batch gathers it first.
 
     Paper: Ermolov et al., Whitening for Self-Supervised Representation Learning, arXiv 2007.06346, section 3.
     Official code: htdt/self-supervised, methods/w_mse.py, which takes whole sub-batches only.
 
     Args:
-        views: `(num_views, batch, dim)` un-normalised embeddings, at least two views of each image.
-        subbatch_size: images of a sub-batch, larger than `dim`; `None` for the whole batch. Where it does not
-            divide the batch, sub-batches are larger and overlap by the few images that are missing.
-        permutation: `(batch,)` integers: the order in which the batch is cut; `None` for its own.
+        views: `(num_views, batch, dim)` un-normalized embeddings, at least two views of each image.
+        subbatch_size: number of images of a sub-batch, larger than `dim`; `None` for the whole batch. If it
+            does not divide the batch, sub-batches are larger and overlap by the few missing images.
+        permutation: `(batch,)` integers: the order in which the batch is cut; `None` for the given order.
         epsilon: as in `whiten`.
         reduction: `"mean"`, or `"none"`.
 
     Returns:
-        A float32 scalar in [0, 4], or `(batch,)` with `"none"`; 2 for embeddings that are all alike.
+        A float32 scalar in [0, 4], or `(batch,)` with `"none"`; 2 if all embeddings are equal.
 
     Raises:
         ValueError: for shapes that do not fit, a single view, an unknown reduction, an epsilon <= 0.
@@ -57,7 +57,7 @@ def wmse(
     size = batch if subbatch_size is None else subbatch_size
     count = max(batch // size, 1) if isinstance(batch, int) else ops.maximum(batch // size, 1)
     rows = -(-batch // count)
-    # Where the batch does not suffice for the last sub-batch, it begins again.
+    # If the batch is too small for the last sub-batch, it starts over.
     members = ops.take(order, ops.arange(count * rows, dtype="int32") % batch)
     groups = ops.reshape(ops.take(views, members, axis=1), (num_views, count, rows, dim))
     white = ops.reshape(whiten(groups, epsilon), (num_views, count * rows, dim))[:, :batch]
@@ -72,12 +72,12 @@ def whiten(z: KerasTensor, epsilon: float = 1e-4) -> KerasTensor:
     """Whitens rows by the inverse Cholesky factor of their covariance: `L^-1 (z - mean)`, `L L^T = Cov`.
 
     The covariance is unbiased; its diagonal is multiplied by `1 + epsilon`, without which a batch not much
-    larger than `dim` has no Cholesky factor. Exactly invariant to shifts and to lower-triangular maps such as
-    scales of dimensions, but for epsilon. A constant dimension stays zero. Source: as `wmse`, whose official
-    code has no epsilon by default.
+    larger than `dim` has no Cholesky factor. Exactly invariant, except for epsilon, to shifts and to
+    lower-triangular maps, for example scales of dimensions. A constant dimension stays zero. Source: as
+    `wmse`, whose official code has no epsilon by default.
 
     Args:
-        z: `(..., batch, dim)`, any number of batches that are whitened each by itself.
+        z: `(..., batch, dim)`, any number of batches, which are whitened separately.
         epsilon: positive number.
 
     Returns:
@@ -98,17 +98,17 @@ def whiten(z: KerasTensor, epsilon: float = 1e-4) -> KerasTensor:
     """
     check_positive("epsilon", epsilon)
     z = to_float32(z)
-    centred = z - ops.mean(z, axis=-2, keepdims=True)
+    centered = z - ops.mean(z, axis=-2, keepdims=True)
     degrees_of_freedom = ops.maximum(ops.cast(ops.shape(z)[-2], "float32") - 1.0, 1.0)
-    variance = ops.sum(ops.square(centred), axis=-2, keepdims=True) / degrees_of_freedom
+    variance = ops.sum(ops.square(centered), axis=-2, keepdims=True) / degrees_of_freedom
     varies = variance > 1e-24
     # Scaled to variance 1, which changes nothing but the rounding.
-    scaled = centred * ops.where(varies, ops.rsqrt(ops.where(varies, variance, 1.0)), 0.0)
+    scaled = centered * ops.where(varies, ops.rsqrt(ops.where(varies, variance, 1.0)), 0.0)
     correlation = gram(scaled) / degrees_of_freedom
     # A dimension that does not vary has 0 on the diagonal.
     diagonal = (epsilon + 1.0 - ops.cast(varies, "float32")) * ops.eye(z.shape[-1], dtype="float32")
     factor = ops.cholesky(correlation + diagonal)
-    # Solved for the identity: XLA on two cores may hang in the gradient where it solves for whole batches.
+    # Solved for the identity: XLA on two cores may hang in the gradient of a solve for whole batches.
     identity = ops.broadcast_to(ops.eye(z.shape[-1], dtype="float32"), ops.shape(factor))
     inverse = ops.solve_triangular(factor, identity, lower=True)
     return ops.matmul(scaled, ops.swapaxes(inverse, -2, -1))

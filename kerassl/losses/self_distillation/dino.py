@@ -21,8 +21,8 @@ def dino(
     equations 1 to 3. Official code: facebookresearch/dino, main_dino.py.
 
     Args:
-        student_logits: `(num_student_views, batch, num_prototypes)`, the views of the teacher first.
-        teacher_probs: `(num_teacher_views, batch, num_prototypes)`, centred and sharpened, as
+        student_logits: `(num_student_views, batch, num_prototypes)`, the teacher's views first.
+        teacher_probs: `(num_teacher_views, batch, num_prototypes)`, centered and sharpened, as
             `dino_teacher_probs` returns them; detached here.
         student_temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean over pairs of each image.
@@ -37,7 +37,7 @@ def dino(
     Example:
         >>> import numpy as np
         >>> from kerassl.losses import dino, dino_teacher_probs
-        >>> teacher = dino_teacher_probs(np.ones((2, 3, 8)), centre=np.zeros(8), temperature=0.04)
+        >>> teacher = dino_teacher_probs(np.ones((2, 3, 8)), center=np.zeros(8), temperature=0.04)
         >>> print(f"{float(dino(np.zeros((4, 3, 8)), teacher)):.4f}, log 8 is {np.log(8):.4f}")
         2.0794, log 8 is 2.0794
     """
@@ -54,16 +54,16 @@ def dino(
 
 
 def dino_teacher_probs(
-    teacher_logits: KerasTensor, centre: KerasTensor, temperature: float | KerasTensor = 0.04
+    teacher_logits: KerasTensor, center: KerasTensor, temperature: float | KerasTensor = 0.04
 ) -> KerasTensor:
-    """Centres and sharpens teacher logits: `softmax((g - c) / tau_t)`.
+    """Centers and sharpens teacher logits: `softmax((g - c) / tau_t)`.
 
-    Paper: arXiv 2104.14294, section 3.1. The centre is state of the method; a step uses the centre of
-    the steps before it.
+    Paper: arXiv 2104.14294, section 3.1. The center is state of the method; a step uses the center of the
+    previous steps.
 
     Args:
         teacher_logits: `(..., num_prototypes)`.
-        centre: `(num_prototypes,)` running mean of the teacher's logits.
+        center: `(num_prototypes,)` running mean of the teacher's logits.
         temperature: positive number or scalar tensor (a schedule).
 
     Returns:
@@ -74,9 +74,9 @@ def dino_teacher_probs(
 
     Example:
         >>> from kerassl.losses import dino_teacher_probs
-        >>> [float(p) for p in dino_teacher_probs([1.0, 3.0], centre=[1.0, 3.0])]
+        >>> [float(p) for p in dino_teacher_probs([1.0, 3.0], center=[1.0, 3.0])]
         [0.5, 0.5]
     """
     check_positive("temperature", temperature)
-    centred = to_float32(teacher_logits) - to_float32(centre)
-    return ops.stop_gradient(ops.softmax(centred / ops.cast(temperature, "float32"), axis=-1))
+    centered = to_float32(teacher_logits) - to_float32(center)
+    return ops.stop_gradient(ops.softmax(centered / ops.cast(temperature, "float32"), axis=-1))

@@ -19,7 +19,7 @@ def ibot(
     student_temperature: float | KerasTensor = 0.1,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """Cross entropy of the student's masked tokens with the teacher's tokens in the same places.
+    """Cross entropy of the student's masked tokens with the teacher's tokens at the same positions.
 
     `l = sum_i m_i H(t_i, s_i) / max(1, sum_i m_i)` of each crop, with
     `s_i = softmax(student_logits_i / student_temperature)`, and the mean over crops, a crop without masked
@@ -31,15 +31,15 @@ def ibot(
 
     Args:
         student_logits: `(batch, tokens, num_prototypes)` of crops that the student saw masked.
-        teacher_probs: `(batch, tokens, num_prototypes)` of the same crops unmasked, centred and sharpened by
+        teacher_probs: `(batch, tokens, num_prototypes)` of the same crops unmasked, centered and sharpened by
             `dino_teacher_probs` or assigned by `sinkhorn`; detached here.
         mask: `(batch, tokens)`, 1 or True for a token that was masked and counts, 0 otherwise.
         student_temperature: positive number or scalar tensor.
         reduction: `"mean"`, or `"none"` for the mean over the masked tokens of each crop.
 
     Returns:
-        A float32 scalar, or `(batch,)` with `"none"`; 0 where nothing is masked, log(num_prototypes) for a
-        uniform student where something is.
+        A float32 scalar, or `(batch,)` with `"none"`; 0 if nothing is masked; log(num_prototypes) for a
+        uniform student otherwise.
 
     Raises:
         ValueError: for shapes that disagree, an unknown reduction, a temperature <= 0.

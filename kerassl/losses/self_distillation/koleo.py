@@ -1,4 +1,4 @@
-"""The KoLeo regulariser: each row away from its nearest neighbour in the batch."""
+"""The KoLeo regularizer: push each row away from its nearest neighbor in the batch."""
 
 from keras import KerasTensor, ops
 
@@ -17,20 +17,20 @@ def koleo(
     candidates: KerasTensor | None = None,
     first_row: int | KerasTensor = 0,
 ) -> KerasTensor:
-    """`-mean_i log(min_{j != i} ||z_i - z_j|| + 1e-8)` with normalised rows: spreads the batch on the sphere.
+    """`-mean_i log(min_{j != i} ||z_i - z_j|| + 1e-8)` with normalized rows: spreads the batch on the sphere.
 
     The Kozachenko-Leonenko estimate of the differential entropy, negated. Gradients flow to a row and to its
-    neighbour; which row is the neighbour is decided without. Equal rows count with the largest value there
-    is, 18.4, and have no gradient, since there is no direction in which to part them. The official code adds
-    1e-8 to each coordinate of a difference, too, and so divides by nearly nothing there; it looks for
-    neighbours among the rows of one device, which `candidates` extends to those of all.
+    neighbor; the choice of the neighbor has no gradient. Equal rows have the largest value, 18.4, and no
+    gradient, since there is no direction to separate them. The official code also adds 1e-8 to each
+    coordinate of a difference, and so divides by almost zero; it searches the rows of one device, which
+    `candidates` extends to all devices.
 
     Papers: Sablayrolles et al., Spreading Vectors for Similarity Search, arXiv 1806.03198, section 3.1; Oquab
     et al., DINOv2, arXiv 2304.07193, section 4. Official code: facebookresearch/dinov2,
     dinov2/loss/koleo_loss.py.
 
     Args:
-        features: `(batch, dim)` un-normalised features of one view of each image.
+        features: `(batch, dim)` un-normalized features of one view of each image.
         reduction: `"mean"` or `"none"`.
         candidates: `(all, dim)` features of the whole batch, of which `features` are rows; `None` where they
             are the whole batch. The mean over the parts of a batch is the loss of the batch.
@@ -58,11 +58,11 @@ def koleo(
     cosines = ops.stop_gradient(ops.matmul(z, ops.transpose(others)))
     places = ops.arange(ops.shape(others)[0], dtype="int32")
     cosines = ops.where(ops.equal(rows[:, None], places), -2.0, cosines)
-    # Two maxima: XLA takes longer for the place of one on a processor.
+    # Two maxima: on a CPU, XLA takes longer for an argmax.
     largest = ops.max(cosines, axis=1, keepdims=True)
     nearest = ops.max(ops.where(cosines >= largest, places, 0), axis=1)
     squared = ops.sum(ops.square(z - ops.take(others, nearest, axis=0)), axis=1)
-    # Written so that NaN counts as apart, and stays.
+    # Written so that NaN counts as distinct, and propagates.
     apart = ops.logical_not(squared <= _SAME)
     distance = ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
     alone = ops.logical_and(ops.equal(nearest, rows), ops.logical_not(apart))

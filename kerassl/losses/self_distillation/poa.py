@@ -13,16 +13,16 @@ def poa(
 ) -> KerasTensor:
     """Cross entropy `H(softmax(intact / T), softmax(elastic / T))` of one crop seen by both students.
 
-    One direction: the intact student is detached. Unlike the loss with the teacher, nothing is centred or
+    One direction: the intact student is detached. Unlike the loss with the teacher, nothing is centered or
     balanced, and a crop is compared with itself.
 
     Paper: Zhang et al., POA: Pre-training Once for Models of All Sizes, arXiv 2408.01031, section 3. Official
     code: alipay/POA, poa/train/ssl_meta_arch.py.
 
     Args:
-        elastic_logits: `(batch, num_prototypes)` of the sub-network.
-        intact_logits: `(batch, num_prototypes)` of the whole network on the same crops; detached here.
-        temperature: of both; positive number or scalar tensor.
+        elastic_logits: `(batch, num_prototypes)` logits of the sub-network.
+        intact_logits: `(batch, num_prototypes)` logits of the whole network on the same crops; detached here.
+        temperature: temperature of both; positive number or scalar tensor.
         reduction: `"mean"` or `"none"`.
 
     Returns:
@@ -37,5 +37,5 @@ def poa(
         0.6931
     """
     loss = soft_cross_entropy(elastic_logits, intact_logits, temperature, reduction)
-    # That one multiplies by the square of the temperature, this one does not.
+    # `soft_cross_entropy` multiplies by the square of the temperature, this loss does not.
     return loss / ops.square(ops.cast(temperature, "float32"))

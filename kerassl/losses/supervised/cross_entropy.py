@@ -1,4 +1,4 @@
-"""Cross entropy of logits and labels, of which some may be unknown."""
+"""Cross entropy of logits and labels, some of which may be unknown."""
 
 from keras import KerasTensor, ops
 
@@ -15,17 +15,17 @@ def cross_entropy(
 
     Args:
         logits: `(batch, num_classes)`.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         label_smoothing: share of the uniform distribution in the target, in [0, 1).
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
-        A float32 scalar, 0 where no row is labelled; or `(batch,)` with `"none"`, 0 at unlabelled rows.
+        A float32 scalar, 0 where no row is labeled; or `(batch,)` with `"none"`, 0 at unlabeled rows.
 
     Raises:
         ValueError: for logits that are not rank 2, labels of another shape, an unknown reduction, or a
-            label smoothing outside of [0, 1).
+            label smoothing outside [0, 1).
 
     Example:
         >>> from kerassl.losses import cross_entropy

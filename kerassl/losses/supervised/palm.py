@@ -1,4 +1,4 @@
-"""PALM: each class a mixture of prototypes on the sphere, under which its embeddings are to be likely."""
+"""PALM: maximum likelihood of embeddings under a mixture of prototypes per class, on the sphere."""
 
 from keras import KerasTensor, ops
 
@@ -15,20 +15,19 @@ def palm(
     """L_MLE: `log sum_k exp(z . p_k / T) - sum_k a_k z . p_k / T`, over the prototypes of all classes.
 
     Paper: Lu et al., Learning with Mixture of Prototypes for Out-of-Distribution Detection, arXiv 2402.02653,
-    section 3. Official code: jeff024/PALM, `util/loss_functions.py`, where prototypes and weights are
-    detached, too.
+    section 3. Official code: jeff024/PALM, `util/loss_functions.py`, where prototypes and weights are also
+    detached.
 
     Args:
-        z: `(batch, dim)` embeddings, not normalised.
-        weights: `(batch, num_prototypes)`, those of the prototypes of a row's own class, summing to one, as
-            of `mixture_weights`; detached here. Rows of zeros count nothing, neither in the sum nor in the
-            mean.
+        z: `(batch, dim)` embeddings, not normalized.
+        weights: `(batch, num_prototypes)`, the weights of a row's own class sum to one, as from
+            `mixture_weights`; detached here. Rows of zeros are ignored, in the sum and in the mean.
         prototypes: `(num_prototypes, dim)` unit vectors; detached here.
         temperature: positive number or scalar tensor.
         reduction: `"mean"` over the rows that count, or `"none"`.
 
     Returns:
-        A float32 scalar, or `(batch,)` with `"none"`. With one prototype a class it is the cross entropy of
+        A float32 scalar, or `(batch,)` with `"none"`. With one prototype per class it is the cross entropy of
         the cosines.
 
     Raises:
@@ -50,7 +49,7 @@ def palm(
     if None not in (*expected, weights.shape[0]) and tuple(weights.shape) != expected:
         raise ValueError(
             f"weights has shape {tuple(weights.shape)}, but {expected[0]} rows and {expected[1]} prototypes "
-            f"came; they must be equal to {expected}."
+            f"were given; they must be equal to {expected}."
         )
     check_positive("temperature", temperature)
     check_reduction(reduction)
@@ -67,8 +66,8 @@ def mixture_weights(assignments: KerasTensor, chosen: KerasTensor) -> KerasTenso
     """The shares of the chosen prototypes in each row's assignment; a row without any stays zero.
 
     Args:
-        assignments: `(batch, num_prototypes)` positive, as of `sinkhorn`.
-        chosen: boolean of the same shape, as of `nearest_of_class`.
+        assignments: `(batch, num_prototypes)` positive, as from `sinkhorn`.
+        chosen: boolean of the same shape, as from `nearest_of_class`.
 
     Returns:
         Float32 `(batch, num_prototypes)`, detached.
@@ -87,13 +86,13 @@ def mixture_weights(assignments: KerasTensor, chosen: KerasTensor) -> KerasTenso
 def nearest_of_class(
     assignments: KerasTensor, labels: KerasTensor, prototype_classes: KerasTensor, count: int
 ) -> KerasTensor:
-    """Which prototypes of its own class a row is most assigned to: boolean `(batch, num_prototypes)`.
+    """Mask `(batch, num_prototypes)` of the prototypes of its own class with a row's largest assignments.
 
     Args:
         assignments: `(batch, num_prototypes)`, positive.
         labels: `(batch,)` integers; a row of a negative label has none.
         prototype_classes: `(num_prototypes,)` integers.
-        count: prototypes of each row, at most; equal assignments may make it more.
+        count: number of prototypes of each row; ties may add more.
 
     Example:
         >>> import numpy as np
@@ -112,14 +111,14 @@ def moved_prototypes(
 ) -> KerasTensor:
     """`unit(m p_k + (1 - m) sum_i w_ik z_i)`, w the weights as shares of each prototype: a moving average.
 
-    The embeddings are not detached, as in the official code: what is said of the moved prototypes teaches the
-    encoder. A prototype that no row is assigned to stays.
+    The embeddings are not detached, as in the official code: gradients of the moved prototypes reach the
+    encoder. A prototype without assigned rows is unchanged.
 
     Source: as `palm`.
 
     Args:
         prototypes: `(num_prototypes, dim)` unit vectors.
-        z: `(batch, dim)` embeddings of the global batch, not normalised.
+        z: `(batch, dim)` embeddings of the global batch, not normalized.
         weights: `(batch, num_prototypes)` of `mixture_weights`.
         momentum: m, in [0, 1].
 

@@ -1,4 +1,4 @@
-"""How unlikely a latent vector is under the distribution over its class's prototypes, as in Prob-PSENN."""
+"""Negative log-likelihood of a latent vector under its class's distribution of prototypes, of Prob-PSENN."""
 
 import math
 
@@ -17,23 +17,23 @@ def prototype_nll(
     high: float = 1e4,
     reduction: str = "mean",
 ) -> KerasTensor:
-    """`-log N(z; mu_y, diag(sigma_y^2))`, cut to [low, high]: each image near to the prototypes of its class.
+    """`-log N(z; mu_y, diag(sigma_y^2))`, clipped to [low, high]: pulls images to their prototypes.
 
-    Outside of the bounds there is no gradient: a Gaussian that is likely enough is not made narrower.
+    Outside the bounds there is no gradient: a sufficiently likely Gaussian does not become narrower.
 
     Paper: Vadillo et al., Uncertainty-Aware Explanations Through Probabilistic Self-Explainable Neural
-    Networks, arXiv 2403.13740. No official code was found; the bounds are those of an implementation by
-    others.
+    Networks, arXiv 2403.13740. No official code was found; the bounds are those of a third-party
+    implementation.
 
     Args:
         latents: `(batch, dim)`.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         means: `(num_classes, dim)`.
         log_stds: `(num_classes, dim)` logarithms of the standard deviations.
         low: lower bound of a value.
         high: upper bound of a value.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
         A float32 scalar, or `(batch,)` with `"none"`.

@@ -5,7 +5,7 @@ from keras import KerasTensor, ops
 from kerassl.losses.common import check_rank, check_reduction, check_same_shape, to_float32
 from kerassl.losses.supervised.cross_entropy import labelled_mean
 
-# Stands for the distance of prototypes that are not asked for.
+# Stands for the distance of prototypes outside the mask.
 _FAR = 1e30
 
 
@@ -18,21 +18,21 @@ def cluster_cost(
 ) -> KerasTensor:
     """Clst: the mean over images of the distance to the nearest prototype of their own class.
 
-    It is minimised. For similarities give minus these: it is then minus the mean largest similarity, the
-    form of ST-ProtoPNet.
+    It is minimized. For similarities, pass their negatives: the result is then minus the mean largest
+    similarity, the form of ST-ProtoPNet.
 
     Paper: Chen et al., This Looks Like That: Deep Learning for Interpretable Image Recognition, arXiv
-    1806.10574, section 2.2. Official code: cfchen-duke/ProtoPNet, `train_and_test.py`, which finds the
-    same minimum as a maximum of largest distance less distance. Nothing is detached.
+    1806.10574, section 2.2. Official code: cfchen-duke/ProtoPNet, `train_and_test.py`, which finds the same
+    minimum as a maximum of the largest distance minus the distance. Nothing is detached.
 
     Args:
-        distances: `(batch, num_prototypes)`, of the nearest patch of each image to each prototype.
-        labels: `(batch,)` integers; rows of a negative label count nothing, neither in the sum nor in the
+        distances: `(batch, num_prototypes)` distances of each image's nearest patch to each prototype.
+        labels: `(batch,)` integers; rows with a negative label are ignored, in the sum and in the
             mean.
         prototype_classes: `(num_prototypes,)` integers.
-        mask: boolean `(num_prototypes,)`; where false a prototype is left out. An image of whose class none
-            is left costs 0.
-        reduction: `"mean"` over the labelled rows, or `"none"`.
+        mask: boolean `(num_prototypes,)`; where false, a prototype is left out. An image without prototypes
+            of its class costs 0.
+        reduction: `"mean"` over the labeled rows, or `"none"`.
 
     Returns:
         A float32 scalar, 0 if every image holds a prototype of its class; or `(batch,)` with `"none"`.
@@ -57,14 +57,14 @@ def separation_cost(
 ) -> KerasTensor:
     """Minus Sep: the mean over images of the distance to the nearest prototype of any other class.
 
-    It is positive and to be large: it enters the loss with a negative weight. Source: as `cluster_cost`.
+    It is positive and should be large: it enters the loss with a negative weight. Source: as `cluster_cost`.
 
     Args:
         distances: as in `cluster_cost`.
-        labels: as there.
-        prototype_classes: as there.
-        mask: as there.
-        reduction: as there.
+        labels: as in `cluster_cost`.
+        prototype_classes: as in `cluster_cost`.
+        mask: as in `cluster_cost`.
+        reduction: as in `cluster_cost`.
 
     Returns:
         A float32 scalar, or `(batch,)` with `"none"`.

@@ -1,4 +1,4 @@
-"""The two terms that hold prototypes and images together in PrototypeDL."""
+"""The two terms that tie prototypes and images together in PrototypeDL."""
 
 from keras import KerasTensor, ops
 
@@ -15,7 +15,8 @@ def nearest_image(distances: KerasTensor) -> KerasTensor:
     3.2. Official code: OscarcarLi/PrototypeDL, `CAE_MNIST.py`. Nothing is detached.
 
     Args:
-        distances: `(batch, num_prototypes)`, squared there, between the latents of images and prototypes.
+        distances: `(batch, num_prototypes)`, squared in the official code, between the latents of images and
+            prototypes.
 
     Returns:
         A float32 scalar; 0 where every prototype is the latent of an image.
@@ -39,7 +40,8 @@ def nearest_prototype(distances: KerasTensor, reduction: str = "mean") -> KerasT
     It makes each image look like some prototype. Source: as `nearest_image`.
 
     Args:
-        distances: `(batch, num_prototypes)`, squared there, between the latents of images and prototypes.
+        distances: `(batch, num_prototypes)`, squared in the official code, between the latents of images and
+            prototypes.
         reduction: `"mean"` or `"none"`.
 
     Returns:

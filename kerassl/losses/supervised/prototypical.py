@@ -16,14 +16,16 @@ def prototypical(
     """`-log softmax_k(-||z - c_k||^2)` at each query's class.
 
     Paper: Snell et al., Prototypical Networks for Few-shot Learning, arXiv 1703.05175, equation 2. Official
-    code: jakesnell/prototypical-networks, `protonets/models/few_shot.py`. Nothing is detached, neither there.
+    code: jakesnell/prototypical-networks, `protonets/models/few_shot.py`. Nothing is detached, as in the
+    official code.
 
     Args:
-        z: `(batch, dim)` embeddings of the queries, not normalised.
-        labels: `(batch,)` integers; rows of a negative label, or of a class without a prototype, count
-            nothing, neither in the sum nor in the mean.
-        prototypes: `(num_classes, dim)`, such as `class_means` of the support.
-        mask: boolean `(num_classes,)`; where false a class has no prototype. All have one if not given.
+        z: `(batch, dim)` embeddings of the queries, not normalized.
+        labels: `(batch,)` integers; rows with a negative label, or of a class without a prototype, are
+            ignored, in the sum and in the mean.
+        prototypes: `(num_classes, dim)`, for example the `class_means` of the support set.
+        mask: boolean `(num_classes,)`; where false, a class has no prototype. By default all classes have
+            one.
         reduction: `"mean"` over the rows that count, or `"none"`.
 
     Returns:
@@ -52,8 +54,7 @@ def prototypical(
 def prototype_logits(z: KerasTensor, prototypes: KerasTensor, mask: KerasTensor | None = None) -> KerasTensor:
     """Minus the squared distances to prototypes, up to a constant of each row.
 
-    What all prototypes have in common is left out before the products, so that no digits are lost far from
-    the origin.
+    The prototypes' mean is subtracted before the products, so that no digits are lost far from the origin.
 
     Args:
         z: `(batch, dim)`.
@@ -81,12 +82,12 @@ def class_means(z: KerasTensor, labels: KerasTensor, num_classes: int) -> tuple[
 
     Args:
         z: `(batch, dim)`.
-        labels: `(batch,)` integers below `num_classes`; rows of a negative label are left out.
+        labels: `(batch,)` integers below `num_classes`; rows with a negative label are left out.
         num_classes: number of classes.
 
     Returns:
         Float32 `(num_classes, dim)` means, zeros for a class without rows, and a boolean `(num_classes,)`
-        that says which classes have some.
+        mask of the classes with rows.
 
     Raises:
         ValueError: for wrong ranks.

@@ -6,11 +6,11 @@ from kerassl.losses.common import check_rank, l2_normalize, to_float32
 
 
 def prototype_orthogonality(prototypes: KerasTensor) -> KerasTensor:
-    """`sum over classes of the sum of |P P^T - I|`, P the unit prototypes of a class: that they differ.
+    """`sum over classes of the sum of |P P^T - I|`, P the unit prototypes of a class: keeps them different.
 
     Paper: Wang et al., Learning Support and Trivial Prototypes for Interpretable Image Classification, arXiv
-    2301.04011, section 3. Official code: cwangrun/ST-ProtoPNet, `full/train_and_test.py`. A sum over
-    classes, not a mean, as there. Nothing is detached.
+    2301.04011, section 3. Official code: cwangrun/ST-ProtoPNet, `full/train_and_test.py`. A sum over classes,
+    not a mean, as in the official code. Nothing is detached.
 
     Args:
         prototypes: `(num_classes, prototypes_per_class, dim)` of any length.
@@ -33,9 +33,9 @@ def prototype_orthogonality(prototypes: KerasTensor) -> KerasTensor:
 
 
 def prototype_discrimination(prototypes: KerasTensor) -> KerasTensor:
-    """The mean over pairs of classes of the largest cosine between their prototypes: for trivial ones.
+    """Mean over pairs of classes of the largest cosine between their prototypes: for trivial prototypes.
 
-    Minimised, it drives the prototypes of different classes apart. Source: as `prototype_orthogonality`.
+    Minimized, it drives the prototypes of different classes apart. Source: as `prototype_orthogonality`.
 
     Args:
         prototypes: `(num_classes, prototypes_per_class, dim)` of any length.
@@ -56,9 +56,9 @@ def prototype_discrimination(prototypes: KerasTensor) -> KerasTensor:
 
 
 def prototype_closeness(prototypes: KerasTensor) -> KerasTensor:
-    """Minus the mean over pairs of classes of the smallest cosine between their prototypes: for support ones.
+    """Minus the mean over pairs of classes of the smallest cosine between prototypes: for support prototypes.
 
-    Minimised, it draws the prototypes of different classes to the boundary between them. Source: as
+    Minimized, it draws the prototypes of different classes to the boundary between them. Source: as
     `prototype_orthogonality`.
 
     Args:

@@ -4,9 +4,9 @@
 Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
 
 - The two directions are summed, as in the paper: the loss lies in [0, 8].
-- Each view goes through batch norm by itself, in the teacher too, which runs in training mode.
-- The teacher starts as a copy of the student; the official code draws it from another random key.
-- Running batch-norm statistics are not averaged: the teacher keeps its own.
+- Each view goes through batch norm separately, also in the teacher, which runs in training mode.
+- The teacher starts as a copy of the student; the official code initializes it from another random key.
+- Moving batch-norm statistics are not averaged: the teacher keeps its own.
 """
 
 import math
@@ -27,14 +27,11 @@ class BYOL(SSLModel):
     """BYOL (arXiv 2006.07733).
 
     Args:
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 by a half cosine over the
             run. The paper: 0.996 for 1000 epochs, 0.99 for 100 to 300, 0.97 for 40.
         projection_dim: width of the embedding.
         hidden_dim: width of the hidden layer of projector and predictor.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a momentum outside [0, 1].
 
     Example:
         >>> import kerassl
@@ -81,7 +78,7 @@ class BYOL(SSLModel):
         self.teacher_projector = make_teacher(self.projector)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Squared distance between normalised predictions and teacher projections, both directions."""
+        """Squared distance between normalized predictions and teacher projections, both directions."""
 
         def student(view: KerasTensor):
             features = self.encode(self.encoder, view, training)
@@ -97,11 +94,11 @@ class BYOL(SSLModel):
         return Outputs({"byol": loss}, features=(features1, features2), state={"targets": z1})
 
     def target(self, z: KerasTensor) -> KerasTensor:
-        """What the other view's prediction is compared with: the teacher's projection itself."""
+        """The target of the other view's prediction: the teacher's projection."""
         return z
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher."""
+        """Updates the teacher."""
         momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)

@@ -1,4 +1,4 @@
-"""DirectPred, DirectSet and DirectCopy: BYOL with a linear predictor that is computed, not trained.
+"""DirectPred, DirectSet and DirectCopy: BYOL with a linear predictor in closed form.
 
 "Understanding self-supervised Learning Dynamics without Contrastive Pairs", arXiv 2102.06810, equations 18
 and 19 (DirectPred); "Towards Demystifying Representation Learning with Non-contrastive Self-supervision",
@@ -6,18 +6,20 @@ arXiv 2110.04947 (DirectSet and DirectCopy).
 Official code: facebookresearch/luckmatters, `ssl/real-dataset/byol_trainer.py`; DirectSet is not in it.
 
 - After each update the predictor is set from the correlation matrix F of the projections of both views,
-  un-centred and un-normalised, over the global batch. The loss of a step sees the matrix of the steps before;
-  that of the first step sees the identity, where the official code has a random one.
-- All three divide F by its size, so that `boost` does not depend on how long the projections are:
-  DirectPred and DirectSet by the largest eigenvalue, as the official DirectPred; DirectCopy, which decomposes
-  nothing, by the Frobenius norm, where the official one takes F as it is.
-- The loss is BYOL's, `2 - 2 cos`, in both directions; the official code leaves out the 2.
-- Each view goes through batch norm by itself. The projector's batch norm has a scale and an offset, which it
-  has not in the official code.
-- The teacher starts as a copy of the student, there with weights of its own. Images above 64 pixels are
-  blurred one time in two, there always. The launcher's rate falls to 0, there it stays.
-- The default `boost` of DirectSet and DirectCopy, 0.3, is ours: the text of 2110.04947 was not at hand.
-- The official code cuts the predictor's eigenvalues off at 1e-4, below any sensible `boost`.
+  un-centered and un-normalized, over the global batch. The loss of a step uses the matrix of the previous
+  steps; the first step uses the identity, where the official code has a random matrix.
+- All three normalize F, so that `boost` does not depend on the norm of the projections: DirectPred and
+  DirectSet by the largest eigenvalue, as in the official DirectPred; DirectCopy, which needs no
+  decomposition, by the Frobenius norm, where the official code does not normalize F.
+- The loss is BYOL's, `2 - 2 cos`, in both directions; the official code omits the 2.
+- Each view goes through batch norm separately. The projector's batch norm has a scale and an offset; the
+  official one has neither.
+- The teacher starts as a copy of the student; the official code initializes it independently. Images above 64
+  pixels are blurred with probability 0.5; the official code always blurs. The launcher's learning rate falls
+  to 0; the official rate is constant.
+- The default `boost` of DirectSet and DirectCopy, 0.3, is our choice: the text of 2110.04947 was not
+  available.
+- The official code clips the predictor's eigenvalues at 1e-4, below any sensible `boost`.
 """
 
 import keras
@@ -36,22 +38,19 @@ DIRECT_PRED_PAPER = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 
 class DirectPred(SSLModel):
     """DirectPred (arXiv 2102.06810): the predictor has the eigenvalues `sqrt(s / max s) + boost`.
 
-    s are the eigenvalues of the projections' correlation matrix, whose eigenvectors are the predictor's, too.
+    s are the eigenvalues of the projections' correlation matrix; the predictor shares its eigenvectors.
 
     Args:
-        momentum: of the teacher, constant, in [0, 1]; the official code has 0.996.
-        correlation_momentum: share of the old correlation matrix in the new one, rho in the paper; in [0, 1).
-        boost: what is added to all eigenvalues of the predictor, epsilon in the paper; > 0.
-        projection_dim: width of the embedding, and of the square matrix that predicts.
+        momentum: teacher momentum, constant, in [0, 1]; the official code has 0.996.
+        correlation_momentum: EMA momentum of the correlation matrix, rho in the paper; in [0, 1).
+        boost: constant added to all eigenvalues of the predictor, epsilon in the paper; > 0.
+        projection_dim: width of the embedding and of the square predictor matrix.
         hidden_dim: width of the projector's hidden layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Attributes:
         correlation: variable `(projection_dim, projection_dim)`, F in the paper.
         predictor: variable of the same shape, W_p in the paper; symmetric.
-
-    Raises:
-        ValueError: for a momentum outside its range or a boost <= 0.
 
     Example:
         >>> import kerassl
@@ -101,7 +100,7 @@ class DirectPred(SSLModel):
         self.predictor = matrix("predictor", "identity")
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Squared distance between normalised predictions and teacher projections, both directions."""
+        """Squared distance between normalized predictions and teacher projections, both directions."""
 
         def student(view: KerasTensor):
             features = self.encode(self.encoder, view, training)
@@ -121,19 +120,19 @@ class DirectPred(SSLModel):
         )
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and the correlation matrix, and sets the predictor."""
+        """Updates the teacher and the correlation matrix, and sets the predictor."""
         update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
         update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
         z = self.gather(state["projections"])
         of_batch = ops.matmul(ops.transpose(z), z) / ops.cast(ops.shape(z)[0], "float32")
         old, rho = ops.convert_to_tensor(self.correlation), self.arguments.correlation_momentum
         new = ops.where(ops.any(old != 0), rho * old + (1 - rho) * of_batch, of_batch)
-        # What is not finite cannot be decomposed: some backends would end the run without a word about why.
+        # A matrix that is not finite cannot be decomposed: some backends would end the run without a reason.
         self.correlation.assign(ops.where(ops.all(ops.isfinite(of_batch)), new, old))
         self.predictor.assign(self.predictor_of(ops.convert_to_tensor(self.correlation)))
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
-        """The predictor `(dim, dim)` that belongs to a correlation matrix."""
+        """The predictor `(dim, dim)` for a correlation matrix."""
         return relative_power(correlation, 0.5) + self.arguments.boost * ops.eye(
             self.arguments.projection_dim
         )
@@ -149,7 +148,7 @@ class DirectSet(DirectPred):
         **kwargs: the other arguments of `DirectPred`.
 
     Raises:
-        ValueError: for an exponent <= 0, and as `DirectPred`.
+        ValueError: as `DirectPred`.
 
     Example:
         >>> import kerassl
@@ -159,7 +158,7 @@ class DirectSet(DirectPred):
     """
 
     family = "asymmetric"
-    # As DirectPred.
+    # As in DirectPred.
     recipes = {"direct_set": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
     def __init__(
@@ -173,7 +172,7 @@ class DirectSet(DirectPred):
         super().__init__(encoder, boost=boost, **kwargs)
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
-        """The predictor `(dim, dim)` that belongs to a correlation matrix."""
+        """The predictor `(dim, dim)` for a correlation matrix."""
         return relative_power(correlation, self.arguments.exponent) + self.arguments.boost * ops.eye(
             self.arguments.projection_dim
         )
@@ -200,7 +199,7 @@ class DirectCopy(DirectPred):
     """
 
     family = "asymmetric"
-    # As DirectPred.
+    # As in DirectPred.
     recipes = {"direct_copy": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
     def __init__(
@@ -213,7 +212,7 @@ class DirectCopy(DirectPred):
         super().__init__(encoder, boost=boost, **kwargs)
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
-        """The predictor `(dim, dim)` that belongs to a correlation matrix."""
+        """The predictor `(dim, dim)` for a correlation matrix."""
         size = ops.sqrt(ops.sum(ops.square(correlation)))
         return correlation / ops.maximum(size, 1e-30) + self.arguments.boost * ops.eye(
             self.arguments.projection_dim
@@ -224,7 +223,7 @@ def relative_power(matrix: KerasTensor, exponent: float) -> KerasTensor:
     """`Q diag((s / max s)^exponent) Q^T` of a matrix `Q diag(s) Q^T`.
 
     Args:
-        matrix: `(dim, dim)` float32, symmetric, without a negative eigenvalue but for rounding.
+        matrix: `(dim, dim)` float32, symmetric, with no negative eigenvalues, rounding aside.
         exponent: positive number.
 
     Returns:

@@ -1,13 +1,13 @@
-"""FastSiam: SimSiam with several views, each of which predicts the mean embedding of all the others.
+"""FastSiam: SimSiam with several views, each predicting the mean embedding of all others.
 
 "FastSiam: Resource-Efficient Self-supervised Learning on a Single GPU", DAGM GCPR 2022, Springer
 978-3-031-16788-1_4. The authors' code is not public; details as in lightly-ai/lightly, which has a benchmark
 of it.
 
-- Every view predicts in turn, so that two views are exactly SimSiam.
-- The embeddings are averaged as they are, not normalised before.
+- Every view predicts in turn, so with two views the method is exactly SimSiam.
+- The embeddings are averaged without normalization.
 - Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): each view goes through
-  batch norm by itself. The launcher lets the predictor's rate fall, as lightly does.
+  batch norm by itself. In the launcher the predictor's rate falls, as in lightly.
 """
 
 import keras
@@ -20,15 +20,15 @@ from kerassl.training import Batch, Outputs, PositiveInt, Recipe
 
 @keras.saving.register_keras_serializable("kerassl")
 class FastSiam(SimSiam):
-    """FastSiam (GCPR 2022): SimSiam towards the mean of several views.
+    """FastSiam (GCPR 2022): SimSiam with the mean of several views as the target.
 
     Args:
-        num_views: views of each image that a named recipe makes; each predicts the mean of the others.
+        num_views: views of each image that a named preset makes; each predicts the mean of the others.
         **kwargs: the other arguments of `SimSiam`: `projection_dim`, `projection_layers`,
             `prediction_hidden_dim`, `seed`, `name`.
 
     Raises:
-        ValueError: for fewer than two views, and as `SimSiam`.
+        ValueError: in training, for fewer than two views; and as `SimSiam`.
 
     Example:
         >>> import kerassl
@@ -39,7 +39,7 @@ class FastSiam(SimSiam):
     """
 
     family = "asymmetric"
-    # As SimSiam.
+    # As in SimSiam.
     recipes = {
         "fast_siam": Recipe(
             paper=SIMSIAM_PAPER,

@@ -1,6 +1,6 @@
-"""NNBYOL: BYOL whose targets are the nearest neighbours of the teacher's projections in a queue.
+"""NNBYOL: BYOL whose targets are the nearest neighbors of the teacher's projections in a queue.
 
-Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
+Named along with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
 `solo/methods/nnbyol.py`, the only public code.
 
 - Everything but the target is BYOL's (`kerassl/methods/asymmetric/byol.py`).
@@ -17,15 +17,15 @@ from kerassl.training import Fraction, PositiveInt, Recipe
 
 @keras.saving.register_keras_serializable("kerassl")
 class NNBYOL(BYOL):
-    """NNBYOL: BYOL with nearest neighbours as targets (arXiv 2104.14548).
+    """NNBYOL: BYOL with nearest neighbors as targets (arXiv 2104.14548).
 
     Args:
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 over the run.
-        queue_size: number of projections among which neighbours are looked for.
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 over the run.
+        queue_size: number of projections that are searched for neighbors.
         **kwargs: the other arguments of `BYOL`: `projection_dim`, `hidden_dim`, `seed`, `name`.
 
     Raises:
-        ValueError: for a queue without rows, and as `BYOL`.
+        ValueError: as `BYOL`.
 
     Example:
         >>> import kerassl
@@ -36,7 +36,7 @@ class NNBYOL(BYOL):
     """
 
     family = "asymmetric"
-    # As BYOL.
+    # As in BYOL.
     recipes = {
         "nnbyol": Recipe(
             paper=BYOL_PAPER,
@@ -56,10 +56,10 @@ class NNBYOL(BYOL):
         self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
 
     def target(self, z: KerasTensor) -> KerasTensor:
-        """The row of the queue that is nearest to a teacher projection."""
+        """Row of the queue nearest to a teacher projection."""
         return self.queue.nearest(z)
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and puts the first view's targets of the global batch into the queue."""
+        """Updates the teacher and puts the first view's targets of the global batch into the queue."""
         super().after_update(state)
         self.queue.enqueue(self.gather(state["targets"]))

@@ -1,10 +1,10 @@
-"""NNSiam: SimSiam whose targets are the nearest neighbours of the projections in a queue.
+"""NNSiam: SimSiam whose targets are the nearest neighbors of the projections in a queue.
 
-Named with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
+Named along with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548); as in vturrisi/solo-learn,
 `solo/methods/nnsiam.py`, the only public code.
 
 - Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): the projector is as wide
-  as the features, there 2048.
+  as the features; solo-learn's is 2048 wide.
 - The queue takes the first view's projections, after the loss.
 """
 
@@ -18,15 +18,15 @@ from kerassl.training import PositiveInt, Recipe
 
 @keras.saving.register_keras_serializable("kerassl")
 class NNSiam(SimSiam):
-    """NNSiam: SimSiam with nearest neighbours as targets (arXiv 2104.14548).
+    """NNSiam: SimSiam with nearest neighbors as targets (arXiv 2104.14548).
 
     Args:
-        queue_size: number of projections among which neighbours are looked for.
+        queue_size: number of projections that are searched for neighbors.
         prediction_hidden_dim: width of the predictor's hidden layer.
         **kwargs: the other arguments of `SimSiam`: `projection_dim`, `projection_layers`, `seed`, `name`.
 
     Raises:
-        ValueError: for a queue without rows, and as `SimSiam`.
+        ValueError: as `SimSiam`.
 
     Example:
         >>> import kerassl
@@ -38,7 +38,7 @@ class NNSiam(SimSiam):
 
     family = "asymmetric"
     default_views = ("byol_cifar", "byol")
-    # As SimSiam.
+    # As in SimSiam.
     recipes = {
         "nnsiam": Recipe(
             paper=SIMSIAM_PAPER,
@@ -59,7 +59,7 @@ class NNSiam(SimSiam):
         self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
 
     def target(self, z: KerasTensor) -> KerasTensor:
-        """The row of the queue that is nearest to a projection."""
+        """Row of the queue nearest to a projection."""
         return self.queue.nearest(z)
 
     def after_update(self, state: dict) -> None:

@@ -1,13 +1,13 @@
-"""ReSSL: a strong view's similarities to a queue of other images follow a teacher's of a weak view.
+"""ReSSL: match a strong view's similarities to a queue with the teacher's similarities of a weak view.
 
 "ReSSL: Relational Self-Supervised Learning with Weak Augmentation", arXiv 2107.09282, section 3.
 Official code: KyleZheng1997/ReSSL, `network/ressl.py`, `network/head.py`, `ressl.py`.
 
-- One direction: the student sees the first view, which is the strong one, the teacher the second.
+- One direction: the student sees the first, strong view and the teacher the second.
 - The queue takes the keys after the loss, so that no key is compared with itself.
 - The teacher moves after the optimizer; the official code moves it before the next forward pass, which is
-  the same.
-- Keys are not shuffled between devices: batch norm is global here.
+  equivalent.
+- Keys are not shuffled between devices: batch norm is global.
 """
 
 import keras
@@ -28,15 +28,13 @@ class ReSSL(SSLModel):
 
     Args:
         student_temperature: divides the student's cosines; > 0.
-        teacher_temperature: divides the teacher's; > 0. Below the student's, for a target that is sharper.
-        momentum: of the teacher, constant, in [0, 1]; 0.999 on ImageNet.
-        queue_size: number of keys with which an image is compared: 131,072 on ImageNet.
+        teacher_temperature: divides the teacher's cosines; > 0. Smaller than the student's, for a sharper
+            target.
+        momentum: teacher momentum, constant, in [0, 1]; 0.999 on ImageNet.
+        queue_size: number of keys in the queue: 131,072 on ImageNet.
         projection_dim: width of the embedding.
         hidden_dim: width of the projector's hidden layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a temperature <= 0, a momentum outside [0, 1], or a queue without rows.
 
     Example:
         >>> import kerassl

@@ -1,12 +1,12 @@
-"""SimSiam: predict the other view's embedding, which is detached; no negatives and no teacher.
+"""SimSiam: predict the other view's detached embedding, without negatives or a teacher.
 
 "Exploring Simple Siamese Representation Learning", arXiv 2011.10566, equations 1 to 4.
 Official code: facebookresearch/simsiam, `simsiam/builder.py`, `main_simsiam.py`.
 
-- Each view goes through batch norm by itself.
+- Each view goes through batch norm separately.
 - The projector's last Dense has no bias: the official one is frozen, and batch norm cancels it.
-- The official training keeps the predictor's learning rate constant while the others' falls: that is the
-  optimizer's `constant_rates`, which the launcher sets under SGD.
+- The official training keeps the predictor's learning rate constant while the other rates fall: the launcher
+  does so under SGD through the optimizer's `constant_rates`.
 """
 
 import keras
@@ -25,14 +25,11 @@ class SimSiam(SSLModel):
 
     Args:
         projection_dim: width of the embedding.
-        projection_layers: Dense layers of the projector, as wide as the features but for the last: 3 on
+        projection_layers: Dense layers of the projector, all but the last as wide as the features: 3 on
             ImageNet, 2 on CIFAR.
         prediction_hidden_dim: width of the predictor's hidden layer, a quarter of `projection_dim` in the
             paper.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for fewer than one projection layer.
 
     Example:
         >>> import kerassl
@@ -85,5 +82,5 @@ class SimSiam(SSLModel):
         return Outputs({"negative_cosine": loss}, features=features, state={"targets": z1})
 
     def target(self, z: KerasTensor) -> KerasTensor:
-        """What the other view's prediction is compared with: the projection itself."""
+        """The target of the other view's prediction: the projection."""
         return z

@@ -1,19 +1,19 @@
-"""DeepCluster v2: images are classified into clusters of the embeddings of the epoch before.
+"""DeepCluster v2: classify images into clusters of the previous epoch's embeddings.
 
 Introduced in "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments", arXiv
 2006.09882, section 4 and appendix D, after DeepCluster, arXiv 1807.05520. Official code:
 facebookresearch/swav, `main_deepclusterv2.py`.
 
-1. While an epoch trains, each image's embedding in each of the large crops is remembered.
-2. Before the next, spherical k-means of the remembered embeddings of one crop gives each head its centres and
-   each image a cluster.
-3. All crops of an image are classified into its cluster; the centres are the classifier and do not learn.
+1. During an epoch, the embeddings of each image's large crops are remembered.
+2. Before the next epoch, spherical k-means of one crop's remembered embeddings gives each head its centers
+   and each image a cluster.
+3. All crops of an image are classified into its cluster; the centers are the classifier and are not trained.
 
-- Before the first epoch the embeddings are those of the images without views, in eval mode; there those of
+- Before the first epoch, the embeddings come from un-augmented images in eval mode; the official code takes
   one pass over the views in training mode.
-- Every device holds all of the memory, there a part of it.
-- An image of unknown position is not trained on. In evaluation an image's cluster is the nearest to its first
-  crop.
+- Each device holds the full memory; the official code shards it.
+- An image without a sample index is not trained on. In evaluation, an image's cluster is the one nearest to
+  its first crop.
 """
 
 import keras
@@ -39,18 +39,19 @@ class DeepClusterV2(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
             all crops.
-        num_images: size of the training set.
-        num_prototypes: clusters of each head; at most `num_images`.
-        num_heads: clusterings, each from other starts.
+        num_images: number of training images.
+        num_prototypes: number of clusters of each head; at most `num_images`.
+        num_heads: number of clusterings, each from a different start.
         temperature: divides the cosines; > 0.
-        kmeans_iterations: of each clustering.
-        num_global_crops: how many of the views are remembered; head h is clustered on crop h modulo that.
+        kmeans_iterations: k-means iterations of each clustering.
+        num_global_crops: number of views that are remembered; head h is clustered on crop `h %
+            num_global_crops`.
         hidden_dims: widths of the head's hidden layers.
         projection_dim: width of the embedding.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, more clusters than images, or no heads.
+        ValueError: for more clusters than images.
 
     Example:
         >>> import kerassl
@@ -68,7 +69,7 @@ class DeepClusterV2(SSLModel):
     # Each batch is remembered as it comes.
     supports_gradient_accumulation = False
 
-    # As SwAV.
+    # As in SwAV.
     recipes = {
         "deepcluster_v2": Recipe(
             paper=SWAV_PAPER,
@@ -111,12 +112,12 @@ class DeepClusterV2(SSLModel):
 
         self.centroids = state("centroids", (num_heads, projection_dim, num_prototypes))
         unknown = keras.initializers.Constant(-1)
-        # The last column is that of images of unknown index.
+        # The last column belongs to images of unknown index.
         self.clusters = state("clusters", (num_heads, num_images + 1), unknown, "int32")
         self.memory = SampleMemory(self, "memory", num_images, (num_global_crops, projection_dim))
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
-        """Clusters what is remembered: of the epoch before, or of the untrained network at first."""
+        """Clusters the remembered embeddings: the previous epoch's or, at first, the untrained network's."""
         given, memory = self.arguments, ops.convert_to_numpy(self.memory.values)
         if not memory.any():
             z, indices = self.project(data, self.encoder, self.projector, verbose)
@@ -131,14 +132,14 @@ class DeepClusterV2(SSLModel):
         for head in range(given.num_heads):
             of_crop = memory[:, head % given.num_global_crops]
             seen = np.flatnonzero(of_crop.any(axis=1))
-            centres, clusters[head, seen], _ = kmeans(
+            centers, clusters[head, seen], _ = kmeans(
                 of_crop[seen],
                 given.num_prototypes,
                 given.kmeans_iterations,
                 spherical=True,
                 seed=(self.seed, step, head),
             )
-            centroids[head] = centres.T
+            centroids[head] = centers.T
         self.centroids.assign(centroids)
         self.clusters.assign(clusters)
 
@@ -173,5 +174,5 @@ class DeepClusterV2(SSLModel):
         )
 
     def after_update(self, state: dict) -> None:
-        """Remembers the embeddings of the global batch; the row of unknown images stays as it is."""
+        """Remembers the embeddings of the global batch; the row of unknown images is unchanged."""
         self.memory.write(self.gather(state["rows"]), self.gather(state["embeddings"]))

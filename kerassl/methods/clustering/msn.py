@@ -1,18 +1,21 @@
-"""MSN: a crop with patches left out has the prototypes that a teacher gives another, whole crop.
+"""MSN: match a masked crop's prototype assignment with the teacher's assignment of another, whole crop.
 
 "Masked Siamese Networks for Label-Efficient Learning", arXiv 2204.07141, equation 1. Official code:
 facebookresearch/msn, `src/msn_train.py`, `src/losses.py`, `src/deit.py`.
 
-- Every image leaves out patches of its own; in the official code all images of a batch leave out the same.
-- Positions are added before patches are left out, and the class token stays, as there.
-- Crops of one size go through encoder and head together, as there; so batch norm sees the sizes apart.
-- Anchors and targets are compared with the same prototypes, which have no teacher. They are brought back to
-  length one after each update; there their length is free, from 0.58 on. Cosines do not see it, but it says
-  how far a step of Adam turns them: here less at first, and more when those there have grown.
-- The launcher clips the gradient of all variables together, there without the prototypes, and ends with a
-  rate of 0, there with a tenth of its peak, for rate and decay plan for a quarter more updates, too.
-- `num_heads` heads are a weighted ensemble (arXiv 2211.09981), whose targets are balanced and whose means are
-  drawn to the prior head by head. That paper leaves Sinkhorn-Knopp out and has a regularisation of 4.
+- Every image has its own mask; in the official code all images of a batch share one.
+- Positions are added before patches are dropped, and the class token stays, as in the official code.
+- Crops of one size go through encoder and head together, as in the official code, so batch norm sees each
+  size separately.
+- Anchors and targets are compared with the same prototypes, which have no teacher. They are normalized after
+  each update; in the official code their norm is free and starts at 0.58. Cosines ignore the norm, but it
+  sets how far a step of Adam turns a prototype: here less than in the official code at first, and more once
+  the official norms have grown.
+- The launcher clips the gradient of all variables together; the official code excludes the prototypes. The
+  launcher's rate ends at 0; the official rate ends at a tenth of its peak, because its schedules of rate and
+  decay also plan for a quarter more updates.
+- `num_heads` heads form a weighted ensemble (arXiv 2211.09981). Each head balances its own targets and pulls
+  its own mean to the prior. That paper omits Sinkhorn-Knopp and has a regularization of 4.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
@@ -40,7 +43,7 @@ from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 from kerassl.views import random_patch_permutation
 from kerassl.views.multiview import same_size_batches
 
-# The official code plans for a quarter more updates than it does.
+# The official schedules plan for a quarter more updates than the run has.
 PLANNED_UPDATES = 1.25
 
 
@@ -52,7 +55,7 @@ MSN_PAPER = {
     "warmup_epochs": 15,
     "options": {"global_clipnorm": 3.0},
 }
-# No more prototypes than images in a batch, over which they are spread.
+# At most as many prototypes as a batch has images, since the images spread over them.
 SHORT_MSN = {"momentum": 0.99, "num_prototypes": 256, "hidden_dim": 512, "projection_dim": 128}
 
 
@@ -63,30 +66,29 @@ class MSN(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of all
             crops, with the token interface of `kerassl.backbones.vit` unless `drop_ratio` is 0.
-        num_prototypes: number of prototypes K of a head.
+        num_prototypes: number of prototypes K of each head.
         temperature: divides the cosines, tau in the paper; > 0.
-        sharpening: to the power of its inverse go the target's probabilities, T in the paper; > 0.
+        sharpening: the target's probabilities are raised to the power `1 / sharpening`, T in the paper; > 0.
         sinkhorn_iterations: iterations of Sinkhorn-Knopp on the targets; 0 for none.
-        regularization_weight: of the divergence of the anchors' mean probabilities from the wanted ones,
+        regularization_weight: weight of the divergence of the anchors' mean probabilities from the prior,
             lambda in the paper; >= 0.
-        drop_ratio: share of the patches left out of anchors that are as large as the target, in [0, 1);
-            smaller, focal ones are whole. The paper: 0.15 for ViT-S, more for larger ones, 0.7 for ViT-L.
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 in a straight line that ends
-            after 1.25 runs.
+        drop_ratio: share of the patches dropped from anchors of the target's size, in [0, 1); smaller focal
+            anchors are whole. The paper: 0.15 for ViT-S, more for larger models, 0.7 for ViT-L.
+        momentum: teacher momentum at the first update, in [0, 1]; it rises linearly to 1, which it would
+            reach after 1.25 runs.
         hidden_dim: width of the projector's two hidden layers.
-        projection_dim: width of the embedding that meets the prototypes.
-        use_batch_norm_in_head: whether the hidden layers are batch-normalised.
-        num_heads: heads of the ensemble, each with prototypes of its own; 1 is plain MSN.
+        projection_dim: width of the embedding that is compared with the prototypes.
+        use_batch_norm_in_head: whether the hidden layers are batch-normalized.
+        num_heads: number of heads of the ensemble, each with its own prototypes; 1 is plain MSN.
         ensemble_weighting: how the heads' losses are weighed: "uniform", "probability" or "entropy"; see
             `kerassl.losses.weighted_ensemble`.
-        ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
-        ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
+        ensemble_temperature: temperature of the entropy weights, gamma in arXiv 2211.09981; > 0.
+        ensemble_warmup_epochs: number of epochs over which that temperature falls from 0.5 to
+            `ensemble_temperature`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature or sharpening <= 0, a ratio or momentum out of its range, a negative
-            weight or number of iterations, an encoder that cannot leave out patches, no head, or an unknown
-            weighting.
+        ValueError: for an encoder that cannot drop patches; in training, for fewer than two views.
 
     Example:
         >>> import kerassl
@@ -132,8 +134,8 @@ class MSN(SSLModel):
     ) -> None:
         if drop_ratio and not hasattr(encoder, "encode_tokens"):
             raise ValueError(
-                f"{type(self).__name__} leaves out patches of images, which {encoder.name!r} cannot do. Use "
-                "an encoder with the token interface, such as kerassl.backbones.vit(input_shape, "
+                f"{type(self).__name__} drops patches of images, which {encoder.name!r} cannot do. Use "
+                "an encoder with the token interface, for example kerassl.backbones.vit(input_shape, "
                 "patch_size=16), or drop_ratio=0, with which any encoder learns from crops alone."
             )
         super().__init__(encoder, num_prototypes=num_heads * num_prototypes, **common)
@@ -191,7 +193,7 @@ class MSN(SSLModel):
             self.clock.ramp(0.5, given.ensemble_temperature, given.ensemble_warmup_epochs),
         )
         probabilities = ops.softmax(logits / given.temperature, axis=-1)
-        # Of the global batch, as the targets are.
+        # Over the global batch, as for the targets.
         mean = self.mean_over_replicas(ops.mean(probabilities, axis=(0, 1)))
         divergence = losses.prior_divergence(mean, self.prior())
         terms = {"msn": cross_entropy, "prior_divergence": given.regularization_weight * divergence}
@@ -203,7 +205,7 @@ class MSN(SSLModel):
         )
 
     def encode_anchors(self, crops: KerasTensor, target: KerasTensor, training: bool) -> KerasTensor:
-        """Features of anchors of one size, without some of the patches if it is the target's size."""
+        """Features of anchors of one size; anchors of the target's size drop some patches."""
         if not self.arguments.drop_ratio or crops.shape[1:3] != target.shape[1:3]:
             return self.encode(self.encoder, crops, training)
         num_anchors = ops.shape(crops)[0] // ops.shape(target)[0]
@@ -214,7 +216,7 @@ class MSN(SSLModel):
     def visible_patches(
         self, num_anchors: int | KerasTensor, crops: KerasTensor, training: bool
     ) -> KerasTensor:
-        """int32 `(num_anchors, batch, num_visible)`: the patches that anchors of the crops' size keep."""
+        """int32 `(num_anchors, batch, num_visible)`: the patches that anchors of the target's size keep."""
         rows, columns = patch_grid(crops.shape[1:3], self.encoder.patch_size)
         num_visible = max(1, int(rows * columns * (1 - self.arguments.drop_ratio)))
         batch, rng = ops.shape(crops)[0], self.clock.seed("patches", training)
@@ -224,11 +226,11 @@ class MSN(SSLModel):
         return ops.take(everyone, self.row_offset(batch) + ops.arange(batch, dtype="int32"), axis=1)
 
     def prior(self) -> KerasTensor | None:
-        """The share of the images that each prototype should get; `None` for equal ones."""
+        """The prior: the share of images that each prototype should get; `None` for equal shares."""
         return None
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher."""
+        """Updates the teacher."""
         planned = PLANNED_UPDATES * ops.cast(self.clock.total_updates, "float32")
         momentum = schedules.linear(self.arguments.momentum, 1.0, self.clock.update, planned)
         update_teacher(self.teacher_encoder, self.encoder, momentum)

@@ -1,18 +1,18 @@
-"""PCL: MoCo v2 whose queries also find the prototype of their cluster, in clusterings of several sizes.
+"""PCL: MoCo v2 plus a contrast with cluster prototypes, in clusterings of several sizes.
 
 "Prototypical Contrastive Learning of Unsupervised Representations", arXiv 2005.04966, equations 11 and 12.
 Official code: salesforce/PCL, `main_pcl.py`, `pcl/builder.py`.
 
-1. Before an epoch, once `warmup_epochs` are over, k-means of the teacher's projections of all images gives a
-   number of clusterings, each with a density for every cluster.
+1. Before an epoch, once `warmup_epochs` are over, k-means of the teacher's projections of all images gives
+   several clusterings, each with a density for every cluster.
 2. The loss is InfoNCE (`kerassl/methods/contrastive/moco_v2.py`) and the mean over clusterings of the cross
 entropy
    of a query's own prototype among those of the batch and of negatives drawn for the step, every one
    divided by its density.
 
 - As in the official code, two images of a batch in one cluster put its prototype into two columns.
-- The columns are those of the global batch; there of one device.
-- Where there are fewer other prototypes than negatives asked for, all of them are taken; there that fails.
+- The columns come from the global batch; in the official code from one device.
+- If there are fewer other prototypes than negatives asked for, all are taken; the official code fails.
 """
 
 import keras
@@ -36,13 +36,13 @@ class PCL(MoCoV2):
     before each epoch after the warm-up.
 
     Args:
-        num_images: size of the training set.
-        num_prototypes: clusters of each clustering, none more than `num_images`.
-        num_negative_prototypes: prototypes drawn as negatives in each step, at most; the paper's r.
-        warmup_epochs: epochs of InfoNCE alone.
-        kmeans_iterations: of each clustering.
-        kmeans_restarts: starts of each clustering, of which the best is kept.
-        temperature: as in `MoCoV2`, and the mean of the densities; > 0.
+        num_images: number of training images.
+        num_prototypes: number of clusters of each clustering, each at most `num_images`.
+        num_negative_prototypes: maximal number of prototypes drawn as negatives in each step, r in the paper.
+        warmup_epochs: number of first epochs with InfoNCE alone.
+        kmeans_iterations: k-means iterations of each clustering.
+        kmeans_restarts: number of starts of each clustering; the best one is kept.
+        temperature: as in `MoCoV2`; also the mean of the densities; > 0.
         momentum: as in `MoCoV2`.
         queue_size: as in `MoCoV2`.
         projection_dim: as in `MoCoV2`.
@@ -50,7 +50,7 @@ class PCL(MoCoV2):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for no clustering, more clusters than images, and as `MoCoV2`.
+        ValueError: for more clusters than images, and as `MoCoV2`.
 
     Example:
         >>> import kerassl
@@ -64,7 +64,7 @@ class PCL(MoCoV2):
     needs_sample_index = True
     terms = ("info_nce", "proto_nce")
 
-    # As MoCo v2.
+    # As in MoCo v2.
     recipes = {
         "pcl": Recipe(
             paper=MOCO_PAPER,
@@ -131,7 +131,7 @@ class PCL(MoCoV2):
         known = (indices >= 0) & (indices < given.num_images)
         z, indices = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True), indices[known]
         for i, number in enumerate(given.num_prototypes):
-            centres, found, distances = kmeans(
+            centers, found, distances = kmeans(
                 z,
                 number,
                 given.kmeans_iterations,
@@ -140,8 +140,8 @@ class PCL(MoCoV2):
             )
             clusters = np.full(given.num_images + 1, -1, "int32")
             clusters[indices] = found
-            norms = np.linalg.norm(centres, axis=1, keepdims=True)
-            self.centroids[i].assign(centres / np.maximum(norms, 1e-12))
+            norms = np.linalg.norm(centers, axis=1, keepdims=True)
+            self.centroids[i].assign(centers / np.maximum(norms, 1e-12))
             self.densities[i].assign(cluster_densities(distances, found, number, self.arguments.temperature))
             self.clusters[i].values.assign(clusters)
 
@@ -160,13 +160,13 @@ class PCL(MoCoV2):
     def contrast_with_prototypes(
         self, q: KerasTensor, rows: KerasTensor, clustering: int, training: bool
     ) -> KerasTensor:
-        """How well queries find their prototype among those of the global batch and drawn ones."""
+        """Cross entropy of queries with their prototype, among those of the global batch and drawn ones."""
         centroids, densities = (
             ops.convert_to_tensor(v[clustering]) for v in (self.centroids, self.densities)
         )
         own = self.gather(self.clusters[clustering].read(rows))
         known = own >= 0
-        # Every prototype draws a number; those of the batch one below all.
+        # Every prototype draws a number; those of the batch get one below all others.
         seed = self.clock.seed(f"prototypes {clustering}", training)
         number = centroids.shape[0]
         drawn = keras.random.uniform((number,), seed=seed)

@@ -1,11 +1,11 @@
-"""PMSN: MSN whose prototypes get uneven shares of the images, by a power law.
+"""PMSN: MSN with a power-law prior over the prototypes' shares of the images.
 
 "The Hidden Uniform Cluster Prior in Self-Supervised Learning", arXiv 2210.07277, section 4. No official code.
 
-- The divergence is `KL(mean || prior)`, which alone is MSN's regulariser where the prior is equal shares.
+- The divergence is `KL(mean || prior)`, the only direction that equals MSN's regularizer for a uniform prior.
 - The targets are not balanced by Sinkhorn-Knopp, which would spread them evenly again; with
   `sinkhorn_iterations` it spreads them by the prior.
-- Prototype k has the k-th largest share from the start: the order is arbitrary, as all start alike.
+- Prototype k has the k-th largest share from the start: the order is arbitrary, as all start equally.
 """
 
 import keras
@@ -19,16 +19,16 @@ from kerassl.training import NonNegativeFloat, NonNegativeInt, Recipe
 
 @keras.saving.register_keras_serializable("kerassl")
 class PMSN(MSN):
-    """PMSN (arXiv 2210.07277): `MSN` with a prior for data of uneven classes.
+    """PMSN (arXiv 2210.07277): `MSN` with a prior for long-tailed data.
 
     Args:
         encoder: as in `MSN`.
-        prior_exponent: of the power law, tau in the paper; >= 0. 0 is MSN's prior, equal shares.
+        prior_exponent: exponent of the power law, tau in the paper; >= 0. 0 is MSN's uniform prior.
         sinkhorn_iterations: iterations of Sinkhorn-Knopp, with the prior, on the targets; 0 for none.
         **kwargs: the other arguments of `MSN`.
 
     Raises:
-        ValueError: for a negative exponent, and as `MSN`.
+        ValueError: as `MSN`.
 
     Example:
         >>> import kerassl
@@ -39,12 +39,12 @@ class PMSN(MSN):
     """
 
     family = "clustering"
-    # As MSN.
+    # As in MSN.
     recipes = {
         "pmsn": Recipe(
             paper=MSN_PAPER,
             short=SHORT_VIT,
-            # At a weight of 1, most prototypes were out of use after two epochs of the CPU protocol.
+            # At a weight of 1, most prototypes were unused after two epochs of the CPU protocol.
             short_arguments={**SHORT_MSN, "regularization_weight": 4.0},
             backbone="vit_tiny",
         )
@@ -61,5 +61,5 @@ class PMSN(MSN):
         super().__init__(encoder, sinkhorn_iterations=sinkhorn_iterations, **kwargs)
 
     def prior(self) -> KerasTensor:
-        """The share of the images that each prototype should get."""
+        """The prior: the share of images that each prototype should get."""
         return power_law_prior(self.arguments.num_prototypes, self.arguments.prior_exponent)

@@ -1,19 +1,19 @@
-"""SMoG: contrast with groups that move with every batch, and through which gradients flow.
+"""SMoG: contrast with momentum groups, updated with every batch inside the graph.
 
 "Unsupervised Visual Representation Learning by Synchronous Momentum Grouping", arXiv 2207.06167. The official
-code could not be read; details are those of lightly-ai/lightly (`heads.py`, SMoGPrototypes, and its example).
+code was not available; details are those of lightly-ai/lightly (`heads.py`, SMoGPrototypes, and its example).
 
-1. The student's embedding of one view falls to the nearest group, and each group moves towards those that
-   fell to it; the move stays in the graph of the step, and what is stored is detached.
-2. The teacher's embedding of the other view falls to the nearest group as it was.
-3. The student's prediction is contrasted with the moved groups, at the group of the teacher.
+1. The student's embedding of one view is assigned to the nearest group, and each group moves toward its
+   embeddings; the move stays in the graph of the step, and the stored groups are detached.
+2. The teacher's embedding of the other view is assigned to the nearest group before the move.
+3. The student's prediction is contrasted with the moved groups, with the teacher's group as the target.
 
-- Groups start as random directions; in lightly's example as vectors of positive entries.
-- The views change roles with every step.
-- Embeddings are of length one before a group's mean is taken, groups after it.
+- Groups start as random directions; in lightly's example, as vectors of positive entries.
+- The views swap roles with every step.
+- Embeddings are normalized before a group's mean is taken, groups after it.
 - Every `reset_updates` updates, at the start of the next epoch, the groups are k-means of the last
-  embeddings, and the teacher becomes the student. lightly does so in the middle of an epoch; the paper's 300
-  updates are about an epoch of ImageNet.
+  embeddings, and the teacher becomes the student. lightly does so within an epoch; the paper's 300 updates
+  are about an epoch of ImageNet.
 """
 
 import keras
@@ -35,18 +35,18 @@ class SMoG(SSLModel):
     """SMoG (arXiv 2207.06167).
 
     Args:
-        num_groups: groups K.
+        num_groups: number of groups K.
         temperature: divides the cosines; > 0.
-        group_momentum: of the groups, the paper's beta, in [0, 1].
-        momentum: of the teacher, constant, in [0, 1]; 0.99 in lightly's example.
-        reset_updates: updates after which groups are made anew; 0 for never.
-        bank_size: last embeddings that they are made of; lightly's: 300 batches of 256.
+        group_momentum: EMA momentum of the groups, beta in the paper, in [0, 1].
+        momentum: teacher momentum, constant, in [0, 1]; 0.99 in lightly's example.
+        reset_updates: number of updates after which the groups are reset; 0 for never.
+        bank_size: number of last embeddings that are clustered for a reset; in lightly, 300 batches of 256.
         hidden_dim: width of the hidden layers.
         projection_dim: width of the embedding.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, a momentum outside [0, 1], no groups, or more than `bank_size`.
+        ValueError: for more groups than `bank_size`.
 
     Example:
         >>> import kerassl
@@ -59,7 +59,7 @@ class SMoG(SSLModel):
     default_views = ("byol_cifar", "byol")
     terms = ("smog",)
 
-    # As SwAV.
+    # As in SwAV.
     recipes = {
         "smog": Recipe(
             paper=SWAV_PAPER,
@@ -128,7 +128,7 @@ class SMoG(SSLModel):
         )
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
-        """Makes the groups anew from the last embeddings, if enough updates have gone by."""
+        """Resets the groups from the last embeddings, if enough updates have passed."""
         given = self.arguments
         updates, last = (int(ops.convert_to_numpy(v)) for v in (self.clock.update, self.last_reset))
         bank = ops.convert_to_numpy(self.bank.features)
@@ -147,7 +147,7 @@ class SMoG(SSLModel):
                 target.assign(ops.convert_to_numpy(source))
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """The contrast of one view's prediction with the groups, at the group of the other view."""
+        """Contrast of one view's prediction with the groups; the target is the other view's group."""
         given = self.arguments
         swap = ops.equal(self.clock.step % 2, 1)
         view1, view2 = ops.where(swap, views[1], views[0]), ops.where(swap, views[0], views[1])
@@ -170,7 +170,7 @@ class SMoG(SSLModel):
         )
 
     def after_update(self, state: dict) -> None:
-        """Stores the moved groups and the embeddings of the global batch, and moves the teacher."""
+        """Stores the moved groups and the embeddings of the global batch, and updates the teacher."""
         self.groups.assign(state["groups"])
         self.bank.enqueue(self.gather(state["embeddings"]))
         update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
@@ -178,6 +178,6 @@ class SMoG(SSLModel):
 
 
 def nearest_groups(embeddings: KerasTensor, groups: KerasTensor) -> KerasTensor:
-    """int32 `(batch,)`, the group of the largest cosine."""
+    """int32 `(batch,)`, the group with the largest cosine."""
     cosines = ops.matmul(unit(ops.cast(embeddings, "float32"), axis=-1), ops.transpose(groups))
     return ops.cast(ops.argmax(cosines, axis=1), "int32")

@@ -1,13 +1,14 @@
-"""SwAV: each view of an image predicts the prototypes that the other views are assigned to.
+"""SwAV: predict the other views' prototype assignments from each view.
 
 "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments", arXiv 2006.09882, equations
 1 to 6. Official code: facebookresearch/swav, `main_swav.py`, `src/resnet50.py`.
 
-- Crops of one size go through encoder and head together, as there; batch norm sees the global batch.
-- The scores are detached before Sinkhorn-Knopp, the embeddings that predict are not.
-- The queue is filled from the first step, there from `queue_start_epoch`; in both it helps from that epoch
-  on, when it is full. Of several devices each sees the whole queue, there a part of one of its own.
-- Prototypes are brought to length one after each update, there before each forward pass.
+- Crops of one size go through encoder and head together, as in the official code; batch norm sees the global
+  batch.
+- The scores are detached before Sinkhorn-Knopp; the predicting embeddings are not.
+- The queue is filled from the first step, in the official code from `queue_start_epoch`; in both it is used
+  from that epoch on, once it is full. Each device sees the full queue; in the official code, its own share.
+- Prototypes are normalized after each update; in the official code, before each forward pass.
 - `sinkhorn_iterations=10` and `sinkhorn_temperature=0.03` are SEER's (arXiv 2103.01988,
   facebookresearch/vissl); `prior_exponent` is the power law of arXiv 2210.07277.
 """
@@ -35,23 +36,23 @@ class SwAV(SSLModel):
             all crops.
         num_prototypes: number of prototypes K.
         temperature: divides the cosines in the prediction; > 0.
-        sinkhorn_temperature: divides them in the assignment, the paper's epsilon; > 0.
+        sinkhorn_temperature: divides the cosines in the assignment, epsilon in the paper; > 0.
         sinkhorn_iterations: iterations of Sinkhorn-Knopp, at least 1.
-        prior_exponent: of the power law of the prototypes' shares; 0 for equal ones, 0.25 for data of uneven
-            classes.
-        queue_size: embeddings of past batches for each assigned crop that take part in the assignment; 0 for
-            none. The paper: 3840 for batches of 256, none for 4096.
-        queue_start_epoch: first epoch in which they do, counted from 0.
-        freeze_prototypes_updates: updates in which the prototypes do not move; official: 313 for batches of
-            4096, 5005 for 256.
-        num_global_crops: how many of the views are assigned to prototypes.
+        prior_exponent: exponent of the power law of the prototypes' shares; 0 for equal shares, 0.25 for
+            long-tailed data.
+        queue_size: number of past embeddings per assigned crop that take part in the assignment; 0 for none.
+            The paper: 3840 for batches of 256, none for 4096.
+        queue_start_epoch: first epoch in which the queue is used, counted from 0.
+        freeze_prototypes_updates: number of first updates with frozen prototypes; official: 313 for batches
+            of 4096, 5005 for 256.
+        num_global_crops: number of views that are assigned to prototypes.
         hidden_dims: widths of the head's hidden layers; none for a linear head.
-        projection_dim: width of the embedding that meets the prototypes.
-        use_batch_norm_in_head: whether the hidden layers are batch-normalised (not in SEER).
+        projection_dim: width of the embedding that is compared with the prototypes.
+        use_batch_norm_in_head: whether the hidden layers are batch-normalized (not in SEER).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, no iterations, a negative size or exponent, fewer than two crops.
+        ValueError: in training, for fewer than two views.
 
     Example:
         >>> import kerassl
@@ -154,7 +155,7 @@ class SwAV(SSLModel):
         )
 
     def assign(self, crop: int, scores: KerasTensor) -> KerasTensor:
-        """Assignments `(batch, num_prototypes)` of a global crop, among which the queue's, if it is full."""
+        """Assignments `(batch, num_prototypes)` of a global crop, balanced together with a full queue."""
         given, batch, mask = self.arguments, ops.shape(scores)[0], None
         prior = losses.power_law_prior(given.num_prototypes, given.prior_exponent)
         if self.queues:
@@ -162,7 +163,7 @@ class SwAV(SSLModel):
                 ops.logical_not(self.clock.before_epoch(given.queue_start_epoch)),
                 self.clock.update * batch * self.num_replicas >= given.queue_size,
             )
-            # Every replica holds the same queue, whose rows are to count once.
+            # Every replica holds the same queue, whose rows must count once.
             in_use = ops.logical_and(in_use, ops.equal(self.row_offset(1), 0))
             queued = self.prototypes(ops.convert_to_tensor(self.queues[crop].features))
             scores = ops.concatenate([scores, queued])

@@ -1,18 +1,18 @@
-"""All4One: neighbours, what a transformer makes of several of them, and decorrelated features, in one loss.
+"""All4One: contrast with nearest neighbors and their transformer centroids, and decorrelated features.
 
 "All4One: Symbiotic Neighbour Contrastive Learning via Self-Attention and Redundancy Reduction", arXiv
 2303.09417, section 3. Official code: ImaGonEs/all4one, `solo/methods/all4one.py`.
 
-- Neighbours are looked up with the teacher's projections; the queue takes those of the first view, after the
+- Neighbors are looked up with the teacher's projections; the queue takes those of the first view, after the
   loss.
-- Each contrast is one direction and N-way, over the predictions of the other view alone, as in NNCLR.
-- In a shifted sequence a prediction takes the first place, and the neighbours move on by one. The output of
-  the first place is the centroid. Gradients reach the transformer from both sides of the contrast.
-- Positions are the usual sinusoids over the places of a sequence; the official code's are sinusoids over the
-  features, one for each place, and only there are for five.
-- The features' correlations are those of the global batch; the official code takes each device's.
-- The official training gives the transformer a learning rate of its own. Here one rate serves all.
-- Each view goes through batch norm by itself, in the teacher too.
+- Each contrast has one direction and is N-way, over the predictions of the other view alone, as in NNCLR.
+- In the shifted sequence, the prediction takes the first position and the neighbors follow. The output at the
+  first position is the centroid. Gradients reach the transformer from both sides of the contrast.
+- Position embeddings are the usual sinusoids over the positions of a sequence; the official code uses
+  sinusoids over the features, one for each position, and defines only five.
+- The feature correlations are computed over the global batch; the official code computes them per device.
+- The official training gives the transformer its own learning rate; this implementation has one rate.
+- Each view goes through batch norm separately, in the teacher too.
 """
 
 import keras
@@ -32,25 +32,24 @@ class All4One(SSLModel):
     """All4One (arXiv 2303.09417).
 
     Args:
-        temperature: divides the cosines of neighbours; > 0.
+        temperature: divides the cosines of neighbors; > 0.
         centroid_temperature: divides the cosines of centroids; > 0.
-        neighbour_weight: of the contrast with the nearest neighbour; >= 0.
-        centroid_weight: of the contrast of centroids; >= 0.
-        feature_weight: of `kerassl.losses.feature_redundancy`; >= 0.
-        num_neighbors: neighbours that make a centroid.
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
-        queue_size: number of projections among which neighbours are looked for.
+        neighbour_weight: weight of the contrast with the nearest neighbor; >= 0.
+        centroid_weight: weight of the contrast of centroids; >= 0.
+        feature_weight: weight of `kerassl.losses.feature_redundancy`; >= 0.
+        num_neighbors: number of neighbors that form a centroid.
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 along a half cosine.
+        queue_size: number of projections that are searched for neighbors.
         projection_dim: width of projections and predictions.
         hidden_dim: width of the projector's two hidden layers.
         prediction_hidden_dim: width of the hidden layer of both predictors.
         transformer_depth: blocks of the transformer.
-        num_heads: its attention heads, a divisor of `projection_dim`.
-        dropout: its dropout rate, in [0, 1).
+        num_heads: attention heads of the transformer; must divide `projection_dim`.
+        dropout: dropout rate of the transformer, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, a negative weight, a momentum outside [0, 1], fewer neighbours
-            than one or more than the queue has rows, or heads that do not divide the width.
+        ValueError: for more neighbors than the queue has rows, or heads that do not divide the width.
 
     Example:
         >>> import kerassl
@@ -68,7 +67,7 @@ class All4One(SSLModel):
     # ImaGonEs/all4one, `scripts/pretrain/cifar`.
     recipes = {
         "all4one": Recipe(
-            # Of small images.
+            # For small images.
             paper={
                 **SIMCLR_PAPER,
                 "learning_rate": 1.0,
@@ -129,16 +128,16 @@ class All4One(SSLModel):
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Contrast of neighbours, contrast of centroids, redundancy of features."""
+        """Contrast of neighbors, contrast of centroids, redundancy of features."""
         given = self.arguments
 
         def teacher(view: KerasTensor):
             features = self.encode(self.teacher_encoder, view, training)
             return ops.stop_gradient(self.teacher_projector(features, training=training))
 
-        def shifted(z: KerasTensor, neighbours: KerasTensor):
+        def shifted(z: KerasTensor, neighbors: KerasTensor):
             prediction = ops.cast(self.centroid_predictor(z, training=training), "float32")
-            return ops.concatenate([prediction[:, None], neighbours[:, :-1]], axis=1)
+            return ops.concatenate([prediction[:, None], neighbors[:, :-1]], axis=1)
 
         def contrast(targets: list, predictions: list, temperature: float):
             loss = 0.0
@@ -151,18 +150,18 @@ class All4One(SSLModel):
         z = [self.projector(f, training=training) for f in features]
         predictions = [self.predictor(z_v, training=training) for z_v in z]
         keys = [teacher(view) for view in views]
-        neighbours = [self.queue.neighbours(k, given.num_neighbors) for k in keys]
-        nearest = [rows[:, 0] for rows in neighbours]
+        neighbors = [self.queue.neighbors(k, given.num_neighbors) for k in keys]
+        nearest = [rows[:, 0] for rows in neighbors]
 
-        sequences = ops.concatenate([*neighbours, *map(shifted, z, neighbours)])
+        sequences = ops.concatenate([*neighbors, *map(shifted, z, neighbors)])
         tokens = self.transformer(ops.add(sequences, self.positions), training=training)
         centroids = ops.split(tokens[:, 0], 4)
 
-        of_neighbours = contrast(nearest, predictions, given.temperature)
+        of_neighbors = contrast(nearest, predictions, given.temperature)
         of_centroids = contrast(centroids[:2], centroids[2:], given.centroid_temperature)
         of_features = losses.feature_redundancy(*map(self.gather, (*z, *keys)))
         terms = {
-            "neighbour": given.neighbour_weight * of_neighbours,
+            "neighbour": given.neighbour_weight * of_neighbors,
             "centroid": given.centroid_weight * of_centroids,
             "feature": given.feature_weight * of_features,
         }

@@ -3,13 +3,14 @@
 "Adaptive Multi-head Contrastive Learning", arXiv 2310.05615, equation 2.1. Official code: LeiWangR/cl,
 `src/models.py`, `src/amcl_components`, which does not run as released.
 
-- The loss is a reading of ours, `kerassl.losses.amcl`: the equation's maximum over negatives is a
+- The loss is our interpretation, `kerassl.losses.amcl`: the equation's maximum over negatives is a
   log-sum-exp over all candidates, without which the loss has no lower bound.
-- One network gives the temperatures of all heads, as in the paper's figure; the released code has one a head.
-- It sees embeddings of length one, the anchor's first: it is not symmetric. Gradients reach the heads through
-  the temperatures, too.
-- Each view goes through the encoder by itself, as in the released code.
-- Of the paper's forms, this is that on SimCLR; `AMCLMoCo` is that on MoCo.
+- One network gives the temperatures of all heads, as in the paper's figure; the released code has one per
+  head.
+- It takes unit-length embeddings, the anchor first, and is not symmetric. Gradients also reach the heads
+  through the temperatures.
+- Each view goes through the encoder separately, as in the released code.
+- This is the paper's form on SimCLR; `AMCLMoCo` is its form on MoCo.
 """
 
 import keras
@@ -32,15 +33,14 @@ class AMCL(SSLModel):
         num_heads: projection heads, C in the paper.
         regularization: weight of the penalty on temperatures, beta in the paper; >= 0.
         min_temperature: the smallest temperature that a pair can get; > 0.
-        max_temperature: the largest. Training begins near the middle of the two.
+        max_temperature: the largest one. Training begins near the middle of the two.
         temperature_hidden_dim: width of the hidden layer of the network that gives the temperatures.
         projection_dim: width of each head's embedding.
         hidden_dim: width of each head's hidden layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than one head, a regularization below 0, or temperatures that do not fulfil
-            0 < minimum < maximum.
+        ValueError: for temperatures that do not satisfy 0 < minimum < maximum.
 
     Example:
         >>> import kerassl

@@ -1,9 +1,9 @@
-"""AMCL on MoCo: keys are found among those of a queue in several heads, with a temperature for every pair.
+"""AMCL on MoCo: find a key among a queue of keys in several heads, with a temperature for every pair.
 
 "Adaptive Multi-head Contrastive Learning", arXiv 2310.05615, equation 2.1. Official code: LeiWangR/cl, whose
-MoCo is without heads and temperatures.
+MoCo has neither heads nor temperatures.
 
-- Heads, temperatures and loss are those of `AMCL`, and so are its deviations.
+- Heads, temperatures, loss and their deviations are those of `AMCL`.
 - Teacher and queue are those of `MoCoV2`. The keys of a head are contrasted with that head's keys.
 - The temperature network has no teacher: it sees a query and a detached key.
 """
@@ -30,7 +30,7 @@ class AMCLMoCo(SSLModel):
         min_temperature: as in `AMCL`.
         max_temperature: as in `AMCL`.
         temperature_hidden_dim: as in `AMCL`.
-        momentum: of the teacher, constant, in [0, 1]; 0.99 in the official MoCo for CIFAR.
+        momentum: teacher momentum, constant, in [0, 1]; 0.99 in the official MoCo for CIFAR.
         queue_size: number of images whose keys are kept; 4,096 in the official MoCo for CIFAR.
         projection_dim: width of each head's queries and keys.
         hidden_dim: width of each head's hidden layer.
@@ -38,8 +38,7 @@ class AMCLMoCo(SSLModel):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than one head, a regularization below 0, temperatures that do not fulfil
-            0 < minimum < maximum, a momentum outside [0, 1], or a queue without rows.
+        ValueError: for temperatures that do not satisfy 0 < minimum < maximum.
 
     Example:
         >>> import kerassl
@@ -85,7 +84,7 @@ class AMCLMoCo(SSLModel):
         )
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
-        # The keys of an image in all heads are one row; their lengths do not count.
+        # The keys of an image in all heads form one row; their norms do not matter.
         self.queue = FeatureQueue(queue_size, num_heads * projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
@@ -118,6 +117,6 @@ class AMCLMoCo(SSLModel):
         """Moves the teacher and puts the keys of the global batch into the queue."""
         update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
         update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
-        # Each view's by itself, so that their order is that of one device.
+        # Each view is gathered separately, so that the order of the keys is that of a single device.
         keys = ops.concatenate([self.gather(k) for k in state["keys"]])
         self.queue.enqueue(ops.reshape(keys, (-1, self.arguments.num_heads * self.arguments.projection_dim)))

@@ -1,4 +1,4 @@
-"""CACR: attract the views of an image, the far ones most, and repel other images, the near ones most.
+"""CACR: attract views of an image, the farthest most, and repel other images, the nearest most.
 
 "Contrastive Attraction and Contrastive Repulsion for Representation Learning", arXiv 2105.03746, section 3.
 Official code: JegZheng/CACR-CL.
@@ -22,16 +22,16 @@ class CACR(SSLModel):
     """CACR (arXiv 2105.03746).
 
     Args:
-        num_views: views of each image that a named recipe makes; 5 in the official command for CIFAR-10.
-        attraction_weight: of the distances between views of an image, alpha in the official code; > 0.
-        repulsion_weight: of the distances from other images, beta in the official code; > 0.
+        num_views: views of each image that a named preset makes; 5 in the official command for CIFAR-10.
+        attraction_weight: weight of the distances between the views of an image, alpha in the official code.
+        repulsion_weight: weight of the distances from other images, beta in the official code.
         positive_temperature: multiplies the distances in the positives' weights; > 0.
-        negative_temperature: the same for the negatives' weights; > 0.
+        negative_temperature: multiplies the distances in the negatives' weights; > 0.
         projection_dim: width of the embedding that the loss sees.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two views or a weight or temperature <= 0.
+        ValueError: in training, for fewer than two views.
 
     Example:
         >>> import kerassl
@@ -45,7 +45,7 @@ class CACR(SSLModel):
     default_views = ("moco_cifar", "moco_v2")
     terms = ("attraction", "repulsion")
 
-    # As MoCo v2: of its own little is known.
+    # As in MoCo v2; the paper gives little of its own.
     recipes = {"cacr": Recipe(paper=MOCO_PAPER)}
 
     def __init__(

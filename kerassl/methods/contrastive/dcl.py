@@ -1,7 +1,7 @@
 """DCL and DCLW: SimCLR whose loss leaves the positive pair out of its denominator.
 
-"Decoupled Contrastive Learning", arXiv 2110.06848, proposition 2 and section 3.
-A repository of the authors is not known.
+"Decoupled Contrastive Learning", arXiv 2110.06848, proposition 2 and section 3. No code of the authors is
+known.
 
 - Everything but the loss is SimCLR's (`kerassl/methods/contrastive/simclr.py`): views, heads, batch norm
   over both views.
@@ -37,7 +37,7 @@ class DCL(SimCLR):
     family = "contrastive"
     terms = ("dcl",)
 
-    # As SimCLR.
+    # As in SimCLR.
     recipes = {"dcl": Recipe(paper=SIMCLR_PAPER, short_arguments={"temperature": 0.2})}
 
     def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
@@ -47,14 +47,14 @@ class DCL(SimCLR):
 
 @keras.saving.register_keras_serializable("kerassl")
 class DCLW(SimCLR):
-    """DCLW (arXiv 2110.06848): DCL that weighs an image the more, the less alike its two views are.
+    """DCLW (arXiv 2110.06848): DCL with larger weights for images whose two views differ more.
 
     Args:
-        sigma: width of the weights, > 0; the larger, the nearer to DCL.
+        sigma: width of the weighting function; > 0. The larger it is, the closer the loss is to DCL.
         **kwargs: the other arguments of `SimCLR`.
 
     Raises:
-        ValueError: for a sigma <= 0, and as `SimCLR`.
+        ValueError: as `SimCLR`.
 
     Example:
         >>> import kerassl
@@ -66,7 +66,7 @@ class DCLW(SimCLR):
     family = "contrastive"
     terms = ("dclw",)
 
-    # As SimCLR.
+    # As in SimCLR.
     recipes = {"dclw": Recipe(paper=SIMCLR_PAPER, short_arguments={"temperature": 0.2})}
 
     def __init__(

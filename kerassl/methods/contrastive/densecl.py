@@ -1,14 +1,14 @@
-"""DenseCL: MoCo v2 on whole images and, at once, on the cells of their feature maps.
+"""DenseCL: MoCo v2 on whole images and on the cells of their feature maps.
 
 "Dense Contrastive Learning for Self-Supervised Visual Pre-Training", arXiv 2011.09157, equations 1 to 4.
 Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/hooks/densecl_warmup_hook.py`.
 
-- All that concerns whole images, the teacher and the queue is MoCo v2's
+- The loss of whole images, the teacher and the queue are MoCo v2's
   (`kerassl/methods/contrastive/moco_v2.py`).
-- Cells are matched by the encoder's features; what is compared are their projections.
-- The second queue takes one key an image, the mean of its projected cells, as the official code does.
-- The weight of the dense loss is 0 for the first updates, as the official hook has it, which no released
-  configuration names and the paper does not mention.
+- Cells are matched by the encoder's features; their projections are contrasted.
+- The second queue takes one key per image, the mean of its projected cells, as the official code does.
+- The weight of the dense loss is 0 for the first updates, as in the official hook, which no released
+  configuration uses and the paper does not mention.
 """
 
 import keras
@@ -27,17 +27,16 @@ class DenseCL(MoCoV2):
     """DenseCL (arXiv 2011.09157).
 
     Args:
-        encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`, such as a
+        encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`, for example a
             `kerassl.backbones` network made with `pool=None`.
-        dense_weight: of the loss of the cells, lambda in the paper, in [0, 1]; that of whole images has the
-            rest. 0 is MoCo v2.
-        dense_warmup_updates: optimizer updates at the start in which the weight is 0, while the queues fill.
+        dense_weight: weight of the loss of cells, lambda in the paper, in [0, 1]; the loss of whole images
+            has weight `1 - dense_weight`. 0 is MoCo v2.
+        dense_warmup_updates: number of first optimizer updates with a weight of 0, while the queues fill.
         **kwargs: the other arguments of `MoCoV2`: `temperature`, `momentum`, `queue_size`, `projection_dim`,
-            `symmetric`, `hard_fraction` (of whole images alone), `seed`, `name`.
+            `symmetric`, `hard_fraction` (for whole images only), `seed`, `name`.
 
     Raises:
-        ValueError: for an encoder that pools its feature map, a weight outside [0, 1], a negative number of
-            updates, and as `MoCoV2`.
+        ValueError: for an encoder that pools its feature map, and as `MoCoV2`.
 
     Example:
         >>> import kerassl
@@ -51,7 +50,7 @@ class DenseCL(MoCoV2):
     wants = "feature map"
     terms = ("info_nce", "dense_info_nce")
 
-    # As MoCo v2.
+    # As in MoCo v2.
     recipes = {
         "dense_cl": Recipe(
             paper=MOCO_PAPER,
@@ -77,7 +76,7 @@ class DenseCL(MoCoV2):
         )
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """InfoNCE of the images, and of the cells with the cells that match them, both with a queue."""
+        """InfoNCE of images, and of cells with their matching cells, each with its own queue."""
 
         def student(view: KerasTensor):
             cells = self.cells(self.encoder, view, training)
@@ -116,7 +115,7 @@ class DenseCL(MoCoV2):
         return ops.reshape(feature_map, (batch, height * width, dim))
 
     def project(self, projector: keras.Model, cells: KerasTensor) -> KerasTensor:
-        """The projections of all cells, `(batch, cells, projection_dim)`: a 1x1 convolution's."""
+        """Projections of all cells by 1x1 convolutions, `(batch, cells, projection_dim)`."""
         batch, count, dim = ops.shape(cells)
         return ops.reshape(
             projector(ops.reshape(cells, (-1, dim))), (batch, count, self.arguments.projection_dim)

@@ -1,10 +1,10 @@
-"""DirectCLR: contrast the first coordinates of the representation itself, without a head.
+"""DirectCLR: contrast the first dimensions of the representation itself, without a head.
 
 "Understanding Dimensional Collapse in Contrastive Self-supervised Learning", arXiv 2110.09348, section 6.
 Official code: facebookresearch/directclr, `directclr/main.py`.
 
 - The loss of each direction is N-way, over the other views of all images; the halves are averaged.
-- Each view goes through batch norm by itself.
+- Each view goes through batch norm separately.
 """
 
 import keras
@@ -20,13 +20,13 @@ class DirectCLR(SSLModel):
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; its last block is residual, so
-            that the coordinates that the loss does not see learn, too.
-        subvector_dim: how many of the features, the first ones, the loss sees: d_0 in the paper, 360 of 2048.
+            that the dimensions outside the loss learn, too.
+        subvector_dim: number of first features that enter the loss: d_0 in the paper, 360 of 2048.
         temperature: divides the cosines; > 0.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0 or a `subvector_dim` that the encoder does not have.
+        ValueError: for a `subvector_dim` above the encoder's width.
 
     Example:
         >>> import kerassl
@@ -40,7 +40,7 @@ class DirectCLR(SSLModel):
     default_views = ("simclr_cifar", "byol")
     terms = ("direct_clr",)
 
-    # As SimCLR.
+    # As in SimCLR.
     recipes = {
         "direct_clr": Recipe(
             paper=SIMCLR_PAPER,

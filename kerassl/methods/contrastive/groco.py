@@ -3,11 +3,11 @@
 "Learning by Sorting: Self-supervised Learning with Group Ordering Constraints", arXiv 2301.02009.
 Official code: ninatu/learning_by_sorting, `losses/groco.py`, `configs/2views_100ep.yaml`.
 
-- Each view goes through batch norm by itself.
-- The other side of every similarity is detached, that of the positives, too.
+- Each view goes through batch norm separately.
+- The other side of every similarity is detached, including the positives'.
 - The projector's last Dense has no bias: the official one is frozen, and batch norm cancels it.
-- Views for small images are BYOL's: the paper has none for them.
-- The local crops of the official multi-crop training, anchors without being positives, are left out.
+- Views for small images are BYOL's; the paper defines none.
+- The local crops of the official multi-crop training, which are anchors but not positives, are left out.
 """
 
 import keras
@@ -22,15 +22,15 @@ class GroCo(SSLModel):
     """GroCo (arXiv 2301.02009).
 
     Args:
-        num_views: views of each image that a named recipe makes; 2 to 4 in the paper.
-        num_negatives: nearest negatives of each anchor, of the global batch; 10 in the paper.
-        steepness: of the sort's exchanges; > 0. 1 in the paper.
+        num_views: views of each image that a named preset makes; 2 to 4 in the paper.
+        num_negatives: number of nearest negatives of each anchor in the global batch; 10 in the paper.
+        steepness: steepness of the soft exchanges of the sorting network; > 0. 1 in the paper.
         projection_dim: width of the embedding that the loss sees.
-        projection_layers: Dense layers of the head, as wide as the features but for the last.
+        projection_layers: Dense layers of the head; all but the last are as wide as the features.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two views, one negative or one projection layer, or a steepness <= 0.
+        ValueError: in training, for fewer than two views.
 
     Example:
         >>> import kerassl
@@ -74,10 +74,10 @@ class GroCo(SSLModel):
         )
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """How far the groups of positives and negatives are from being in order."""
+        """Distance of the groups of positives and negatives from the right order."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z = [self.projector(f, training=training) for f in features]
-        # Each replica looks for the negatives of its own images in the whole batch.
+        # Each replica searches the whole batch for the negatives of its own images.
         how = {"num_negatives": self.arguments.num_negatives, "steepness": self.arguments.steepness}
         loss = groco(*z, **how, **self.global_batch(*z))
         return Outputs({"groco": self.mean_over_replicas(loss)}, features=features)

@@ -1,16 +1,16 @@
-"""G-SimCLR: SimCLR in batches whose images are of different clusters, so that few negatives are alike.
+"""G-SimCLR: SimCLR in batches of images from different clusters, so that few negatives are alike.
 
 "G-SimCLR: Self-Supervised Contrastive Learning with Guided Projection via Pseudo Labelling", arXiv
 2009.12007, section 3. Official code: ariG23498/G-SimCLR, `CIFAR10/Autoencoder.ipynb`,
 `CIFAR10/SimCLR_Pseudo_Labels/SimCLR_Pseudo_Labels_Training.ipynb`.
 
 1. A denoising autoencoder is trained on the images.
-2. k-means finds clusters of its average-pooled codes, as many as a batch has images.
+2. k-means finds clusters of its average-pooled codes, one cluster per image of a batch.
 3. SimCLR (`kerassl/methods/contrastive/simclr.py`) is trained in batches of about one image of each cluster.
 
-- Clusters are of unequal size: each is spread evenly over an epoch, which is drawn anew every time. The
-  official code has one order, at whose end only the largest clusters are left.
-- Views are SimCLR's; the official code does not crop, and its conversion to grey returns its input.
+- Clusters are of unequal size: each is spread evenly over an epoch, in a new random order every epoch. The
+  official code has one fixed order, at whose end only the largest clusters are left.
+- Views are SimCLR's; the official code does not crop, and its conversion to gray returns its input.
 - The head is the official one, 256, 128 and 50 wide, without batch norm.
 """
 
@@ -33,7 +33,7 @@ from kerassl.training.feed import checked, inputs_and_labels
 class GSimCLR(SimCLR):
     """G-SimCLR (arXiv 2009.12007).
 
-    `fit` guides images in memory by itself, before it trains; `guide` does so once for several calls.
+    `fit` clusters images in memory before it trains; `guide` does so once for several calls of `fit`.
 
     Args:
         num_clusters: k of the k-means, at least 2; `None` for as many as a batch has images, as in the paper.
@@ -44,7 +44,7 @@ class GSimCLR(SimCLR):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two clusters or one epoch, and as `SimCLR`.
+        ValueError: as `SimCLR`.
 
     Example:
         >>> import kerassl
@@ -54,7 +54,7 @@ class GSimCLR(SimCLR):
     """
 
     family = "contrastive"
-    # As SimCLR.
+    # As in SimCLR.
     recipes = {
         "g_simclr": Recipe(
             paper=SIMCLR_PAPER,
@@ -82,30 +82,30 @@ class GSimCLR(SimCLR):
         )
 
     def make_projector(self) -> keras.Sequential:
-        """The head of three layers."""
+        """Projection head of three layers."""
         return plain_mlp(self.feature_dim, (256, 128), self.arguments.projection_dim)
 
     def fit(
         self, x: object = None, y: object = None, *, batch_size: int | None = None, **kwargs
     ) -> keras.callbacks.History:
-        """Trains as `SSLModel.fit` does, after guiding images that are not guided yet.
+        """Trains as `SSLModel.fit` does, after clustering images that are not guided yet.
 
-        With a `kerassl.callbacks.Checkpoint` among the callbacks the clusters are kept in its folder, for the
-        run that goes on from there.
+        With a `kerassl.callbacks.Checkpoint` among the callbacks, the clusters are kept in its folder for the
+        resumed run.
 
         Args:
-            x: images in memory: an array, a `kerassl.data.ImageDataset` or `GuidedBatches`; ready views
-                where the model was made with `views=None`.
-            y: as in `SSLModel.fit`.
-            batch_size: images per step where `x` is an array (32 by default).
+            x: images in memory: an array, a `kerassl.data.ImageDataset` or `GuidedBatches`; ready views if
+                the model was made with `views=None`.
+            y: labels, as in `SSLModel.fit`.
+            batch_size: images per step if `x` is an array (32 by default).
             **kwargs: the other arguments of `SSLModel.fit`.
 
         Returns:
             The `keras.callbacks.History`.
 
         Raises:
-            ValueError: for data that is not in memory, for several processes and batches that are not guided,
-                and as `SSLModel.fit` and `guide`.
+            ValueError: for data that is not in memory, for several processes without guided batches, and as
+                `SSLModel.fit` and `guide`.
             ImportError: if scikit-learn is missing.
         """
         if self.views is not None and not isinstance(x, GuidedBatches):
@@ -120,8 +120,9 @@ class GSimCLR(SimCLR):
                 )
             if engine.process_index_and_count()[1] > 1:
                 raise ValueError(
-                    "Each of several processes would cluster the images for itself. Call guide(dataset, "
-                    "file) in one process beforehand, then give fit what guide(dataset, file) reads in each."
+                    "Each of several processes would cluster the images separately. Call guide(dataset, "
+                    "file) in one process beforehand, then pass the result of guide(dataset, file) to fit "
+                    "in each."
                 )
             _, checkpoint = resume.split_callbacks(kwargs.get("callbacks"))
             file = checkpoint and checkpoint.folder / "clusters.npy"
@@ -137,9 +138,9 @@ class GSimCLR(SimCLR):
         """Guided batches of images: trains the autoencoder and clusters its codes.
 
         Args:
-            dataset: images in memory, with or without labels, which are not looked at.
-            file: where the clusters are kept (`.npy`): written after the clustering, and read instead of
-                clustering again where it exists, so that a resumed run repeats itself.
+            dataset: images in memory; labels are not used.
+            file: `.npy` file of the clusters: written after the clustering, and read instead of clustering
+                again if it exists, so that a resumed run repeats itself.
             verbose: as in `fit`, for the autoencoder.
 
         Returns:
@@ -154,7 +155,7 @@ class GSimCLR(SimCLR):
             clusters = np.load(file)
             if len(clusters) != dataset.num_examples:
                 raise ValueError(
-                    f"{file} holds the clusters of {len(clusters)} images, but {dataset.num_examples} came. "
+                    f"{file} holds the clusters of {len(clusters)} images; got {dataset.num_examples}. "
                     "Pass the same images, or another file."
                 )
         else:
@@ -164,7 +165,7 @@ class GSimCLR(SimCLR):
             )
             if file is not None and engine.is_chief():
                 file.parent.mkdir(parents=True, exist_ok=True)
-                # Renamed when whole, so that a kill leaves no half of a file.
+                # Renamed when complete, so that a kill leaves no partial file.
                 partial = file.with_suffix(".partial")
                 with partial.open("wb") as stream:
                     np.save(stream, clusters)

@@ -21,7 +21,7 @@ def cluster_images(
     squared error, Adam at 1e-3, k-means of the average-pooled codes.
 
     Args:
-        dataset: images in memory; its labels are not looked at. Its batch size is the autoencoder's.
+        dataset: images in memory; labels are not used. Its batch size is the autoencoder's.
         num_clusters: k of the k-means.
         epochs: passes of the autoencoder over the images.
         seed: non-negative integer that keys the autoencoder's weights, noise and batches, and k-means.
@@ -59,10 +59,10 @@ def cluster_images(
 def denoising_autoencoder(
     image_shape: tuple[int, int, int], noise: float = 0.01, seed: int = 0
 ) -> tuple[keras.Model, keras.Model]:
-    """An autoencoder of images with noise, and its first half.
+    """A denoising autoencoder of images, and its encoder.
 
     Three convolutions with batch norm, 32, 64 and 128 channels wide, each followed by a pooling that halves
-    the image while its sides are even; then the same in reverse.
+    the image while its sides are even; the decoder mirrors them.
 
     Args:
         image_shape: (height, width, channels).

@@ -1,13 +1,13 @@
-"""iSogCLR: SogCLR whose temperature is each image's own, learnt as a robust optimum.
+"""iSogCLR: SogCLR with a learned temperature per image, from a robust optimization.
 
 "Not All Semantics are Created Equal: Contrastive Self-supervised Learning with Automatic Temperature
 Individualization", arXiv 2305.11965, algorithm 1. Official code: zhqiu/contrastive-learning-iSogCLR,
 `unimodal_exps/losses.py`, `SogCLR_DRO_Loss`.
 
-- An image that was never seen takes the normaliser of its batch. The official code would in epoch 0, but it
-  counts from 1: there it starts from 0, and so with larger weights for some epochs.
-- Otherwise as SogCLR, head, views and optimizer, too. There the head has two hidden layers of 8192 and no
-  batch norm at its end, and LARS scales all variables.
+- An image that was never seen takes the normalizer of its batch. The official code would do so in epoch 0 but
+  counts epochs from 1, so it starts from 0, with larger weights for some epochs.
+- All else, including head, views and optimizer, is SogCLR's. In the official code the head has two hidden
+  layers of 8192 and no batch norm at its end, and LARS scales all variables.
 """
 
 import keras
@@ -22,18 +22,18 @@ from kerassl.training import Common, Recipe, Unpack
 
 @keras.saving.register_keras_serializable("kerassl")
 class iSogCLR(SogCLR):  # noqa: N801, the paper's name
-    """iSogCLR (arXiv 2305.11965); how it learns which image it sees is said at `SogCLR`.
+    """iSogCLR (arXiv 2305.11965). It needs sample indices, as `SogCLR` explains.
 
-    An unknown image takes the temperature with which all start.
+    An unknown image takes the initial temperature.
 
     Args:
-        num_images: images of the training set, three remembered numbers each.
-        temperature: with which all images start, between the two bounds; 0.1 in the official command for
-            CIFAR.
-        gamma: weight of the batch's own normaliser against the remembered one, in (0, 1].
-        robustness: rho, the price of a high temperature: the higher, the lower the temperatures. 0.4 in the
-            command for CIFAR.
-        temperature_learning_rate: eta, by which a temperature follows its gradient; 0.03 in that command.
+        num_images: number of training images; three numbers are remembered for each.
+        temperature: initial temperature of all images, between the two bounds; 0.1 in the official command
+            for CIFAR.
+        gamma: weight of the batch's normalizer against the remembered one, in (0, 1].
+        robustness: rho, the penalty on high temperatures: the higher it is, the lower the temperatures. 0.4
+            in the command for CIFAR.
+        temperature_learning_rate: eta, the step size of the temperatures; 0.03 in that command.
         temperature_momentum: weight of the new gradient against the remembered one, in (0, 1]; 0.5 in that
             command.
         min_temperature: the lowest temperature; > 0.
@@ -43,8 +43,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for what `SogCLR` refuses, a temperature outside of its bounds, a negative rate, or a
-            momentum outside of (0, 1].
+        ValueError: for temperatures that are not in order, and as `SogCLR`.
 
     Example:
         >>> import kerassl
@@ -58,7 +57,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
     family = "contrastive"
     terms = ("isogclr",)
 
-    # As SogCLR.
+    # As in SogCLR.
     recipes = {
         "isogclr": Recipe(
             paper=SOGCLR_PAPER,
@@ -106,7 +105,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
             self.memories[name] = SampleMemory(self, name, num_images, start=start)
 
     def temperature_of(self, rows: KerasTensor) -> KerasTensor:
-        """Each image's own."""
+        """The temperature of each image."""
         return self.memories["temperatures"].read(rows)
 
     def memory_updates(
@@ -118,7 +117,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         temperature: float | KerasTensor,
         global_batch: dict,
     ) -> dict:
-        """The normalisers, and temperatures that have followed their gradients, clipped to 3."""
+        """The new normalizers, and the temperatures after their gradient step, clipped to 3."""
         gradients = temperature_gradients(
             z1, z2, log_normalizers, temperature, self.arguments.robustness, **global_batch
         )

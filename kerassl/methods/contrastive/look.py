@@ -1,15 +1,15 @@
-"""LOOK: an image must share its class with most of its nearest neighbours, not with the whole class.
+"""LOOK: an image must share its class with most of its nearest neighbors, not with the whole class.
 
 "Rethinking Supervised Pre-training for Better Downstream Transferring", arXiv 2110.06014. The authors' code
-is not public. From the abstract: the loss is the leave-one-out error of a weighted kNN classifier. All the
-rest is ours: the form of the loss (see `kerassl.losses.look`), the defaults, and head, views,
-teacher and queue, which are those of MoCo v2.
+is not public. From the abstract: the loss is the leave-one-out error of a weighted kNN classifier. The rest
+is our design: the form of the loss (see `kerassl.losses.look`) and the defaults. Head, views, teacher and
+queue are those of MoCo v2.
 
 - The queue holds the teacher's keys of other views, with their labels, and takes those of a batch after its
-  loss: no image is its own neighbour. Its key of the epoch before may be, where the queue outlives the
-  shuffle; the model is not told which image a row shows.
-- An unlabelled image (-1) has no loss, and its key is nobody's neighbour.
-- Each view goes through the student's or the teacher's batch norm by itself.
+  loss: no image is its own neighbor. Its key of the previous epoch may be, if the queue outlives the shuffle;
+  the model does not know which image a row shows.
+- An unlabeled image (-1) has no loss, and its key is nobody's neighbor.
+- Each view goes through the batch norm of student or teacher separately.
 """
 
 import keras
@@ -26,20 +26,19 @@ from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 @keras.saving.register_keras_serializable("kerassl")
 class LOOK(SSLModel):
-    """LOOK (arXiv 2110.06014): learns from labels, and leaves a class its several modes.
+    """LOOK (arXiv 2110.06014): learns from labels, and lets a class keep several modes.
 
     Args:
-        num_neighbors: rows of the queue that vote on a query's class; below the number that a class has
-            there, which would else have to stay together.
+        num_neighbors: rows of the queue that vote on a query's class; fewer than a class has there, which
+            would otherwise have to form one cluster.
         temperature: divides the cosines; > 0.
-        momentum: of the teacher, constant, in [0, 1].
+        momentum: teacher momentum, constant, in [0, 1].
         queue_size: number of keys that are kept.
         projection_dim: width of queries and keys.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, fewer than one neighbour, a momentum outside [0, 1], or a queue
-            without rows; in `fit`, for data without labels.
+        ValueError: in `fit`, for data without labels.
 
     Example:
         >>> import kerassl
@@ -54,7 +53,7 @@ class LOOK(SSLModel):
     default_views = ("moco_cifar", "moco_v2")
     terms = ("look",)
 
-    # As MoCo v2: of its own little is known.
+    # As in MoCo v2; the paper gives little of its own.
     recipes = {
         "look": Recipe(
             paper=MOCO_PAPER,
@@ -80,7 +79,7 @@ class LOOK(SSLModel):
         self.queue = LabelledQueue(queue_size, projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """How badly the neighbours of the first view in the queue vote on its class."""
+        """Error of the vote of the first view's neighbors in the queue on its class."""
         if batch.labels is None:
             raise ValueError(
                 "LOOK learns from labels, and the data has none. Pass (images, labels), with -1 for an image "

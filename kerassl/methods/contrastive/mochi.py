@@ -4,7 +4,7 @@
 public; ranges as in giakoumoglou/synco, `synco/builder.py`.
 
 - Everything but the negatives is MoCo v2's (`kerassl/methods/contrastive/moco_v2.py`).
-- Mixtures carry no gradient, and none enters the queue.
+- Mixtures carry no gradient and do not enter the queue.
 """
 
 import keras
@@ -20,16 +20,15 @@ class MoCHi(MoCoV2):
     """MoCHi (arXiv 2010.01028): the paper's MoCHi(N, s, s') is `num_hardest, num_mixed, num_query_mixed`.
 
     Args:
-        num_hardest: rows of the queue nearest to a query, which are mixed.
-        num_mixed: mixtures of two of them for each query.
-        num_query_mixed: mixtures of one of them with the query, for each query.
-        mixing_start_epoch: the first epoch with mixtures; the ones before are MoCo v2's.
+        num_hardest: number of rows of the queue nearest to a query, which are mixed.
+        num_mixed: number of mixtures of two of them for each query.
+        num_query_mixed: number of mixtures of one of them with the query, for each query.
+        mixing_start_epoch: the first epoch with mixtures; before it, the method is MoCo v2.
         **kwargs: the other arguments of `MoCoV2`: `temperature`, `momentum`, `queue_size`,
             `projection_dim`, `symmetric`, `seed`, `name`; not `hard_fraction`.
 
     Raises:
-        ValueError: for numbers below 0, more hardest rows than the queue has, a `hard_fraction`, and as
-            `MoCoV2`.
+        ValueError: for more hardest rows than the queue has, for a `hard_fraction`, and as `MoCoV2`.
 
     Example:
         >>> import kerassl
@@ -40,7 +39,7 @@ class MoCHi(MoCoV2):
     """
 
     family = "contrastive"
-    # As MoCo v2.
+    # As in MoCo v2.
     recipes = {
         "mochi": Recipe(
             paper=MOCO_PAPER,

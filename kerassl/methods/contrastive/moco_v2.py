@@ -1,4 +1,4 @@
-"""MoCo v2: find the key of another view of the image among a queue of keys of past batches.
+"""MoCo v2: find the key of the image's other view among a queue of keys of past batches.
 
 "Momentum Contrast for Unsupervised Visual Representation Learning", arXiv 1911.05722, equation 1;
 "Improved Baselines with Momentum Contrastive Learning", arXiv 2003.04297.
@@ -6,10 +6,10 @@ Official code: facebookresearch/moco, `moco/builder.py`; CIFAR notebook on its b
 
 - The queue takes the keys after the loss, so that no key is its own negative.
 - The teacher moves after the optimizer; the official code moves it before the next forward pass, which is
-  the same.
-- Keys are not shuffled between devices: batch norm is global here, so no device's statistics tell which key
+  equivalent.
+- Keys are not shuffled between devices: batch norm is global, so no device's statistics reveal which key
   belongs to a query.
-- `symmetric=True` sums the two directions, as the official notebook on CIFAR can.
+- `symmetric=True` sums the two directions, as the official CIFAR notebook can.
 """
 
 import keras
@@ -32,16 +32,13 @@ class MoCoV2(SSLModel):
 
     Args:
         temperature: divides the cosines; > 0. 0.2 on ImageNet, 0.1 in the official CIFAR notebook.
-        momentum: of the teacher, constant, in [0, 1]. 0.999 on ImageNet, 0.99 in the CIFAR notebook.
-        queue_size: number of keys that are kept: 65,536 on ImageNet, 4,096 in the CIFAR notebook.
+        momentum: teacher momentum, constant, in [0, 1]. 0.999 on ImageNet, 0.99 in the CIFAR notebook.
+        queue_size: number of keys in the queue: 65,536 on ImageNet, 4,096 in the CIFAR notebook.
         projection_dim: width of queries and keys.
         symmetric: whether each view is query and key in turn; twice the cost of a step.
-        hard_fraction: share of the queue nearest to a query that counts as its negatives, in (0, 1]; `None`
+        hard_fraction: share of the queue, nearest to a query, that serves as its negatives, in (0, 1]; `None`
             for all. See `kerassl.losses.hard_contrastive` (arXiv 2012.09740).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a temperature <= 0, a momentum outside [0, 1], or a queue without rows.
 
     Example:
         >>> import kerassl
@@ -77,7 +74,7 @@ class MoCoV2(SSLModel):
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
     def make_projector(self, name: str) -> keras.Sequential:
-        """A head of two layers with biases and without batch norm."""
+        """Projection head of two layers with biases and without batch norm."""
         return plain_mlp(self.feature_dim, (self.feature_dim,), self.arguments.projection_dim, name=name)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
@@ -100,7 +97,7 @@ class MoCoV2(SSLModel):
         return Outputs({"info_nce": loss}, features=features, state={"queries": queries, "keys": keys})
 
     def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
-        """The loss of queries with their keys; `rng` is for methods that draw in it."""
+        """The loss of queries with their keys; `rng` is for methods with a random loss."""
         queue = ops.convert_to_tensor(self.queue.features)
         if self.arguments.hard_fraction is None:
             return info_nce(q, k, queue, self.arguments.temperature)

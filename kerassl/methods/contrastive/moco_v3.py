@@ -1,13 +1,14 @@
-"""MoCo v3: predict the teacher's key of another view among the keys of the batch; made for ViTs.
+"""MoCo v3: find the teacher's key of the other view among the keys of the batch; designed for ViTs.
 
 "An Empirical Study of Training Self-Supervised Vision Transformers", arXiv 2104.02057, equation 1 and
 algorithm 1. Official code: facebookresearch/moco-v3, `moco/builder.py`, `vits.py`, `main_moco.py`.
 
-- Each direction is multiplied by `2 * temperature`, as there, so that gradients do not grow with its inverse.
+- Each direction is multiplied by `2 * temperature`, as in the official code, so that gradients do not grow
+  with its inverse.
 - The teacher moves after the optimizer; the official code moves it before the next forward pass, which is
-  the same.
-- A ViT's patch embedding stays as it was drawn (section 4.2); its positions are the fixed sin-cos ones, which
-  are the default of `kerassl.backbones.vit`.
+  equivalent.
+- A ViT's patch embedding keeps its random initialization (section 4.2); its position embeddings are fixed
+  sinusoids, the default of `kerassl.backbones.vit`.
 """
 
 import keras
@@ -26,19 +27,16 @@ class MoCoV3(SSLModel):
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; a `kerassl.backbones.ViT` gets
-            the heads of the paper's ViTs, any other network those of its ResNet.
+            the heads of the paper's ViTs, any other network the heads of its ResNet.
         temperature: divides the cosines; > 0. The paper: 0.2 for ViTs, 1.0 for ResNet-50.
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 by a half cosine over the
             run. The paper: 0.99, and 0.996 for 1000 epochs.
         projection_dim: width of queries and keys.
         hidden_dim: width of the hidden layers of projector and predictor.
-        freeze_patch_embedding: whether a ViT's patch embedding is left untrained, which the paper found to
-            keep ViTs stable; without effect on other networks. It stays so in the encoder that was given: set
-            `encoder.patch_embedding.trainable = True` before it is fine-tuned.
+        freeze_patch_embedding: whether a ViT's patch embedding stays untrained, which stabilizes ViTs in the
+            paper; no effect on other networks. It also stays frozen in the encoder that you passed: set
+            `encoder.patch_embedding.trainable = True` before fine-tuning.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a temperature <= 0 or a momentum outside [0, 1].
 
     Example:
         >>> import kerassl
@@ -120,7 +118,7 @@ class MoCoV3(SSLModel):
         return Outputs({"moco_v3": loss}, features=(features1, features2))
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher."""
+        """Updates the teacher."""
         momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)

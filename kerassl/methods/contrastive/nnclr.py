@@ -1,11 +1,12 @@
-"""NNCLR: contrast the nearest neighbour of one view, found in a queue, with the prediction from the other.
+"""NNCLR: contrast the nearest neighbor of one view, found in a queue, with the prediction from the other.
 
 "With a Little Help from My Friends: Nearest-Neighbor Contrastive Learning of Visual Representations",
 arXiv 2104.14548, section 3. The authors' code is not public; details as in vturrisi/solo-learn,
 `solo/methods/nnclr.py`.
 
-- The loss of each direction is N-way, over the predictions of the other view alone; the halves are averaged.
-- Each view goes through batch norm by itself.
+- The loss of each direction is N-way, over the predictions of the other view alone; the two directions are
+  averaged.
+- Each view goes through batch norm separately.
 - The queue takes the first view's projections, after the loss.
 """
 
@@ -25,14 +26,11 @@ class NNCLR(SSLModel):
 
     Args:
         temperature: divides the cosines; > 0.
-        queue_size: number of projections among which neighbours are looked for; 98,304 in the paper.
+        queue_size: number of projections that are searched for neighbors; 98,304 in the paper.
         projection_dim: width of projections and predictions.
         hidden_dim: width of the projector's two hidden layers.
         prediction_hidden_dim: width of the predictor's hidden layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a temperature <= 0 or a queue without rows.
 
     Example:
         >>> import kerassl
@@ -85,7 +83,7 @@ class NNCLR(SSLModel):
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """InfoNCE of each view's neighbour with the predictions from the other view."""
+        """InfoNCE of each view's neighbor with the predictions from the other view."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)
         p1, p2 = (self.predictor(z, training=training) for z in (z1, z2))

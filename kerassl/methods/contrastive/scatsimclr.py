@@ -1,15 +1,16 @@
-"""ScatSimCLR: SimCLR and, at once, a pretext task: how was the image turned, how were its pieces ordered.
+"""ScatSimCLR: SimCLR with a pretext task: predict an image's rotation or the order of its pieces.
 
 "ScatSimCLR: self-supervised contrastive learning with pretext task regularization for small-scale
 datasets", arXiv 2108.13939, section 3. Official code: vkinakh/scatsimclr,
 `src/trainer/pretext_task_trainer.py`, `src/models/scatnet_simclr.py`.
 
 - The paper's encoder is `kerassl.backbones.scatnet`; the method takes any.
-- The images of the pretext task are made from the first view. The official code augments the image once
-  more for each rotation, and takes pieces of the image as it is. Its views jitter twice as strongly and blur,
-  on small images, too.
-- The views go through the encoder together, the images of the pretext task apart from them.
-- The official orders of the pieces are in a file; these are computed, and as far from each other as can be.
+- The images of the pretext task are made from the first view. The official code augments the image once more
+  for each rotation, and cuts pieces from the original image. Its views of small images have a jitter twice as
+  strong, and blur.
+- The views go through the encoder together, the images of the pretext task separately.
+- The official permutations of the pieces are in a file; these are computed to be as far from each other as
+  possible.
 - Dropout in the pretext head is drawn for the global batch, so that it does not depend on the devices.
 """
 
@@ -32,18 +33,17 @@ class ScatSimCLR(SimCLR):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; the paper's is
             `kerassl.backbones.scatnet`.
-        pretext: "rotation": which of four quarter turns each image shows, four more images of each; or
-            "jigsaw": which of `num_permutations` orders its 3 x 3 pieces come in, nine more.
-        pretext_weight: of the cross entropy of the pretext task, lambda in the paper; >= 0.
-        num_permutations: orders of the jigsaw, from 2 to 72.
-        dropout: share of the pretext head's hidden units that are left out, in [0, 1).
+        pretext: "rotation": predict which of four quarter turns each image shows (four more images for each);
+            or "jigsaw": predict which of `num_permutations` orders its 3 x 3 pieces have (nine more).
+        pretext_weight: weight of the cross entropy of the pretext task, lambda in the paper; >= 0.
+        num_permutations: number of orders of the jigsaw, from 2 to 72.
+        dropout: dropout rate of the pretext head's hidden units, in [0, 1).
         temperature: divides the cosines; > 0.
         **kwargs: the other arguments of `SimCLR`: `projection_dim`, `projection_layers`, `block_size`,
             `seed`, `name`.
 
     Raises:
-        ValueError: for an unknown pretext task, a negative weight, permutations or a dropout out of range,
-            and as `SimCLR`.
+        ValueError: as `SimCLR`.
 
     Example:
         >>> import kerassl
@@ -56,7 +56,7 @@ class ScatSimCLR(SimCLR):
     family = "contrastive"
     terms = ("nt_xent", "pretext")
 
-    # vkinakh/scatsimclr, with Adam there.
+    # vkinakh/scatsimclr, which uses Adam.
     recipes = {
         "scat_simclr": Recipe(
             paper={"optimizer": "adamw", "learning_rate": 3e-4, "weight_decay": 1e-5, "warmup_epochs": 0},
@@ -81,7 +81,7 @@ class ScatSimCLR(SimCLR):
         def layer(input_dim: int, output_dim: int, name: str):
             return mlp(input_dim, (), output_dim, output_bias=True, name=f"pretext_{name}")
 
-        # What is asked of each image by itself, or of nine pieces together.
+        # The pretext question concerns each image separately, or nine pieces together.
         joint, hidden, answers = (1, 128, 4) if pretext == "rotation" else (9, 4096, num_permutations)
         self.pretext_hidden1 = layer(self.feature_dim, 512, "hidden1")
         self.pretext_hidden2 = layer(joint * 512, hidden, "hidden2")
@@ -107,7 +107,7 @@ class ScatSimCLR(SimCLR):
         return outputs._replace(terms=terms)
 
     def rotation(self, view: KerasTensor, training: bool, rng: keras.random.SeedGenerator) -> tuple:
-        """Logits `(4 * batch, 4)` of the turns of each image, and the turns."""
+        """Logits `(4 * batch, 4)` of the turns of each image, and the true turns."""
         batch = ops.shape(view)[0]
         features = self.encode_each(quarter_turns(view), training)
         hidden = self.drop(self.pretext_hidden1(features), batch, training, rng)
@@ -115,7 +115,7 @@ class ScatSimCLR(SimCLR):
         return self.pretext_classifier(hidden), ops.tile(ops.arange(4, dtype="int32"), (batch,))
 
     def jigsaw(self, view: KerasTensor, training: bool, rng: keras.random.SeedGenerator) -> tuple:
-        """Logits `(batch, num_permutations)` of the order of each image's pieces, and the orders."""
+        """Logits `(batch, num_permutations)` of the order of each image's pieces, and the true orders."""
         batch = ops.shape(view)[0]
         # Drawn for the global batch, so that an image's order does not depend on the number of devices.
         drawn = keras.random.randint(
@@ -123,7 +123,7 @@ class ScatSimCLR(SimCLR):
         )
         orders = ops.take(drawn, self.own_rows(batch))
         features = ops.reshape(self.encode_each(nine_pieces(view), training), (batch, 9, self.feature_dim))
-        # Pieces are encoded one by one, so their features can be ordered in their place.
+        # Pieces are encoded separately, so reordering their features equals reordering the pieces.
         places = ops.take(distant_permutations(self.arguments.num_permutations), orders, axis=0)
         features = ops.take_along_axis(features, places[:, :, None], axis=1)
         features = ops.reshape(features, (batch * 9, self.feature_dim))
@@ -151,5 +151,5 @@ class ScatSimCLR(SimCLR):
         return ops.where(ops.reshape(kept, (rows, width)), hidden / (1 - self.arguments.dropout), 0.0)
 
     def own_rows(self, batch: int | KerasTensor) -> KerasTensor:
-        """The rows of the global batch that are this replica's."""
+        """Indices of this replica's rows in the global batch."""
         return self.row_offset(batch) + ops.arange(batch, dtype="int32")

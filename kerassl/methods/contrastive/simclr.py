@@ -25,15 +25,14 @@ class SimCLR(SSLModel):
         temperature: divides the cosines; > 0. The paper's 0.1 suits ImageNet, 0.5 CIFAR-10 at batch 512.
         projection_dim: width of the embedding that the loss sees.
         projection_layers: Dense layers of the head: 2 in the paper, 3 in SimCLR v2.
-        projector: a head of your own, a layer from features `(batch, dim)` to embeddings such as
-            `kerassl.heads.FixedReweighting`; `None` for the one that the two arguments before describe.
-        block_size: rows that the loss compares with all others at a time, for batches whose similarities do
-            not fit into memory; `None` for all. See `kerassl.losses.nt_xent`.
+        projector: a custom head, a layer from features `(batch, dim)` to embeddings, for example
+            `kerassl.heads.FixedReweighting`; `None` for the head that the two previous arguments describe.
+        block_size: number of rows that the loss compares with all others at a time, for batches whose
+            similarity matrix does not fit into memory; `None` for all rows. See `kerassl.losses.nt_xent`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, fewer than one projection layer, a head of your own besides a
-            description of another, or a block size below 1.
+        ValueError: for a custom head together with arguments of the default one.
 
     Example:
         >>> import keras, kerassl
@@ -76,7 +75,7 @@ class SimCLR(SSLModel):
             self.projector.build((None, self.feature_dim))
 
     def make_projector(self) -> keras.Sequential:
-        """The head, as wide as the features, with batch norm after every layer."""
+        """Projection head, as wide as the features, with batch norm after every layer."""
         return mlp(
             self.feature_dim,
             (self.feature_dim,) * (self.arguments.projection_layers - 1),
@@ -96,5 +95,5 @@ class SimCLR(SSLModel):
         return Outputs({self.terms[0]: self.mean_over_replicas(loss)}, features=ops.split(features, 2))
 
     def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:
-        """The loss of this replica's rows; `global_batch` says how they lie in the whole batch."""
+        """The loss of this replica's rows; `global_batch` gives the whole batch and their position in it."""
         return nt_xent(z1, z2, self.arguments.temperature, **global_batch)

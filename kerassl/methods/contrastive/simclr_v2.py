@@ -1,11 +1,11 @@
-"""SimCLR v2: SimCLR with a deeper head, of which fine-tuning keeps a part.
+"""SimCLR v2: SimCLR with a deeper head, part of which is kept for fine-tuning.
 
 "Big Self-Supervised Models are Strong Semi-Supervised Learners", arXiv 2006.10029, sections 2 and 3.
 Official code: google-research/simclr, `tf2/model.py`.
 
 - Everything but the head's depth is SimCLR's (`kerassl/methods/contrastive/simclr.py`).
 - The second step, fine-tuning, is a `kerassl.classifiers.Classifier` on `encoder_with_head()`; the third,
-  distillation on unlabelled images, `kerassl.distillation.DistilledClassifier`. `recipes.semi_supervised`
+  distillation on unlabeled images, `kerassl.distillation.DistilledClassifier`. `recipes.semi_supervised`
   runs the three.
 """
 
@@ -58,17 +58,17 @@ class SimCLRv2(SimCLR):
         super().__init__(encoder, projection_layers=projection_layers, **kwargs)
 
     def encoder_with_head(self, layers: int = 1) -> keras.Model:
-        """The encoder and the first layers of the head, sharing their weights: what is fine-tuned.
+        """The encoder with the first layers of the head, for fine-tuning; weights are shared with this model.
 
         Args:
-            layers: Dense layers of the head to keep, each with its batch norm and activation. The paper
-                keeps 1; 0 is the encoder alone, as SimCLR's fine-tuning has it.
+            layers: number of Dense layers of the head to keep, each with its batch norm and activation. The
+                paper keeps 1; 0 is the encoder alone, as in SimCLR's fine-tuning.
 
         Returns:
-            A model from normalised images to `(batch, dim)`.
+            A model from normalized images to `(batch, dim)`.
 
         Raises:
-            ValueError: for more layers than there are, or a negative number.
+            ValueError: for a negative number of layers, or more than the head has.
         """
         if not 0 <= layers <= self.arguments.projection_layers:
             raise ValueError(

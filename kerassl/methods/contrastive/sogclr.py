@@ -1,16 +1,16 @@
-"""SogCLR: contrast with normalisers that are remembered for each image, so that batches may be small.
+"""SogCLR: contrast with a remembered normalizer per image, so that batches may be small.
 
 "Provable Stochastic Optimization for Global Contrastive Learning: Small Batch Does Not Harm Performance",
 arXiv 2202.12387, algorithm 1. Official code: Optimization-AI/SogCLR, `sogclr/builder.py`.
 
-- What is remembered of an image is the mean of its two views' normalisers, as in that code; the code of
-  iSogCLR keeps their sum in its own class SogCLR.
-- An image that was never seen takes the normaliser of its batch. The official code asks whether all images of
-  a batch are new.
-- Normalisers are kept as logarithms, which no temperature makes overflow.
-- Both views go through the encoder together, and so through batch norm; there each by itself.
-- An embedding also gets its gradients as a negative of anchors on other devices; the official gather drops
-  those.
+- The remembered value of an image is the mean of its two views' normalizers, as in that code; the class
+  SogCLR in iSogCLR's code keeps their sum.
+- An image that was never seen takes the normalizer of its batch. The official code does so only if all images
+  of a batch are new.
+- Normalizers are kept as logarithms, which do not overflow at any temperature.
+- Both views share one encoder pass, and so batch norm; the official code encodes them separately.
+- An embedding also receives gradients as a negative of anchors on other devices; the official gather drops
+  them.
 """
 
 import math
@@ -25,7 +25,7 @@ from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
-# The logarithm of a normaliser that was never set.
+# Logarithm of a normalizer that was never set.
 NEVER = -1e30
 
 
@@ -36,23 +36,22 @@ SOGCLR_PAPER = {**SIMCLR_PAPER, "learning_rate": 1.2, "batch_power": 0.5}
 class SogCLR(SSLModel):
     """SogCLR (arXiv 2202.12387).
 
-    The step must know which example it sees. `fit` gives it the indices of arrays and of a
-    `kerassl.data.ArrayDataset`; other data yield `{"inputs": inputs, "sample_index": indices}` in place of
-    inputs, which may be ready views. An index outside of `0..num_images - 1`, such as -1, is unknown: that
-    example takes the normalizer of its batch, and nothing of it is remembered. Evaluation needs no indices.
+    The step needs the index of each example. `fit` supplies the indices of arrays and of a
+    `kerassl.data.ArrayDataset`; other data yield `{"inputs": inputs, "sample_index": indices}` instead of
+    inputs, which may be ready views. An index outside `0..num_images - 1`, such as -1, means unknown: that
+    example takes the normalizer of its batch and is not remembered. Evaluation needs no indices.
 
     Args:
-        num_images: images of the training set, one remembered number each.
-        temperature: divides the cosines in the weights of the negatives; > 0. A change of it makes what is
-            remembered wrong.
-        gamma: weight of the batch's own normaliser against the remembered one, in (0, 1].
+        num_images: number of training images; one number is remembered for each.
+        temperature: divides the cosines in the weights of the negatives; > 0. Changing it invalidates the
+            remembered normalizers.
+        gamma: weight of the batch's normalizer against the remembered one, in (0, 1].
         projection_dim: width of the embedding that the loss sees.
         hidden_dim: width of the projector's hidden layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, gamma outside of (0, 1], no images, and, in training, for data
-            without positions.
+        ValueError: in training, for data without sample indices.
 
     Example:
         >>> import kerassl
@@ -88,7 +87,7 @@ class SogCLR(SSLModel):
         self.memories = {"log_normalizers": SampleMemory(self, "log_normalizers", num_images, start=NEVER)}
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """The contrast under the remembered normalisers, moved towards those of the batch."""
+        """Contrast with the remembered normalizers, updated toward those of the batch."""
         view1, view2 = views
         rows = rows_of(batch, self.arguments.num_images, training, type(self).__name__)
         features = self.encode_views(self.encoder, (view1, view2), training)
@@ -106,11 +105,11 @@ class SogCLR(SSLModel):
         )
 
     def temperature_of(self, rows: KerasTensor) -> float | KerasTensor:
-        """The temperature of the images: one for all."""
+        """The temperature of all images."""
         return self.arguments.temperature
 
     def moved_normalizers(self, rows: KerasTensor, own: KerasTensor) -> KerasTensor:
-        """Logarithms `(batch, 2)`: gamma of the batch's own mean and the rest of what is remembered."""
+        """Logarithms `(batch, 2)`: gamma of the batch's mean plus 1 - gamma of the remembered value."""
         old = self.memories["log_normalizers"].read(rows)[:, None]
         if self.arguments.gamma == 1:
             return own
@@ -126,11 +125,11 @@ class SogCLR(SSLModel):
         temperature: float | KerasTensor,
         global_batch: dict,
     ) -> dict:
-        """What is to be remembered of the images of this batch, by the name of the memory."""
+        """New values of the images of this batch, by the name of the memory."""
         return {"log_normalizers": ops.logsumexp(log_normalizers, axis=1) - math.log(2)}
 
     def after_update(self, state: dict) -> None:
-        """Remembers the images of the global batch; the row of unknown ones stays as it began."""
+        """Stores the values of the global batch; the row of unknown images keeps its initial value."""
         rows = self.gather(state["rows"])
         for name, memory in self.memories.items():
             memory.write(rows, self.gather(state["memory"][name]))

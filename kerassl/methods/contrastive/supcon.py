@@ -1,4 +1,4 @@
-"""SupCon: pull all views of a class together, and all classes apart.
+"""SupCon: pull the views of a class together, and classes apart.
 
 "Supervised Contrastive Learning", arXiv 2004.11362, equation 2 (L_out).
 Official code: HobbitLong/SupContrast, `losses.py`, `networks/resnet_big.py`.
@@ -18,17 +18,17 @@ from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt,
 
 @keras.saving.register_keras_serializable("kerassl")
 class SupCon(SSLModel):
-    """SupCon (arXiv 2004.11362): learns from labels, and draws a class together.
+    """SupCon (arXiv 2004.11362): learns from labels, and forms one cluster per class.
 
     Args:
         temperature: divides the cosines; > 0. The paper uses 0.1.
-        base_temperature: > 0, divides the temperature that multiplies the loss; `None` for the paper's
-            equation, which has no such factor. The official code's is 0.07.
+        base_temperature: the loss is multiplied by `temperature / base_temperature`; > 0. `None` for the
+            paper's equation, which has no such factor; 0.07 in the official code.
         projection_dim: width of the embedding that the loss sees.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0; in `fit`, for data without labels.
+        ValueError: in `fit`, for data without labels.
 
     Example:
         >>> import kerassl
@@ -73,7 +73,7 @@ class SupCon(SSLModel):
         view1, view2 = views
         features = self.encode_views(self.encoder, (view1, view2), training)
         z = self.projector(features, training=training)
-        # An image without a label is alone in a class of its own, below all others.
+        # An image without a label gets its own class, numbered below all others.
         rows = ops.shape(batch.labels)[0]
         own_class = -1 - self.row_offset(rows) - ops.arange(rows, dtype="int32")
         labels = ops.where(batch.labels < 0, own_class, batch.labels)

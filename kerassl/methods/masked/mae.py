@@ -3,10 +3,10 @@
 "Masked Autoencoders Are Scalable Vision Learners", arXiv 2111.06377, section 3.
 Official code: facebookresearch/mae, `models_mae.py`.
 
-- Positions are added before the patches are dropped, so every visible token carries its own.
+- Positions are added before the patches are dropped, so every visible token carries its own position.
 - The mask ratio counts patches only; the class token is always visible.
-- Targets are standardised per patch by default, as for the paper's best models; in the official code that
-  is an option.
+- Targets are standardized per patch by default, as for the paper's best models; in the official code this is
+  an option.
 - The embedding of whole images is the encoder's own pooling (the paper probes the class token).
 """
 
@@ -25,8 +25,8 @@ class MAE(SSLModel):
 
     Args:
         encoder: an encoder with the token interface of `kerassl.backbones.vit`.
-        mask_ratio: share of the patches that is hidden, in (0, 1).
-        normalize_target: whether each target patch is standardised by its own mean and unbiased variance.
+        mask_ratio: share of hidden patches, in (0, 1).
+        normalize_target: whether each target patch is standardized by its own mean and unbiased variance.
         decoder_dim: width of the decoder.
         decoder_depth: number of decoder blocks.
         decoder_num_heads: attention heads of the decoder; must divide `decoder_dim`.

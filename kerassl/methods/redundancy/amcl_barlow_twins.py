@@ -1,13 +1,13 @@
-"""AMCL on Barlow Twins: several heads, and a temperature for every entry of their cross-correlations.
+"""AMCL on Barlow Twins: several heads, with a temperature for every entry of their cross-correlations.
 
 "Adaptive Multi-head Contrastive Learning", arXiv 2310.05615, equation 2.3. Official code: LeiWangR/cl, which
-has nothing of this form.
+does not include this form.
 
-- The loss is a reading of ours, `kerassl.losses.amcl_barlow_twins`: that of the equation has no lower bound.
-- The temperatures are weights, one for each pair of dimensions in each head: the paper does not say what else
-  they would be made from. They begin at 1, where the method is Barlow Twins in several heads.
-- As in `BarlowTwins`, the views go through the encoder one after the other, and the correlation is that of
-  the global batch.
+- The loss is our interpretation, `kerassl.losses.amcl_barlow_twins`: the equation's loss has no lower bound.
+- The temperatures are weights, one for each pair of dimensions in each head: the paper does not say what
+  would predict them. They start at 1, where the method is Barlow Twins in several heads.
+- As in `BarlowTwins`, the views go through the encoder one after the other, and the correlation is computed
+  over the global batch.
 """
 
 import keras
@@ -27,15 +27,14 @@ class AMCLBarlowTwins(SSLModel):
         num_heads: projection heads, C in the paper.
         regularization: weight of the penalty on temperatures, beta in the paper; >= 0.
         min_temperature: the smallest temperature that an entry can get; > 0.
-        max_temperature: the largest; > 1, where training begins.
+        max_temperature: the largest temperature; > 1, the initial value.
         redundancy_weight: weight of the off-diagonal terms, lambda in the paper; >= 0.
-        projection_dim: width of each head's embedding; its square is the number of a head's temperatures.
+        projection_dim: width of each head's embedding; a head has `projection_dim ** 2` temperatures.
         hidden_dim: width of each head's two hidden layers.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than one head, a regularization or `redundancy_weight` below 0, or temperatures
-            that do not fulfil 0 < minimum < 1 < maximum.
+        ValueError: for temperatures that do not satisfy 0 < minimum < 1 < maximum.
 
     Example:
         >>> import kerassl
@@ -49,7 +48,7 @@ class AMCLBarlowTwins(SSLModel):
     default_views = ("barlow_twins_cifar", "barlow_twins")
     terms = ("amcl",)
 
-    # As Barlow Twins.
+    # As in Barlow Twins.
     recipes = {
         "amcl_barlow_twins": Recipe(
             paper=BYOL_PAPER, short_arguments={"hidden_dim": 512, "projection_dim": 512}

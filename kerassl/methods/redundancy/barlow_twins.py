@@ -3,8 +3,8 @@
 "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", arXiv 2103.03230, equation 1.
 Official code: facebookresearch/barlowtwins, `main.py`.
 
-- The views go through the encoder one after the other, so batch norm sees each view by itself.
-- The correlation is that of the global batch, with gradients of all replicas; the official code sums
+- The views go through the encoder one after the other, so batch norm sees each view separately.
+- The correlation is computed over the global batch, with gradients of all replicas; the official code sums
   the matrix over devices without differentiating across them.
 """
 
@@ -22,12 +22,9 @@ class BarlowTwins(SSLModel):
 
     Args:
         redundancy_weight: weight of the off-diagonal terms, lambda in the paper; >= 0.
-        projection_dim: width of the embedding; the method gains from wide ones.
+        projection_dim: width of the embedding; wide embeddings work better.
         hidden_dim: width of the head's two hidden layers.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a negative `redundancy_weight`.
 
     Example:
         >>> import kerassl

@@ -1,13 +1,14 @@
-"""EMP-SSL: many small patches of an image agree, and a batch of them spans much volume.
+"""EMP-SSL: many small patches of an image agree, and a batch of patches spans a large volume.
 
 "EMP-SSL: Towards Self-Supervised Learning in One Training Epoch", arXiv 2304.03977, equations 3 and 4.
 Official code: tsb0601/EMP-SSL, `main.py`, `loss.py`.
 
 - All patches go through the encoder together, as in the official code.
-- The coding rate is that of the global batch; the official code takes that of each device's share.
-- The first of the head's hidden layers is a part of the official network, whose features are its output. Here
-  they are the encoder's.
-- The paper evaluates the mean feature of many patches of an image; here it is that of the whole image.
+- The coding rate is computed over the global batch; the official code computes it per device.
+- The official network includes the head's first hidden layer, and its features are the output of that layer.
+  This class takes the encoder's features.
+- The paper evaluates the mean feature of many patches of an image; this class uses the feature of the whole
+  image.
 """
 
 import keras
@@ -24,15 +25,15 @@ class EMPSSL(SSLModel):
     """EMP-SSL (arXiv 2304.03977).
 
     Args:
-        num_patches: patches of each image that a named recipe makes; 20 or 200 in the paper.
+        num_patches: patches of each image that a named preset makes; 20 or 200 in the paper.
         invariance_weight: weight of the agreement of the patches, lambda in the paper; > 0.
-        distortion: epsilon in the coding rate; > 0.
+        distortion: allowed distortion epsilon of the coding rate; > 0.
         projection_dim: width of the embedding.
         hidden_dim: width of the head's two hidden layers.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two patches, a weight or distortion <= 0.
+        ValueError: in training, for fewer than two patches.
 
     Example:
         >>> import kerassl
@@ -49,7 +50,7 @@ class EMPSSL(SSLModel):
     # tsb0601/EMP-SSL.
     recipes = {
         "emp_ssl": Recipe(
-            # Of the official batch of 100, the rate is 0.3.
+            # The official batch of 100 has a rate of 0.3.
             paper={
                 "optimizer": "lars",
                 "learning_rate": 0.77,
@@ -76,7 +77,7 @@ class EMPSSL(SSLModel):
         self.projector = mlp(self.feature_dim, (hidden_dim, hidden_dim), projection_dim, name="projector")
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Disagreement of the patches of an image, less the coding rate of a batch of patches."""
+        """Disagreement of the patches of an image, minus the coding rate of a batch of patches."""
         if len(views) < 2:
             raise ValueError(f"EMP-SSL compares patches of an image; it needs two, got {len(views)}.")
         features = self.encode_views(self.encoder, views, training)

@@ -3,9 +3,9 @@
 "FroSSL: Frobenius Norm Minimization for Efficient Multiview Self-Supervised Learning", arXiv 2310.02903,
 section 4. Official code: OFSkean/FroSSL, `solo/methods/frossl.py`, `solo/losses/frossl.py`.
 
-- The views go through the encoder one after the other, so batch norm sees each view by itself.
-- The official views of small images jitter twice as strongly and blur; here they are `simclr_cifar`.
-- The loss is that of the global batch; the official code takes that of each device's share.
+- The views go through the encoder one after the other, so batch norm sees each view separately.
+- The official views of small images blur, with a jitter twice as strong; this class takes `simclr_cifar`.
+- The loss is computed over the global batch; the official code computes it per device.
 """
 
 import keras
@@ -21,16 +21,16 @@ class FroSSL(SSLModel):
     """FroSSL (arXiv 2310.02903).
 
     Args:
-        num_views: views of each image that a named recipe makes.
-        invariance_weight: weight of the distance of the views from their mean; > 0. The official runs take
-            1 on CIFAR-10 and ImageNet-100, 1.4 on STL-10 and 2 on ImageNet.
-        projection_dim: width of the embedding. The distance counts in proportion to its ratio to the batch, 4
-            in the official runs.
+        num_views: views of each image that a named preset makes.
+        invariance_weight: weight of the distance of the views from their mean; > 0. The official runs use 1
+            on CIFAR-10 and ImageNet-100, 1.4 on STL-10 and 2 on ImageNet.
+        projection_dim: width of the embedding. The distance is weighted in proportion to the ratio of this
+            width to the batch size, 4 in the official runs.
         hidden_dim: width of the head's two hidden layers.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two views or a weight <= 0.
+        ValueError: in training, for fewer than two views.
 
     Example:
         >>> import kerassl
@@ -52,8 +52,7 @@ class FroSSL(SSLModel):
                 "weight_decay": 1e-4,
                 "options": {"trust_coefficient": 0.02, "clip": True},
             },
-            # The pull of the views grows with the width over the batch: at the paper's width they pull too
-            # much.
+            # The invariance term grows with width / batch size: at the paper's width it would dominate.
             short_arguments={"hidden_dim": 512, "projection_dim": 512},
         )
     }

@@ -1,13 +1,13 @@
-"""LeJEPA: views predict the mean of the global ones, while embeddings are kept an isotropic Gaussian.
+"""LeJEPA: views predict the mean of the global views, while embeddings stay an isotropic Gaussian.
 
 "LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics", arXiv 2511.08544, sections 4
 and 5. Official code: rbalestr-lab/lejepa, `MINIMAL.md`.
 
 - Views of one size go through the encoder together.
-- The mean is that of the global views, as in the paper; `num_global_views` as large as the number of views
-  gives that of `MINIMAL.md`.
-- The characteristic functions are those of the global batch, with gradients of all replicas, whose directions
-  are the same.
+- The mean covers the global views, as in the paper; with `num_global_views` equal to the number of views it
+  is the mean of `MINIMAL.md`.
+- The characteristic functions are computed over the global batch, with gradients of all replicas, which share
+  the directions.
 """
 
 import keras
@@ -23,17 +23,17 @@ class LeJEPA(SSLModel):
     """LeJEPA (arXiv 2511.08544).
 
     Args:
-        num_views: views of each image that a named recipe of two makes.
-        num_global_views: how many of the views, the first ones, make the mean that all predict.
-        regularization_weight: weight of SIGReg, lambda in the paper, in (0, 1); that of the views' distance
-            is 1 - lambda. SIGReg grows with the batch.
-        num_directions: random directions in each step: 1024 in the paper, 256 in `MINIMAL.md`.
+        num_views: views of each image that a named preset of two views makes.
+        num_global_views: number of first views whose mean is the target of all views.
+        regularization_weight: weight of SIGReg, lambda in the paper, in (0, 1); the views' distance has
+            weight 1 - lambda. SIGReg grows with the batch.
+        num_directions: number of random directions in each step: 1024 in the paper, 256 in `MINIMAL.md`.
         projection_dim: width of the embedding; 16 in `MINIMAL.md`.
         hidden_dim: width of the head's two hidden layers.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a weight outside (0, 1), fewer than two views, no global view, or no direction.
+        ValueError: in training, for fewer than two views, or fewer than `num_global_views`.
 
     Example:
         >>> import kerassl
@@ -51,7 +51,7 @@ class LeJEPA(SSLModel):
     # rbalestr-lab/lejepa.
     recipes = {
         "lejepa": Recipe(
-            # Of ResNets; the decay of ViTs is 0.05.
+            # For ResNets; the decay for ViTs is 0.05.
             paper={"optimizer": "adamw", "learning_rate": 5e-4, "weight_decay": 5e-4, "warmup_epochs": 10},
             short_arguments={
                 "num_views": 4,
@@ -87,7 +87,7 @@ class LeJEPA(SSLModel):
         )
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """The views' distance from the mean of the global ones, and the distance from a Gaussian."""
+        """The views' distance from the mean of the global views, and the distance from a Gaussian."""
         if len(views) < max(2, self.arguments.num_global_views):
             raise ValueError(
                 f"{type(self).__name__} needs at least two views and its {self.arguments.num_global_views} "
@@ -110,6 +110,6 @@ class LeJEPA(SSLModel):
         return keras.random.normal(shape, seed=self.clock.seed("directions", training))
 
     def regularization(self, z: list, directions: KerasTensor) -> KerasTensor:
-        """SIGReg of the global batch: equal shares' characteristic functions have its own as their mean."""
+        """SIGReg of the global batch: its characteristic function is the mean over equal shares."""
         values = self.mean_over_replicas(characteristic_function(z, directions))
         return epps_pulley(values, self.num_replicas * ops.shape(z[0])[0])

@@ -1,14 +1,14 @@
-"""Mixed Barlow Twins: Barlow Twins, and embeddings of mixed images that are mixtures of embeddings.
+"""Mixed Barlow Twins: Barlow Twins, with a regularizer on the embeddings of mixed images.
 
 "Guarding Barlow Twins Against Overfitting with Mixed Samples", arXiv 2312.02151. Official code:
 wgcban/mix-bt, `main.py`.
 
-- Images are mixed as views: after augmentation and normalisation. The share is one number a batch, drawn
-  from Beta(1, 1), which is uniform.
-- Each view and the mixed batch go through batch norm by themselves.
-- Columns are standardised as in Barlow Twins; see `kerassl.losses.mixing_regularizer`.
-- The official code for ImageNet halves the regulariser, and lets its weight grow over ten epochs. That for
-  small images has one hidden layer, of 512, and 1024 outputs, and both views without solarising.
+- Views are mixed, that is, after augmentation and normalization. The mixing coefficient is one number per
+  batch, drawn from Beta(1, 1), which is uniform.
+- Each view and the mixed batch go through batch norm separately.
+- Columns are standardized as in Barlow Twins; see `kerassl.losses.mixing_regularizer`.
+- The official code for ImageNet halves the regularizer, and warms its weight up over ten epochs. The official
+  code for small images has one hidden layer of 512, 1024 outputs, and no solarization in either view.
 - Partners are drawn from the global batch, so devices exchange the second views, pixels and all.
 """
 
@@ -26,13 +26,10 @@ class MixedBarlowTwins(BarlowTwins):
     """Mixed Barlow Twins (arXiv 2312.02151).
 
     Args:
-        mixing_weight: of the regulariser, lambda_reg in the paper; >= 0. 4 for small images, 1 (halved) for
-            ImageNet in the official runs; 0 is Barlow Twins.
+        mixing_weight: weight of the regularizer, lambda_reg in the paper; >= 0. 4 for small images, 1
+            (halved) for ImageNet in the official runs; 0 is Barlow Twins.
         **kwargs: the other arguments of `BarlowTwins`: `redundancy_weight` (1 / 128 in the official runs on
-            small images), which weighs the regulariser, too; `projection_dim`, `hidden_dim`, `seed`, `name`.
-
-    Raises:
-        ValueError: for a negative weight.
+            small images), which also weights the regularizer; `projection_dim`, `hidden_dim`, `seed`, `name`.
 
     Example:
         >>> import kerassl
@@ -47,7 +44,7 @@ class MixedBarlowTwins(BarlowTwins):
 
     recipes = {
         "mixed_barlow_twins": Recipe(
-            # Of small images, as is the weight of the regulariser.
+            # For small images, as is the weight of the regularizer.
             paper={"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 1e-6, "warmup_epochs": 10},
             arguments={"redundancy_weight": 1 / 128, "hidden_dim": 512, "projection_dim": 1024},
             short_arguments={"projection_dim": 512},
@@ -64,7 +61,7 @@ class MixedBarlowTwins(BarlowTwins):
         super().__init__(encoder, **kwargs)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Barlow Twins of the two views, and the regulariser of a third batch that mixes them."""
+        """Barlow Twins of the two views, and the regularizer of a third batch that mixes them."""
         view1, view2 = views
         everyone = self.gather(view2)
         mixing, permutation = self.draw_mixing(ops.shape(everyone)[0], training)
@@ -80,7 +77,7 @@ class MixedBarlowTwins(BarlowTwins):
         return Outputs({"barlow_twins": loss, "mixing": weight * regularizer}, features=features)
 
     def draw_mixing(self, batch: int | KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """The share of the first views, and the partner of each of the global batch's images."""
+        """The mixing coefficient of the first views, and the partner of each image of the global batch."""
         rng = self.clock.seed("mixing", training)
         mixing = keras.random.uniform((), seed=rng)
         return mixing, ops.argsort(keras.random.uniform((batch,), seed=rng))

@@ -1,12 +1,12 @@
-"""MMCR: make the centroids of the images' views span as much room as they can.
+"""MMCR: maximize the volume that the centroids of the images' views span.
 
 "Learning Efficient Coding of Natural Images with Maximum Manifold Capacity Representations",
 arXiv 2303.03307, section 3. Official code: ThomasYerxa/mmcr, `mmcr/cifar_stl/loss_mmcr.py`.
 
 - All views go through the encoder together, as in the official code.
-- The singular values are those of the global batch, with gradients of all replicas; in the official code a
-  device's gradients flow through its own rows alone.
-- The variant with a teacher, which the official code has for ImageNet, is not in this class.
+- The singular values are computed over the global batch, with gradients of all replicas; in the official code
+  a device's gradients flow through its own rows only.
+- The official variant with a teacher, for ImageNet, is not part of this class.
 """
 
 import keras
@@ -22,7 +22,7 @@ class MMCR(SSLModel):
     """MMCR (arXiv 2303.03307).
 
     Args:
-        num_views: views of each image that a named recipe makes: 2 on ImageNet with batches of 2048, 40 on
+        num_views: views of each image that a named preset makes: 2 on ImageNet with batches of 2048, 40 on
             CIFAR-10 with batches of 32.
         local_weight: weight of the spread of an image's own views, lambda in the paper; >= 0.
         projection_dim: width of the embedding.
@@ -30,7 +30,7 @@ class MMCR(SSLModel):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two views or a negative weight.
+        ValueError: in training, for fewer than two views.
 
     Example:
         >>> import kerassl

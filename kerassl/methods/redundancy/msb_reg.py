@@ -1,16 +1,16 @@
-"""MSBReg: embeddings as particles that are pulled to their centroid, spread evenly and shaken at random.
+"""MSBReg: embeddings are particles, pulled to their centroid, spread evenly and shaken at random.
 
 "An Embedding-Dynamic Approach to Self-supervised Learning", arXiv 2207.03552. The authors' code is not
-public, and neither the formula of the singular value loss nor the weights were to be had: what follows is the
-paper's text, where it leaves a choice ours.
+public, and neither the formula of the singular value loss nor the weights were available: this class follows
+the paper's text, and our choice where the text leaves one.
 
 - Multiview centroid loss: BYOL's distance of the prediction of each of an image's views from the centroid of
-  the teacher's projections of its other views, as unit vectors; with two views BYOL's own loss, halved.
+  the teacher's projections of its other views, as unit vectors; with two views, half of BYOL's loss.
 - Singular value loss: `kerassl.losses.singular_value_dispersion` of each view's predictions.
 - Brownian diffusive loss: the mean cosine of the predictions with a random direction, drawn anew for each
-  image in each step and shared by its views. Its expectation is 0, and so is that of its gradient.
-- Each view goes through batch norm by itself, in the teacher too, which runs in training mode.
-- The singular values are those of the global batch, with gradients of all replicas.
+  image in each step and shared by its views. Its expectation is 0, and so is the expectation of its gradient.
+- Each view goes through batch norm separately, also in the teacher, which runs in training mode.
+- The singular values are computed over the global batch, with gradients of all replicas.
 """
 
 import keras
@@ -29,16 +29,16 @@ class MSBReg(SSLModel):
     """MSBReg (arXiv 2207.03552).
 
     Args:
-        num_views: views of each image that a named recipe makes.
+        num_views: views of each image that a named preset makes.
         singular_value_weight: weight of the singular value loss; >= 0.
         brownian_weight: weight of the Brownian diffusive loss; >= 0.
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 along a half cosine.
         projection_dim: width of the embedding.
         hidden_dim: width of the hidden layer of projector and predictor.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two views, a negative weight or a momentum outside [0, 1].
+        ValueError: in training, for fewer than two views.
 
     Example:
         >>> import kerassl
@@ -52,7 +52,7 @@ class MSBReg(SSLModel):
     default_views = ("byol_cifar", "byol")
     terms = ("centroid", "singular_values", "brownian")
 
-    # As BYOL.
+    # As in BYOL.
     recipes = {
         "msb_reg": Recipe(
             paper=BYOL_PAPER,
@@ -109,7 +109,7 @@ class MSBReg(SSLModel):
         return Outputs(terms, features=features)
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher."""
+        """Updates the teacher."""
         momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)
         update_teacher(self.teacher_projector, self.projector, momentum)

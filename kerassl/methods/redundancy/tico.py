@@ -1,13 +1,13 @@
-"""TiCo: agree with a slowly moving teacher, and keep away from where embeddings have lately lain.
+"""TiCo: agree with a momentum teacher, and avoid the directions that recent embeddings occupy.
 
 "TiCo: Transformation Invariance and Covariance Contrast for Self-Supervised Visual Representation Learning",
 arXiv 2206.10698, section 3. The authors' code is not public; details as in lightly-ai/lightly,
 `lightly/loss/tico_loss.py`.
 
-- The two directions are averaged, and both views of a batch enter the moving covariance, once; lightly's loss
-  is that of one direction.
-- The covariance starts at zero and holds the batch before the loss is taken.
-- Each view goes through batch norm by itself, in the teacher too, which runs in training mode.
+- The two directions are averaged, and both views of a batch enter the moving covariance once; lightly's loss
+  has one direction.
+- The covariance starts at zero and includes the batch before the loss is computed.
+- Each view goes through batch norm separately, also in the teacher, which runs in training mode.
 """
 
 import keras
@@ -27,17 +27,14 @@ class TiCo(SSLModel):
 
     Args:
         covariance_weight: weight of the covariance contrast, rho in the paper; > 0.
-        covariance_decay: of the moving covariance, beta in the paper; in [0, 1).
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
+        covariance_decay: decay of the moving covariance, beta in the paper; in [0, 1).
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 along a half cosine.
         projection_dim: width of the embedding.
         hidden_dim: width of the projector's hidden layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Attributes:
         covariance: variable `(projection_dim, projection_dim)`, the moving second moment of the embeddings.
-
-    Raises:
-        ValueError: for a weight <= 0, a decay outside [0, 1) or a momentum outside [0, 1].
 
     Example:
         >>> import kerassl
@@ -51,7 +48,7 @@ class TiCo(SSLModel):
     default_views = ("byol_cifar", "byol")
     terms = ("tico",)
 
-    # As BYOL.
+    # As in BYOL.
     recipes = {
         "tico": Recipe(
             paper=BYOL_PAPER,
@@ -85,7 +82,7 @@ class TiCo(SSLModel):
         )
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Both directions, with the covariance that this batch has been added to."""
+        """Loss of both directions, with a covariance that includes this batch."""
         features = [self.encode(self.encoder, view, training) for view in views]
         z1, z2 = (self.projector(f, training=training) for f in features)
 
@@ -103,7 +100,7 @@ class TiCo(SSLModel):
         return Outputs({"tico": loss / 2}, features=features, state={"covariance": covariance})
 
     def after_update(self, state: dict) -> None:
-        """Moves the covariance and the teacher."""
+        """Updates the covariance and the teacher."""
         self.covariance.assign(state["covariance"])
         momentum = self.clock.cosine(self.arguments.momentum, 1.0)
         update_teacher(self.teacher_encoder, self.encoder, momentum)

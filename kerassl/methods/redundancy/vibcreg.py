@@ -1,14 +1,14 @@
-"""VIbCReg: VICReg on whitened embeddings, with correlations in place of covariances.
+"""VIbCReg: VICReg on whitened embeddings, with correlations instead of covariances.
 
 "VIbCReg: Variance-Invariance-better-Covariance Regularization for Self-Supervised Learning on Time Series",
 arXiv 2109.00783, section 3. Official code: ML4ITS/vibcreg, `pypilib/vibcreg/losses.py`,
 `vibcreg/frameworks/vibcreg_.py`.
 
 - The paper is about time series; images take the views of VICReg, as in vturrisi/solo-learn.
-- Each view goes through batch norm and iterative normalisation by itself.
-- All statistics, those of the iterative normalisation, too, are of the global batch, with gradients of all
-  replicas; the official code trains on one device.
-- The variance terms of the two views are summed, as there, where VICReg averages them.
+- Each view goes through batch norm and iterative normalization separately.
+- All statistics, including those of the iterative normalization, cover the global batch, with gradients of
+  all replicas; the official code trains on one device.
+- The variance terms of the two views are summed, as in the official code; VICReg averages them.
 """
 
 import keras
@@ -34,7 +34,7 @@ class VIbCReg(VICReg):
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a negative weight, or groups that do not divide the embedding.
+        ValueError: if `num_groups` does not divide `projection_dim`.
 
     Example:
         >>> import kerassl

@@ -3,11 +3,12 @@
 "VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning", arXiv 2105.04906,
 equations 1 to 6. Official code: facebookresearch/vicreg, `main_vicreg.py`.
 
-- Each view goes through batch norm by itself.
-- Variances and covariances are those of the global batch, with gradients of all replicas.
+- Each view goes through batch norm separately.
+- Variances and covariances are computed over the global batch, with gradients of all replicas.
 - The variance terms of the two views are averaged and their covariance terms summed, as in the official
   code; equation 6 sums both.
-- Large images take BYOL's views, as in the official code; the paper's text has both views drawn alike.
+- Large images take BYOL's views, as in the official code; in the paper's text both views have the same
+  distribution.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class VICReg(SSLModel):
         invariance: weight of the squared distance between views, lambda in the paper; >= 0.
         variance: weight of the hinge on each dimension's standard deviation, mu in the paper; >= 0.
         covariance: weight of the squared covariances between dimensions, nu in the paper; >= 0.
-        projection_dim: width of the embedding; the method gains from wide ones.
+        projection_dim: width of the embedding; wide embeddings work better.
         hidden_dim: width of the head's two hidden layers.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 

@@ -1,16 +1,17 @@
-"""VICRegL: VICReg on whole images and, at once, on the matching cells of their feature maps.
+"""VICRegL: VICReg on whole images and on the matching cells of their feature maps.
 
 "VICRegL: Self-Supervised Learning of Local Visual Features", arXiv 2210.01571, section 3.
 Official code: facebookresearch/VICRegL, `main_vicregl.py`, `transforms.py`.
 
-- What concerns whole images is VICReg's (`kerassl/methods/redundancy/vicreg.py`), but that the covariance
-  terms of the two views are averaged, as in the official code of this method, where VICReg sums them.
-- As many cells are kept by place in both directions; the official code keeps 20 in one and 4 in the other.
-- Two views of one size; the official commands for ConvNeXt add six small ones.
-- The place of a cell follows the crop and its flip. The official code leaves the flip out by default.
-- The local loss is the mean over both orders of the views. The official code divides that of the last
+- The loss of whole images is VICReg's (`kerassl/methods/redundancy/vicreg.py`), except that the covariance
+  terms of the two views are averaged, as in the official code of this method; VICReg sums them.
+- Matching by location keeps equally many cells in both directions; the official code keeps 20 in one and 4 in
+  the other.
+- There are two views of one size; the official commands for ConvNeXt add six small ones.
+- The location of a cell accounts for the crop and its flip. The official code ignores the flip by default.
+- The local loss is the mean over both orders of the views. The official code divides the loss of the last
   order by their number, which halves it.
-- Variances and covariances are those of the global batch, cell by cell, with gradients of all replicas.
+- Variances and covariances are computed over the global batch, cell by cell, with gradients of all replicas.
 """
 
 import keras
@@ -30,19 +31,19 @@ class VICRegL(VICReg):
     """VICRegL (arXiv 2210.01571).
 
     Args:
-        encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`, such as a
+        encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`, for example a
             `kerassl.backbones` network made with `pool=None`.
-        global_weight: of the loss of whole images, alpha in the paper, in [0, 1]; that of the cells has the
-            rest. 0.75 or 0.9 in the paper.
-        num_matches: pairs of nearest cells that are kept of an image where place decides, gamma in the
-            paper; all where a map has fewer cells.
-        local_dim: width of the embedding of cells, and of its head's two hidden layers.
+        global_weight: weight of the loss of whole images, alpha in the paper, in [0, 1]; the loss of cells
+            has weight `1 - global_weight`. 0.75 or 0.9 in the paper.
+        num_matches: number of nearest pairs of cells that are kept per image in the matching by location,
+            gamma in the paper; all if a map has fewer cells.
+        local_dim: width of the cells' embedding, and of its head's two hidden layers.
         **kwargs: the other arguments of `VICReg`: `invariance`, `variance`, `covariance`, `projection_dim`,
             `hidden_dim`, `seed`, `name`.
 
     Raises:
-        ValueError: for an encoder that pools its feature map, views that do not say where they were
-            cropped, a weight outside [0, 1], fewer than one match, and as `VICReg`.
+        ValueError: for an encoder that pools its feature map or views without crop locations, and as
+            `VICReg`.
 
     Example:
         >>> import kerassl
@@ -56,7 +57,7 @@ class VICRegL(VICReg):
     wants = "feature map"
     terms = (*VICReg.terms, *(f"local_{name}" for name in VICReg.terms))
 
-    # As VICReg.
+    # As in VICReg.
     recipes = {
         "vicregl": Recipe(
             paper=VICREG_PAPER,
@@ -96,7 +97,7 @@ class VICRegL(VICReg):
         )
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """VICReg of the images, and of the cells that match by their features and by their place."""
+        """VICReg of the images, and of the cells that match by features and by location."""
         view1, view2, *boxes = views
         maps = [self.encode_unpooled(self.encoder, view, training) for view in (view1, view2)]
         features = [average_pool(feature_map) for feature_map in maps]
@@ -104,7 +105,7 @@ class VICRegL(VICReg):
         cells = [self.project_cells(feature_map, training) for feature_map in maps]
         height, width = maps[0].shape[1:3]
         centers = [cell_centers(box, height, width) for box in boxes]
-        # Two ways to match, each in both directions: the mean over the directions, the sum over the ways.
+        # Two matchings, each in both directions: mean over directions, sum over matchings.
         local = [self.measure(x, y) for x, y in matched_cells(*cells, *centers, self.arguments.num_matches)]
         local = [sum(values) / 2 for values in zip(*local, strict=True)]
         terms = {}
@@ -117,7 +118,7 @@ class VICRegL(VICReg):
         return Outputs(terms, features=features)
 
     def project_cells(self, feature_map: KerasTensor, training: bool) -> KerasTensor:
-        """Embeddings `(batch, cells, local_dim)` of a map's cells, each projected by itself."""
+        """Embeddings `(batch, cells, local_dim)` of a map's cells, each projected separately."""
         _, height, width, dim = feature_map.shape
         z = self.local_projector(ops.reshape(feature_map, (-1, dim)), training=training)
         return ops.reshape(z, (-1, height * width, self.arguments.local_dim))

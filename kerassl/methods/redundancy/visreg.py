@@ -1,11 +1,12 @@
-"""VISReg: LeJEPA with a regulariser of three parts: the centre, the scale and the shape of the embeddings.
+"""VISReg: LeJEPA with a regularizer of three terms: center, scale and shape of the embeddings.
 
 "VISReg: Variance-Invariance-Sketching Regularization for JEPA training", arXiv 2606.02572, section 3.
 Official code: HaiyuWu/visreg, `visreg/losses/visreg.py`.
 
-- Everything but the regulariser and the head's activation is LeJEPA's
+- Everything but the regularizer and the head's activation is LeJEPA's
   (`kerassl/methods/redundancy/lejepa.py`).
-- The regulariser is that of the global batch, with gradients of all replicas, whose directions are the same.
+- The regularizer is computed over the global batch, with gradients of all replicas, which share the
+  directions.
 """
 
 import keras
@@ -21,11 +22,12 @@ class VISReg(LeJEPA):
     """VISReg (arXiv 2606.02572).
 
     Args:
-        num_views: views of each image that a named recipe of two makes.
-        num_global_views: how many of the views, the first ones, make the mean that all predict.
-        regularization_weight: lambda in the paper, in (0, 1): 0.9 and 0.8 on ImageNet, 0.6 on a small set.
-        num_directions: random directions in each step: 4096 in the official runs.
-        projection_dim: width of the embedding: 256 for a ViT-B, 128 on a small set.
+        num_views: views of each image that a named preset of two views makes.
+        num_global_views: number of first views whose mean is the target of all views.
+        regularization_weight: lambda in the paper, in (0, 1): 0.9 and 0.8 on ImageNet, 0.6 on a small data
+            set.
+        num_directions: number of random directions in each step: 4096 in the official runs.
+        projection_dim: width of the embedding: 256 for a ViT-B, 128 on a small data set.
         **kwargs: the other arguments of `LeJEPA`: `hidden_dim`, `seed`, `name`.
 
     Raises:
@@ -85,5 +87,5 @@ class VISReg(LeJEPA):
         )
 
     def regularization(self, z: list, directions: KerasTensor) -> KerasTensor:
-        """Centre, scale and shape of the global batch."""
+        """Center, scale and shape terms of the global batch."""
         return visreg([self.gather(view) for view in z], directions)

@@ -1,14 +1,13 @@
-"""W-MSE: the views of an image agree after the embeddings of a batch have been whitened.
+"""W-MSE: the views of an image agree after the embeddings of a batch are whitened.
 
 "Whitening for Self-Supervised Representation Learning", arXiv 2007.06346, section 3. Official code:
 htdt/self-supervised, `methods/w_mse.py`, `methods/whitening.py`.
 
-- Each view goes through the encoder by itself, and all views through the head together.
+- Each view goes through the encoder separately, and all views go through the head together.
 - Gradients flow through all views.
-- Sub-batches are cut from the global batch by a permutation that all devices draw alike, so that many
-  devices do what one does; the embeddings, which are narrow, are gathered for it. The official code trains on
-  one device.
-- The diagonal of the covariance is raised by a ten-thousandth; see `kerassl.losses.whiten`.
+- Sub-batches are cut from the global batch by a permutation that all devices share, so that many devices
+  equal one; the embeddings, which are narrow, are gathered for it. The official code trains on one device.
+- The diagonal of the covariance is increased by 1e-4; see `kerassl.losses.whiten`.
 """
 
 import keras
@@ -24,17 +23,17 @@ class WMSE(SSLModel):
     """W-MSE (arXiv 2007.06346).
 
     Args:
-        num_views: views of each image that a named recipe makes: 2 or 4 in the paper.
-        subbatch_size: images that are whitened together; larger than `projection_dim`. The paper takes twice
-            as many as dimensions.
-        num_cuts: how many times a batch is cut into sub-batches, each time in another order, for the mean of
-            the losses: 4 for STL-10 in the paper.
+        num_views: views of each image that a named preset makes: 2 or 4 in the paper.
+        subbatch_size: number of images that are whitened together; larger than `projection_dim`. The paper
+            uses twice as many images as dimensions.
+        num_cuts: number of times that a batch is cut into sub-batches, each in a different order; the losses
+            are averaged. 4 for STL-10 in the paper.
         projection_dim: width of the embedding: 64, or 128 for STL-10 and Tiny ImageNet.
         hidden_dim: width of the head's hidden layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for fewer than two views or one cut, or sub-batches not larger than the embedding is wide.
+        ValueError: unless `subbatch_size` is larger than `projection_dim`.
 
     Example:
         >>> import kerassl

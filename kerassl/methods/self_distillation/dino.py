@@ -1,14 +1,14 @@
-"""DINO: a student matches its teacher's sharpened, centred prototype assignments across crops.
+"""DINO: a student matches its teacher's sharpened, centered prototype assignments across crops.
 
 "Emerging Properties in Self-Supervised Vision Transformers", arXiv 2104.14294, equations 1-4.
 Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transformer.py`.
 
 - Crops of one size go through the encoder together, as in the official MultiCropWrapper.
-- The centre used in a step is that of the steps before; it moves after the optimizer.
+- The center used in a step comes from the previous steps; it is updated after the optimizer.
 - The prototypes receive no gradient during the first epoch.
 - The embedding is the teacher's, which the paper evaluates.
-- `num_heads` heads are a weighted ensemble (arXiv 2211.09981), whose teachers are centred here, head by head;
-  there they are balanced by Sinkhorn-Knopp.
+- `num_heads` heads are a weighted ensemble (arXiv 2211.09981), whose teachers are centered head by head; that
+  paper balances them by Sinkhorn-Knopp.
 """
 
 import keras
@@ -38,32 +38,32 @@ class DINO(PrototypeTeacher):
     """DINO (arXiv 2104.14294).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
-            all crops, such as `kerassl.backbones.vit`.
-        num_prototypes: width K of a head's output.
+        encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of all
+            crops, for example `kerassl.backbones.vit`.
+        num_prototypes: number of prototypes K, the width of a head's output.
         student_temperature: divides the student's logits; > 0.
-        teacher_temperature: divides the centred teacher logits; > 0. Above 0.07 training becomes unstable.
+        teacher_temperature: divides the centered teacher logits; > 0. Training becomes unstable above 0.07.
         warmup_teacher_temperature: teacher temperature at the start, rising linearly to
             `teacher_temperature`; the paper's default holds 0.04 throughout.
-        warmup_teacher_temperature_epochs: epochs of that rise.
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the
+        warmup_teacher_temperature_epochs: number of epochs of that rise.
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 by a half cosine over the
             run. The paper: 0.996; 0.9995 for batches of 256.
-        center_momentum: of the centre, in [0, 1].
-        freeze_last_layer_epochs: epochs in which the prototypes do not move.
-        num_global_crops: how many of the views are global ones; the teacher sees only these.
+        center_momentum: EMA momentum of the center, in [0, 1].
+        freeze_last_layer_epochs: number of first epochs with frozen prototypes.
+        num_global_crops: number of global views; the teacher sees only these.
         hidden_dim: width of the head's hidden layers.
-        bottleneck_dim: width of the embedding that meets the prototypes.
-        use_batch_norm_in_head: whether the head's hidden layers are batch-normalised (for ResNets).
-        num_heads: heads of the ensemble, each with prototypes of its own; 1 is plain DINO.
-        ensemble_weighting: how the heads' losses are weighed: "uniform", "probability" or "entropy"; see
+        bottleneck_dim: width of the embedding that is compared with the prototypes.
+        use_batch_norm_in_head: whether the head's hidden layers are batch-normalized (for ResNets).
+        num_heads: number of heads of the ensemble, each with its own prototypes; 1 is plain DINO.
+        ensemble_weighting: weighting of the heads' losses: "uniform", "probability" or "entropy"; see
             `kerassl.losses.weighted_ensemble`.
-        ensemble_temperature: of the weights by entropy, gamma in arXiv 2211.09981; > 0.
-        ensemble_warmup_epochs: epochs over which that temperature falls there from 0.5.
+        ensemble_temperature: temperature of the entropy weights, gamma in arXiv 2211.09981; > 0.
+        ensemble_warmup_epochs: number of epochs over which that temperature falls from 0.5 to
+            `ensemble_temperature`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a temperature <= 0, a momentum outside [0, 1], fewer than two crops, no head, or an
-            unknown weighting.
+        ValueError: in training, for fewer than two views.
 
     Example:
         >>> import kerassl
@@ -101,7 +101,7 @@ class DINO(PrototypeTeacher):
 
     @property
     def counted_prototypes(self) -> int:
-        """Prototypes whose usage is a metric: those of all heads."""
+        """Number of prototypes in the usage metric: those of all heads."""
         return self.arguments.num_heads * self.arguments.num_prototypes
 
     def make_head(self, name: str) -> keras.Model:
@@ -112,7 +112,7 @@ class DINO(PrototypeTeacher):
         return EnsembleHead(self.feature_dim, num_heads=num_heads, name=name, **self.head_options())
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Cross entropy of the student's crops with the teacher's global crops, same crop left out."""
+        """Cross entropy of the student's crops with the teacher's other global crops."""
         given = self.arguments
         if len(views) < 2:
             raise ValueError(

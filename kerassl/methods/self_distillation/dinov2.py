@@ -1,23 +1,25 @@
-"""DINOv2's objective: iBOT with Sinkhorn-Knopp targets and features that are spread over the sphere.
+"""DINOv2's objective: iBOT with Sinkhorn-Knopp targets and features spread over the sphere.
 
 "DINOv2: Learning Robust Visual Features without Supervision", arXiv 2304.07193, section 4.
 Official code: facebookresearch/dinov2, `dinov2/train/ssl_meta_arch.py`, `dinov2/loss`, `dinov2/configs`.
 
-- The official sums of the losses of local and of global crops, each divided by the number of all pairs, are
-  together DINO's mean over pairs, the term `dino`.
-- Each crop draws for itself whether it is masked; there exactly half of a batch's crops are.
-- At most the larger `mask_ratio` of a crop's patches is predicted. Of a crop that comes with more of them
-  hidden, the first ones are.
-- KoLeo looks for neighbours in the global batch of one crop, so that N devices do what one does; the official
-  code looks within a device.
-- Softmax centring divides by the hidden patches of the global batch; there each device's mean counts alike.
+- The official code sums the losses of local and of global crops, each divided by the number of all pairs;
+  together they are DINO's mean over pairs, the term `dino`.
+- Each crop is masked at random independently; in the official code exactly half of a batch's crops are.
+- At most the upper `mask_ratio` of a crop's patches is predicted: the first ones, if more are hidden.
+- KoLeo searches the global batch of one crop for neighbors, so that N devices equal one; the official code
+  searches within a device.
+- Softmax centering divides by the number of hidden patches of the global batch; the official code weights
+  each device's mean equally.
 - Images and patches share a head by default, as in the official default configuration; the large models have
-  two, of different bottlenecks.
-- The prototypes have no gain; there it is learned, from 1. The mask token is not decayed, there it is.
-- A block of hidden patches has at least as many as iBOT's; there 4.
-- The launcher clips the gradient of each variable; the official code that of each network as a whole.
-- Not here: learning rates that fall with depth or are smaller for the patch embedding, LayerScale, and the
-  last phase on larger images. Stochastic depth, 0.3 there, is `drop_path` of the encoder.
+  two heads with different bottlenecks.
+- The prototypes have no gain; the official gain is learned, from 1. The mask token has no weight decay; the
+  official one has.
+- A block of hidden patches has at least as many patches as iBOT's; the official minimum is 4.
+- The launcher clips the gradient of each variable; the official code clips the gradient of each network as a
+  whole.
+- Not included: layer-wise learning rate decay, a smaller rate of the patch embedding, LayerScale, and the
+  last phase at high resolution. Stochastic depth, 0.3 in the official code, is the encoder's `drop_path`.
 """
 
 import math
@@ -41,16 +43,17 @@ class DINOv2(iBOT):
     Args:
         encoder: an encoder with the token interface of `kerassl.backbones.vit` that accepts the sizes of all
             crops.
-        num_prototypes: width K of the head's output; 131072 for the paper's large models.
-        centering: "sinkhorn", as for the paper's large models, or "softmax", DINO's running centres, the
+        num_prototypes: number of prototypes K, the width of the head's output; 131072 for the paper's large
+            models.
+        centering: "sinkhorn", as for the paper's large models, or "softmax", DINO's running centers, the
             official default configuration.
-        sinkhorn_iterations: of the former; at least 1.
+        sinkhorn_iterations: iterations of Sinkhorn-Knopp; at least 1.
         koleo_weight: weight of KoLeo, which is summed over the global crops.
-        momentum: of the teacher at the first update, in [0, 1]; 0.994 for the paper's large models.
+        momentum: teacher momentum at the first update, in [0, 1]; 0.994 for the paper's large models.
         **kwargs: the other arguments of `iBOT`.
 
     Raises:
-        ValueError: as `iBOT`, and for an unknown centring, no iterations, a negative weight.
+        ValueError: as `iBOT`.
 
     Example:
         >>> import kerassl
@@ -93,16 +96,16 @@ class DINOv2(iBOT):
         return outputs._replace(terms={**outputs.terms, "koleo": self.spread(outputs.features)})
 
     def spread(self, features: tuple) -> KerasTensor:
-        """The weighted KoLeo of the features of each global crop, from those of all crops."""
+        """Weighted KoLeo of the features of each global crop, given the features of all crops."""
         koleo = 0.0
         for view in features[: self.arguments.num_global_crops]:
-            # Each replica looks for the neighbours of its own rows in the whole batch.
+            # Each replica searches the whole batch for the neighbors of its own rows.
             candidates, first_row = self.global_batch(view).values()
             koleo += losses.koleo(view, candidates=candidates and candidates[0], first_row=first_row)
         return self.arguments.koleo_weight * self.mean_over_replicas(koleo)
 
     def predicted_patches(self, tokens: KerasTensor, teacher_tokens: KerasTensor, mask: KerasTensor) -> tuple:
-        """The hidden patches alone, and seen ones where fewer are hidden, which count for nothing."""
+        """The hidden patches only, padded with visible ones of zero weight if fewer are hidden."""
         num_patches = mask.shape[1]
         most = max(1, math.ceil(self.arguments.mask_ratio[1] * num_patches))
         places = ops.arange(num_patches, dtype="int32")
@@ -114,7 +117,7 @@ class DINOv2(iBOT):
     def targets(
         self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
     ) -> KerasTensor:
-        """Assignments of the global batch; of patches, those of the hidden ones."""
+        """Assignments of the global batch; for patches, of the hidden ones."""
         if self.arguments.centering == "softmax":
             return super().targets(logits, center, mask)
         assignments = losses.sinkhorn(

@@ -1,16 +1,16 @@
-"""iBOT: DINO across crops, and its teacher's assignment of each hidden patch predicted within a crop.
+"""iBOT: DINO across crops, and prediction of the teacher's assignment of each masked patch.
 
 "iBOT: Image BERT Pre-Training with Online Tokenizer", arXiv 2111.07832, equations 1 to 3.
 Official code: bytedance/ibot, `main_ibot.py`, `models/head.py`, `loader.py`.
 
-- The loss of hidden patches is the mean over those of a crop, as in the official code; the paper sums.
-- Masks of blocks are drawn in a form that XLA compiles: see `kerassl.views.block_masks`.
+- The loss of hidden patches is their mean within a crop, as in the official code; the paper sums.
+- Block masks are drawn in a form that XLA compiles: see `kerassl.views.block_masks`.
 - A hidden patch is replaced by a learned token before its position is added. The token is a weight of the
-  method, so that the exported encoder has none. It starts at zero, as there.
-- With `share_head=False` patches have a head of their own; the official code then splits the last layer only.
-- Images and patches go through the head apart, which matters for batch norm only.
-- Both centres used in a step are those of the steps before; they move after the optimizer. That of the
-  patches is the mean of all patches, hidden or not.
+  method, so the exported encoder has none. It starts at zero, as in the official code.
+- With `share_head=False` patches have their own head; the official code then splits only the last layer.
+- Images and patches go through the head separately, which matters for batch norm only.
+- Both centers used in a step come from the previous steps; they are updated after the optimizer. The patch
+  center is the mean over all patches, hidden or not.
 - Prototypes receive no gradient during the first epoch.
 - The embedding is the teacher's, which the paper evaluates.
 """
@@ -39,23 +39,22 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     Args:
         encoder: an encoder with the token interface of `kerassl.backbones.vit` that accepts the sizes of all
             crops.
-        num_prototypes: width K of the head's output.
-        teacher_temperature: divides the centred teacher logits; > 0.
-        warmup_teacher_temperature_epochs: epochs in which it rises from `warmup_teacher_temperature`.
-        cls_weight: lambda_1, weight of the loss across crops.
-        patch_weight: lambda_2, weight of the loss of hidden patches.
-        share_head: whether patches are projected by the head of the images, as in the released runs.
+        num_prototypes: number of prototypes K, the width of the head's output.
+        teacher_temperature: divides the centered teacher logits; > 0.
+        warmup_teacher_temperature_epochs: number of epochs over which it rises from
+            `warmup_teacher_temperature`.
+        cls_weight: weight of the loss across crops, lambda_1 in the paper.
+        patch_weight: weight of the loss of hidden patches, lambda_2 in the paper.
+        share_head: whether images and patches share a head, as in the released runs.
         mask_probability: probability that a global crop is masked.
-        mask_ratio: the share of its patches that is hidden then, `(low, high)`; views that bring masks
-            bring both.
-        **teacher: the other arguments of `DINO` but those of ensembles: `student_temperature`,
-            `warmup_teacher_temperature`, `momentum`, `center_momentum` (of both centres),
+        mask_ratio: share of hidden patches in a masked crop, `(low, high)`. Views that make masks set both.
+        **teacher: the other arguments of `DINO` except those of ensembles: `student_temperature`,
+            `warmup_teacher_temperature`, `momentum`, `center_momentum` (of both centers),
             `freeze_last_layer_epochs`, `num_global_crops`, `hidden_dim`, `bottleneck_dim`,
             `use_batch_norm_in_head`, `seed`, `name`.
 
     Raises:
-        ValueError: for an encoder without tokens, a temperature <= 0, a momentum outside [0, 1], a negative
-            weight, fewer than two crops, or global crops without masks.
+        ValueError: for an encoder without tokens or global crops without masks.
 
     Example:
         >>> import kerassl
@@ -143,7 +142,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     def student_pass(
         self, crops: tuple, mask: KerasTensor, training: bool
     ) -> tuple[KerasTensor, KerasTensor]:
-        """Features of all crops, one crop after the other, and the patches' tokens of the global crops."""
+        """Features of all crops, one crop after the other, and the patch tokens of the global crops."""
         num_global = self.arguments.num_global_crops
         patches = self.encoder.embed_patches(
             ops.concatenate(crops[:num_global]), mask=mask, mask_token=self.mask_token
@@ -156,7 +155,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         return features, tokens[:, self.encoder.num_prefix_tokens :]
 
     def teacher_pass(self, crops: tuple, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """The teacher's features and the patches' tokens of the global crops, none hidden."""
+        """The teacher's features and patch tokens of the unmasked global crops."""
         global_crops = ops.concatenate(crops[: self.arguments.num_global_crops])
         patches = self.teacher_encoder.embed_patches(global_crops)
         tokens = self.teacher_encoder.encode_tokens(patches, training=training)
@@ -170,7 +169,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         counted: KerasTensor,
         training: bool,
     ) -> dict:
-        """What the student is to predict of crops and of hidden patches, and what moves the centres."""
+        """Targets of the student for crops and hidden patches, and the logits that update the centers."""
         logits = self.teacher_logits(self.teacher_head, features, training)
         patch_logits = each_token(self.teacher_logits, self.teacher_patch_head, tokens, training)
         targets = self.targets(logits, self.center)
@@ -187,7 +186,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     def logits_of_crops(
         self, features: KerasTensor, tokens: KerasTensor, num_crops: int, training: bool
     ) -> tuple[KerasTensor, KerasTensor]:
-        """Logits `(num_crops, batch, num_prototypes)` of crops, and those of the patches' tokens."""
+        """Logits `(num_crops, batch, num_prototypes)` of crops, and logits of the patch tokens."""
         logits = self.student_logits(self.head, features, training)
         patch_logits = each_token(self.student_logits, self.patch_head, tokens, training)
         return ops.reshape(logits, (num_crops, -1, logits.shape[-1])), patch_logits
@@ -195,7 +194,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     def compare(
         self, logits: KerasTensor, patch_logits: KerasTensor, mask: KerasTensor, targets: dict
     ) -> dict:
-        """The terms of crops and of hidden patches."""
+        """The loss terms of crops and of hidden patches."""
         given = self.arguments
         temperature = given.student_temperature
         return {
@@ -217,24 +216,24 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         return crops, ops.cast(ops.concatenate(masks), "bool")
 
     def predicted_patches(self, tokens: KerasTensor, teacher_tokens: KerasTensor, mask: KerasTensor) -> tuple:
-        """What goes to the head: student's and teacher's tokens, which are hidden, which make the centre."""
+        """Inputs of the head: student and teacher tokens, the hidden ones, and those of the center."""
         return tokens, teacher_tokens, mask, ops.ones_like(mask)
 
     def targets(
         self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
     ) -> KerasTensor:
-        """Probabilities that the student is to predict; of patches, `mask` says which are hidden."""
+        """Target probabilities of the student; for patches, `mask` marks the hidden ones."""
         return self.teacher_probabilities(logits, center)
 
     def after_update(self, state: dict) -> None:
-        """Moves the centres and the teacher."""
+        """Updates the centers and the teacher."""
         super().after_update(state)
         rate = self.arguments.center_momentum
         total, count = (
             engine.replica_mean(state["patch_logits_sum"]),
             engine.replica_mean(state["patch_count"]),
         )
-        # Where no patch counts, the centre stays.
+        # Without hidden patches the center stays.
         mean, rate = total / ops.where(count > 0, count, 1.0), ops.where(count > 0, rate, 1.0)
         self.patch_center.assign(rate * self.patch_center + (1 - rate) * mean)
         if not self.arguments.share_head:
@@ -242,7 +241,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
 
 
 def each_token(logits_of: Callable, head: keras.Model, tokens: KerasTensor, training: bool) -> KerasTensor:
-    """Logits `(batch, tokens, num_prototypes)` of tokens `(batch, tokens, dim)`, each projected by itself."""
+    """Logits `(batch, tokens, num_prototypes)` of tokens `(batch, tokens, dim)`, projected separately."""
     count, dim = tokens.shape[1:]
     logits = logits_of(head, ops.reshape(tokens, (-1, dim)), training)
     return ops.reshape(logits, (-1, count, logits.shape[-1]))

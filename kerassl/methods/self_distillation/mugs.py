@@ -1,19 +1,20 @@
-"""Mugs: DINO, and contrast of instances and of small groups of neighbours, on one network.
+"""Mugs: DINO with contrasts of instances and of local groups of neighbors, on one network.
 
 "Mugs: A Multi-Granular Self-Supervised Learning Framework", arXiv 2203.14415, equations 1 to 6. Official
 code: sail-sg/mugs, `main.py`, `src/model.py`, `src/loss.py`.
 
-1. Instances: a crop's prediction finds the teacher's projection of another view among those of past batches.
-2. Local groups: the mean of a crop's tokens before the final layer norm finds its nearest neighbours in a
-   memory; a transformer block relates it to them, and what becomes of it is contrasted as in 1.
+1. Instances: a crop's prediction finds the teacher's projection of another view among past projections.
+2. Local groups: the mean of a crop's tokens before the final layer norm finds its nearest neighbors in a
+   memory; a transformer block relates it to them, and its output is contrasted as in 1.
 3. Groups: DINO (`kerassl/methods/self_distillation/dino.py`).
 
-- Each is half the mean over pairs of large crops and half that over small crops, if there are any.
+- Each loss is the average of the mean over pairs of large crops and the mean over small crops, if there are
+  any.
 - Student and teacher see the same large crops, as with the official `vanilla_weak_augmentation`; otherwise
-  the student sees AutoAugment's there, which there is not here.
-- Neighbours are remembered by their direction, which is all that the layer norm of the block leaves of them.
-- The memories take each batch once; the official pointer skips slots.
-- The patch embedding's learning rate is that of the others, there a fifth of it.
+  the official student sees AutoAugment's crops, which this library does not include.
+- Neighbors are stored as unit vectors, because the block's layer norm keeps only their direction.
+- The memories store each batch once; the official pointer skips slots.
+- The patch embedding has the common learning rate; in the official code, a fifth of it.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
@@ -39,27 +40,26 @@ class Mugs(PrototypeTeacher):
 
     Args:
         encoder: a ViT of `kerassl.backbones` that accepts the sizes of all crops.
-        instance_weight: of the contrast of instances, at least 0.
-        local_group_weight: of the contrast of local groups, at least 0.
-        group_weight: of DINO's loss, at least 0. The three are divided by their sum.
+        instance_weight: weight of the contrast of instances, at least 0.
+        local_group_weight: weight of the contrast of local groups, at least 0.
+        group_weight: weight of DINO's loss, at least 0. The three weights are divided by their sum.
         temperature: divides the cosines of both contrasts; > 0.
-        queue_size: keys of past batches, for each contrast.
-        num_neighbors: neighbours in a local group.
-        memory_size: mean tokens among which they are found.
+        queue_size: number of past keys, for each contrast.
+        num_neighbors: number of neighbors in a local group.
+        memory_size: number of mean tokens that are searched for neighbors.
         num_prototypes: as in `DINO`.
         teacher_temperature: as in `DINO`.
         warmup_teacher_temperature_epochs: as in `DINO`.
         hidden_dim: width of the heads' hidden layers.
         prediction_hidden_dim: width of the predictors' hidden layer.
-        bottleneck_dim: width of the projections, and of the embedding that meets the prototypes.
-        **kwargs: the other arguments of `DINO` but those of ensembles: `student_temperature`,
-            `warmup_teacher_temperature`, `momentum`, `center_momentum`,
-            `freeze_last_layer_epochs`, `num_global_crops`, `use_batch_norm_in_head` (in the projectors,
-            too), `seed`, `name`.
+        bottleneck_dim: width of the projections, and of the embedding that is compared with the prototypes.
+        **kwargs: the other arguments of `DINO` except those of ensembles: `student_temperature`,
+            `warmup_teacher_temperature`, `momentum`, `center_momentum`, `freeze_last_layer_epochs`,
+            `num_global_crops`, `use_batch_norm_in_head` (in the projectors, too), `seed`, `name`.
 
     Raises:
-        ValueError: for an encoder that is no ViT, weights that are negative or all 0, a temperature <= 0,
-            fewer rows in the memory than neighbours, and as `DINO`.
+        ValueError: for an encoder that is not a ViT, three weights of 0, or fewer rows in the memory than
+            neighbors, and as `DINO`.
 
     Example:
         >>> import kerassl
@@ -114,7 +114,7 @@ class Mugs(PrototypeTeacher):
     ) -> None:
         if not isinstance(encoder, ViT):
             raise ValueError(
-                f"Mugs looks at the patches of an image before the final norm, which {encoder.name!r} does "
+                f"Mugs uses the patches of an image before the final norm, which {encoder.name!r} does "
                 "not give. Use a ViT: kerassl.backbones.vit(input_shape, patch_size=16)."
             )
         if instance_weight + local_group_weight + group_weight == 0:
@@ -164,7 +164,7 @@ class Mugs(PrototypeTeacher):
         self.teacher_memory = FeatureQueue(memory_size, self.feature_dim, self.seed, name="teacher_memory")
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """The three supervisions of all crops by the teacher's large ones, the same crop left out."""
+        """The three losses of all crops, with the teacher's other large crops as targets."""
         given, num_global = self.arguments, self.arguments.num_global_crops
         if len(views) < 2:
             raise ValueError(
@@ -202,7 +202,7 @@ class Mugs(PrototypeTeacher):
         temperature = given.student_temperature
         group = large = losses.dino(student_logits[:num_global], targets, temperature)
         if len(views) > num_global:
-            # The mean over all pairs is that over large and that over small ones, weighed by their numbers.
+            # The mean over all pairs is the mean over large and over small crops, weighted by their numbers.
             locals_ = len(views) - num_global
             every = losses.dino(student_logits, targets, temperature)
             small = ((len(views) - 1) * every - (num_global - 1) * large) / locals_
@@ -242,13 +242,13 @@ class Mugs(PrototypeTeacher):
     def relate(
         self, encoder: ViT, block: TransformerBlock, memory: FeatureQueue, means: KerasTensor
     ) -> KerasTensor:
-        """What a block makes of mean tokens beside their neighbours, normalised as the encoder's tokens."""
-        neighbours = memory.neighbours(means, self.arguments.num_neighbors) * self.feature_dim**0.5
-        group = ops.concatenate([means[:, None], ops.cast(neighbours, means.dtype)], axis=1)
+        """Output of a block for mean tokens beside their neighbors, normalized as the encoder's tokens."""
+        neighbors = memory.neighbors(means, self.arguments.num_neighbors) * self.feature_dim**0.5
+        group = ops.concatenate([means[:, None], ops.cast(neighbors, means.dtype)], axis=1)
         return encoder.final_norm(block(group)[:, 0])
 
     def after_update(self, state: dict) -> None:
-        """Moves centre and teachers, and puts the global batch into queues and memories."""
+        """Updates center and teachers, and puts the global batch into queues and memories."""
         super().after_update(state)
         momentum = self.teacher_momentum()
         update_teacher(self.teacher_block, self.block, momentum)
@@ -266,7 +266,7 @@ PARTS = ("instance", "local_group")
 
 
 def mean_of_large_and_small(pairs: KerasTensor) -> KerasTensor:
-    """Half the mean over large crops, each with the other views, and half that over small ones, if any.
+    """Average of the mean over large crops, each with the other views, and over small ones, if any.
 
     `(num_large, num_crops)`, the large crops first.
     """

@@ -1,4 +1,4 @@
-"""POA: DINOv2's objective on a network and, in each step, on one of its sub-networks, which then stand alone.
+"""POA: DINOv2's objective on a network and, in each step, on one of its sub-networks.
 
 "POA: Pre-training Once for Models of All Sizes", arXiv 2408.01031, section 3. Official code: alipay/POA,
 `poa/train/ssl_meta_arch.py`, `poa/layers/dynamic_ops.py`, `poa/models/vision_transformer.py`.
@@ -6,16 +6,16 @@
 - Three branches: the teacher and the intact student are the whole network, the elastic student is its first
   channels, heads and hidden units and some of its blocks, with the intact student's weights.
 - The elastic student is computed at full size with its other channels held at zero, so that one compiled step
-  serves all sizes; it costs as much as the intact one. The official code slices.
-- Which blocks stay follows the official code, which rounds down what is spread evenly.
-- The intact student teaches the elastic one by crops, global and local ones, as in the official code; not by
-  patches.
-- Sub-networks come from a list in which small ones stand several times, shuffled anew when it is through. The
-  order is a function of the seed and the update, and the same on all devices.
+  serves all sizes; it costs as much as the intact student. The official code slices.
+- The kept blocks follow the official code, which rounds evenly spaced indices down.
+- The intact student teaches the elastic one on global and local crops, not on patches, as in the official
+  code.
+- Sub-networks come from a list that repeats small ones and is reshuffled after each pass. The order is a
+  function of the seed and the update, and the same on all devices.
 - Sub-networks are cut out of the teacher, which the paper evaluates.
-- The teacher's momentum rises to 1, there to 0.9999. The launcher's rate falls to 0, there to a ninth of its
-  peak. What DINOv2's docstring says of gain, mask token and clipping holds here, too.
-- Not here: learning rates that fall with depth or are smaller for the patch embedding, and LayerScale.
+- The teacher's momentum rises to 1, in the official code to 0.9999. The launcher's rate falls to 0, the
+  official one to a ninth of its peak. DINOv2's deviations in gain, mask token and clipping apply, too.
+- Not included: layer-wise learning rate decay, a smaller rate of the patch embedding, and LayerScale.
 """
 
 import os
@@ -27,7 +27,7 @@ from keras import KerasTensor, ops
 
 from kerassl import engine, losses
 from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
-from kerassl.heads import DINOHeads
+from kerassl.heads import MultiDINOHead
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.methods.self_distillation.dinov2 import DINOV2_PAPER, DINOv2
 from kerassl.methods.self_distillation.ibot import SHORT_IBOT
@@ -41,19 +41,19 @@ class POA(DINOv2):
 
     Args:
         encoder: a `kerassl.backbones.vit` that accepts the sizes of all crops: the largest network.
-        num_prototypes: the prototypes of each of several heads, over which the losses are averaged.
-        intact_weight: the paper's lambda, in [0, 1], weight of the teacher's loss of the intact student; the
-            elastic one's losses weigh 1 - lambda. 1 is DINOv2.
+        num_prototypes: number of prototypes of each of several heads; the losses are averaged over heads.
+        intact_weight: weight of the intact student's loss by the teacher, lambda in the paper, in [0, 1]; the
+            elastic student's losses have weight 1 - lambda. 1 is DINOv2.
         min_width: channels of the narrowest sub-network, a multiple of a head's width; `None` for half of
             the encoder's, or the next multiple above.
         min_depth: blocks of the shallowest sub-network; `None` for half of the encoder's, rounded up.
-        small_network_repeats: how many times as often as the largest the smallest width, and the smallest
-            depth, is drawn; at least 1.
-        patch_start_epoch: epochs without hidden patches.
+        small_network_repeats: factor by which the smallest width, and the smallest depth, is drawn more often
+            than the largest; at least 1.
+        patch_start_epoch: number of first epochs without hidden patches.
         **kwargs: the other arguments of `DINOv2`.
 
     Raises:
-        ValueError: as `DINOv2`, for an encoder that is not a ViT, or sizes that cannot be cut out of it.
+        ValueError: for an encoder that is not a ViT or sizes that cannot be cut out of it, and as `DINOv2`.
 
     Example:
         >>> import kerassl
@@ -68,7 +68,7 @@ class POA(DINOv2):
     family = "self_distillation"
     terms = ("dino", "ibot", "poa", "koleo")
 
-    # As DINOv2.
+    # As in DINOv2.
     recipes = {
         "poa": Recipe(
             paper={**DINOV2_PAPER, "options": {"clipnorm": 1.5}},
@@ -111,13 +111,13 @@ class POA(DINOv2):
         self.networks = self.list_networks()
 
     def make_head(self, name: str) -> keras.Model:
-        """Several heads."""
-        return DINOHeads(self.feature_dim, name=name, **self.head_options())
+        """A model of several heads."""
+        return MultiDINOHead(self.feature_dim, name=name, **self.head_options())
 
     def list_networks(self) -> np.ndarray:
-        """Int32 `(n, 2)`: width and depth of the sub-networks, small ones several times.
+        """int32 `(n, 2)`: width and depth of the sub-networks, small ones several times.
 
-        The whole is left out once, as in the official code.
+        The whole network is left out once, as in the official code.
         """
         repeats = self.arguments.small_network_repeats
         of_widths, of_depths = (np.linspace(repeats, 1, len(sizes)) for sizes in (self.widths, self.depths))
@@ -194,7 +194,7 @@ class POA(DINOv2):
     def targets(
         self, logits: KerasTensor, center: KerasTensor, mask: KerasTensor | None = None
     ) -> KerasTensor:
-        """The probabilities of each head by itself."""
+        """The probabilities of each head separately."""
         of_heads = super().targets
         parts = zip(self.head.split(logits), self.head.split(center), strict=True)
         return ops.concatenate([of_heads(own, own_center, mask) for own, own_center in parts], axis=-1)
@@ -202,7 +202,7 @@ class POA(DINOv2):
     def compare(
         self, logits: KerasTensor, patch_logits: KerasTensor, mask: KerasTensor, targets: dict
     ) -> dict:
-        """The mean over heads of their terms."""
+        """The mean of the heads' terms."""
         of_head, split = super().compare, self.head.split
         names = ("targets", "patch_targets")
         each = [
@@ -214,7 +214,7 @@ class POA(DINOv2):
         return {name: sum(terms[name] for terms in each) / len(each) for name in each[0]}
 
     def distil(self, elastic_logits: KerasTensor, logits: KerasTensor) -> KerasTensor:
-        """What the intact student teaches the elastic one: of global and of local crops, mean over heads."""
+        """Distillation from the intact to the elastic student on crops, averaged over heads."""
         num_global, temperature = self.arguments.num_global_crops, self.arguments.student_temperature
         total, heads = 0.0, list(zip(self.head.split(elastic_logits), self.head.split(logits), strict=True))
         for part in (slice(num_global), slice(num_global, None))[: 1 + (logits.shape[0] > num_global)]:
@@ -227,8 +227,8 @@ class POA(DINOv2):
         """A smaller encoder cut out of the teacher, with weights of its own; see `kerassl.backbones.sub_vit`.
 
         Args:
-            width: its channels, one of `widths`.
-            depth: its blocks, one of `depths`.
+            width: number of channels, one of `widths`.
+            depth: number of blocks, one of `depths`.
 
         Raises:
             ValueError: for a size that was not trained.
@@ -260,12 +260,12 @@ class POA(DINOv2):
         """Writes the encoder, or a smaller one cut out of it; see `kerassl.export.export_encoder`.
 
         Args:
-            path: as there.
-            format: as there.
-            image_size: as there.
-            resize_to: as there.
-            width: channels of the encoder that is written; all if not given.
-            depth: its blocks; all if not given.
+            path: as in `kerassl.export.export_encoder`.
+            format: as in `kerassl.export.export_encoder`.
+            image_size: as in `kerassl.export.export_encoder`.
+            resize_to: as in `kerassl.export.export_encoder`.
+            width: number of channels of the exported encoder; all by default.
+            depth: number of blocks of the exported encoder; all by default.
         """
         from kerassl.export import export_encoder
 

@@ -1,4 +1,4 @@
-"""What DINO, iBOT and Mugs share: a student, its moving-average teacher, and a head of prototypes on each."""
+"""The common base of DINO, iBOT and Mugs: a student, its EMA teacher, and a prototype head on each."""
 
 import keras
 import numpy as np
@@ -11,30 +11,27 @@ from kerassl.training import Common, Fraction, NonNegativeFloat, PositiveFloat, 
 
 
 class PrototypeTeacher(SSLModel):
-    """A student whose teacher says, by centred and sharpened logits, to which prototypes an image belongs.
+    """A student with an EMA teacher, whose centered and sharpened logits assign images to prototypes.
 
-    A method of this kind writes `loss_terms`, whose second result has the teacher's logits of this replica's
-    images, `(rows, *prototypes)`, under `"teacher_logits"`: they move the centre. That used in a step is of
-    the steps before.
+    A subclass writes `loss_terms`. The state in its outputs has the teacher's logits of this replica's
+    images, `(rows, *prototypes)`, under `"teacher_logits"`: they update the center. The center used in a step
+    comes from the previous steps.
 
     Args:
-        num_prototypes: width K of the head's output.
+        num_prototypes: number of prototypes K, the width of the head's output.
         student_temperature: divides the student's logits; > 0.
-        teacher_temperature: divides the centred teacher logits; > 0.
+        teacher_temperature: divides the centered teacher logits; > 0.
         warmup_teacher_temperature: teacher temperature at the start, rising linearly to
             `teacher_temperature`.
-        warmup_teacher_temperature_epochs: epochs of that rise.
-        momentum: of the teacher at the first update, in [0, 1]; it rises to 1 by a half cosine over the run.
-        center_momentum: of the centre, in [0, 1].
-        freeze_last_layer_epochs: epochs in which the prototypes do not move.
-        num_global_crops: how many of the views are global ones; the teacher sees only these.
+        warmup_teacher_temperature_epochs: number of epochs of that rise.
+        momentum: teacher momentum at the first update, in [0, 1]; it rises to 1 along a half cosine.
+        center_momentum: EMA momentum of the center, in [0, 1].
+        freeze_last_layer_epochs: number of first epochs with frozen prototypes.
+        num_global_crops: number of global views; the teacher sees only these.
         hidden_dim: width of the head's hidden layers.
-        bottleneck_dim: width of the embedding that meets the prototypes.
-        use_batch_norm_in_head: whether the head's hidden layers are batch-normalised.
+        bottleneck_dim: width of the embedding that is compared with the prototypes.
+        use_batch_norm_in_head: whether the head's hidden layers are batch-normalized.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
-
-    Raises:
-        ValueError: for a temperature <= 0 or a momentum outside [0, 1].
     """
 
     def __init__(
@@ -63,15 +60,15 @@ class PrototypeTeacher(SSLModel):
 
     @property
     def counted_prototypes(self) -> int:
-        """Prototypes whose usage is a metric: those of the first head."""
+        """Number of prototypes in the usage metric: those of the first head."""
         return int(np.ravel(self.arguments.num_prototypes)[0])
 
     def make_head(self, name: str) -> keras.Model:
-        """A projection head with prototypes, with their numbers as `output_dims`."""
+        """A projection head with prototypes; `output_dims` holds their numbers."""
         return DINOHead(self.feature_dim, name=name, **self.head_options())
 
     def head_options(self) -> dict:
-        """The arguments that all kinds of heads take."""
+        """The arguments common to all kinds of heads."""
         given = self.arguments
         return {
             "num_prototypes": given.num_prototypes,
@@ -91,7 +88,7 @@ class PrototypeTeacher(SSLModel):
         return self.teacher_encoder
 
     def student_logits(self, head: keras.Model, features: KerasTensor, training: bool) -> KerasTensor:
-        """Logits of features, whose prototypes get no gradient in the first epochs."""
+        """Logits of features; the prototypes get no gradient in the first epochs."""
         frozen = self.clock.before_epoch(self.arguments.freeze_last_layer_epochs)
         return head(features, training=training, frozen=frozen)
 
@@ -100,7 +97,7 @@ class PrototypeTeacher(SSLModel):
         return ops.stop_gradient(ops.cast(head(features, training=training), "float32"))
 
     def teacher_probabilities(self, logits: KerasTensor, center: KerasTensor) -> KerasTensor:
-        """Centred, sharpened probabilities of logits."""
+        """Centered, sharpened probabilities of logits."""
         return losses.dino_teacher_probs(logits, center, self.teacher_temperature())
 
     def teacher_temperature(self) -> float | KerasTensor:
@@ -113,7 +110,7 @@ class PrototypeTeacher(SSLModel):
         return self.clock.cosine(self.arguments.momentum, 1.0)
 
     def after_update(self, state: dict) -> None:
-        """Moves the centre and the teacher."""
+        """Updates the center and the teacher."""
         mean = engine.replica_mean(ops.mean(state["teacher_logits"], axis=0))
         rate = self.arguments.center_momentum
         self.center.assign(rate * self.center + (1 - rate) * mean)

@@ -1,13 +1,13 @@
-"""Random teachers: a student learns from a teacher that knows nothing, and comes to know more than it.
+"""Random teachers: distillation from a randomly initialized teacher, which the student surpasses.
 
 "Random Teachers are Good Teachers", arXiv 2302.12091, equations 1 and 2. Official code: safelix/dinopl.
 
-- Of self-distillation all is left out but distillation: no augmentation, no moving average, no centre, no
+- Only the distillation of self-distillation remains: no augmentation, no moving average, no center, no
   temperatures; student and teacher see the same image.
-- The teacher is in eval mode, as there: its batch norm has the initial statistics, and does nothing, while
-  the student's takes those of the batch.
-- The head's prototypes are unit vectors, as in the paper's appendix A; there their lengths are learned.
-- Weights that are not drawn, such as biases that start at zero, start as the teacher's.
+- The teacher is in eval mode, as in the official code: its batch norm has the initial statistics and does
+  nothing, while the student's batch norm uses batch statistics.
+- The head's prototypes are unit vectors, as in the paper's appendix A; the official code learns their norms.
+- Weights without a random initialization, for example zero biases, start as the teacher's.
 - The embedding is the student's.
 """
 
@@ -26,20 +26,20 @@ class RandomTeacher(SSLModel):
     """Distillation from a random teacher (arXiv 2302.12091).
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`, with the random weights of the
-            teacher, which is copied from it. The student starts near them.
-        locality: alpha in the paper, in [0, 1]. The student starts at `((1 - alpha) teacher + alpha other)
-            / sqrt(alpha^2 + (1 - alpha)^2)`, where other weights are drawn as the teacher's were: at 0 equal
-            to the teacher, which leaves nothing to learn if there is no batch norm, at 1 independent of it.
+        encoder: built `keras.Model` from images to features `(batch, dim)`, with random weights. The teacher
+            is a copy of it, and the student starts near the teacher.
+        locality: alpha in the paper, in [0, 1]. The student starts at `((1 - alpha) teacher + alpha other) /
+            sqrt(alpha^2 + (1 - alpha)^2)`, where the other weights have the teacher's distribution: at 0
+            equal to the teacher, which leaves nothing to learn without batch norm, at 1 independent of it.
             The official 1e-10 is 0 in float32 for most weights.
-        output_dim: logits that the student learns.
+        output_dim: number of logits that the student learns.
         hidden_dim: width of the head's two hidden layers.
-        bottleneck_dim: width of the normalised embedding before the last layer.
+        bottleneck_dim: width of the normalized embedding before the last layer.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for a locality outside [0, 1], for more than one view, or if the encoder's initialisers
-            draw the same weights each time.
+        ValueError: if the encoder's initializers draw the same weights each time; in training, for more than
+            one view.
 
     Example:
         >>> import kerassl
@@ -89,7 +89,7 @@ class RandomTeacher(SSLModel):
         """KL divergence of the student's distribution from the teacher's."""
         if len(views) != 1:
             raise ValueError(
-                f"RandomTeacher shows student and teacher one and the same view; got {len(views)} views."
+                f"RandomTeacher shows student and teacher the same view; got {len(views)} views."
             )
         features = self.encode(self.encoder, views[0], training)
         teacher_features = self.encode(self.teacher_encoder, views[0], False)
@@ -99,7 +99,7 @@ class RandomTeacher(SSLModel):
 
 
 def move_from_teacher(student: keras.Model, locality: float) -> None:
-    """Mixes the drawn weights of a model, which are its teacher's, with others drawn as they were."""
+    """Mixes the random weights of a model, which are its teacher's, with newly drawn ones."""
     other = student.__class__.from_config(student.get_config())
     norm = (locality**2 + (1 - locality) ** 2) ** 0.5
     any_drawn = False
@@ -111,5 +111,5 @@ def move_from_teacher(student: keras.Model, locality: float) -> None:
     if locality and not any_drawn:
         raise ValueError(
             f"{student.name!r} has the same weights each time that it is made, so its student cannot start "
-            "beside it: leave the seeds of its initialisers out."
+            f"near it: leave out the seeds of its initializers."
         )

@@ -71,7 +71,7 @@ class ImageModality(Modality):
 
         Raises:
             ValueError: for a rank that is not 4, no images, a type that is not a number, NaN or infinite
-                pixels, pixels outside of `value_range`, or labels of another number.
+                pixels, pixels outside `value_range`, or labels of another number.
         """
         if isinstance(inputs, (dict, tuple, list)):
             raise ValueError(

@@ -65,7 +65,7 @@ def random_blur(
 
 
 def tap_weights(blur: Blur, size: int) -> KerasTensor:
-    """A truncated and renormalised Gaussian by distance, `(batch, radius + 1)`."""
+    """A truncated and renormalized Gaussian by distance, `(batch, radius + 1)`."""
     distance = ops.arange(kernel_radius(size, blur.kernel_size) + 1, dtype="float32")
     weight = ops.exp(-(distance**2) / (2.0 * blur.sigma[:, None] ** 2))
     if blur.blurred is not None:

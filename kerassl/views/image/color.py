@@ -1,4 +1,4 @@
-"""Colour jitter, random grayscale and solarise: one affine map of the channels per image.
+"""Color jitter, random grayscale and solarise: one affine map of the channels per image.
 
 Brightness, contrast, saturation, hue and grayscale are affine in the pixel, so their product is one
 matrix and one offset, applied in one pass. Against torchvision: the order is fixed (brightness, contrast,
@@ -79,7 +79,7 @@ def color_affine(
     hue: KerasTensor | None = None,
     grayscale: KerasTensor | None = None,
 ) -> tuple[KerasTensor, KerasTensor]:
-    """The gain and the offset that apply all colour changes to an image.
+    """The gain and the offset that apply all color changes to an image.
 
     contrast: c b x + (1 - c) b mean, with the mean gray of the image; saturation, hue and grayscale act on
     the chroma and leave the luma and the offset alone.
@@ -227,7 +227,7 @@ class ColorJitter(Augmentation):
 
 @keras.saving.register_keras_serializable("kerassl")
 class RandomGrayscale(Augmentation):
-    """Replaces the colours of an image by its gray, 0.299 R + 0.587 G + 0.114 B, and keeps 3 channels.
+    """Replaces the colors of an image by its gray, 0.299 R + 0.587 G + 0.114 B, and keeps 3 channels.
 
     Images with another number of channels pass unchanged.
 

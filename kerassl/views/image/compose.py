@@ -56,7 +56,7 @@ class Compose(Augmentation):
         self.of_whole_batch = not all(takes(layer, "seed") for layer in self.layers)
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
-        """Returns float32 normalised `(batch, size, size, channels)`."""
+        """Returns float32 normalized `(batch, size, size, channels)`."""
         images = to_unit(images, self.value_range)
         for layer in self.layers:
             images = apply_layer(layer, images, seed)

@@ -21,10 +21,10 @@ from kerassl.views.image.resample import check_interpolation, from_scanlines
 
 @keras.saving.register_keras_serializable("kerassl", name="View")
 class FusedAugmentation(Augmentation):
-    """Crop, flip, blur, colour jitter, grayscale, clip, solarise and normalise, in few passes over memory.
+    """Crop, flip, blur, color jitter, grayscale, clip, solarise and normalize, in few passes over memory.
 
-    Raw images in, float32 normalised images out; every sample draws its own parameters. The blur is folded
-    into the resampling matrices and all colour changes into one matrix: the papers' order (jitter before
+    Raw images in, float32 normalized images out; every sample draws its own parameters. The blur is folded
+    into the resampling matrices and all color changes into one matrix: the papers' order (jitter before
     blur) up to the clipping to [0, 1], which happens once, after both.
 
     Args:
@@ -36,7 +36,7 @@ class FusedAugmentation(Augmentation):
         contrast: the same.
         saturation: the same; needs 3 channels, else it does nothing.
         hue: jitter strength in turns, in [0, 0.5]; needs 3 channels, else it does nothing.
-        jitter_probability: share of the images whose colours are jittered.
+        jitter_probability: share of the images whose colors are jittered.
         grayscale_probability: share of the images that turn gray; needs 3 channels, else it does nothing.
         blur_probability: share of the images that are blurred.
         blur_sigma: standard deviation of the blur in pixels, `(low, high)`.

@@ -67,7 +67,7 @@ def cell_centers(boxes: KerasTensor, height: int, width: int) -> KerasTensor:
         width: columns of the feature map.
 
     Returns:
-        float32 `(batch, height * width, 2)`: row and column of each cell's centre in pixels, from the top
+        float32 `(batch, height * width, 2)`: row and column of each cell's center in pixels, from the top
         left corner, in the order of the map's cells. The columns of a mirrored view run backwards.
 
     Example:

@@ -11,7 +11,7 @@ from kerassl.views.base import ViewsOf, as_tuple
 class LowFrequency(ViewsOf):
     """Views whose high frequencies are cut off, and which are smaller in proportion: a step is cheaper.
 
-    The centred block of a view's discrete Fourier transform becomes a smaller image of the same mean. Early
+    The centered block of a view's discrete Fourier transform becomes a smaller image of the same mean. Early
     in training a network learns from low frequencies anyway; `kerassl.callbacks.LowFrequencyCurriculum`
     raises `image_size` as training goes on. The encoder must take images of several sizes, as
     `backbones.ResNet` and `backbones.vit` do.

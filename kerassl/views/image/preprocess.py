@@ -1,4 +1,4 @@
-"""Normalisation constants and the deterministic preprocessing of evaluation and export."""
+"""Normalization constants and the deterministic preprocessing of evaluation and export."""
 
 import dataclasses
 
@@ -74,13 +74,13 @@ class Normalize(keras.layers.Layer):
         self.built = True
 
     def call(self, images: KerasTensor, seed: keras.random.SeedGenerator | None = None) -> KerasTensor:
-        """Returns float32 normalised images; `seed` is not used."""
+        """Returns float32 normalized images; `seed` is not used."""
         check_images(images)
         mean, std = statistics(self.mean, self.std, images.shape[-1])
         return (ops.cast(images, "float32") - mean) / std
 
     def invert(self, images: KerasTensor) -> KerasTensor:
-        """Returns the images in [0, 1] of which `images` are the normalised ones."""
+        """Returns the images in [0, 1] of which `images` are the normalized ones."""
         mean, std = statistics(self.mean, self.std, images.shape[-1])
         return ops.cast(images, "float32") * std + mean
 
@@ -91,7 +91,7 @@ class Normalize(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kerassl")
 class Preprocess(keras.layers.Layer):
-    """Resizes and normalises raw images as evaluation needs them: no randomness.
+    """Resizes and normalizes raw images as evaluation needs them: no randomness.
 
     Antialiased bilinear resizing to `size`, whatever the aspect ratio; nothing is resized where the static
     size is right already. Height and width may be unknown under TensorFlow, also in exported models.

@@ -1,4 +1,4 @@
-"""Images of pretext tasks: how they were turned, in which order their colours or pieces come."""
+"""Images of pretext tasks: how they were turned, in which order their colors or pieces come."""
 
 import itertools
 
@@ -55,7 +55,7 @@ def color_permutations(images: KerasTensor) -> KerasTensor:
     """
     if images.shape[-1] != 3:
         raise ValueError(
-            f"Colours can be permuted where there are three; these images have {images.shape[-1]}."
+            f"Colors can be permuted where there are three; these images have {images.shape[-1]}."
         )
     channels = ops.split(images, 3, axis=-1)
     orders = itertools.permutations(range(3))

@@ -60,7 +60,7 @@ def interpolation_matrix(
     """The matrix that resizes the interval [start, start + length) of an axis to `size_out` pixels.
 
     As Pillow's crop and then resize: the kernel is widened by the reduction factor (antialiasing), sees
-    only the pixels whose centre lies in the interval, and its weights sum to one.
+    only the pixels whose center lies in the interval, and its weights sum to one.
 
     Args:
         start: `(batch,)` or `()` float, first edge of the interval, in pixels.
@@ -84,7 +84,7 @@ def interpolation_matrix(
     widening = ops.expand_dims(1.0 / ops.maximum(step, 1.0), -1)
     kernel = triangle if interpolation == "bilinear" else cubic
     weight = kernel((pixel - center) * widening)
-    # At least one pixel centre is within half a pixel of the middle of the shortest interval.
+    # At least one pixel center is within half a pixel of the middle of the shortest interval.
     inside = ops.abs(pixel - (start + length / 2.0 - 0.5)) <= ops.maximum(length, 1.0) / 2.0
     weight = weight * ops.expand_dims(ops.cast(inside, "float32"), -2)
     return weight / ops.sum(weight, axis=-1, keepdims=True)
@@ -218,7 +218,7 @@ def random_boxes(
     """Draws crop boxes as torchvision's RandomResizedCrop does, to a fraction of a pixel.
 
     Area uniform in `scale` times the image's, aspect ratio log-uniform in `ratio`; the first of ten
-    draws that fits is taken, and the largest centred box of an allowed ratio where none does.
+    draws that fits is taken, and the largest centered box of an allowed ratio where none does.
 
     Args:
         seed: the generator to draw from.

@@ -17,7 +17,7 @@ class BatchStyles(Augmentation):
 
     Within a view all images share a style, so that no style tells negatives apart; another view has another.
     In each channel the amplitudes of the frequencies `|f| < r * size / 2` of both axes are replaced by those
-    of an image drawn at random, before normalisation; the result is clipped to [0, 1] again. On several
+    of an image drawn at random, before normalization; the result is clipped to [0, 1] again. On several
     replicas, each has a style of its own share of the batch.
 
     Source: Scalbert et al., Towards domain-invariant Self-Supervised Learning with Batch Styles
@@ -30,7 +30,7 @@ class BatchStyles(Augmentation):
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: for a range outside of [0, 1], or a view that does not say how it normalises.
+        ValueError: for a range outside [0, 1], or a view that does not say how it normalizes.
 
     Example:
         >>> import numpy as np
@@ -65,7 +65,7 @@ class BatchStyles(Augmentation):
         self.mean, self.std = view.mean, view.std
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
-        """Returns float32 normalised `(batch, height, width, channels)`."""
+        """Returns float32 normalized `(batch, height, width, channels)`."""
         x = self.view(images, seed=seed)
         mean, std = statistics(self.mean, self.std, x.shape[-1])
         pixels = x * std + mean

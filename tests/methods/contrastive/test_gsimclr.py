@@ -67,7 +67,7 @@ def test_a_resumed_run_takes_the_clusters_of_its_folder(tmp_path, monkeypatch, k
     assert "Continuing at epoch 2" in capsys.readouterr().out
     for (path, value), other in zip(whole.items(), resumed.values(), strict=True):
         np.testing.assert_array_equal(value, other, err_msg=path)
-    with pytest.raises(ValueError, match="holds the clusters of 24 images, but 16 came"):
+    with pytest.raises(ValueError, match="holds the clusters of 24 images; got 16"):
         make("GSimCLR").guide(
             kerassl.data.ImageDataset(images(16), batch_size=8), tmp_path / "parts" / "clusters.npy"
         )

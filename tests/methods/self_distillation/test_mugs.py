@@ -133,7 +133,7 @@ def test_queues_and_memories_take_the_batch_once_after_the_step():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="Mugs looks at the patches of an image"):
+    with pytest.raises(ValueError, match="Mugs uses the patches of an image"):
         kerassl.methods.Mugs(tiny_encoder())
     with pytest.raises(ValueError, match="One of the three weights must be > 0, got 0 for all"):
         make("Mugs", instance_weight=0, local_group_weight=0, group_weight=0)

@@ -87,7 +87,7 @@ def test_the_start_is_mixed_and_keeps_its_variance(locality):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="one and the same view; got 2 views"):
+    with pytest.raises(ValueError, match="the same view; got 2 views"):
         terms_and_rest(make("RandomTeacher", views=None), ready_views("RandomTeacher") * 2)
     drawn = keras.initializers.GlorotUniform(seed=3)
     same = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, kernel_initializer=drawn)])

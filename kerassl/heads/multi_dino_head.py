@@ -6,16 +6,16 @@ from keras import KerasTensor, ops
 from kerassl.heads.dino import DINOHead
 
 
-@keras.saving.register_keras_serializable("kerassl")
-class DINOHeads(keras.Model):
-    """Several `DINOHead`s on one encoder, each with a perceptron and a number of prototypes of its own.
+@keras.saving.register_keras_serializable("kerassl", name="DINOHeads")
+class MultiDINOHead(keras.Model):
+    """Several `DINOHead`s on one encoder, each with its own perceptron and number of prototypes.
 
     Args:
         input_dim: width of the features that enter every head.
         num_prototypes: number of prototypes of each head.
         hidden_dim: width of the two hidden layers of a head.
-        bottleneck_dim: width of a head's normalised embedding.
-        use_batch_norm: whether the hidden layers are batch-normalised.
+        bottleneck_dim: width of a head's normalized embedding.
+        use_batch_norm: whether the hidden layers are batch-normalized.
         name: name of the heads.
 
     Attributes:
@@ -25,8 +25,8 @@ class DINOHeads(keras.Model):
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.heads import DINOHeads
-        >>> heads = DINOHeads(8, num_prototypes=(16, 32), hidden_dim=32, bottleneck_dim=4)
+        >>> from kerassl.heads import MultiDINOHead
+        >>> heads = MultiDINOHead(8, num_prototypes=(16, 32), hidden_dim=32, bottleneck_dim=4)
         >>> logits = heads(np.ones((2, 8), "float32"))
         >>> tuple(logits.shape), [tuple(part.shape) for part in heads.split(logits)]
         ((2, 48), [(2, 16), (2, 32)])

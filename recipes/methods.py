@@ -298,7 +298,7 @@ METHODS = {
             "options": {"beta_2": 0.95},
         },
         short={"learning_rate": 1.5e-3, "weight_decay": 0.05},
-        short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_heads": 3},
+        short_arguments={"decoder_dim": 96, "decoder_depth": 2, "decoder_num_heads": 3},
         backbone="vit_tiny",
     ),
     "mixed_barlow_twins": MethodRecipe(
@@ -593,7 +593,7 @@ SELF_DISTILLATION = {
         method=distillation.LSSKD,
         paper=PS_KD,
     ),
-    "mean_teacher": MethodRecipe(method=distillation.FST, paper=FIXMATCH, arguments={"look_ahead": 0}),
+    "mean_teacher": MethodRecipe(method=distillation.FST, paper=FIXMATCH, arguments={"num_virtual_steps": 0}),
     "ps_kd": MethodRecipe(
         method=distillation.PSKD,
         paper=PS_KD,

@@ -139,7 +139,7 @@ class MAE(nn.Module):
         mask_ratio: float,
         decoder_dim: int,
         decoder_depth: int,
-        decoder_heads: int,
+        decoder_num_heads: int,
         **_,
     ) -> None:
         from lightly.models.modules import MaskedVisionTransformerTIMM
@@ -157,7 +157,7 @@ class MAE(nn.Module):
             embed_dim=vit.embed_dim,
             decoder_embed_dim=decoder_dim,
             decoder_depth=decoder_depth,
-            decoder_num_heads=decoder_heads,
+            decoder_num_heads=decoder_num_heads,
         )
         self.criterion = nn.MSELoss()
 

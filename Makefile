@@ -11,11 +11,15 @@ SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunk
 	tests/test_packaging.py tests/backbones/test_adapters.py tests/views/test_views_pipelines.py
 BACKENDS := tensorflow jax torch
 
-.PHONY: pretrain test test-fast test-devices lint clean $(BACKENDS:%=test-%)
+.PHONY: pretrain docs test test-fast test-devices lint clean $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
 	$(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
 		--workdir=$(WORKDIR)
+
+# The tables of methods in docs/methods.md, from the classes.
+docs: $(VENV)/recipes.installed
+	$(BIN)/python -m docs.tables
 
 # One after the other, each with all cores. What compares backends or devices starts its own processes.
 test: $(VENV)/test.installed

@@ -12,11 +12,15 @@ SLOW := tests/recipes tests/callbacks/test_checkpoint.py tests/engine/test_chunk
 BACKENDS := tensorflow jax torch
 STEPS := $(abspath .pytest_cache/first_steps)
 
-.PHONY: pretrain test test-changed test-fast test-devices lint clean $(BACKENDS:%=test-%)
+.PHONY: pretrain docs test test-changed test-fast test-devices lint clean $(BACKENDS:%=test-%)
 
 pretrain: $(VENV)/recipes.installed
 	$(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
 		--workdir=$(WORKDIR)
+
+# The tables of methods in docs/methods.md, from the classes.
+docs: $(VENV)/recipes.installed
+	$(BIN)/python -m docs.tables
 
 # One after the other, each with all cores. What compares backends or devices starts its own processes, and
 # takes the first steps of all methods from those that the backends have kept.

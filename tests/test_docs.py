@@ -8,6 +8,7 @@ import keras
 import pytest
 
 import kerassl
+from recipes.completion import COMMANDS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if page.exists()]
@@ -36,8 +37,11 @@ def test_python_runs(page, tmp_path, monkeypatch):
 @pages
 def test_commands_have_the_flags_they_use(page):
     text = page.read_text().replace("\\\n", " ")
-    for module, flags in re.findall(r"python -m (recipes\.\w+)([^\n`]*)", text):
-        known = importlib.import_module(module).run.flags
+    commands = re.findall(r"python -m recipes\.(\w+)([^\n`]*)", text)
+    for command, flags in re.findall(rf"kerassl ({'|'.join(COMMANDS)})\b([^\n`]*)", text):
+        commands.append((COMMANDS[command], flags))
+    for module, flags in commands:
+        known = importlib.import_module(f"recipes.{module}").run.flags
         unknown = [
             flag for flag in re.findall(r"--(?:no)?(\w+)", flags) if flag not in (*known, "help", "config")
         ]
@@ -62,6 +66,19 @@ def test_links_lead_somewhere(page):
             headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
             assert target[1][1:] in anchors, f"{page.name} links to {target[0]}{target[1]}"
+
+
+def test_tables_of_methods_are_those_of_the_classes():
+    from docs import tables
+
+    assert (ROOT / "docs" / "methods.md").read_text() == tables.page(), "Run make docs."
+    public = {
+        name
+        for room in (kerassl.methods, kerassl.distillation, kerassl.classifiers)
+        for name in room.__all__
+        if "recipes" in vars(getattr(room, name))
+    }
+    assert public == {cls.__name__ for classes in tables.methods().values() for cls in classes}
 
 
 def test_readme_is_short():

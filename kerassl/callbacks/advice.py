@@ -1,16 +1,19 @@
-"""What to try when an embedding has collapsed, by the kind of collapse and the family of the method."""
+"""What to try when an embedding has collapsed, by the kind of collapse and the family of the method.
 
-import keras
+Models with prototypes get the advice of clustering, whatever their family.
+"""
+
+from kerassl.training import SSLModel
 
 ADVICE = {
     "complete": {
         "any": "a lower learning rate, a longer warm-up, a larger batch, or float32",
         # SimSiam, arXiv 2011.10566, section 4; BYOL, arXiv 2006.07733, section 5.
-        "predictor": "a momentum nearer to 1, batch norm in encoder and heads, a predictor whose learning "
+        "asymmetric": "a momentum nearer to 1, batch norm in encoder and heads, a predictor whose learning "
         "rate does not fall",
         # DINO, arXiv 2104.14294, section 5.3: centering prevents one winner, sharpening a uniform output.
-        "prototypes": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more "
-        "centering at a loss of 0, prototypes frozen for longer",
+        "clustering": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more centering at "
+        "a loss of 0, prototypes frozen for longer",
         "contrastive": "a higher temperature",
         "redundancy": "a larger weight of the term that spreads the embeddings (variance, regularizer)",
     },
@@ -18,9 +21,9 @@ ADVICE = {
         # Jing et al., arXiv 2110.09348, section 4: views that vary more than the images do.
         "any": "weaker views, a projection head (or a wider one), less weight decay",
         # Hua et al., arXiv 2105.00470: standardizing leaves correlation, decorrelating does not.
-        "predictor": "a decorrelating norm (kerassl.heads.IterNorm), or VICReg or Barlow Twins, whose losses "
-        "forbid it",
-        "prototypes": "more prototypes, and assignments that are balanced more strictly",
+        "asymmetric": "a decorrelating norm (kerassl.heads.IterNorm), or VICReg or Barlow Twins, whose "
+        "losses forbid it",
+        "clustering": "more prototypes, and assignments that are balanced more strictly",
         # Wang and Liu, arXiv 2012.09740: the lower, the more uniform.
         "contrastive": "a lower temperature, more negatives",
         "redundancy": "a larger weight of the covariance (redundancy) term, a larger batch",
@@ -28,44 +31,15 @@ ADVICE = {
     "cluster": {
         "any": "weaker views, a lower learning rate, fewer epochs",
         # Swapped assignments: arXiv 2006.09882, section 3.
-        "prototypes": "more prototypes, a smaller Sinkhorn epsilon, a queue, prototypes frozen for longer",
+        "clustering": "more prototypes, a smaller Sinkhorn epsilon, a queue, prototypes frozen for longer",
         "contrastive": "a higher temperature; with labels in the loss this is what it asks for",
-        "predictor": "a momentum nearer to 1",
+        "asymmetric": "a momentum nearer to 1",
         "redundancy": "a larger weight of the term that spreads the embeddings",
     },
 }
 
 
-# The advice of a family of methods, by the name that their classes give it.
-OF_FAMILY = {
-    "asymmetric": "predictor",
-    "clustering": "prototypes",
-    "contrastive": "contrastive",
-    "redundancy": "redundancy",
-}
-
-
-def family(model: keras.Model) -> str:
-    """The family of a method for which there is advice: that of prototypes, if it has any, or its class's.
-
-    Returns:
-        "prototypes", "contrastive", "redundancy", "predictor", or "any" for all others, for example methods
-        that learn from a trained teacher or from labels.
-
-    Example:
-        >>> import kerassl
-        >>> from kerassl.callbacks.advice import family
-        >>> encoder = kerassl.backbones.ResNet((16, 16, 3), depths=(1,), width=4, stem="small")
-        >>> family(kerassl.methods.SimCLR(encoder, projection_dim=8))
-        'contrastive'
-    """
-    metrics = getattr(model, "step_metrics", None)
-    if metrics is not None and metrics.usages:
-        return "prototypes"
-    return OF_FAMILY.get(getattr(model, "family", ""), "any")
-
-
-def what_to_try(kind: str, model: keras.Model) -> str:
+def what_to_try(kind: str, model: SSLModel) -> str:
     """A sentence of advice against a kind of collapse.
 
     Args:
@@ -80,6 +54,6 @@ def what_to_try(kind: str, model: keras.Model) -> str:
         'Try a lower temperature, more negatives;'
     """
     advice = ADVICE[kind]
-    own = advice.get(family(model)) if family(model) != "any" else None
+    own = advice.get("clustering" if model.step_metrics.usages else model.family)
     first = f"{own}; or " if own else ""
     return f"Try {first}{advice['any']}; see docs/collapse.md."

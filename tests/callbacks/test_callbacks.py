@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from tiny import images, labels, make, state
 
-from kerassl.callbacks import CollapseGuard, KNNAccuracy, check_monitors, log_names
+from kerassl.callbacks import CollapseGuard, KNNAccuracy
 from kerassl.data import ImageDataset
 from kerassl.evaluation import embed, knn_accuracy
+from kerassl.training.monitors import check_monitors, log_names
 
 
 def compiled(learning_rate=0.0, **kwargs):

@@ -8,7 +8,7 @@ from tiny import images, labels, make
 
 import kerassl
 from kerassl.callbacks import Diagnostics
-from kerassl.callbacks.advice import ADVICE, family, what_to_try
+from kerassl.callbacks.advice import ADVICE, what_to_try
 from kerassl.callbacks.diagnostics import chosen_images
 from kerassl.data import ImageDataset
 
@@ -106,24 +106,29 @@ def test_prototypes_that_take_all_images_are_a_cluster_collapse():
 
 @once
 def test_each_family_of_methods_has_advice_of_its_own():
-    expected = {
-        "SimCLR": "contrastive",
-        "BYOL": "predictor",
-        "SimSiam": "predictor",
-        "SwAV": "prototypes",
-        "LeJEPA": "redundancy",
-        "SSLD": "any",
-        "PALM": "any",
-        "DirectCLR": "contrastive",
-        "VICReg": "redundancy",
-        "BarlowTwins": "redundancy",
-        "MAE": "any",
-    }
-    assert {name: family(make(name)) for name in expected} == expected
-    assert all(
-        {"any", "contrastive", "predictor", "prototypes", "redundancy"} == set(a) for a in ADVICE.values()
-    )
-    assert what_to_try("cluster", make("MAE")).startswith("Try weaker views, a lower")
+    families = {"any", "contrastive", "asymmetric", "clustering", "redundancy"}
+    for kind, advice in ADVICE.items():
+        assert set(advice) == families
+        expected = {
+            "SimCLR": "contrastive",
+            "BYOL": "asymmetric",
+            "SwAV": "clustering",
+            "DINO": "clustering",
+            "LeJEPA": "redundancy",
+        }
+        for name, family in expected.items():
+            assert what_to_try(kind, make(name)).startswith(f"Try {advice[family]}; or {advice['any']};"), (
+                name
+            )
+        for name in ("SSLD", "PALM", "MAE", "RandomTeacher"):
+            assert what_to_try(kind, make(name)).startswith(f"Try {advice['any']}; see"), name
+
+
+@once
+def test_a_method_with_an_objective_of_prototypes_gets_the_advice_of_clustering():
+    model = make("SimCLR")
+    model.attach(kerassl.objectives.SwappedPrototypes(num_prototypes=8, projection_dim=8))
+    assert ADVICE["cluster"]["clustering"] in what_to_try("cluster", model)
 
 
 def test_any_kind_of_data_is_sampled_in_a_fixed_way():

@@ -74,7 +74,7 @@ def test_bad_arguments_of_sigreg():
     with pytest.raises(ValueError, match=r"values has shape \(2, 3, 4\) but must be"):
         losses.epps_pulley(normal(2, 3, 4), 5)
     with pytest.raises(
-        ValueError, match="num_global_views must lie between 1 and the number of views, 2, got 3"
+        ValueError, match="between 1 and the number of views, 2, got 3"
     ):
         losses.view_invariance(normal(2, 5, 4), 3)
 

@@ -1,4 +1,4 @@
-"""What to try when an embedding has collapsed, by the kind of collapse and the family of the method."""
+"""Advice against the collapse of an embedding, by the kind of collapse and the family of the method."""
 
 import keras
 

@@ -29,7 +29,7 @@ def input_structure(network: keras.Model) -> Any:
     """The symbolic input of a model, or several, nested as it takes them.
 
     Raises:
-        ValueError: for a model that does not say what it takes.
+        ValueError: for a model without known inputs.
     """
     inputs = getattr(network, "inputs", None)
     if inputs:
@@ -38,13 +38,13 @@ def input_structure(network: keras.Model) -> Any:
     if isinstance(shape, tuple) and all(side is None or isinstance(side, int) for side in shape):
         return keras.KerasTensor(shape, "float32", name="inputs")
     raise ValueError(
-        f"{network.name} does not say what it takes: it is a {type(network).__name__} without inputs. Make "
+        f"{network.name} has no known inputs: it is a {type(network).__name__} without inputs. Make "
         "it functional, keras.Model(inputs, outputs), or give it the attribute input_shape."
     )
 
 
 def sample_inputs(network: keras.Model, batch: int = 2) -> Any:
-    """Zeros such as a functional network takes: an array, or several, nested; open sides are 32 long."""
+    """Zeros as inputs of a functional network: an array, or several, nested; open sides are 32 long."""
 
     def zeros(part: keras.KerasTensor) -> np.ndarray:
         sides = image_size(network) if takes_images(network) else part.shape[1:-1]

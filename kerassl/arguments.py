@@ -1,4 +1,4 @@
-"""Constructor arguments: their bounds stand in the signature, and an object remembers what it was given.
+"""Constructor arguments: their bounds are in the signature, and an object remembers their values.
 
 A bound is part of an annotation, such as `temperature: PositiveFloat`, so the signature says all that a
 reader, a check and a test need to know of an argument.
@@ -73,14 +73,14 @@ def check_value(
     """Raises `ValueError` unless a value fits an annotation and its bounds.
 
     Args:
-        name: of the argument.
-        value: what was given.
+        name: name of the argument.
+        value: the given value.
         annotation: a type, a union, `tuple[...]`, `Literal[...]` or `Annotated[type, Bound]`; other
             annotations accept everything.
-        default: of the argument, for the message.
+        default: default of the argument, for the message.
 
     Raises:
-        ValueError: with the name, what is needed and what was got.
+        ValueError: with the name, the requirement and the value.
 
     Example:
         >>> from kerassl.arguments import PositiveFloat, check_value
@@ -109,7 +109,7 @@ def _choices(annotation: object) -> list[str]:
 
 
 def _misfit(value: object, annotation: object) -> str | None:
-    """What a value would have to be, in words, or `None` if it fits."""
+    """The requirement that a value violates, in words, or `None` if it fits."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         kind, *notes = inner
@@ -168,8 +168,8 @@ def _join(options: list[str]) -> str:
 def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
     """All keyword arguments of a class by name; `**common: Unpack[...]` and `**options` are spelled out.
 
-    A parameter's annotation is resolved, with its bounds. A class whose constructor ends in `**keywords`
-    takes those of the next class, too.
+    A parameter's annotation is resolved, with its bounds. A class whose constructor ends in `**keywords` also
+    takes those of the next class.
 
     Args:
         cls: a class.
@@ -192,7 +192,7 @@ def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
             found.setdefault(parameter.name, parameter.replace(annotation=annotation))
         named = [p for p in own if p.kind is p.VAR_KEYWORD]
         if named and typing.get_origin(hints.get(named[0].name)) is Unpack:
-            # The keywords are spelled out there: those and no others.
+            # The keywords are spelled out: these and no others.
             (spelled,) = typing.get_args(hints[named[0].name])
             shared = _constructor_defaults(cls, owner)
             for name, annotation in typing.get_type_hints(spelled, include_extras=True).items():
@@ -289,7 +289,7 @@ def _plain(value: object) -> object:
 class RemembersArguments:
     """Checks the arguments of a constructor by their annotations, and keeps them as `self.arguments`.
 
-    `self.arguments.temperature` is what the constructor got, or its default; a class whose constructor is
+    `self.arguments.temperature` is the constructor's argument, or its default; a class whose constructor is
     called by a subclass finds its own there, too. The config that Keras saves is written from the arguments
     that the object's own class takes. Where a constructor resolves an argument to something else that is to
     be saved, it puts that in the argument's place, as in `self.arguments.views = self.views`.
@@ -336,7 +336,7 @@ class RemembersArguments:
 
     @classmethod
     def from_config(cls, config: dict) -> Any:
-        """Rebuilds an object; what was serialized is read first."""
+        """Rebuilds an object; serialized values are deserialized first."""
         return cls(**cls.arguments_of(config))
 
     @classmethod
@@ -379,7 +379,8 @@ def _remembering(init: Callable) -> Callable:
         for name in keywords:
             given |= given.pop(name)
         if "arguments" not in vars(self):
-            # The object's own class is first; what it hands on to its base class is its own affair.
+            # The object's own class comes first; the arguments that it passes to its base class are its own
+            # affair.
             check_arguments(type(self), given)
             for name, value in self.prepared_arguments(given).items():
                 given[name] = value

@@ -1,16 +1,16 @@
-"""What flows through a step: a batch, what a method makes of it, and what the step remembers."""
+"""The data that flow through a step: a batch, a method's outputs, and the step's record."""
 
 from typing import Any, NamedTuple
 
 import keras
 from keras import KerasTensor
 
-# The reserved key of the examples' indices, beside the inputs.
+# The reserved key of the examples' indices, next to the inputs.
 SAMPLE_INDEX = "sample_index"
 
 
 class Batch(NamedTuple):
-    """What a data set gives of some examples.
+    """A batch of examples from a data set.
 
     Attributes:
         inputs: raw inputs, or ready views: a tensor, or a tuple or dict of tensors with one first axis.
@@ -26,17 +26,17 @@ class Batch(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What `SSLModel.loss_terms` returns.
+    """The result of `SSLModel.loss_terms`.
 
     Attributes:
         terms: `{name: scalar}`, the terms whose sum is minimized, named and ordered as the class's `terms`.
         features: `(batch, dim)` with gradient of each view that the student has encoded, a tuple or one
-            tensor: what attached objectives learn from. The online probe and the statistics of collapse look
-            at the first.
-        embedding: `(batch, dim)` at which these look instead, such as a teacher's.
+            tensor: the features that attached objectives learn from. The online probe and the statistics of
+            collapse look at the first.
+        embedding: `(batch, dim)` features that these use instead, such as a teacher's.
         assignments: integers of any shape, the prototypes that the examples fell to; -1 counts for none.
         logits: `(batch, num_classes)` of a classifier.
-        state: what `after_update` receives.
+        state: the argument of `after_update`.
     """
 
     terms: dict[str, KerasTensor]
@@ -48,12 +48,12 @@ class Outputs(NamedTuple):
 
 
 class StepRecord(NamedTuple):
-    """What the engine hands from the forward pass to the end of a step; a pytree of tensors.
+    """The record that the engine passes from the forward pass to the end of a step; a pytree of tensors.
 
     Attributes:
         loss: scalar, the terms and the penalties together.
         terms: the values of all terms, attached objectives' included, in the order of their names.
-        outputs: of the method.
+        outputs: outputs of the method.
         attached: outputs of the attached objectives, in their order.
         features: float32 `(batch, dim)` without gradient, at which probe and statistics look; or `None`.
         labels: int32 `(batch,)` or `None`.

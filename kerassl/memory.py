@@ -77,7 +77,7 @@ class FeatureQueue(keras.layers.Layer):
 
     def _replace_oldest(self, variable: keras.Variable, new: KerasTensor) -> None:
         rows = (self.position + ops.arange(ops.shape(new)[0], dtype="int32")) % self.size
-        # The last ones only: what a scatter does with a row named twice is not defined.
+        # The last ones only: a scatter to the same row twice is undefined.
         rows, new = rows[-self.size :], new[-self.size :]
         variable.assign(ops.scatter_update(variable, rows[:, None], new))
 
@@ -138,11 +138,11 @@ class SampleMemory:
 
     Args:
         model: the model whose weight it is.
-        name: of the weight.
+        name: name of the weight.
         size: number of examples.
-        shape: of an example's value.
+        shape: shape of an example's value.
         start: the value before an example was seen.
-        dtype: of the values.
+        dtype: dtype of the values.
 
     Attributes:
         values: the weight, `(size + 1, *shape)`.
@@ -180,7 +180,7 @@ class SampleMemory:
         return ops.take(self.values, rows, axis=0)
 
     def write(self, rows: KerasTensor, values: KerasTensor) -> None:
-        """Puts the values `(batch, *shape)` of the global batch in the place of what was remembered."""
+        """Replaces the remembered values with the values `(batch, *shape)` of the global batch."""
         unknown = ops.reshape(ops.equal(rows, self.size), (-1, *(1,) * (len(values.shape) - 1)))
         values = ops.where(unknown, self.values[self.size], ops.cast(values, self.values.dtype))
         self.values.assign(ops.scatter_update(ops.convert_to_tensor(self.values), rows[:, None], values))
@@ -190,9 +190,9 @@ def rows_of(batch: Batch, size: int, training: bool, method: str) -> KerasTensor
     """Where a `SampleMemory` has the examples of a batch: int32 `(batch,)` in 0..size, `size` where unknown.
 
     Args:
-        batch: of the step.
-        size: of the memory.
-        training: whether the indices must be there.
+        batch: the batch of the step.
+        size: size of the memory.
+        training: whether indices are required.
         method: name of the method, for the message.
 
     Raises:

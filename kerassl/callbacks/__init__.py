@@ -1,4 +1,4 @@
-"""Callbacks: checkpoints and what happens at epoch boundaries."""
+"""Callbacks: checkpoints and actions at epoch boundaries."""
 
 from kerassl.callbacks.collapse import CollapseGuard
 from kerassl.callbacks.diagnostics import Diagnostics

@@ -37,7 +37,7 @@ class CollapseGuard(keras.callbacks.Callback):
         self.reason: str | None = None
 
     def diagnose(self, logs: dict) -> str | None:
-        """What is wrong with an epoch's logs, or `None`."""
+        """The fault in an epoch's logs, or `None`."""
         std, rank = float(logs.get("feature_std", 1.0)), float(logs.get("effective_rank", math.inf))
         # Written so that NaN is not healthy.
         if not std >= self.min_std:

@@ -1,4 +1,4 @@
-"""What can be known of the embedding without labels, after each epoch, and a warning when it collapses."""
+"""Label-free diagnostics of the embedding after each epoch, with a warning when it collapses."""
 
 import warnings
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Diagnostics(keras.callbacks.Callback):
         batch_size: images per embedding step.
 
     Attributes:
-        collapse: what `find_collapse` said last, or `None`.
+        collapse: the last result of `find_collapse`, or `None`.
         spectrum: `(dim,)` eigenvalues of the last evaluation as shares of their sum, or `None`.
         warned: the kinds of collapse that were warned of.
 
@@ -84,7 +84,7 @@ class Diagnostics(keras.callbacks.Callback):
 
     @property
     def log_names(self) -> tuple[str, ...]:
-        """What is added to the logs; alpha_req stays out while the features have collapsed."""
+        """The entries for the logs, without alpha_req while the features are collapsed."""
         return self.names
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -99,13 +99,13 @@ class Diagnostics(keras.callbacks.Callback):
         model = self.model
         features, _ = evaluation.embed(model, self.images, batch_size=self.batch_size)
         if not np.isfinite(features).all():
-            # Of which fit itself says what happened.
+            # `fit` itself reports these.
             return
         views = None
         if {"alignment", "lidar"} & set(self.names):
             views = self._features_of_views(model)
         found = evaluation.diagnose(features, self.names, views, self.labels)
-        # NaN stands for what collapsed features do not have.
+        # NaN stands for values that collapsed features do not have.
         logs.update({n: value for n, value in found.items() if n not in logs and np.isfinite(value)})
         self.collapse = find_collapse(features)
         self.spectrum = evaluation.eigenspectrum(features)
@@ -188,7 +188,7 @@ def chosen_images(data: object, limit: int) -> tuple[np.ndarray, np.ndarray | No
 
 
 def prototype_collapse(logs: dict) -> tuple[str | None, str]:
-    """The kind of collapse that the usage of prototypes in an epoch's logs shows, and what it is.
+    """The kind of collapse in the usage of prototypes of an epoch's logs, and its description.
 
     Example:
         >>> from kerassl.callbacks.diagnostics import prototype_collapse

@@ -64,7 +64,7 @@ class KNNAccuracy(keras.callbacks.Callback):
 
     @property
     def log_names(self) -> tuple[str, ...]:
-        """What is added to the logs."""
+        """The entries for the logs."""
         return (self.name,)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -83,7 +83,7 @@ def check_labels_of(name: str, data: object) -> int | None:
     """Raises `ValueError` unless data has labels.
 
     Args:
-        name: what to call the data in an error.
+        name: name of the data in an error.
         data: as `kerassl.embed` takes it. Of a dataset of batches the first one is looked at.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Why a prototype classifier takes an image for a class: numbers, and a picture of them."""
+"""Explanations of a prototype classifier's prediction: numbers, and a picture of them."""
 
 import os
 import pathlib
@@ -17,15 +17,15 @@ class Explanation:
 
     Attributes:
         image: `(height, width, channels)` uint8, the image.
-        predicted: the class.
+        predicted: the predicted class.
         classes: `(number,)` the class of each prototype.
-        similarities: `(number,)` float32; larger is more alike.
+        similarities: `(number,)` float32; larger is more similar.
         prototypes: `(number, h, w, channels)` uint8, a picture of each prototype.
-        maps: `(number, rows, columns)` float32, how much each place in the image adds to a similarity, or
-            `None` where the network does not tell places apart.
-        shares: `(number,)` float32, the share that each prototype adds to the logit of the predicted class,
-            or `None` where the logit is no sum over prototypes.
-        probability: of the predicted class, or `None`.
+        maps: `(number, rows, columns)` float32, contribution of each location in the image to a similarity,
+            or `None` if the network has no spatial maps.
+        shares: `(number,)` float32, each prototype's share of the predicted class's logit, or `None` if the
+            logit is not a sum over prototypes.
+        probability: probability of the predicted class, or `None`.
 
     Example:
         >>> import numpy as np
@@ -46,10 +46,10 @@ class Explanation:
     probability: float | None = None
 
     def summary(self, class_names: Sequence[str] | None = None) -> str:
-        """The prototypes' classes and similarities in a line.
+        """One line with the prototypes' classes and similarities.
 
         Args:
-            class_names: names of the classes; their numbers stand where there are none.
+            class_names: names of the classes; their numbers by default.
         """
         names = [_name(c, class_names) for c in self.classes]
         pairs = zip(names, self.similarities, strict=True)
@@ -58,15 +58,16 @@ class Explanation:
     def picture(
         self, size: int = 128, class_names: Sequence[str] | None = None, label: int | None = None
     ) -> np.ndarray:
-        """The image, then each prototype above the image with what it answers to in color, words below.
+        """The image, then each prototype above the image with its heat map, and captions below.
 
-        Under the image stand the predicted and the true class, under each prototype its class, its similarity
-        and its share of the logit. Red is where the image is most like the prototype, blue where least.
+        The image's caption has the predicted and the true class; a prototype's caption has its class, its
+        similarity and its share of the logit. The image is most similar to the prototype in red areas, least
+        similar in blue ones.
 
         Args:
-            size: side in pixels of each of the pictures; words need 64 at least.
-            class_names: names of the classes; their numbers stand where there are none.
-            label: the true class, or `None` where it is not known.
+            size: side of each picture in pixels; captions need at least 64.
+            class_names: names of the classes; their numbers by default.
+            label: the true class, or `None` if unknown.
 
         Returns:
             uint8 `(height, (1 + n) (size + 4) - 4, 3)`.
@@ -89,7 +90,7 @@ class Explanation:
             columns.append((np.concatenate([thumbnail(prototype, size), below]), words))
         lines = max(len(words) for _, words in columns)
         made = [captioned(picture, words, lines) for picture, words in columns]
-        # A white gap of four pixels tells neighbors apart.
+        # A white gap of four pixels separates neighbors.
         gapped = [np.pad(one, ((0, 0), (0, 4), (0, 0)), constant_values=255) for one in made]
         return np.concatenate(gapped, axis=1)[:, :-4]
 

@@ -1,4 +1,4 @@
-"""The convex part of a prototype network: its last layer, with few connections to other classes."""
+"""The convex part of a prototype network: its last layer, with sparse connections to other classes."""
 
 import numpy as np
 
@@ -11,23 +11,23 @@ def fit_last_layer(
     l1_weight: float = 1e-4,
     iterations: int = 100,
 ) -> np.ndarray:
-    """The weights W that minimize mean cross entropy of S W + l1_weight sum of |W| off the own classes.
+    """The weights W that minimize the mean cross entropy of S W + l1_weight * sum |W| over other classes.
 
-    Accelerated proximal gradient descent (FISTA, with a step from the largest singular value of S, and
-    restarted when the objective rises), in float64 and without a random draw.
+    Accelerated proximal gradient descent (FISTA, with a step size from the largest singular value of S,
+    restarted when the objective rises), in float64 and without randomness.
 
     Source: ProtoPNet, arXiv 1806.10574, section 2.2, stage 3; cfchen-duke/ProtoPNet makes 20 passes of Adam.
 
     Args:
         similarities: `(n, num_prototypes)`, S.
         labels: `(n,)` integers; rows of -1 are left out.
-        start: `(num_prototypes, num_classes)` weights to begin with.
-        own: boolean `(num_prototypes, num_classes)`: which weights join a prototype with its class.
-        l1_weight: weight of the absolute values of the others.
-        iterations: of the descent.
+        start: `(num_prototypes, num_classes)` initial weights.
+        own: boolean `(num_prototypes, num_classes)` mask of the weights from a prototype to its class.
+        l1_weight: weight of the absolute values of the other weights.
+        iterations: number of iterations.
 
     Returns:
-        Float32 weights. A prototype with neither similarities nor weights stays so.
+        Float32 weights. A prototype with neither similarities nor weights keeps zero weights.
 
     Example:
         >>> import numpy as np

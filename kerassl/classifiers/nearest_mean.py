@@ -1,4 +1,4 @@
-"""The nearest class mean of frozen features: learned in one pass, in parts, in several places."""
+"""The nearest class mean of frozen features: learned in one pass, in parts, on several machines."""
 
 import keras
 import numpy as np
@@ -9,13 +9,13 @@ from kerassl.evaluation import embed
 from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
 
 TRANSFORMS = ("l2", "centred_l2", "none")
-# Sums are integers, so that their order does not matter: multiples of this are exact.
+# Sums are integers, so that their order does not matter: multiples of this step are exact.
 _GRID = 2.0**-24
 _LARGEST = 2.0**15
 
 
 class ClassMeans:
-    """Means of the features of each class, from parts in any order: merged equals seen at once.
+    """Class means of features, from parts in any order: merged parts equal a single pass.
 
     Features are rounded to multiples of 2**-24 and summed as integers, so equality is to the bit.
 
@@ -24,13 +24,13 @@ class ClassMeans:
 
     Args:
         dim: width of a feature.
-        transform: "l2" brings each feature to length one; "centred_l2" subtracts `center` before ("CL2N");
-            "none" takes them as they are.
-        center: `(dim,)` mean of the features of base data, never of what is to be classified; for
-            "centred_l2" only.
+        transform: "l2" normalizes each feature; "centred_l2" first subtracts `center` ("CL2N"); "none"
+            changes nothing.
+        center: `(dim,)` mean of the features of base data, never of the data to classify; for "centred_l2"
+            only.
 
     Raises:
-        ValueError: for a center that is missing or not asked for.
+        ValueError: for a missing or superfluous center.
 
     Example:
         >>> import numpy as np
@@ -61,7 +61,7 @@ class ClassMeans:
 
     @property
     def counts(self) -> np.ndarray:
-        """How many features of each class were seen."""
+        """Number of features of each class that were seen."""
         return np.array([self._counts[c] for c in sorted(self._counts)], "int64")
 
     @property
@@ -71,16 +71,16 @@ class ClassMeans:
         return np.array(rows, "float32").reshape(-1, self.dim)
 
     def transformed(self, features: np.ndarray) -> np.ndarray:
-        """Features `(n, dim)` as they are compared."""
+        """Transformed features `(n, dim)`."""
         features, _ = check_features(features, None, "features")
         if features.shape[1] != self.dim:
-            raise ValueError(f"The features have {features.shape[1]} dimensions; {self.dim} are needed.")
+            raise ValueError(f"The features must have {self.dim} dimensions, got {features.shape[1]}.")
         if self.transform == "none":
             return features
         return l2_normalize(features if self.center is None else features - self.center)
 
     def add(self, features: np.ndarray, labels: np.ndarray) -> "ClassMeans":
-        """Takes in features `(n, dim)` with their labels `(n,)`; those of label -1 are left out.
+        """Adds features `(n, dim)` with their labels `(n,)`; features of label -1 are left out.
 
         Returns:
             Itself.
@@ -104,7 +104,7 @@ class ClassMeans:
         return self
 
     def merged(self, *others: "ClassMeans") -> "ClassMeans":
-        """What these and others have seen together; nothing but sums and counts need leave a place.
+        """The union of these and other means; only sums and counts leave a machine.
 
         Raises:
             ValueError: for other transforms, centers or widths.
@@ -172,15 +172,15 @@ class NearestMean:
             raise ValueError(f"transform={transform!r} is unknown; use one of {TRANSFORMS}.")
         self.encoder, self.transform = encoder, transform
         self.means: ClassMeans | None = None
-        # The nearest image to each class's mean so far: its distance and its pixels.
+        # The image nearest to each class's mean so far: its distance and its pixels.
         self._pictures: dict[int, tuple[float, np.ndarray]] = {}
 
     def add(self, images: object, labels: np.ndarray | None = None) -> "NearestMean":
-        """Takes in labeled images: of new classes, or more of the old.
+        """Adds labeled images, of new or of known classes.
 
         Args:
             images: `(n, height, width, channels)` in [0, 255], or a `kerassl.data.ImageDataset` with labels.
-            labels: `(n,)` integers where `images` is an array; -1 is left out.
+            labels: `(n,)` integers if `images` is an array; -1 is left out.
 
         Returns:
             Itself.
@@ -213,18 +213,18 @@ class NearestMean:
         return self._seen().predict(embed(self.encoder, images)[0])
 
     def pictures(self) -> np.ndarray:
-        """A picture of each class, in order: the image seen whose features are nearest to the mean."""
+        """A picture of each class, in order: the seen image whose features are nearest to the mean."""
         return np.stack([self._pictures[int(label)][1] for label in self._seen().classes])
 
     def explain(self, image: np.ndarray, count: int = 5) -> Explanation:
-        """Why an image is taken for its class: the nearest means, and what each place in it adds.
+        """The explanation of a prediction: the nearest means, and each location's contribution.
 
         A map splits the product of feature and mean, on which the squared distance depends, among the cells
         of the feature map that the encoder averages; for other encoders there is none.
 
         Args:
             image: `(height, width, channels)` in [0, 255].
-            count: prototypes to return, at most.
+            count: maximal number of prototypes to return.
         """
         means = self._seen()
         image = np.asarray(image)
@@ -254,7 +254,7 @@ class NearestMean:
 
 
 def _cells(encoder: keras.Model, images: np.ndarray) -> np.ndarray | None:
-    """The feature map `(n, rows, columns, dim)` whose mean is the embedding; `None` if there is none."""
+    """The feature map `(n, rows, columns, dim)` whose mean is the embedding; `None` without one."""
     preprocess = getattr(getattr(encoder, "views", None), "preprocess", None)
     network = getattr(encoder, "embedding_encoder", encoder)
     x = images if preprocess is None else preprocess(images)

@@ -1,22 +1,22 @@
-"""PALM: each class a mixture of prototypes on the sphere, for classification and to tell what is of none.
+"""PALM: each class is a mixture of prototypes on the sphere, for classification and outlier detection.
 
 "Learning with Mixture of Prototypes for Out-of-Distribution Detection", arXiv 2402.02653. Official code:
 jeff024/PALM, `util/loss_functions.py`, `trainer.py`, `util/evaluations/mahalanobis.py`.
 
-1. The embeddings of two views of each image are assigned to the prototypes of all classes by
-   Sinkhorn-Knopp; of its own class a row keeps the `top_k` it is most assigned to.
+1. The embeddings of two views of each image are assigned to the prototypes of all classes by Sinkhorn-Knopp;
+   within its own class, a row keeps its `top_k` largest assignments.
 2. The prototypes move toward the embeddings assigned to them, by a moving average.
-3. L_MLE makes the embeddings likely under the moved prototypes of their class, weighed by new assignments;
-   a supervised contrast among the moved prototypes keeps those of a class together. Through it a gradient
-   reaches the embeddings that moved them.
+3. L_MLE makes the embeddings likely under the moved prototypes of their class, weighted by new assignments; a
+   supervised contrast among the moved prototypes keeps those of a class together. Through it, gradients reach
+   the embeddings that moved the prototypes.
 
-- Assignments, moving average and loss see the global batch; there one device.
-- As there, the `top_k` of step 1 are kept in step 3. The contrast is `sup_con`, by which a prototype alone in
-  its class adds nothing; there it is pushed from the others.
-- Outliers are scored by Mahalanobis distances; the official code takes the mean away a second time, after it
-  has divided by the standard deviations: in one trained network an AUROC of 0.921 instead of 0.916.
-- There the epoch of the smallest training loss is kept, here the last.
-- Images of label -1 take no part. A label is predicted by the mixtures' likelihood, with equal weights.
+- Assignments, moving average and loss cover the global batch; in the official code one device.
+- As in the official code, step 3 keeps the `top_k` of step 1. The contrast is `sup_con`, in which a single
+  prototype of a class adds nothing; in the official code it is pushed away from the others.
+- Outliers are scored by Mahalanobis distances; the official code subtracts the mean a second time, after
+  dividing by the standard deviations: in one trained network an AUROC of 0.921 instead of 0.916.
+- The official code keeps the epoch with the smallest training loss; this class keeps the last one.
+- Images of label -1 are ignored. Predictions use the mixtures' likelihood, with equal weights.
 """
 
 import keras
@@ -39,14 +39,14 @@ class PALM(PrototypeClassifier):
     """PALM (arXiv 2402.02653).
 
     Args:
-        prototypes_per_class: prototypes of each class.
-        top_k: of these, how many an embedding belongs to, at most.
+        prototypes_per_class: number of prototypes of each class.
+        top_k: maximal number of these prototypes that an embedding belongs to.
         temperature: divides the cosines in the loss; > 0.
-        sinkhorn_temperature: divides them in the assignment; > 0.
-        sinkhorn_iterations: of the assignment, at least 1.
+        sinkhorn_temperature: divides the cosines in the assignment; > 0.
+        sinkhorn_iterations: iterations of the assignment, at least 1.
         contrast_temperature: divides the cosines among prototypes; > 0.
-        contrast_weight: of the contrast among prototypes.
-        momentum: what a prototype keeps of itself in each update, in [0, 1]; 0.999 in the scripts.
+        contrast_weight: weight of the contrast among prototypes.
+        momentum: EMA momentum of the prototypes, in [0, 1]; 0.999 in the scripts.
         projection_dim: width of the embedding.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
@@ -97,7 +97,7 @@ class PALM(PrototypeClassifier):
         self.allocate_prototype_images()
 
     def make_classifier(self) -> PrototypeHead:
-        """The prototypes, one class after the other, which are moved and not learned."""
+        """The prototypes, one class after the other; they are moved, not trained."""
         number = self.num_classes * self.arguments.prototypes_per_class
         head = PrototypeHead(
             self.arguments.projection_dim,
@@ -166,19 +166,19 @@ class PALM(PrototypeClassifier):
         return sinkhorn(scores, *how, mask=labels >= 0)
 
     def after_update(self, state: dict) -> None:
-        """Keeps the moved prototypes."""
+        """Stores the moved prototypes."""
         self.classifier.prototypes.assign(ops.transpose(state["moved"]))
 
     def outlier_scores(self, train: object, images: np.ndarray, normalize: bool = True) -> np.ndarray:
-        """How unlike raw images are to the training images: `(n,)`, larger is less alike.
+        """Outlier scores `(n,)` of raw images relative to the training images; larger is less similar.
 
         The squared Mahalanobis distance of the features. See `kerassl.evaluation.auroc` and `fpr_at_tpr`.
 
         Args:
             train: the training images, as `kerassl.embed` takes them.
             images: `(n, height, width, channels)` in [0, 255].
-            normalize: whether features are brought to length one first, as in the official code. A network
-                that has learned little may tell strange images by their length alone (docs/classifiers.md).
+            normalize: whether features are normalized first, as in the official code. A network that has
+                learned little may detect outliers by the features' norm alone (docs/classifiers.md).
         """
         features = [evaluation.embed(self, x)[0] for x in (train, images)]
         if normalize:

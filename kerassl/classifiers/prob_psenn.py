@@ -1,13 +1,13 @@
-"""Prob-PSENN: distances to prototypes that are drawn from a Gaussian for each class, and how sure that is.
+"""Prob-PSENN: distances to prototypes drawn from a Gaussian per class, with uncertainty estimates.
 
 "Uncertainty-Aware Explanations Through Probabilistic Self-Explainable Neural Networks", arXiv 2403.13740.
-Official code was not found; what stands here follows the paper's idea with the settings of an
-implementation by others.
+Official code was not found; this class follows the paper's idea with the settings of a third-party
+implementation.
 
 - Encoder, latent space, decoder and pictures are those of `PrototypeDL`; the Gaussians are diagonal.
-- In training prototypes are drawn anew in each step, the same on all devices; the cross entropy is the mean
-  over the draws. For predictions they are drawn once and for all, so that these are repeatable and can be
-  exported; the probabilities are means over the draws.
+- In training, prototypes are newly drawn in each step, the same on all devices; the cross entropy is the mean
+  over the draws. For predictions they are drawn once, so that predictions are repeatable and can be exported;
+  the probabilities are means over the draws.
 - The reconstruction error is the mean over the pixels of an image in [0, 1].
 """
 
@@ -24,13 +24,13 @@ from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 @keras.saving.register_keras_serializable("kerassl")
 class GaussianPrototypes(RemembersArguments, keras.layers.Layer):
-    """Squared distances of latents to prototypes that are drawn from one Gaussian a class.
+    """Squared distances of latents to prototypes drawn from one Gaussian per class.
 
     Args:
         input_dim: width of a latent.
         num_prototypes: number of Gaussians.
-        num_draws: prototypes drawn from each.
-        std: standard deviations at the start; > 0.
+        num_draws: number of prototypes drawn from each Gaussian.
+        std: initial standard deviations; > 0.
         seed: integer that keys the draws of predictions.
         name: name of the layer.
         **kwargs: further arguments of `keras.layers.Layer`.
@@ -68,7 +68,7 @@ class GaussianPrototypes(RemembersArguments, keras.layers.Layer):
 
         Args:
             latents: `(batch, input_dim)`.
-            noise: standard normal numbers shaped as `draws`; these if not given.
+            noise: standard normal numbers shaped as `draws`; `draws` by default.
         """
         noise = ops.cast(self.draws if noise is None else noise, "float32")
         points = ops.cast(self.prototypes, "float32") + ops.exp(ops.cast(self.log_stds, "float32")) * noise
@@ -91,9 +91,9 @@ class ProbPSENN(PrototypeDL):
         initial_std: standard deviation of the Gaussians at the start; > 0.
         latent_dim: width of the latent space.
         decoder_width: channels in the decoder.
-        classification_weight: of the cross entropy.
-        reconstruction_weight: of the mean squared error of the autoencoder.
-        latent_weight: of the negative log likelihood of an image under its class's Gaussian.
+        classification_weight: weight of the cross entropy.
+        reconstruction_weight: weight of the mean squared error of the autoencoder.
+        latent_weight: weight of the negative log likelihood of an image under its class's Gaussian.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -109,7 +109,7 @@ class ProbPSENN(PrototypeDL):
 
     terms = ("cross_entropy", "reconstruction", "prototype_nll")
 
-    # As PrototypeDL.
+    # As in PrototypeDL.
     recipes = {
         "prob_psenn": Recipe(
             paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0},
@@ -160,7 +160,7 @@ class ProbPSENN(PrototypeDL):
 
     @property
     def prototype_classes(self) -> np.ndarray:
-        """One Gaussian a class."""
+        """One Gaussian per class."""
         return np.arange(self.num_classes)
 
     def logits_of_draws(self, latents: KerasTensor, noise: KerasTensor | None = None) -> KerasTensor:
@@ -178,14 +178,14 @@ class ProbPSENN(PrototypeDL):
         return -ops.mean(self.prototypes(latents), axis=1)[:, None, None]
 
     def draw_noise(self, training: bool) -> KerasTensor | None:
-        """The numbers that this step's prototypes are drawn with; those of predictions in evaluation."""
+        """The standard normal numbers of this step's prototypes; fixed ones in evaluation."""
         if not training:
             return None
         shape = self.prototypes.draws.shape
         return keras.random.normal(shape, seed=self.clock.seed("prototypes", training))
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Cross entropy, the mean over the draws; reconstruction; likelihood under the own Gaussian."""
+        """Cross entropy, averaged over the draws; reconstruction; likelihood under the class's Gaussian."""
         (view,) = views
         given, labels = self.arguments, self.needed(batch.labels)
         features, latents = self.features_and_latents(view, training)
@@ -208,16 +208,16 @@ class ProbPSENN(PrototypeDL):
         )
 
     def uncertainty(self, images: np.ndarray, batch_size: int = 256) -> dict[str, np.ndarray]:
-        """How unsure a prediction is, in nats, and how much of it is due to what.
+        """Uncertainty of predictions in nats, split by its source.
 
         Args:
             images: raw `(n, height, width, channels)`, in [0, 255].
-            batch_size: images at a time.
+            batch_size: number of images at a time.
 
         Returns:
             `{"total", "aleatoric", "epistemic"}`, `(n,)` each: the entropy of the mean probabilities; the
-            mean entropy of the draws' probabilities, which more data would not take away; and the
-            difference, on which the draws disagree.
+            mean entropy of the draws' probabilities, which more data would not remove; and their difference,
+            the disagreement of the draws.
         """
 
         def probabilities(batch: KerasTensor):
@@ -233,7 +233,7 @@ class ProbPSENN(PrototypeDL):
         """Prototypes drawn from each Gaussian, uint8 `(num_classes, count, height, width, channels)`.
 
         Args:
-            count: prototypes of each class.
+            count: number of prototypes of each class.
             seed: keys the draws.
         """
         mean, log_std = (

@@ -1,23 +1,25 @@
-"""ProtoPNet: an image is what its patches look like: each prototype is a patch of a training image.
+"""ProtoPNet: classification by patch similarities; each prototype is a patch of a training image.
 
 "This Looks Like That: Deep Learning for Interpretable Image Recognition", arXiv 1806.10574, section 2.
 Official code: cfchen-duke/ProtoPNet, `model.py`, `train_and_test.py`, `push.py`, `prune.py`.
 
 1. The cells of the encoder's feature map pass two 1 x 1 convolutions and become patches in the latent space,
-   in which the prototypes of the classes lie. `fit` moves all but the last layer, and for `warmup_epochs` not
-   the encoder either.
+   in which the prototypes of the classes lie. `fit` trains all but the last layer, and freezes the encoder
+   for `warmup_epochs`.
 2. Push: each prototype becomes the nearest patch of all clean training images of its class.
-3. The last layer is fitted to the similarities of all clean training images, with few connections to other
+3. The last layer is fitted to the similarities of all clean training images, with sparse connections to other
    classes.
 
 - 2 and 3 come before epochs `push_start_epoch`, `push_start_epoch + push_every` and so on, and when `fit`
   ends; they are a function of weights and data, so a resumed run repeats them.
-- 3 is solved as the convex problem that it is, each time from the first weights; there 20 passes of Adam.
-- One learning rate serves all; there the encoder's is a thirtieth of the others'. There Adam starts anew
-  when the encoder joins in; here its moments of the encoder do so, with `kerassl.optimizers.AdamW`.
-- Pushes come before the named epochs; there after them, and so one epoch later.
-- A prototype's picture is its cell in the source image with half a cell more on each side; there the box of
-  the 5 % most similar pixels. A pruned prototype stays among the weights without a connection.
+- 3 is solved as a convex problem, each time from the initial weights; the official code makes 20 passes of
+  Adam.
+- There is one learning rate; the official encoder has a thirtieth of the others'. When the official code
+  unfreezes the encoder, it restarts Adam; this class restarts only the encoder's moments, with
+  `kerassl.optimizers.AdamW`.
+- Pushes come before the named epochs; in the official code after them, and so one epoch later.
+- A prototype's picture is its cell in the source image with half a cell more on each side; in the official
+  code, the box of the 5 % most similar pixels. A pruned prototype stays in the weights without a connection.
 """
 
 import keras
@@ -41,15 +43,16 @@ class ProtoPNet(PrototypeClassifier):
 
     Args:
         encoder: built `keras.Model` from images to a feature map `(batch, h, w, dim)`.
-        prototypes_per_class: prototypes of each class.
+        prototypes_per_class: number of prototypes of each class.
         prototype_dim: width of a prototype.
-        cluster_weight: of the distance to the nearest prototype of the own class.
-        separation_weight: of the distance to the nearest prototype of another class, which is to grow.
-        l1_weight: of the last layer's weights between a prototype and other classes.
-        warmup_epochs: epochs at the start in which the encoder gets no gradient.
+        cluster_weight: weight of the distance to the nearest prototype of the image's class.
+        separation_weight: weight of the distance to the nearest prototype of another class, which should
+            grow.
+        l1_weight: weight of the last layer's weights between a prototype and other classes.
+        warmup_epochs: number of first epochs with a frozen encoder.
         push_start_epoch: the first epoch before which prototypes are pushed, counted from 0.
-        push_every: epochs between two pushes.
-        last_layer_iterations: of the last layer's fit after each push.
+        push_every: number of epochs between two pushes.
+        last_layer_iterations: iterations of the last layer's fit after each push.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -66,7 +69,7 @@ class ProtoPNet(PrototypeClassifier):
     wants = "feature map"
     terms = ("cross_entropy", "cluster", "separation")
     has_spatial_maps = True
-    # Each branch has convolutions, prototypes and a last layer of its own.
+    # Each branch has its own convolutions, prototypes and last layer.
     branches = ("prototypes",)
 
     # arXiv 1806.10574; cfchen-duke/ProtoPNet, with Adam, 1e-4 for the encoder and 3e-3 for the rest.
@@ -106,7 +109,7 @@ class ProtoPNet(PrototypeClassifier):
 
     @property
     def num_prototypes(self) -> int:
-        """Prototypes of a branch."""
+        """Number of prototypes of a branch."""
         return self.num_classes * self.arguments.prototypes_per_class
 
     @property
@@ -117,11 +120,11 @@ class ProtoPNet(PrototypeClassifier):
 
     @property
     def kept(self) -> np.ndarray:
-        """Which prototypes have not been pruned."""
+        """Mask of the prototypes that are not pruned."""
         return ops.convert_to_numpy(self.in_use) > 0
 
     def make_add_on(self, name: str) -> keras.Sequential:
-        """From the cells of the feature map to patches in the latent space, in [0, 1]."""
+        """Maps the cells of the feature map to patches in the latent space, in [0, 1]."""
         width = self.arguments.prototype_dim
 
         with keras.name_scope(name):
@@ -129,7 +132,7 @@ class ProtoPNet(PrototypeClassifier):
             return keras.Sequential([keras.Input(self.encoder.output_shape[1:]), *parts], name=name)
 
     def make_prototypes(self, name: str) -> keras.layers.Layer:
-        """What compares patches with the prototypes of a branch."""
+        """The layer that compares patches with the prototypes of a branch."""
         return PrototypeDistances(self.arguments.prototype_dim, self.num_prototypes, name=name)
 
     def make_classifier(self) -> list[keras.layers.Dense]:
@@ -146,7 +149,7 @@ class ProtoPNet(PrototypeClassifier):
 
     @property
     def own_class(self) -> np.ndarray:
-        """Which weights of a last layer join a prototype with its class: `(num_prototypes, num_classes)`."""
+        """Mask `(num_prototypes, num_classes)` of the weights from a prototype to its class."""
         return self.prototype_classes[: self.num_prototypes, None] == np.arange(self.num_classes)
 
     @property
@@ -159,7 +162,7 @@ class ProtoPNet(PrototypeClassifier):
         return self.add_ons[branch](encoded)
 
     def patch_distances(self, branch: int, encoded: KerasTensor) -> KerasTensor:
-        """What is small where a patch is like a prototype, `(batch, rows, columns, num_prototypes)`."""
+        """Distances to prototypes, `(batch, rows, columns, num_prototypes)`."""
         return self.prototypes[branch](self.latents(branch, encoded))
 
     def similarity(self, distances: KerasTensor) -> KerasTensor:
@@ -184,12 +187,12 @@ class ProtoPNet(PrototypeClassifier):
         ]
 
     def branch_logits(self, distances: list[KerasTensor]) -> list[KerasTensor]:
-        """The logits of each branch: the last layer of the similarities, of which none counts below 0."""
+        """The logits of each branch: the last layer applied to the similarities, clipped at 0."""
         pairs = zip(self.classifier, distances, strict=True)
         return [last(ops.relu(self.similarity(nearest))) for last, nearest in pairs]
 
     def logit_shares(self, similarities: np.ndarray, predicted: int) -> np.ndarray:
-        """What each prototype of all branches adds to a class's logit, as a share of it."""
+        """Each prototype's share of a class's logit, for all branches."""
         weights = [ops.convert_to_numpy(last.kernel)[:, predicted] for last in self.classifier]
         added = np.concatenate(weights) * np.maximum(similarities, 0.0)
         total = added.sum()
@@ -211,7 +214,7 @@ class ProtoPNet(PrototypeClassifier):
         return Outputs(terms, features=features, logits=sum(logits))
 
     def prototype_costs(self, distances: list[KerasTensor], labels: KerasTensor) -> dict:
-        """The terms beside the cross entropy, from the distances and labels of the global batch."""
+        """The terms besides the cross entropy, from the distances and labels of the global batch."""
         pair = self.cluster_and_separation(0, distances[0], labels)
         cluster, separation = self.arguments.cluster_weight, self.arguments.separation_weight
         return {"cluster": cluster * pair[0], "separation": -separation * pair[1]}
@@ -219,14 +222,14 @@ class ProtoPNet(PrototypeClassifier):
     def cluster_and_separation(
         self, branch: int, distances: KerasTensor, labels: KerasTensor
     ) -> tuple[KerasTensor, KerasTensor]:
-        """The mean distances to the nearest prototype of a branch in the own class, and in others."""
+        """The mean distances to a branch's nearest prototype in the image's class, and in other classes."""
         part = slice(branch * self.num_prototypes, (branch + 1) * self.num_prototypes)
         mask = ops.convert_to_tensor(self.in_use)[part] > 0
         arguments = distances, labels, self.prototype_classes[part], mask
         return cluster_cost(*arguments), separation_cost(*arguments)
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
-        """Pushes the prototypes, if it is time."""
+        """Pushes the prototypes, if this epoch starts with a push."""
         since = self.clock.epoch - self.arguments.push_start_epoch
         if self.views is not None and since >= 0 and since % self.arguments.push_every == 0:
             self.push(data)
@@ -288,7 +291,7 @@ class ProtoPNet(PrototypeClassifier):
         return engine.gather_from_processes(similarities), engine.gather_from_processes(labels)
 
     def fit_last_layers(self, similarities: np.ndarray, labels: np.ndarray) -> None:
-        """Fits the last layer of each branch to what `similarities` gives."""
+        """Fits the last layer of each branch to the outputs of `similarities`."""
         given, kept = self.arguments, self.kept
         inputs = np.maximum(similarities, 0) * kept
         for branch, last in enumerate(self.classifier):
@@ -304,16 +307,16 @@ class ProtoPNet(PrototypeClassifier):
         neighbors: int = 6,
         at_least: int = 3,
     ) -> int:
-        """Takes prototypes out of use that are most like images of other classes, and fits the last layer.
+        """Removes prototypes that are most similar to images of other classes, and fits the last layer.
 
         Args:
             data: as in `finalize_prototypes`.
             labels: as in `finalize_prototypes`.
-            neighbors: the images most like a prototype, of which so many are looked at.
-            at_least: how many of them must be of its class.
+            neighbors: number of most similar images to check for each prototype.
+            at_least: number of them that must be of its class.
 
         Returns:
-            How many prototypes were taken out.
+            The number of removed prototypes.
 
         Raises:
             ValueError: as `finalize_prototypes`.

@@ -1,4 +1,4 @@
-"""What classifiers with prototypes share: pictures of the prototypes, and reasons for a decision."""
+"""The common base of classifiers with prototypes: pictures of prototypes, and explanations."""
 
 import os
 import pathlib
@@ -14,16 +14,16 @@ from kerassl.classifiers.explanation import Explanation
 from kerassl.data import is_array, labelled_batches, num_batches
 from kerassl.evaluation.pictures import captioned, resized, thumbnail
 
-# Pictures that are kept with the weights have at most this side.
+# Largest side of the pictures that are kept with the weights.
 PICTURE_SIZE = 64
 
 
 class PrototypeClassifier(Classifier):
-    """A `Classifier` that compares images with prototypes, shows these and says what was alike.
+    """A `Classifier` that compares images with prototypes and explains its predictions by them.
 
     A subclass writes `prototype_classes` and `similarity_maps`. Its prototypes are shown by the training
-    images nearest to them, which `fit` finds when it ends; one that can draw its prototypes by itself
-    overrides `pictures`.
+    images nearest to them, which `fit` finds when it ends; a subclass that can draw its prototypes overrides
+    `pictures`.
     """
 
     # Its subclasses have losses of their own.
@@ -38,20 +38,20 @@ class PrototypeClassifier(Classifier):
 
     @property
     def kept(self) -> np.ndarray:
-        """Which prototypes are in use, boolean `(num_prototypes,)`."""
+        """Boolean mask `(num_prototypes,)` of the prototypes in use."""
         return np.ones(len(self.prototype_classes), bool)
 
     def similarity_maps(self, images: KerasTensor) -> KerasTensor:
-        """How alike normalized images and prototypes are, in eval mode; larger is more alike.
+        """Similarities of normalized images and prototypes, in eval mode; larger is more similar.
 
         Returns:
-            Float32 `(batch, rows, columns, num_prototypes)`; one row and one column where places are not told
-            apart. The largest entry of a map is the image's similarity.
+            Float32 `(batch, rows, columns, num_prototypes)`; one row and one column without spatial maps. The
+            largest entry of a map is the image's similarity.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `similarity_maps(images)`.")
 
     def allocate_prototype_images(self) -> None:
-        """Makes room for a picture of each prototype among the weights."""
+        """Allocates a picture of each prototype in the weights."""
         height, width, channels = self.encoder.input_shape[1:]
         size = min(PICTURE_SIZE, max(height or PICTURE_SIZE, width or PICTURE_SIZE))
         self.kept_pictures = self.add_weight(
@@ -65,8 +65,8 @@ class PrototypeClassifier(Classifier):
     def fit(self, x: object = None, y: object = None, **kwargs) -> keras.callbacks.History:
         """Trains as `SSLModel.fit` does, and then `finalize_prototypes`s on the training images.
 
-        That is left to the user where the data holds ready views, can be passed over only once, or does not
-        know its length.
+        Call `finalize_prototypes` yourself if the data holds ready views, can be read only once, or has no
+        known length.
 
         Args:
             x: as in `SSLModel.fit`.
@@ -90,19 +90,19 @@ class PrototypeClassifier(Classifier):
         return history
 
     def finalize_prototypes(self, data: object, labels: np.ndarray | None = None) -> None:
-        """What is done with clean training images once the weights stand: finds the prototypes' pictures.
+        """Called with clean training images after training: finds the prototypes' pictures.
 
         Args:
             data: an array of raw images, an `ImageDataset` or other batches of `(images, labels)`.
-            labels: `(n,)` of an array.
+            labels: `(n,)` labels of an array.
 
         Raises:
-            ValueError: for data without labels, or that can be read only once.
+            ValueError: for data without labels, or data that can be read only once.
         """
         self.show(*self.nearest_places(data, labels)[1:])
 
     def show(self, images: np.ndarray, cells: np.ndarray, grid: tuple[int, int]) -> None:
-        """Keeps the surroundings of a cell of an image as the picture of each prototype.
+        """Stores the surroundings of a cell of an image as the picture of each prototype.
 
         Args:
             images: raw `(num_prototypes, height, width, channels)`.
@@ -116,15 +116,15 @@ class PrototypeClassifier(Classifier):
     def nearest_places(
         self, data: object, labels: np.ndarray | None = None, batch_size: int = 256
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
-        """The place most like each prototype among all images of its class, over all processes.
+        """The location most similar to each prototype among all images of its class, over all processes.
 
         Args:
             data: as in `finalize_prototypes`.
             labels: as in `finalize_prototypes`.
-            batch_size: images at a time.
+            batch_size: number of images at a time.
 
         Returns:
-            The similarities `(num_prototypes,)`, minus infinity where a class has no image; the raw images
+            The similarities `(num_prototypes,)`, minus infinity if a class has no image; the raw images
             `(num_prototypes, height, width, channels)`; their cells `(num_prototypes, 2)`; and the grid,
             `(rows, columns)`.
         """
@@ -155,7 +155,7 @@ class PrototypeClassifier(Classifier):
         """A picture of each prototype, uint8 `(num_prototypes, height, width, channels)`.
 
         Raises:
-            ValueError: before there are any.
+            ValueError: if there are no pictures yet.
         """
         pictures = ops.convert_to_numpy(self.kept_pictures)
         if not pictures.any():
@@ -168,20 +168,20 @@ class PrototypeClassifier(Classifier):
     def save_pictures(
         self, path: str | os.PathLike, size: int = 96, class_names: Sequence[str] | None = None
     ) -> pathlib.Path:
-        """Writes the prototypes in use as a PNG, those of a class in a row under its name.
+        """Writes the prototypes in use as a PNG, one row per class under its name.
 
         Args:
-            path: where to.
-            size: side in pixels of each picture with its frame, at least 3.
-            class_names: names of the classes; their numbers stand where there are none.
+            path: the file to write.
+            size: side of each picture with its frame in pixels, at least 3.
+            class_names: names of the classes; their numbers by default.
 
         Raises:
-            ValueError: before there are pictures.
+            ValueError: if there are no pictures yet.
             ImportError: if Pillow is missing.
         """
         path, pictures = pathlib.Path(path), self.pictures()
         classes = np.where(self.kept, self.prototype_classes, -1)
-        # A white frame of a pixel tells neighbors apart.
+        # A white frame of one pixel separates neighbors.
         frame = ((1, 1), (1, 1), (0, 0))
         tiles = np.stack([np.pad(thumbnail(x, size - 2), frame, constant_values=255) for x in pictures])
         labels = np.unique(classes[classes >= 0])
@@ -196,14 +196,14 @@ class PrototypeClassifier(Classifier):
         return path
 
     def explain(self, image: np.ndarray, count: int = 5) -> Explanation:
-        """Why an image is taken for its class: the prototypes most like it, and where.
+        """The explanation of a prediction: the most similar prototypes, and where they match.
 
         Args:
             image: raw `(height, width, channels)`, in [0, 255].
-            count: prototypes to return, at most.
+            count: maximal number of prototypes to return.
 
         Raises:
-            ValueError: before there are pictures.
+            ValueError: if there are no pictures yet.
         """
         image, pictures = np.asarray(image), self.pictures()
         maps = self.call_locally(lambda x: self.similarity_maps(self.preprocess(x)), image[None])[0]
@@ -224,12 +224,12 @@ class PrototypeClassifier(Classifier):
         )
 
     def logit_shares(self, similarities: np.ndarray, predicted: int) -> np.ndarray | None:
-        """What each prototype adds to a class's logit, as a share of it; `None` where it is no such sum."""
+        """Each prototype's share of a class's logit; `None` if the logit is not a sum over prototypes."""
         return None
 
 
 def around(image: np.ndarray, cell: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """A cell of an image under a grid, with half a cell more on each side where there is some."""
+    """A cell of an image under a grid, with half a cell more on each side within the image."""
     parts = []
     for at, cells, side in zip(cell, grid, image.shape[:2], strict=True):
         low, high = (at - 0.5) * side / cells, (at + 1.5) * side / cells

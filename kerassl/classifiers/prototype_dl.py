@@ -3,13 +3,14 @@
 "Deep Learning for Case-Based Reasoning through Prototypes: A Neural Network that Explains Its Predictions",
 arXiv 1710.04806, section 3. Official code: OscarcarLi/PrototypeDL, `CAE_MNIST.py`.
 
-- The encoder is any: a linear layer and a sigmoid make the latent vector of what it gives, all cells of a
-  feature map (`pool=None`, which draws better) or pooled features. There the last convolution does, also with
-  a sigmoid.
-- The decoder repeats pixels and convolves where the official one has transposed convolutions of stride 2.
-- The decoder ends in a linear map; there in a sigmoid, which holds pixels in [0, 1].
-- The squared error of the reconstruction is summed over the pixels of an image in [0, 1], as there.
-- R1 sees the global batch. Reconstruction, R1 and R2 take images without a label, too.
+- Any encoder works: a linear layer and a sigmoid map its output to the latent vector, from all cells of a
+  feature map (`pool=None`, which draws better) or from pooled features. In the official code the last
+  convolution does so, also with a sigmoid.
+- The decoder repeats pixels and convolves; the official one has transposed convolutions of stride 2.
+- The decoder ends in a linear map; the official one ends in a sigmoid, which keeps pixels in [0, 1].
+- The squared error of the reconstruction is summed over the pixels of an image in [0, 1], as in the official
+  code.
+- R1 covers the global batch. Reconstruction, R1 and R2 also use images without a label.
 - Images are not augmented by default; the official code deforms its digits elastically.
 """
 
@@ -28,17 +29,17 @@ from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveI
 class PrototypeDL(PrototypeClassifier):
     """PrototypeDL (arXiv 1710.04806).
 
-    The class of a prototype is the one whose logit falls the fastest with the distance from it.
+    The class of a prototype is the one whose logit falls fastest with the distance from it.
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` or to a feature map.
         num_prototypes: number of prototypes.
         latent_dim: width of the latent space.
         decoder_width: channels in the decoder.
-        classification_weight: of the cross entropy.
-        reconstruction_weight: of the squared error of the autoencoder.
-        prototype_weight: of R1, the distance of each prototype to the nearest image.
-        latent_weight: of R2, the distance of each image to the nearest prototype.
+        classification_weight: weight of the cross entropy.
+        reconstruction_weight: weight of the squared error of the autoencoder.
+        prototype_weight: weight of R1, the distance of each prototype to the nearest image.
+        latent_weight: weight of R2, the distance of each image to the nearest prototype.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -79,7 +80,7 @@ class PrototypeDL(PrototypeClassifier):
     ) -> None:
         if None in encoder.output_shape[1:]:
             raise ValueError(
-                f"{type(self).__name__} needs an encoder of known output shape, not {encoder.output_shape}: "
+                f"{type(self).__name__} needs an encoder of known output shape, got {encoder.output_shape}: "
                 "give its input a fixed size."
             )
         super().__init__(encoder, **common)
@@ -94,7 +95,7 @@ class PrototypeDL(PrototypeClassifier):
         self.decoder = image_decoder(latent_dim, encoder.input_shape[1:], decoder_width)
 
     def make_prototypes(self) -> keras.layers.Layer:
-        """What gives the distances of latents to prototypes."""
+        """The layer that computes the distances of latents to prototypes."""
         return PrototypeDistances(self.arguments.latent_dim, self.arguments.num_prototypes)
 
     def make_classifier(self) -> keras.layers.Dense:
@@ -108,7 +109,7 @@ class PrototypeDL(PrototypeClassifier):
 
     @property
     def prototype_classes(self) -> np.ndarray:
-        """The class whose logit falls the fastest with the distance from a prototype."""
+        """The class whose logit falls fastest with the distance from a prototype."""
         return ops.convert_to_numpy(self.classifier.kernel).argmin(axis=1)
 
     def features_and_latents(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
@@ -146,12 +147,12 @@ class PrototypeDL(PrototypeClassifier):
         )
 
     def reconstruction_error(self, view: KerasTensor, latents: KerasTensor) -> KerasTensor:
-        """The squared error of an image in [0, 1], summed over its pixels; the mean of the global batch."""
+        """The squared error of an image in [0, 1], summed over its pixels; the mean over the global batch."""
         difference = self.in_unit_range(self.decoder(latents)) - self.in_unit_range(view)
         return self.mean_over_replicas(ops.mean(ops.sum(ops.square(difference), axis=(1, 2, 3))))
 
     def in_unit_range(self, normalized: KerasTensor) -> KerasTensor:
-        """The images in [0, 1] of which these are the normalized ones; of ready views, these themselves."""
+        """The images in [0, 1] before normalization; ready views are returned unchanged."""
         if self.views is None:
             return ops.cast(normalized, "float32")
         return self.views.preprocess.normalize.invert(normalized)

@@ -1,17 +1,17 @@
-"""Prototypical Networks: an encoder learned so that images lie nearest to the mean of their class.
+"""Prototypical Networks: an encoder in whose space images lie nearest to their class's mean.
 
 "Prototypical Networks for Few-shot Learning", arXiv 1703.05175, equations 1 and 2. Official code:
 jakesnell/prototypical-networks, `protonets/models/few_shot.py`.
 
-- A batch is an episode. Of each class in the global batch the first `shots` images, in the order in which
-  they come, are the support, whose mean embedding is the prototype; all others are queries. A class with
-  `shots` images or fewer has a prototype and no query, so a batch must hold more than `shots` of a class for
-  anything to be learned. Any labeled data will do; `kerassl.data.Episodes` draws balanced episodes.
-- Classes are a fixed number here, so that the network is a classifier, too: beside the episodes a mean of
-  each class is kept, a running one while training (over some 1 / (1 - momentum) batches), that of all images
-  once `fit` ends. For classes that training did not see: `NearestMean(model, "none").add(images, labels)`.
-- As there, distances are squared Euclidean, without a temperature; support and queries go through batch norm
-  together, in training mode.
+- A batch is an episode. The first `shots` images of each class in the global batch are the support, whose
+  mean embedding is the prototype; all others are queries. A class with `shots` images or fewer has a
+  prototype and no query, so learning needs more than `shots` images of a class in a batch. Any labeled data
+  works; `kerassl.data.Episodes` draws balanced episodes.
+- The number of classes is fixed, so that the network is also a classifier: it keeps a mean of each class, a
+  moving one during training (over some 1 / (1 - momentum) batches) and the mean of all images once `fit`
+  ends. For classes that training did not see, use `NearestMean(model, "none").add(images, labels)`.
+- As in the official code, distances are squared Euclidean, without a temperature; support and queries go
+  through batch norm together, in training mode.
 """
 
 import keras
@@ -29,12 +29,12 @@ from kerassl.training import Annotated, Batch, Bound, Common, Fraction, Outputs,
 
 @keras.saving.register_keras_serializable("kerassl")
 class RunningMeans(PrototypeDistances):
-    """Minus the squared distances of features to the mean of each class, which is moved and not learned.
+    """Minus the squared distances of features to the mean of each class, which is moved, not trained.
 
     Args:
         input_dim: width of the features.
         num_prototypes: number of classes.
-        momentum: what a mean keeps of its weight in each update, in [0, 1).
+        momentum: EMA momentum of the means, in [0, 1).
         **kwargs: as in `PrototypeDistances`.
     """
 
@@ -44,7 +44,7 @@ class RunningMeans(PrototypeDistances):
             num_prototypes,
             **{"initializer": "zeros", **kwargs, "trainable": False},
         )
-        # How much has gone into each mean; none as long as it is 0.
+        # The total weight of each mean; 0 until its class is seen.
         self.mass = self.add_weight(
             name="mass", shape=(num_prototypes,), initializer="zeros", trainable=False
         )
@@ -54,7 +54,7 @@ class RunningMeans(PrototypeDistances):
         return ops.where(ops.cast(self.mass, "float32") > 0, -super().call(features), -1e30)
 
     def move(self, means: KerasTensor, seen: KerasTensor) -> None:
-        """Adds means `(num_prototypes, input_dim)` of a batch; classes not seen in it stay."""
+        """Adds means `(num_prototypes, input_dim)` of a batch; classes outside the batch are unchanged."""
         before, prototypes = (ops.convert_to_tensor(v) for v in (self.mass, self.prototypes))
         mass = ops.where(seen, self.arguments.momentum * before + 1.0, before)
         step = ops.where(seen, 1.0 / ops.maximum(mass, 1.0), 0.0)
@@ -66,11 +66,11 @@ class RunningMeans(PrototypeDistances):
 class PrototypicalNetwork(PrototypeClassifier):
     """Prototypical Networks (arXiv 1703.05175).
 
-    In training `accuracy` is that of the queries, in evaluation that of all images by the means kept.
+    In training, `accuracy` covers the queries; in evaluation, all images, by the stored means.
 
     Args:
-        shots: images of each class in a batch that make its prototype; the others are queries.
-        momentum: of the means kept beside the episodes, in [0, 1).
+        shots: number of images of each class in a batch that form its prototype; the others are queries.
+        momentum: EMA momentum of the stored means, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -108,12 +108,12 @@ class PrototypicalNetwork(PrototypeClassifier):
         self.allocate_prototype_images()
 
     def make_classifier(self) -> RunningMeans:
-        """The means kept beside the episodes."""
+        """The stored class means."""
         return RunningMeans(self.feature_dim, self.num_classes, self.arguments.momentum, name="class_means")
 
     @property
     def prototype_classes(self) -> np.ndarray:
-        """One prototype a class."""
+        """One prototype per class."""
         return np.arange(self.num_classes)
 
     def similarity_maps(self, images: KerasTensor) -> KerasTensor:
@@ -121,7 +121,7 @@ class PrototypicalNetwork(PrototypeClassifier):
         return self.features_and_logits(images, False)[1][:, None, None]
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """The loss of the queries in the episode that the global batch is."""
+        """The loss of the queries in the global batch's episode."""
         (view,) = views
         features = self.encode(self.encoder, view, training)
         labels = self.gather(self.needed(batch.labels))
@@ -141,7 +141,7 @@ class PrototypicalNetwork(PrototypeClassifier):
         )
 
     def after_update(self, state: dict) -> None:
-        """Moves the means of the classes that the global batch holds."""
+        """Updates the means of the classes in the global batch."""
         self.classifier.move(state["means"], state["in_batch"])
 
     def finalize_prototypes(self, data: object, labels: np.ndarray | None = None) -> None:
@@ -149,7 +149,7 @@ class PrototypicalNetwork(PrototypeClassifier):
 
         Args:
             data: as in `PrototypeClassifier.finalize_prototypes`.
-            labels: as there.
+            labels: as in `PrototypeClassifier.finalize_prototypes`.
         """
 
         def features(images: KerasTensor):
@@ -170,7 +170,7 @@ class PrototypicalNetwork(PrototypeClassifier):
 
 
 def first_of_each_class(labels: KerasTensor, num_classes: int, count: int) -> KerasTensor:
-    """Boolean `(batch,)`: whether a labeled row is among the first `count` of its class in the batch."""
+    """Boolean `(batch,)`: whether a labeled row is among the first `count` rows of its class."""
     member = labels[:, None] == ops.arange(num_classes, dtype="int32")
     place = ops.cumsum(ops.cast(member, "int32"), axis=0)
     return ops.any(ops.logical_and(member, place <= count), axis=1)

@@ -1,13 +1,13 @@
-"""ST-ProtoPNet: a ProtoPNet with prototypes far from the class boundary, and others near to it.
+"""ST-ProtoPNet: a ProtoPNet with prototypes far from the class boundaries, and others near them.
 
 "Learning Support and Trivial Prototypes for Interpretable Image Classification", arXiv 2301.04011. Official
 code: cwangrun/ST-ProtoPNet, `full/model.py`, `full/train_and_test.py` (whole images).
 
-- Two branches over one encoder, each with convolutions, unit prototypes and a last layer of its own; patches
-  are compared by their cosine, and the logits are summed. Trivial prototypes discriminate between classes,
+- Two branches over one encoder, each with its own convolutions, unit prototypes and last layer; patches are
+  compared by their cosine, and the logits are summed. Trivial prototypes discriminate between classes,
   support prototypes are close to those of others.
-- Both branches learn from every batch; there they take turns.
-- Prototypes are brought to length one after each update, there within the loss.
+- Both branches learn from every batch; in the official code they alternate.
+- Prototypes are normalized after each update; in the official code, within the loss.
 - Push, last layers, warm-up and pictures are those of `ProtoPNet`.
 """
 
@@ -27,15 +27,16 @@ class STProtoPNet(ProtoPNet):
 
     Args:
         encoder: as in `ProtoPNet`.
-        prototypes_per_class: of each branch.
+        prototypes_per_class: number of prototypes of each class in each branch.
         prototype_dim: width of a prototype.
-        upsampling: how many times finer than the feature map the patches are, at least 1.
-        cluster_weight: of the similarity to the nearest prototype of the own class, in both branches.
-        trivial_separation_weight: of the similarity to the nearest prototype of another class.
-        support_separation_weight: the same for support prototypes.
-        orthogonality_weight: of the prototypes of a class being unlike, in both branches.
-        discrimination_weight: of the trivial prototypes of different classes being unlike.
-        closeness_weight: of the support prototypes of different classes being alike.
+        upsampling: factor by which patches are finer than the feature map, at least 1.
+        cluster_weight: weight of the similarity to the nearest prototype of the image's class, in both
+            branches.
+        trivial_separation_weight: weight of the similarity to the nearest prototype of another class.
+        support_separation_weight: the same weight for support prototypes.
+        orthogonality_weight: weight of the orthogonality of a class's prototypes, in both branches.
+        discrimination_weight: weight of the separation of different classes' trivial prototypes.
+        closeness_weight: weight of the closeness of different classes' support prototypes.
         l1_weight: as in `ProtoPNet`.
         warmup_epochs: as in `ProtoPNet`.
         push_start_epoch: as in `ProtoPNet`.
@@ -64,7 +65,7 @@ class STProtoPNet(ProtoPNet):
     )
     branches = ("trivial", "support")
 
-    # As ProtoPNet.
+    # As in ProtoPNet.
     recipes = {
         "st_proto_pnet": Recipe(
             paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3, "warmup_epochs": 0},
@@ -107,7 +108,7 @@ class STProtoPNet(ProtoPNet):
         )
 
     def make_add_on(self, name: str) -> keras.Sequential:
-        """From the cells of the feature map to finer patches: two linear 1 x 1 convolutions."""
+        """Maps the cells of the feature map to finer patches: two linear 1 x 1 convolutions."""
         width = self.arguments.prototype_dim
         parts = [keras.Input(self.encoder.output_shape[1:])]
         with keras.name_scope(name):
@@ -124,7 +125,7 @@ class STProtoPNet(ProtoPNet):
         return head
 
     def latents(self, branch: int, encoded: KerasTensor) -> KerasTensor:
-        """The patches of a feature map in a branch, brought to length one."""
+        """The normalized patches of a feature map in a branch."""
         return unit(super().latents(branch, encoded), axis=-1)
 
     def patch_distances(self, branch: int, encoded: KerasTensor) -> KerasTensor:
@@ -136,8 +137,8 @@ class STProtoPNet(ProtoPNet):
         return -distances
 
     def prototype_costs(self, distances: list[KerasTensor], labels: KerasTensor) -> dict:
-        """The terms beside the cross entropy, summed over both branches where they have them."""
-        # No cosine counts below 0, as there.
+        """The terms besides the cross entropy, summed over the branches that have them."""
+        # Cosines are clipped at 0, as in the official code.
         distances = [ops.minimum(nearest, 0) for nearest in distances]
         given = self.arguments
         separation_weights = given.trivial_separation_weight, given.support_separation_weight

@@ -43,7 +43,7 @@ class ArrayDataset(keras.utils.PyDataset):
         examples_per_epoch: examples that an epoch shows: all, where a subclass does not choose.
         batch_size: examples a batch.
         epoch: the epoch whose order is in use; may be set.
-        with_indices: whether batches hold indices, too; may be set.
+        with_indices: whether batches also hold indices; may be set.
         share: `(index, count)`: of the `count` equal parts of each batch, the one that this process gives.
 
     Raises:
@@ -202,7 +202,7 @@ class ArrayDataset(keras.utils.PyDataset):
 
 
 def to_arrays(inputs: Any) -> Any:
-    """Returns inputs with NumPy arrays in place of tensors and of lists; tuples and dicts stay."""
+    """Returns inputs with tensors and lists replaced by NumPy arrays; tuples and dicts stay."""
     if isinstance(inputs, dict):
         return {name: to_arrays(value) for name, value in inputs.items()}
     if isinstance(inputs, tuple):

@@ -43,9 +43,9 @@ def shard_for_devices(
 ) -> tuple[object, object]:
     """Data whose batches cut evenly among devices, of which this process gives its share.
 
-    A last batch of arrays or of an `ArrayDataset` that does not cut evenly is left out, with a printed
-    note. Other data sets must give even batches by themselves and, on JAX and torch with several
-    processes, this process's share of each.
+    A last batch of arrays or of an `ArrayDataset` that does not cut evenly is left out, with a printed note.
+    Other data sets must give even batches themselves and, on JAX and torch with several processes, this
+    process's share of each.
 
     Args:
         x: as in `SSLModel.fit`.

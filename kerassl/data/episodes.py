@@ -15,7 +15,7 @@ def draw_episodes(
         ways: classes of an episode.
         images_per_class: examples of each of them.
         episodes: number of episodes.
-        rng: what draws.
+        rng: the random generator.
 
     Raises:
         ValueError: for fewer than two ways, no images, no episodes, or too few classes that are large enough.
@@ -101,7 +101,7 @@ class Episodes(ImageDataset):
         super().__init__(images, labels, max(ways * (shots + queries), 1), shuffle=True, seed=seed, **kwargs)
         self.ways, self.shots, self.queries, self.episodes = ways, shots, queries, episodes
         self.examples_per_epoch = episodes * self.batch_size
-        # What does not fit is said now.
+        # Raises now for data that do not fit.
         self.order()
 
     def draw_order(self, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What tells the data of a run from other data."""
+"""Fingerprints that distinguish the data of a run from other data."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ _SAMPLE, _LAZY_SAMPLE = 64, 8
 
 
 def fingerprint(data: object, steps_per_epoch: int | None) -> dict:
-    """What tells a data set from others: kind, counts, shapes, labels, and a fixed sample of the images.
+    """A data set's fingerprint: kind, counts, shapes, labels, and a fixed sample of the images.
 
     Of other `PyDataset`s and of a `tf.data.Dataset` it is what a batch is like; of data that can be read only
     once, the kind.
 
     Args:
-        data: what `fit` trains on.
+        data: the training data of `fit`.
         steps_per_epoch: batches per epoch, or `None` if unknown.
 
     Returns:

@@ -9,7 +9,7 @@ def label_subset(labels: np.ndarray, fraction: float, seed: int | tuple[int, ...
     Source: SimCLR, arXiv 2002.05709, section 5, whose 1 % and 10 % of ImageNet's labels are so balanced.
 
     Args:
-        labels: `(n,)` integers; those of -1 (unlabeled) are never chosen.
+        labels: `(n,)` integers; entries of -1 (unlabeled) are never chosen.
         fraction: share of each class, in (0, 1].
         seed: non-negative integer, or several, that key the choice.
 

@@ -19,7 +19,7 @@ def labelled_batches(
     Args:
         data: an array of images; an `ImageDataset`, read in the order of its images; or anything that can be
             passed over again and yields `(images, labels)`.
-        labels: of an array.
+        labels: labels of an array.
         batch_size: images at a time of an array or an `ImageDataset`.
 
     Raises:
@@ -43,7 +43,7 @@ def labelled_batches(
             yield ops.convert_to_numpy(data[part]), ops.convert_to_numpy(labels[part]).astype("int64")
         return
     if hasattr(data, "__next__"):
-        raise ValueError("The data can be read once only, and it is to be passed over again.")
+        raise ValueError("The data can be read only once, and another pass is needed.")
     if isinstance(data, keras.utils.PyDataset):
         data = map(data.__getitem__, range(len(data)))
     for batch in data:

@@ -1,4 +1,4 @@
-"""Images that are read where they are indexed: in place of an array that is too large for memory."""
+"""Images that are read when indexed, instead of an array that is too large for memory."""
 
 import abc
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ import numpy as np
 
 
 class LazyImages(abc.ABC):
-    """What stands in for an array of images: it has a shape and a type, and gives the rows it is asked for.
+    """A stand-in for an array of images: it has a shape and a dtype, and returns the requested rows.
 
     Attributes:
         shape: `(number, height, width, channels)`.
-        dtype: of the images.
+        dtype: dtype of the images.
     """
 
     dtype = np.dtype("uint8")

@@ -17,7 +17,7 @@ from kerassl.data.split import Arrays
 from kerassl.data.tensorflow_datasets import TFDSSource
 from kerassl.data.validation import validate_labels
 
-# What `resize_and_crop` does, and TFDS images get.
+# The preprocessing of `resize_and_crop`, also for TFDS images.
 RESIZE = "shorter side, center crop, antialiased bilinear"
 _NAMES = ("digits", "folder:", "npz:", "tfds:")
 # Those of TensorFlow Datasets that are asked for by their bare names.
@@ -30,7 +30,7 @@ _TFDS = (
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """What a data set holds.
+    """Facts about a data set.
 
     Attributes:
         name: the name that was loaded.
@@ -81,7 +81,7 @@ def load(
     for every seed.
 
     Args:
-        name: what to load, as above.
+        name: name of the data set, as above.
         batch_size: images a batch.
         image_size: side or (height, width) to resize (shorter side) and center-crop the images to. By
             default images keep their size; those of a folder with several sizes become 224x224.

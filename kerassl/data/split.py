@@ -1,4 +1,4 @@
-"""What a source hands to `load`, and the split of a source that has no test part."""
+"""The result of a source for `load`, and the split of a source without a test part."""
 
 import dataclasses
 

@@ -65,7 +65,7 @@ class OrderedBatches(keras.utils.PyDataset):
         return self.dataset.num_batches - self.start
 
     def __getitem__(self, index: int) -> tuple:
-        """Returns batch `index` of what is left of the epoch."""
+        """Returns batch `index` of the rest of the epoch."""
         return self.dataset[int(self._order[self.start + index])]
 
     def on_epoch_begin(self) -> None:
@@ -139,7 +139,7 @@ class FixedLengthEpochs(keras.utils.PyDataset):
         return self.steps_per_epoch
 
     def start_at(self, step: int) -> None:
-        """Says how many batches of the run come before the next epoch."""
+        """Sets the number of the run's batches before the next epoch."""
         self.epoch, self._offset = divmod(step, self.steps_per_epoch)
 
     def __getitem__(self, index: int) -> tuple:
@@ -179,7 +179,7 @@ def can_skip_batches(x: object, length: int | None, steps_per_epoch: int | None)
     """Whether `skip_batches` can start within an epoch of this data.
 
     Args:
-        x: what `fit` was given.
+        x: the data given to `fit`.
         length: batches per epoch, or `None` if unknown.
         steps_per_epoch: the argument of `fit`.
     """
@@ -217,7 +217,7 @@ def in_epochs_of(
     """Data in epochs of `steps_per_epoch` batches, however many batches one pass over it has.
 
     Args:
-        x: what `fit` was given, or an `ImageDataset` of it.
+        x: the data given to `fit`, or an `ImageDataset` of it.
         steps_per_epoch: batches of an epoch; `None` for one pass.
         pass_length: batches of one pass, or `None` if unknown.
         shuffle: whether the batches of a `PyDataset` come in an order of their own in each pass.

@@ -1,4 +1,4 @@
-"""A student learns from a frozen teacher, by any loss that compares their outputs."""
+"""Distillation of a student from a frozen teacher, with any loss that compares their outputs."""
 
 from collections.abc import Callable
 
@@ -18,21 +18,20 @@ SSLD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "w
 class Distill(SSLModel):
     """Distillation of a student from a frozen teacher that sees the same view, without labels.
 
-    Train on all images there are, labeled or not: labels serve only the online probe (-1 for unknown).
+    Train on all available images, labeled or not: labels serve only the online probe (-1 for unknown).
 
     Args:
-        teacher: what to learn from: a trained `SSLModel`, whose embedding and preprocessing are used, or a
-            built `keras.Model` from images to logits or features. It is copied and frozen, and runs in eval
-            mode.
-        student: built `keras.Model` from images to features `(batch, dim)`: what is trained and exported.
-        loss: `function(student_outputs, teacher_outputs) -> scalar`, or the name of one of `kerassl.losses`,
-            such as "kd". It sees the global batch. A function of your own is registered with
-            `keras.saving.register_keras_serializable`, if the model is to be saved.
-        loss_options: further keyword arguments of the loss, such as `{"temperature": 2.0}`.
-        use_head: whether a linear head makes the student's outputs as wide as the teacher's; `None` for a
-            student of another width only.
-        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
-            trained on, if that differs from the student's views.
+        teacher: a trained `SSLModel`, whose embedding and preprocessing are used, or a built `keras.Model`
+            from images to logits or features. It is copied and frozen, and runs in eval mode.
+        student: built `keras.Model` from images to features `(batch, dim)`; it is trained and exported.
+        loss: `function(student_outputs, teacher_outputs) -> scalar`, or the name of a function in
+            `kerassl.losses`, for example "kd". It sees the global batch. Register a custom function with
+            `keras.saving.register_keras_serializable`, if you save the model.
+        loss_options: further keyword arguments of the loss, for example `{"temperature": 2.0}`.
+        use_head: whether a linear head makes the student's outputs as wide as the teacher's; `None` adds one
+            only if the widths differ.
+        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into the inputs that the
+            teacher was trained on, if that differs from the student's views.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -49,7 +48,7 @@ class Distill(SSLModel):
 
     family = "distillation"
     default_views = ("crop_flip", "crop_flip")
-    # As SSLD.
+    # As in SSLD.
     recipes = {"kd": Recipe(paper=SSLD_PAPER, arguments={"loss": "kd"})}
 
     def __init__(
@@ -65,7 +64,8 @@ class Distill(SSLModel):
     ) -> None:
         if isinstance(loss, str) and loss not in losses.__all__:
             raise ValueError(
-                f"loss={loss!r} is not in kerassl.losses; pass a name that is, such as 'kd', or a function."
+                f"loss={loss!r} is not in kerassl.losses; pass a name from it, for example 'kd', or a "
+                f"function."
             )
         if not type(self).terms:
             self.terms = (loss if isinstance(loss, str) else loss.__name__,)
@@ -76,7 +76,7 @@ class Distill(SSLModel):
         self.head = self.make_head()
 
     def make_head(self) -> keras.Sequential | None:
-        """The linear head, if there is to be one."""
+        """The linear head, or `None`."""
         if self.arguments.use_head or (
             self.arguments.use_head is None and self.teacher.dim != self.feature_dim
         ):
@@ -84,7 +84,7 @@ class Distill(SSLModel):
         return None
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """The comparison of student and teacher on one view."""
+        """The loss between student and teacher on one view."""
         (view,) = views
         features = self.encode(self.encoder, view, training)
         outputs = features if self.head is None else self.head(features, training=training)
@@ -95,7 +95,7 @@ class Distill(SSLModel):
         return Outputs(terms, features=features, state={"targets": targets})
 
     def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
-        """The terms of the loss, from the outputs of student and teacher, float32 `(batch, dim)`."""
+        """The loss terms, from the outputs of student and teacher, float32 `(batch, dim)`."""
         loss = self.loss_function(
             self.gather(outputs), self.gather(targets), **(self.arguments.loss_options or {})
         )

@@ -1,12 +1,12 @@
-"""A classifier that learns what trained classifiers say of unlabeled images: the third step of SimCLR v2.
+"""A classifier distilled from trained classifiers on unlabeled images: the third step of SimCLR v2.
 
 "Big Self-Supervised Models are Strong Semi-Supervised Learners", arXiv 2006.10029, section 2.3, equations 2
 and 3. Official code: google-research/simclr, `colabs/distillation_self_training.ipynb`.
 
-- The factor of the squared temperature is the official code's; the paper has none, nor need of it at 1.
-- One batch holds labeled and unlabeled images. The teacher is asked of all of them, as in equation 3; the
-  labels of those that have one enter by `1 - distillation_weight`.
-- Student and teacher see the same view. The paper's has a crop and a flip, and so has the default.
+- The factor of the squared temperature is the official code's; the paper has none and needs none at 1.
+- One batch holds labeled and unlabeled images. The teacher predicts all of them, as in equation 3; labels of
+  labeled images enter with `1 - distillation_weight`.
+- Student and teacher see the same view. The paper's view has a crop and a flip, and so has the default.
 """
 
 import keras
@@ -21,21 +21,22 @@ from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, Re
 
 @keras.saving.register_keras_serializable("kerassl")
 class DistilledClassifier(Classifier):
-    """A student classifier that is given soft labels by a teacher, or by the mean of several.
+    """A student classifier with soft labels from a teacher, or from the mean of several.
 
-    `accuracy` is that of the student on images with a label.
+    `accuracy` is the student's on images with a label.
 
     Args:
         teacher: a trained `kerassl.classifiers.Classifier`, a built `keras.Model` from images to logits, a
-            `FrozenTeacher` with a preprocessing of its own, or a list of such. They are copied and frozen.
+            `FrozenTeacher` with its own preprocessing, or a list of these. They are copied and frozen.
         student: built `keras.Model` from images to features `(batch, dim)`, which gets a new linear layer; or
-            a trained `Classifier`, whose encoder and linear layer are trained on.
+            a trained `Classifier`, whose encoder and linear layer continue to train.
         temperature: divides the logits of both; > 0.
-        distillation_weight: of the teacher, in [0, 1]; the rest is that of the labels. At 1 none is read.
+        distillation_weight: weight of the teacher, in [0, 1]; the rest is the weight of the labels. At 1 no
+            label is read.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for teachers or student and `num_classes` that do not agree on the number of classes.
+        ValueError: for teachers, student and `num_classes` that do not agree on the number of classes.
 
     Example:
         >>> import kerassl
@@ -50,7 +51,7 @@ class DistilledClassifier(Classifier):
     needs_labels = False
     terms = ("soft_cross_entropy",)
 
-    # As SimCLR v2.
+    # As in SimCLR v2.
     recipes = {"distilled_classifier": Recipe(paper={**SIMCLR_V2_PAPER, "warmup_epochs": 0})}
 
     def __init__(
@@ -68,7 +69,7 @@ class DistilledClassifier(Classifier):
         for each in given:
             if isinstance(each, SSLModel) and not isinstance(each, Classifier):
                 raise ValueError(
-                    f"{type(each).__name__} has no classes to tell of; a teacher here is a "
+                    f"{type(each).__name__} has no classes; a teacher must be a "
                     "kerassl.classifiers.Classifier or a keras.Model from images to logits."
                 )
         teachers = [
@@ -82,8 +83,7 @@ class DistilledClassifier(Classifier):
         ]
         if len(set(numbers)) != 1:
             raise ValueError(
-                "Teachers, student and num_classes must speak of the same classes; their numbers are "
-                f"{numbers}."
+                f"Teachers, student and num_classes must have the same classes; their numbers are {numbers}."
             )
         if distillation_weight < 1:
             self.terms = ("soft_cross_entropy", "cross_entropy")
@@ -94,7 +94,7 @@ class DistilledClassifier(Classifier):
             self.classifier.set_weights(start.classifier.get_weights())
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Cross entropy with the teachers, and with the labels where they count."""
+        """Cross entropy with the teachers, and with the labels if they have a weight."""
         (view,) = views
         features, logits = self.features_and_logits(view, training)
         teacher_logits = tuple(teacher.outputs(self, view) for teacher in self.teachers)

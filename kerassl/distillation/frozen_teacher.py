@@ -1,4 +1,4 @@
-"""A frozen teacher: what a student's views are to it, and what it says of them."""
+"""A frozen teacher, its inputs made from a student's views, and its outputs."""
 
 import types
 
@@ -25,7 +25,7 @@ class FrozenTeacher(keras.layers.Layer):
 
     Attributes:
         network: the frozen copy.
-        dim: width of what it gives.
+        dim: width of its outputs.
     """
 
     def __init__(
@@ -46,18 +46,18 @@ class FrozenTeacher(keras.layers.Layer):
         self.built = True
 
     def outputs(self, student: SSLModel, view: KerasTensor, training: bool = False) -> KerasTensor:
-        """Float32 `(batch, dim)` of a view of the student's, without gradient.
+        """Float32 `(batch, dim)` outputs for a view of the student, without gradient.
 
         Args:
-            student: which sees the view.
-            view: images as the student gets them.
+            student: the model that sees the view.
+            view: images as the student sees them.
             training: whether batch norm takes the statistics of the batch.
         """
         images = self.as_it_expects(view, student.views)
         return ops.stop_gradient(ops.cast(student.encode(self.network, images, training), "float32"))
 
     def as_it_expects(self, view: KerasTensor, views: keras.layers.Layer | None) -> KerasTensor:
-        """The student's view for the teacher: same pixels, its own size and normalization."""
+        """The student's view for the teacher: same pixels, with the teacher's size and normalization."""
         if self.preprocess is None or views is None:
             return view
 
@@ -70,7 +70,7 @@ class FrozenTeacher(keras.layers.Layer):
         return self.preprocess(mine.invert(view))
 
     def becomes_argument(self, arguments: types.SimpleNamespace) -> None:
-        """Takes the place of the teacher that a method was given, among the arguments that are saved."""
+        """Replaces the teacher that a method was given, among the saved arguments."""
         arguments.teacher, arguments.teacher_preprocess = self.network, self.preprocess
 
     def get_config(self) -> dict:

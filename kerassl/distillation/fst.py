@@ -1,7 +1,7 @@
-"""FST: pseudo-labels of a teacher that has been moved toward what the student will be some steps ahead.
+"""FST: pseudo-labels from a teacher that has moved toward the student's future weights.
 
 "Learning from Future: A Novel Self-Training Framework for Semantic Segmentation", arXiv 2209.06993. Official
-code: usr922/FST, `mmseg/models/uda/{fst_d,fst_w}.py`. Without looking ahead it is self-training with a mean
+code: usr922/FST, `mmseg/models/uda/{fst_d,fst_w}.py`. Without virtual steps it is self-training with a mean
 teacher ("Mean teachers are better role models", arXiv 1703.01780).
 
 In each step of FST-D, the deeper variant, the teacher follows the student by an exponential moving average
@@ -10,22 +10,22 @@ more, the student is taken back, and takes its real step with the labels of that
 one, `num_virtual_steps` students each take one virtual step from the same weights; the teacher follows their
 mean, and after the real step the student.
 
-- Images are classified here, where there pixels are: an image's pseudo-label counts where the teacher is sure
-  of it, as in FixMatch (arXiv 2001.07685); there all pixels are weighed by the share of the sure ones. Images
-  are not mixed with others.
-- The teacher labels a weak view, the student learns the label on a strong one; labeled images are learned on
-  the weak view.
-- The state of the optimizer is restored with the weights; there it keeps what the virtual steps made of it.
-  Batch-norm statistics do not move in virtual steps.
-- Virtual steps are taken on the batch of the step, with views drawn anew. There the wider variant takes them
-  on batches to come; here, of ready views, its students are all alike.
-- The first step is like all others; there it has no virtual ones. The moving average counts steps, as in the
-  official code for images with few labels; that for other domains counts looks ahead, too.
-- Both views go through batch norm together in the student. The teacher has batch statistics of the weak view,
-  and running ones of its own; its weights alone are averaged, as there.
-- This is the official code for other domains, `mmseg`, where the student is what is used in the end;
-  `classify_by_teacher` asks the teacher. That for few labels, `semi_seg`, uses the teacher, which labels in
-  eval mode and follows once more after the step, and leaves out the most uncertain pixels.
+- This class classifies images, the official code pixels: an image's pseudo-label counts if the teacher is
+  confident, as in FixMatch (arXiv 2001.07685); the official code weights all pixels by the share of confident
+  ones. Images are not mixed with others.
+- The teacher labels a weak view and the student learns the label on a strong one; labeled images are learned
+  on the weak view.
+- The optimizer's state is restored with the weights; the official code keeps the changes of the virtual
+  steps. Batch-norm statistics do not move in virtual steps.
+- Virtual steps use the batch of the step, with newly drawn views. The official wider variant uses future
+  batches; with ready views, the students of this class are all equal.
+- The first step is like all others; in the official code it has no virtual steps. The moving average counts
+  steps, as in the official code for few labels; the code for other domains also counts virtual steps.
+- Both views go through batch norm together in the student. The teacher uses batch statistics of the weak view
+  and its own moving statistics; only its weights are averaged, as in the official code.
+- This is the official code for other domains, `mmseg`, where the student is used in the end;
+  `classify_by_teacher` uses the teacher. The code for few labels, `semi_seg`, uses the teacher, which labels
+  in eval mode, follows once more after the step, and leaves out the most uncertain pixels.
 """
 
 import keras
@@ -58,16 +58,16 @@ class FST(Classifier):
 
     Args:
         encoder: as in `Classifier`.
-        num_virtual_steps: virtual steps in each step, at least 0. Each costs as much as a step.
+        num_virtual_steps: number of virtual steps in each step, at least 0. Each costs as much as a step.
         variant: "deeper" (one after the other) or "wider" (side by side, averaged).
-        threshold: probability from which on a pseudo-label counts, in [0, 1].
+        threshold: smallest probability at which a pseudo-label counts, in [0, 1].
         unlabelled_weight: weight of the pseudo-labels' loss, at least 0.
         max_momentum: the EMA's momentum is `min(1 - 1 / (step + 1), max_momentum)`, in [0, 1].
-        label_smoothing: of the cross entropy with the labels, in [0, 1).
+        label_smoothing: smoothing of the cross entropy with the labels, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: as `Classifier`; in `compile`, where steps are looked ahead, for gradient accumulation or
+        ValueError: as `Classifier`; in `compile`, with virtual steps, for gradient accumulation or
             `nonfinite="skip"`.
 
     Example:
@@ -82,7 +82,7 @@ class FST(Classifier):
     terms = ("cross_entropy", "pseudo_label")
     default_views = ("ressl_cifar", "ressl")
     renamed_arguments = {"look_ahead": "num_virtual_steps"}
-    # Of FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's own are those of segmentation.
+    # From FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's settings are for segmentation.
     recipes = {
         "fst": Recipe(
             paper=FIXMATCH_PAPER,
@@ -135,11 +135,11 @@ class FST(Classifier):
 
     @property
     def learned(self) -> list[keras.Variable]:
-        """The student's weights that are averaged."""
+        """The student's weights in the moving average."""
         return self.encoder.trainable_variables + self.classifier.trainable_variables
 
     def momentum(self, step: KerasTensor) -> KerasTensor:
-        """`min(1 - 1 / (step + 1), max_momentum)`: with one update a step, a plain mean at first."""
+        """`min(1 - 1 / (step + 1), max_momentum)`: with one update per step, a plain mean at first."""
         return ops.minimum(1.0 - 1.0 / (ops.cast(step, "float32") + 1.0), self.arguments.max_momentum)
 
     def move_teacher(self, momentum: KerasTensor) -> None:
@@ -148,7 +148,7 @@ class FST(Classifier):
         update_teacher(self.teacher_classifier, self.classifier, momentum)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Cross entropy with the labels on the weak view, with the teacher's on the strong one."""
+        """Cross entropy with the labels on the weak view, with the teacher's labels on the strong one."""
         strong, weak = views
         labels = self.needed(batch.labels)
         features, logits = self.features_and_logits(ops.concatenate([weak, strong]), training)
@@ -158,7 +158,7 @@ class FST(Classifier):
         each = pseudo_label(
             self.gather(strong_logits), self.gather(taught), self.arguments.threshold, reduction="none"
         )
-        # The mean over those without a label.
+        # The mean over images without a label.
         unlabelled = labelled_mean(each, ops.where(self.gather(labels) < 0, 0, -1))
         terms = {
             "cross_entropy": self.cross_entropy(logits, labels),
@@ -178,7 +178,7 @@ class FST(Classifier):
 
         Args:
             images: raw images `(n, height, width, channels)` in [0, 255].
-            batch_size: images at a time.
+            batch_size: number of images at a time.
             verbose: 0 for no progress bar.
         """
         return self._probabilities(
@@ -186,7 +186,7 @@ class FST(Classifier):
         )
 
     def after_update(self, state: dict) -> None:
-        """The teacher follows the student, but in the deeper variant, which sees to that before the step."""
+        """The teacher follows the student, except in the deeper variant, which does so before the step."""
         if not self.uses_virtual_steps:
             self.move_teacher(self.momentum(self.clock.update + 1))
         elif self.arguments.variant == "wider":

@@ -1,19 +1,19 @@
-"""Self-distillation for further pre-training: MAE on new images, near to what MAE alone made of its start.
+"""Self-distillation for further pre-training: MAE on new images, regularized toward plain further MAE.
 
 "Self-Distillation for Further Pre-training of Transformers", arXiv 2210.02871, section 3.
 Official code: seanie12/self-distillation, `trainer.py`.
 
-1. A masked autoencoder, pre-trained on other images, is further pre-trained on the images at hand: the
-   teacher.
-2. The student restarts from what the teacher started from, not from the teacher. It minimizes MAE's loss
-   (`kerassl/methods/masked/mae.py`) and the squared distance of its class token to the teacher's, of whole
+1. A masked autoencoder, pre-trained on other images, is further pre-trained on the new images: the teacher.
+2. The student restarts from the teacher's initial weights, not from the teacher. It minimizes MAE's loss
+   (`kerassl/methods/masked/mae.py`) and the squared distance of its class token to the teacher's, on whole
    images.
 3. The student's encoder is fine-tuned.
 
-- The class token is that after the final norm, whatever the encoder's `pool`.
-- Both of the student's passes are in training mode, as there.
-- Images are cropped and flipped, as in MAE; there only resized. `views="unaugmented"` is that.
-- The launcher's rate falls by a cosine, there linearly.
+- The class token is taken after the final norm, whatever the encoder's `pool`.
+- Both of the student's passes are in training mode, as in the official code.
+- Images are cropped and flipped, as in MAE; the official code only resizes them, as `views="unaugmented"`
+  does.
+- The launcher's rate falls along a cosine; the official rate falls linearly.
 """
 
 from typing import Unpack
@@ -44,10 +44,10 @@ class FurtherPretraining(MAE):
 
     Args:
         teacher: the `MAE` that was further pre-trained, or its encoder. It is copied and frozen.
-        student: the `MAE` that the teacher started from, whose encoder, decoder and decoder's settings are
-            gone on with; or an encoder with the token interface of `kerassl.backbones.vit`.
-        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
-            trained on, if that differs from the student's views; that of an `MAE` need not be given.
+        student: the `MAE` that the teacher started from, whose encoder, decoder and decoder settings are
+            kept; or an encoder with the token interface of `kerassl.backbones.vit`.
+        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into the inputs that the
+            teacher was trained on, if that differs from the student's views; an `MAE` brings its own.
         **kwargs: the other arguments of `MAE`: `mask_ratio`, `normalize_target`, `decoder_dim`,
             `decoder_depth`, `decoder_num_heads`, `seed`, `name`.
 
@@ -70,7 +70,7 @@ class FurtherPretraining(MAE):
     # arXiv 2210.02871; seanie12/self-distillation.
     recipes = {
         "further_pretraining": Recipe(
-            # Of the official batch of 64, the rate is 1.5e-4.
+            # The official batch of 64 has a rate of 1.5e-4.
             paper={
                 "optimizer": "adamw",
                 "learning_rate": 6e-4,
@@ -110,7 +110,7 @@ class FurtherPretraining(MAE):
             self.decoder.set_weights(start.decoder.get_weights())
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """MAE's loss, and the distance of the class tokens of whole images."""
+        """MAE's loss, and the distance of the class tokens on whole images."""
         outputs = super().loss_terms(views, batch, training)
         images = views[0]
         tokens = tokens_of(self.encoder, images, training)

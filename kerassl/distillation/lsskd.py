@@ -1,19 +1,19 @@
-"""LSSKD: classifiers within a network learn its deepest classifier's answer to class and rotation together.
+"""LSSKD: classifiers within a network learn the deepest classifier's joint prediction of class and rotation.
 
 "A Layered Self-Supervised Knowledge Distillation Framework for Efficient Multimodal Learning on the Edge",
-arXiv 2506.07055. No official code was found, and of the paper its summary is what this follows: auxiliary
+arXiv 2506.07055. No official code was found, and this class follows the paper's summary: auxiliary
 classifiers on intermediate feature maps predict class and rotation jointly, knowledge passes from deeper
 layers to shallower ones along with a squared distance of features, no trained teacher is needed, and all
-auxiliary parts fall away afterwards. The rest is our reading, from HSAKD (arXiv 2107.13715, winycg/HSAKD), on
-which it builds:
+auxiliary parts are dropped afterwards. The rest is our interpretation, from HSAKD (arXiv 2107.13715,
+winycg/HSAKD), on which it builds:
 
 - HSAKD's trained teacher, whose stages teach the student's one to one, is replaced by the network's own
   deepest joint classifier, detached, which teaches all auxiliary ones.
-- The terms are added, with HSAKD's temperature; the weight of the features is ours.
-- An auxiliary classifier is one convolution with stride 2, or of a ViT's tokens one layer, before the
+- The terms are added, with HSAKD's temperature; the weight of the features is our choice.
+- An auxiliary classifier is one convolution with stride 2, or one layer for a ViT's tokens, before the
   pooling; in HSAKD it has as many residual blocks as the network has left.
-- All four rotations of an image go through batch norm together, as in HSAKD. The plain cross entropy is that
-  of the image as it is.
+- All four rotations of an image go through batch norm together, as in HSAKD. The plain cross entropy uses the
+  unrotated image.
 """
 
 import keras
@@ -34,17 +34,17 @@ NUM_TURNS = 4
 
 @keras.saving.register_keras_serializable("kerassl")
 class LSSKD(Classifier):
-    """LSSKD (arXiv 2506.07055) in our reading, with classes and rotations: self-distillation across layers.
+    """LSSKD (arXiv 2506.07055) in our interpretation: self-distillation across layers, with rotations.
 
     Args:
         encoder: as in `Classifier`, of square images, a functional model or a ViT of `kerassl.backbones`.
         layers: names of the encoder's layers that get an auxiliary classifier, feature maps or tokens; `None`
-            for the stages but the last of a ResNet or ViT of `kerassl.backbones`.
-        temperature: of the distillation; > 0.
+            for all stages but the last of a ResNet or ViT of `kerassl.backbones`.
+        temperature: divides the logits of the distillation; > 0.
         kd_weight: weight of the distillation, at least 0.
         feature_weight: weight of the squared distance, mean over dimensions, between an auxiliary
             classifier's features and the encoder's, at least 0.
-        label_smoothing: of all cross entropies, in [0, 1).
+        label_smoothing: smoothing of all cross entropies, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -62,7 +62,7 @@ class LSSKD(Classifier):
     family = "distillation"
     terms = ("cross_entropy", "joint", "kd", "features")
 
-    # Of HSAKD, winycg/HSAKD, with batches of 64.
+    # From HSAKD, winycg/HSAKD, with batches of 64.
     recipes = {
         "lsskd": Recipe(
             paper=PS_KD_PAPER,
@@ -81,7 +81,7 @@ class LSSKD(Classifier):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, label_smoothing=label_smoothing, **common)
-        # Raises for images that cannot be turned.
+        # Raises for images that cannot be rotated.
         quarter_turns(keras.KerasTensor(encoder.input_shape))
         self.intermediate = IntermediateFeatures(encoder, layers or stages_of(encoder, "LSSKD")[:-1], "LSSKD")
         self.joint_classifier = self.make_joint_classifier("joint_classifier")
@@ -95,13 +95,13 @@ class LSSKD(Classifier):
         ]
 
     def make_joint_classifier(self, name: str) -> keras.layers.Dense:
-        """From features to logits of class and rotation."""
+        """Maps features to logits of class and rotation."""
         layer = keras.layers.Dense(self.num_classes * NUM_TURNS, name=name)
         layer.build((None, self.feature_dim))
         return layer
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """The cross entropies of all classifiers, and what the shallow ones learn of the deepest."""
+        """The cross entropies of all classifiers, and distillation from the deepest to the others."""
         (view,) = views
         labels = self.needed(batch.labels)
         turned = ops.reshape(quarter_turns(view), (-1, *view.shape[1:]))
@@ -129,7 +129,7 @@ class LSSKD(Classifier):
 
 
 def auxiliary(shape: tuple, dim: int, name: str) -> keras.Sequential:
-    """From the feature map `(batch, h, w, channels)` or the tokens of a layer to features `(batch, dim)`."""
+    """Maps the feature map `(batch, h, w, channels)` or the tokens of a layer to features `(batch, dim)`."""
     with keras.name_scope(name):
         if len(shape) == 4:
             convolution = keras.layers.Conv2D(

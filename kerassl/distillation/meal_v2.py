@@ -1,16 +1,18 @@
-"""MEAL V2: a student learns the mean of several teachers' distributions, watched by a discriminator.
+"""MEAL V2: a student learns the mean distribution of several teachers, with a discriminator.
 
 "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without Tricks", arXiv 2009.08453,
 equations 1 to 5. Official code: szq0214/MEAL-V2, `loss.py`, `models/discriminator.py`, `train.py`.
 
-- The paper has the student fool the discriminator. Its code, followed by default, adds the discriminator's
-  loss and lets its gradient through to the student: both make the student recognizable.
-- A discriminator ends in a ReLU, as there: its scores are never negative, so its loss is above log(2) / 2.
-- Its hidden layers are an eighth and a sixty-fourth of the classes wide, as there, but no narrower than 8.
-- It has the student's rate, as there, where the `d_lr` of 1e-4 is overwritten before the first step. Another
-  rate is the scale of its gradients: exact for SGD, which is the paper's optimizer, and without effect on
-  AdamW and LARS, whose steps do not depend on that scale.
-- The paper trains a student that has been trained before, without weight decay.
+- In the paper the student fools the discriminator. The official code, which is the default, adds the
+  discriminator's loss and passes its gradient to the student: both make the student recognizable.
+- A discriminator ends in a ReLU, as in the official code: its scores are never negative, so its loss is above
+  log(2) / 2.
+- Its hidden layers are an eighth and a sixty-fourth of the classes wide, as in the official code, but no
+  narrower than 8.
+- It has the student's rate, as in the official code, where the `d_lr` of 1e-4 is overwritten before the first
+  step. Another rate is the scale of its gradients: exact for SGD, which is the paper's optimizer, and without
+  effect on AdamW and LARS, whose steps do not depend on that scale.
+- The paper starts from a trained student, without weight decay.
 """
 
 import keras
@@ -28,10 +30,10 @@ from kerassl.training import Common, Literal, NonNegativeFloat, Recipe, Unpack
 class MEALV2(DistilledClassifier):
     """MEAL V2 (arXiv 2009.08453).
 
-    Train on all images there are, labeled or not: labels serve only the accuracy (-1 for unknown).
+    Train on all available images, labeled or not: labels serve only the accuracy (-1 for unknown).
 
     Args:
-        teacher: as in `DistilledClassifier`, of which the softmaxes are averaged; a list of several.
+        teacher: as in `DistilledClassifier`; the softmaxes of a list of teachers are averaged.
         student: as in `DistilledClassifier`; a trained `Classifier` in the paper.
         discriminator: "added" for the official code's term, "adversarial" for the paper's game, in which the
             gradient that reaches the student is reversed, `None` for the cross entropy alone.
@@ -93,7 +95,7 @@ class MEALV2(DistilledClassifier):
         return network
 
     def compare(self, logits: KerasTensor, teacher_logits: tuple[KerasTensor, ...]) -> dict:
-        """Cross entropy with the teachers' mean softmax, and what the discriminator makes of the logits."""
+        """Cross entropy with the teachers' mean softmax, and the discriminator's loss."""
         terms = super().compare(logits, teacher_logits)
         if self.discriminator is not None:
             if self.arguments.discriminator == "adversarial":
@@ -104,7 +106,7 @@ class MEALV2(DistilledClassifier):
         return terms
 
     def scores(self, logits: KerasTensor) -> KerasTensor:
-        """The discriminator's `(batch, 2)`; the gradients of its weights, and only theirs, are scaled."""
+        """The discriminator's scores `(batch, 2)`; only the gradients of its weights are scaled."""
         weights = [ops.convert_to_tensor(variable) for variable in self.discriminator.trainable_variables]
         fixed = [ops.stop_gradient(weight) for weight in weights]
         scaled = [

@@ -1,11 +1,11 @@
-"""NKD: labels, and a teacher's distribution over the other classes, normalized by itself.
+"""NKD: labels, and a teacher's separately normalized distribution over the other classes.
 
 "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with Normalized Loss and
 Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/models/dis_losses/nkd.py`.
 
-- The loss is added to the cross entropy with the labels, as there.
-- The student is an encoder and a linear layer; both see one view, the teacher in eval mode. There the
-  training loop puts it into training mode again.
+- The loss is added to the cross entropy with the labels, as in the official code.
+- The student is an encoder and a linear layer; both see one view, the teacher in eval mode. The official
+  training loop puts the teacher back into training mode.
 """
 
 import keras
@@ -24,14 +24,14 @@ class NKD(Classifier):
     """NKD (arXiv 2303.13005).
 
     Args:
-        teacher: a trained classifier: a `kerassl.classifiers.Classifier`, whose preprocessing is used, too,
+        teacher: a trained classifier: a `kerassl.classifiers.Classifier`, whose preprocessing is also used,
             or a built `keras.Model` from images to logits. It is copied and frozen.
-        student: built `keras.Model` from images to features `(batch, dim)`; a linear classifier is put on it.
+        student: built `keras.Model` from images to features `(batch, dim)`; a linear classifier is added.
         gamma: weight of the classes other than the target, at least 0; 3.5 on CIFAR-100.
         temperature: divides the logits of those classes; > 0; 3 on CIFAR-100.
-        label_smoothing: of the cross entropy, in [0, 1).
-        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
-            trained on, if that differs from the student's views.
+        label_smoothing: smoothing of the cross entropy, in [0, 1).
+        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into the inputs that the
+            teacher was trained on, if that differs from the student's views.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -68,7 +68,7 @@ class NKD(Classifier):
         if num_classes is not None and num_classes != frozen.dim:
             raise ValueError(
                 f"The teacher gives {frozen.dim} logits, but num_classes is {num_classes}: NKD needs a "
-                "classifier of the same classes. A teacher of features is for SSLD, SEED or RKD."
+                "classifier of the same classes. Use SSLD, SEED or RKD with a teacher that gives features."
             )
         super().__init__(student, num_classes=frozen.dim, label_smoothing=label_smoothing, **common)
         self.teacher = frozen

@@ -1,15 +1,15 @@
-"""PS-KD: labels that are softened, ever more, by what the network said of the image an epoch ago.
+"""PS-KD: labels increasingly softened by the network's predictions of the previous epoch.
 
 "Self-Knowledge Distillation with Progressive Refinement of Targets", arXiv 2006.12000. Official code:
 lgcnsai/PS-KD-Pytorch, `main.py`, `loss/pskd_loss.py`.
 
-- The share of the past in the target grows as there, alpha_T (epoch + 1) / epochs, epochs counted from 0.
-- An image that was never seen has its label alone as its target; in the official code it is the first epoch
-  in which all have.
-- An epoch shows each image once, so what is remembered of an image when it comes is of the epoch before, and
-  it is replaced within the same step: one memory serves for both epochs, and a run resumes within one
-  exactly.
-- Predictions are those of the augmented view in training, as there.
+- The share of the past in the target grows as in the official code, alpha_T (epoch + 1) / epochs, with epochs
+  counted from 0.
+- The target of an image that was never seen is its label alone; in the official code this holds for all
+  images in the first epoch.
+- An epoch shows each image once, so its remembered prediction comes from the previous epoch and is replaced
+  within the same step: one memory serves both epochs, and a run resumes exactly within an epoch.
+- Predictions are those of the augmented view in training, as in the official code.
 """
 
 import keras
@@ -27,25 +27,25 @@ PS_KD_PAPER = {**FIXMATCH_PAPER, "learning_rate": 0.2, "options": {"nesterov": T
 
 @keras.saving.register_keras_serializable("kerassl")
 class PSKD(Classifier):
-    """PS-KD (arXiv 2006.12000): self-distillation from the epoch before, without a teacher.
+    """PS-KD (arXiv 2006.12000): self-distillation from the previous epoch, without a teacher.
 
-    The step must know which image it sees. `fit` gives it the positions of arrays and of a
-    `kerassl.data.ImageDataset`; other data yield `{"inputs": images, "sample_index": indices}` in place of
-    images, ready views `(view, positions)`. Of an image without a known position, such as -1, nothing is
-    remembered. Evaluation needs no positions: its loss is the cross entropy with the labels.
+    The step needs the index of each image. `fit` supplies the indices of arrays and of a
+    `kerassl.data.ImageDataset`; other data yield `{"inputs": images, "sample_index": indices}` instead of
+    images, which may be ready views. An image of unknown index, such as -1, is not remembered. Evaluation
+    needs no indices: its loss is the cross entropy with the labels.
 
-    The number of epochs is that which `fit` announces.
+    The number of epochs is that of `fit`.
 
     Args:
         encoder: as in `Classifier`.
-        num_images: images of the training set, of each of which `num_classes` probabilities are remembered.
-        alpha: share of the past in the target at the end of the run, in [0, 1]; the paper's alpha_T.
+        num_images: number of training images; `num_classes` probabilities are remembered for each.
+        alpha: share of the past in the target at the end of the run, in [0, 1]; alpha_T in the paper.
         memory_dtype: "float32", or "float16" for half of the memory.
-        label_smoothing: of the label's part of the target, in [0, 1).
+        label_smoothing: smoothing of the label's part of the target, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for another `memory_dtype` or in training for data without positions, and as `Classifier`.
+        ValueError: in training, for data without sample indices; and as `Classifier`.
 
     Example:
         >>> import kerassl
@@ -78,7 +78,7 @@ class PSKD(Classifier):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, label_smoothing=label_smoothing, **common)
-        # Zeros where nothing is known.
+        # Zeros for images that were never seen.
         self.past = SampleMemory(self, "past", num_images, (self.num_classes,), dtype=memory_dtype)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
@@ -87,7 +87,7 @@ class PSKD(Classifier):
         rows = rows_of(batch, self.arguments.num_images, training, "PSKD")
         features, logits = self.features_and_logits(view, training)
         labels = self.gather(self.needed(batch.labels))
-        # The images of an evaluation are others, whatever their positions.
+        # Images of an evaluation differ from those of training, whatever their indices.
         weight = self.past_weight() if training else 0.0
         everyone, past = self.gather(logits), self.gather(self.past.read(rows))
         loss = ps_kd(everyone, past, labels, weight, self.arguments.label_smoothing)
@@ -105,6 +105,6 @@ class PSKD(Classifier):
         )
 
     def after_update(self, state: dict) -> None:
-        """Remembers the predictions of the global batch; the row of unknown images stays as it began."""
+        """Remembers the predictions of the global batch; the row of unknown images is unchanged."""
         rows, logits = self.gather(state["rows"]), self.gather(state["logits"])
         self.past.write(rows, ops.softmax(logits))

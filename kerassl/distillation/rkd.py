@@ -1,12 +1,12 @@
-"""RKD: the distances and angles between the student's embeddings are to be those of the teacher's.
+"""RKD: match the distances and angles between the student's embeddings with the teacher's.
 
 "Relational Knowledge Distillation", arXiv 1904.05068, equations 4 to 9. Official code: lenscloth/RKD,
 `metric/loss.py`, `run_distill.py`.
 
 - Only relations are compared, so student and teacher may have any widths, and no head is needed.
-- The embeddings are compared as they are; the official scripts normalize the teacher's.
-- Relations are those of the global batch; there of one device. The angles' memory grows with its cube: they
-  are taken of the first `angle_images` images.
+- The embeddings are compared without normalization; the official scripts normalize the teacher's.
+- Relations cover the global batch; in the official code one device. The memory of the angles grows with the
+  cube of the batch, so they use the first `angle_images` images.
 """
 
 import keras
@@ -24,9 +24,9 @@ class RKD(Distill):
     Args:
         teacher: as in `Distill`.
         student: as in `Distill`.
-        distance_weight: of the distances, at least 0; 1 in the official script of metric learning.
-        angle_weight: of the angles, at least 0; 2 there.
-        angle_images: images of the global batch between which angles are compared, at most.
+        distance_weight: weight of the distances, at least 0; 1 in the official script of metric learning.
+        angle_weight: weight of the angles, at least 0; 2 in that script.
+        angle_images: maximal number of images of the global batch whose angles are compared.
         teacher_preprocess: as in `Distill`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
@@ -43,7 +43,7 @@ class RKD(Distill):
 
     terms = ("rkd_distance", "rkd_angle")
 
-    # As SSLD.
+    # As in SSLD.
     recipes = {"rkd": Recipe(paper=SSLD_PAPER)}
 
     def __init__(
@@ -67,7 +67,7 @@ class RKD(Distill):
         )
 
     def compare(self, outputs: KerasTensor, targets: KerasTensor) -> dict:
-        """Both relations, over the global batch."""
+        """Both losses, over the global batch."""
         outputs, targets = self.gather(outputs), self.gather(targets)
         few = slice(None, self.arguments.angle_images)
         return {

@@ -1,12 +1,13 @@
-"""SEED: a student finds the same neighbors in a queue of the teacher's embeddings as the teacher does.
+"""SEED: match the student's similarities to a queue of teacher embeddings with the teacher's.
 
 "SEED: Self-supervised Distillation for Visual Representation", arXiv 2101.04731, equations 1 to 4. Official
 code: jacobswan1/SEED, `seed/builder.py`, `tools/opts.py`.
 
-- Both see the same view, by default a crop and a flip; there it is the teacher's own augmentation, MoCo v2's.
+- Both see the same view, by default a crop and a flip; the official code uses the teacher's augmentation,
+  MoCo v2's.
 - The queue takes the teacher's embeddings of the global batch after the loss.
-- The teacher's embedding is its features; there it is the projection of a MoCo v2 teacher's own head. The
-  student's passes through a head of two layers to the same width.
+- The teacher's embedding is its features; in the official code, the projection of the MoCo v2 teacher's head.
+  The student's features pass through a head of two layers to the same width.
 - `teacher_temperature=0.01` is the paper's; the code's default is 1e-4, almost one-hot on the image itself.
 """
 
@@ -25,12 +26,12 @@ class SEED(Distill):
     """SEED (arXiv 2101.04731).
 
     Args:
-        teacher: as in `Distill`: a self-supervised one, whose features are compared by their angles.
+        teacher: as in `Distill`; a self-supervised teacher, whose features are compared by their cosines.
         student: as in `Distill`.
         student_temperature: divides the student's cosines; > 0.
-        teacher_temperature: divides the teacher's; > 0.
-        queue_size: embeddings of past batches.
-        hidden_dim: width of the hidden layer of the student's head; `None` for that of its features.
+        teacher_temperature: divides the teacher's cosines; > 0.
+        queue_size: number of embeddings in the queue.
+        hidden_dim: width of the hidden layer of the student's head; `None` for the width of its features.
         teacher_preprocess: as in `Distill`.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
@@ -71,7 +72,7 @@ class SEED(Distill):
         self.queue = FeatureQueue(queue_size, self.teacher.dim, seed=self.seed)
 
     def make_head(self) -> keras.Sequential:
-        """A head of two layers with biases and without batch norm."""
+        """Projection head of two layers with biases and without batch norm."""
         return plain_mlp(
             self.feature_dim, (self.arguments.hidden_dim or self.feature_dim,), self.teacher.dim, name="head"
         )

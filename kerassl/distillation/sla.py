@@ -1,12 +1,13 @@
-"""SLA: an image's class and how it was transformed are one label, and all its transforms answer together.
+"""SLA: joint labels of class and transform, with predictions aggregated over all transforms.
 
 "Self-supervised Label Augmentation via Input Transformations", arXiv 1910.05872. Official code: hankook/SLA,
 `trainers.py`, `augmentations.py`.
 
-- The transforms of an image follow each other in the batch, and all go through batch norm together, as there.
-- `joint_weight` is 1 there, and the number of transforms with the flag that it has for large data sets.
-- Rotations turn clockwise, there the other way, which numbers the labels differently and nothing else.
-- Of SLA+SD, the distillation asks no label, so unlabeled images take part in it.
+- The transforms of an image follow each other in the batch, and all go through batch norm together, as in the
+  official code.
+- `joint_weight` is 1 in the official code, or the number of transforms with its flag for large data sets.
+- Rotations are clockwise, in the official code counterclockwise, which only renumbers the labels.
+- The distillation of SLA+SD needs no labels, so it includes unlabeled images.
 """
 
 import keras
@@ -18,7 +19,7 @@ from kerassl.losses import kd
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 from kerassl.views import color_permutations, quarter_turns
 
-# Functions from (batch, ...) to (batch, number, ...), the images as they are first, and the number.
+# Functions from (batch, ...) to (batch, number, ...), the original images first, and the number.
 TRANSFORMS = {"rotation": (quarter_turns, 4), "color_permutation": (color_permutations, 6)}
 INFERENCES = ("aggregated", "single")
 
@@ -31,14 +32,14 @@ class SLA(Classifier):
         encoder: as in `Classifier`; square images for rotations, three channels for permutations of colors.
         transform: "rotation", by the four quarter turns, or "color_permutation", the six orders of the
             channels.
-        self_distillation: whether a second classifier learns from the image as it is what all transforms say
-            together (SLA+SD), and answers in one pass.
-        inference: what `classify`, the accuracy and an export take as logits. "aggregated": the mean over all
-            transforms, each by its own labels. "single": of the image as it is; of SLA+SD that of the second
-            classifier. `None` is "single" with self-distillation, else "aggregated".
-        temperature: of the self-distillation; > 0.
+        self_distillation: whether a second classifier learns the aggregated prediction from the original
+            image (SLA+SD), and predicts in one pass.
+        inference: the logits of `classify`, the accuracy and an export. "aggregated": the mean over all
+            transforms, each with its own labels. "single": the original image; for SLA+SD, by the second
+            classifier. `None` is "single" with self-distillation, otherwise "aggregated".
+        temperature: divides the logits of the self-distillation; > 0.
         joint_weight: weight of the cross entropy with the joint labels, at least 0.
-        label_smoothing: of all cross entropies, in [0, 1).
+        label_smoothing: smoothing of all cross entropies, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -78,7 +79,7 @@ class SLA(Classifier):
             self.terms = ("joint", "cross_entropy", "kd")
         super().__init__(encoder, label_smoothing=label_smoothing, **common)
         self.transformed, self.num_transforms = TRANSFORMS[transform]
-        # Raises for images that cannot be transformed so.
+        # Raises for images that this transform does not accept.
         self.transformed(keras.KerasTensor(encoder.input_shape))
         self.inference = inference or ("single" if self_distillation else "aggregated")
         self.joint_classifier = keras.layers.Dense(
@@ -91,7 +92,7 @@ class SLA(Classifier):
         return super().make_classifier() if self.arguments.self_distillation else None
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features of the images as they are, and the logits of the chosen inference."""
+        """Features of the original images, and the logits of the chosen inference."""
         if self.inference == "aggregated":
             features, joint = self.features_and_joint_logits(images, training)
             return features[:, 0], self.aggregated(joint)
@@ -99,7 +100,7 @@ class SLA(Classifier):
         return features, self.single_logits(features)
 
     def single_logits(self, features: KerasTensor) -> KerasTensor:
-        """Float32 logits `(batch, num_classes)` of features of the images as they are."""
+        """Float32 logits `(batch, num_classes)` from features of the original images."""
         if self.arguments.self_distillation:
             return ops.cast(self.classifier(features), "float32")
         return ops.cast(self.joint_classifier(features), "float32")[:, :: self.num_transforms]
@@ -114,7 +115,7 @@ class SLA(Classifier):
         return tuple(ops.reshape(x, (-1, self.num_transforms, x.shape[-1])) for x in (features, joint))
 
     def aggregated(self, joint: KerasTensor) -> KerasTensor:
-        """The mean over transforms of the logits `(batch, num_classes)` that each gives its own labels."""
+        """Mean over transforms of each transform's logits `(batch, num_classes)` for its own labels."""
         number = self.num_transforms
         own = [joint[:, j, j::number] for j in range(number)]
         return ops.mean(ops.stack(own, axis=1), axis=1)

@@ -5,8 +5,8 @@ Backbones", arXiv 2103.05959. Official code: PaddlePaddle/PaddleClas, `ppcls/los
 
 - The paper names the Jensen-Shannon divergence; the official code halves the symmetric Kullback-Leibler
   divergence, and so does this.
-- The teacher's batch norm takes the statistics of the batch, and its running ones follow, as there: 76.0
-  instead of 75.8 % for a MobileNetV3, by the documentation of the official code.
+- The teacher's batch norm uses batch statistics, and its moving statistics follow, as in the official code:
+  76.0 instead of 75.8 % for a MobileNetV3, by the documentation of the official code.
 - The paper's teacher is a classifier. A self-supervised teacher has no classes: its features,
   standardized over the batch, stand for the logits, and a linear head gives the student as many.
 """
@@ -23,21 +23,20 @@ from kerassl.training import Common, PositiveFloat, Recipe, SSLModel, Unpack
 class SSLD(Distill):
     """SSLD (arXiv 2103.05959).
 
-    Train on all images there are, labeled or not: labels serve only the online probe (-1 for unknown).
+    Train on all available images, labeled or not: labels serve only the online probe (-1 for unknown).
 
     Args:
-        teacher: what to learn from: a trained `SSLModel`, whose embedding and preprocessing are used, or
-            a classifier, a built `keras.Model` from images to logits `(batch, num_logits)`. It is copied
-            and frozen.
-        student: built `keras.Model` from images to features `(batch, dim)`: what is trained and exported.
-            With a classifier as teacher, a student with as many outputs is trained on them directly;
-            any other gets a linear head.
+        teacher: a trained `SSLModel`, whose embedding and preprocessing are used, or a classifier, a built
+            `keras.Model` from images to logits `(batch, num_logits)`. It is copied and frozen.
+        student: built `keras.Model` from images to features `(batch, dim)`; it is trained and exported. With
+            a classifier as the teacher, a student with the same number of outputs is trained directly; any
+            other gets a linear head.
         temperature: divides both logits; > 0. The official code uses 1.
-        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what a classifier
-            teacher was trained on, if that differs from the student's views.
+        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into the inputs that a
+            classifier teacher was trained on, if that differs from the student's views.
         standardize: whether the teacher's outputs are standardized over the batch; `None` does so for a
             self-supervised teacher.
-        teacher_batch_statistics: whether the teacher's batch norm takes the statistics of the batch.
+        teacher_batch_statistics: whether the teacher's batch norm uses batch statistics.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Example:
@@ -68,7 +67,7 @@ class SSLD(Distill):
             teacher,
             student,
             loss="ssld",
-            # Features are no logits: a head makes of the student's what is to be theirs.
+            # Features are not logits: a head maps the student's features to the teacher's.
             use_head=True if standardize else None,
             teacher_preprocess=teacher_preprocess,
             **common,

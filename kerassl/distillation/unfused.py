@@ -3,15 +3,16 @@
 "UNFUSED: UNsupervised Finetuning Using SElf supervised Distillation", arXiv 2303.05668.
 Official code: Sreyan88/LAPE, `src/upstream/unfused`.
 
-1. Before the first epoch, k-means of a self-supervised network's features, whitened and brought to length
-   one, gives each image a cluster for good.
+1. Before the first epoch, k-means of a self-supervised network's features, whitened and normalized, gives
+   each image a fixed cluster.
 2. The encoder's last layer and a branch on each of some middle layers classify images into their clusters;
    the branches also follow the last layer's softmax and logits, and it follows them.
 
-- The paper's encoder hears audio, with mixing and crops of the spectrogram; ours sees images, by default with
-  a crop and a flip.
-- A branch averages its feature map over places; there the features of the audio encoder are vectors already.
-- An image of unknown position is not trained on. In evaluation an image's cluster is the nearest.
+- The paper's encoder takes audio, with mixing and crops of the spectrogram; this class takes images, by
+  default with a crop and a flip.
+- A branch averages its feature map over locations; the features of the official audio encoder are already
+  vectors.
+- An image without a sample index is not trained on. In evaluation, an image's cluster is the nearest one.
 """
 
 import keras
@@ -38,22 +39,23 @@ class UNFUSED(SSLModel):
         teacher: a trained `SSLModel`, whose embedding and preprocessing are used, or a built `keras.Model`
             from images to features, which are clustered. It is copied and frozen.
         student: built `keras.Model` from images to features `(batch, dim)`, functional or a ViT of
-            `kerassl.backbones`: what is trained and exported.
-        num_images: size of the training set.
-        num_clusters: clusters of the teacher's features; at most `num_images`.
-        layers: names of the student's layers that get a branch, feature maps or tokens; `None` for the stages
+            `kerassl.backbones`; it is trained and exported.
+        num_images: number of training images.
+        num_clusters: number of clusters of the teacher's features; at most `num_images`.
+        layers: names of the student's layers that get a branch, feature maps or tokens; `None` for all stages
             but the last of a ResNet or ViT of `kerassl.backbones`.
-        branch_weight: of the branches' cross entropies, at least 0.
-        divergence_weight: of the divergences of the branches' softmaxes from the last layer's, at least 0.
-        similarity_weight: of the distances of their logits' directions, at least 0.
-        whitened_dim: directions of the teacher's features that are whitened and clustered, at most.
-        kmeans_iterations: of the clustering.
-        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into what the teacher was
-            trained on, if that differs from the student's views; that of an `SSLModel` need not be given.
+        branch_weight: weight of the branches' cross entropies, at least 0.
+        divergence_weight: weight of the divergences of the branches' softmaxes from the last layer's, at
+            least 0.
+        similarity_weight: weight of the distances of their logits' directions, at least 0.
+        whitened_dim: maximal number of dimensions of the whitened teacher features that are clustered.
+        kmeans_iterations: k-means iterations of the clustering.
+        teacher_preprocess: a `kerassl.views.Preprocess` that turns raw images into the inputs that the
+            teacher was trained on, if that differs from the student's views; an `SSLModel` brings its own.
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
-        ValueError: for more clusters than images or layers that are not there.
+        ValueError: for more clusters than images, or layers that the student does not have.
 
     Example:
         >>> import kerassl
@@ -69,7 +71,7 @@ class UNFUSED(SSLModel):
     terms = ("unfused",)
 
     needs_sample_index = True
-    # Several layers of the encoder are looked at.
+    # Several layers of the encoder are used.
     supports_chunks = False
 
     # Sreyan88/LAPE, whose 0.03 is for batches of 64.
@@ -145,7 +147,7 @@ class UNFUSED(SSLModel):
         self.clusters.values.assign(clusters)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
-        """Pseudo-labels for all layers, and the agreement of the branches with the last."""
+        """Cross entropy of all layers with pseudo-labels, and agreement of branches and last layer."""
         (view,) = views
         rows = rows_of(batch, self.arguments.num_images, training, "UNFUSED")
         features, *maps = self.encode_unpooled(self.intermediate, view, training)

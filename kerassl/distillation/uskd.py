@@ -1,13 +1,14 @@
-"""USKD: a network's own predictions, and those of a weak classifier within it, soften its labels.
+"""USKD: labels softened by a network's own predictions and a weak classifier within it.
 
 "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with Normalized Loss and
 Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/models/dis_losses/uskd.py`,
 `mmcls/models/classifiers/distiller.py`.
 
-- The loss is added to the cross entropy with the labels, as there.
-- The mean of the target's squared probabilities is that of the global batch; there of one device.
+- The loss is added to the cross entropy with the labels, as in the official code.
+- The mean of the target's squared probabilities covers the global batch; in the official code one device.
 - Classes are ranked by probabilities, as in the paper; see `losses.uskd_non_target`.
-- The weak classifier sees the stage before the last, as there; of a ViT the class token in the middle.
+- The weak classifier sees the stage before the last, as in the official code; in a ViT, the class token in
+  the middle.
 """
 
 import keras
@@ -28,12 +29,12 @@ class USKD(Classifier):
 
     Args:
         encoder: as in `Classifier`, a functional model or a ViT of `kerassl.backbones`.
-        layer: name of the encoder's layer that the weak classifier looks at, a feature map or tokens; `None`
-            for the stage before the last of a ResNet, or the middle of a ViT, of `kerassl.backbones`.
+        layer: name of the encoder's layer that feeds the weak classifier, a feature map or tokens; `None` for
+            the stage before the last of a ResNet, or the middle of a ViT, of `kerassl.backbones`.
         alpha: weight of the target class, at least 0; 0.1 for a ResNet-18 on CIFAR-100.
         beta: weight of the other classes, at least 0.
         mu: weight of the weak classifier's loss, at least 0; 0.1 on CIFAR-100.
-        label_smoothing: of the cross entropy, in [0, 1).
+        label_smoothing: smoothing of the cross entropy, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
@@ -50,7 +51,7 @@ class USKD(Classifier):
     family = "distillation"
     terms = ("cross_entropy", "uskd_target", "uskd_non_target", "weak")
 
-    # As NKD.
+    # As in NKD.
     recipes = {"uskd": Recipe(paper=NKD_PAPER)}
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What replicas tell each other inside a step. On one device, and on JAX, every function is the identity.
+"""Communication between replicas inside a step. On one device, and on JAX, every function is the identity.
 
 JAX compiles the step over the global batch, so its tensors are global already. Under a
 `tf.distribute` strategy and under `torch.distributed` each replica runs the step on its share.

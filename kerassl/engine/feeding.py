@@ -11,14 +11,14 @@ from kerassl.engine.keras_internals import data_adapter, is_validation_within_fi
 
 
 def feed(x: object, y: object, options: dict, steps: str, shuffle: bool) -> tuple[object, object, dict]:
-    """What `keras.Model.fit`, `evaluate` or `predict` is to read in place of its arguments.
+    """The inputs that `keras.Model.fit`, `evaluate` or `predict` reads instead of its arguments.
 
     Args:
-        x: arrays, a `PyDataset` or anything else that Keras takes; a `tf.data.Dataset` stays as it is.
+        x: arrays, a `PyDataset` or anything else that Keras takes; a `tf.data.Dataset` is unchanged.
         y: labels, or `None`.
         options: further arguments of the call.
         steps: name of the argument that holds the number of batches.
-        shuffle: what the call does by default.
+        shuffle: the default of the call.
 
     Returns:
         `x`, `y` and `options`.

@@ -14,7 +14,7 @@ def _scope(variables: list, values: list):
 
 
 def _values(scope: keras.StatelessScope, variables: list, before: list):
-    """What each variable holds at the end of a scope."""
+    """The value of each variable at the end of a scope."""
     after = [scope.get_current_value(v) for v in variables]
     return [old if new is None else new for new, old in zip(after, before, strict=True)]
 
@@ -24,7 +24,7 @@ def _where(condition: jax.Array, new: list, old: list):
 
 
 def _whole(value: jax.Array):
-    """A weight that is cut over this process's devices, or lies whole on those of several processes."""
+    """A weight that is sharded over this process's devices, or replicated on devices of several processes."""
     return np.asarray(value if value.is_fully_addressable else value.addressable_data(0))
 
 
@@ -54,7 +54,7 @@ class Step(WholeStep):
                 )
 
     def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
-        """What a function of images and of the model's weights gives, by this process on its first device."""
+        """The result of a function of images and the model's weights, by this process on its first device."""
         variables = self.trainable_variables + self.non_trainable_variables
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(None)

@@ -1,7 +1,7 @@
-"""The only file that touches private names of Keras: one function each, with what fails if Keras changes it.
+"""The only file that touches private names of Keras: one function each, with its failure if Keras changes.
 
 Everything here was tried with the version in `TESTED`. `tests/engine/test_keras_internals.py` fails by name
-where another version differs, and what would otherwise go wrong in silence raises at its first use.
+where another version differs, and silent faults raise at first use.
 """
 
 import functools
@@ -32,7 +32,7 @@ def _private(owner: object, name: str, effect: str) -> object:
     Args:
         owner: an object or a class of Keras.
         name: private attribute.
-        effect: what does not work without it.
+        effect: the feature that depends on it.
 
     Raises:
         RuntimeError: if there is no such attribute.
@@ -53,7 +53,7 @@ def assert_hook(owner: type, name: str, effect: str) -> None:
     Args:
         owner: class of Keras.
         name: method that a subclass overrides or an instance replaces.
-        effect: what goes wrong without it.
+        effect: the fault without it.
 
     Raises:
         RuntimeError: if the method is gone, or no method of Keras mentions it.
@@ -94,9 +94,9 @@ def layers_of(model: keras.Layer, include_self: bool = True) -> list[keras.Layer
 
 
 def own_trainable_variables(layer: keras.Layer) -> list[keras.Variable]:
-    """The trainable variables that a layer itself has made, without those of the layers inside it.
+    """The trainable variables that a layer itself has made, without its sublayers' variables.
 
-    Why: `trainable_variables` holds those of all layers inside. If Keras changes it: loud, in int8 export.
+    Why: `trainable_variables` includes all sublayers'. If Keras changes it: loud, in int8 export.
     """
     return list(_private(layer, "_trainable_variables", "int8 export cannot tell which layers hold weights"))
 
@@ -113,7 +113,7 @@ def untrack_variable(layer: keras.Layer, variable: keras.Variable) -> None:
 def loss_tracker(model: keras.Model) -> keras.metrics.Mean:
     """The metric `loss` that a compiled model resets at the start of each epoch.
 
-    Why: a second metric of that name would be saved and shown beside it. If Keras changes it: loud, in each
+    Why: a second metric of that name would be saved and shown next to it. If Keras changes it: loud, in each
     step.
     """
     tracker = _private(model, "_loss_tracker", "the loss of a step cannot be logged")
@@ -170,7 +170,7 @@ def reduction_axes(layer: keras.layers.BatchNormalization) -> list[int]:
 
 
 def data_adapter(x: object, y: object, **options) -> object:
-    """What Keras makes of the data that `fit`, `evaluate` or `predict` is given.
+    """Keras' wrapper of the data given to `fit`, `evaluate` or `predict`.
 
     Why: it makes the `tf.data` pipeline whose tuning slows epochs down. If Keras changes it: loud, in the
     first `fit` on TensorFlow.
@@ -198,7 +198,7 @@ def is_validation_within_fit(options: dict) -> bool:
 def strategy_of(model: keras.Model) -> object | None:
     """The `tf.distribute` strategy under which a model was made, or `None`.
 
-    Why: `Model.distribute_strategy` gives TensorFlow's default strategy in place of `None`, and that is no
+    Why: `Model.distribute_strategy` gives TensorFlow's default strategy instead of `None`, and that is no
     scope to enter within another. If Keras changes it: loud, in the constructor of a method.
     """
     return _private(model, "_distribute_strategy", "a model's strategy is unknown")
@@ -237,14 +237,14 @@ class StatelessSeedGenerator(keras.random.SeedGenerator):
 def mark(variable: keras.Variable, name: str, value: bool) -> None:
     """Says something of a variable to the optimizers of kerassl.
 
-    Why: an optimizer sees variables alone, and Keras has no place for what a layer knows of them. If Keras
+    Why: an optimizer sees variables alone, and Keras has no place for a layer's knowledge of them. If Keras
     made variables anew, marks would be lost; the test trains with a loaded model to see that it does not.
 
     Args:
         variable: weight of a layer.
         name: `"is_decayed"`, `False` for a weight that weight decay leaves alone; or `"starts_late"`, `True`
             for one whose gradients are zero in the first steps, as those of frozen prototypes.
-        value: what is said.
+        value: the value of the mark.
 
     Raises:
         ValueError: for another name.
@@ -269,7 +269,7 @@ def mark(variable: keras.Variable, name: str, value: bool) -> None:
 
 
 def marked(variable: keras.Variable, name: str, default: bool) -> bool:
-    """What `mark` has said of a variable, or `default`."""
+    """The value that `mark` set for a variable, or `default`."""
     _check_mark(name)
     return getattr(variable, name, default)
 
@@ -280,7 +280,7 @@ def _check_mark(name: str) -> None:
 
 
 def variable_key(optimizer: keras.optimizers.Optimizer, variable: object) -> object:
-    """What an optimizer knows a variable by.
+    """The key of a variable in an optimizer.
 
     Why: on TensorFlow `update_step` receives the backend's variables, not Keras'. If Keras changes it: loud,
     when the optimizer is built.
@@ -307,7 +307,7 @@ def batches_seen(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
 
 
 class DecayHooks(keras.optimizers.Optimizer):
-    """Public names for what Keras' optimizers ask about weight decay; a subclass overrides them.
+    """Public names of the weight-decay hooks of Keras' optimizers; a subclass overrides them.
 
     Why: which variables decay, and by how much, is private to Keras. If Keras changes it: without the check
     in the constructor the wrong variables would decay, in silence.

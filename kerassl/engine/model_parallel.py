@@ -41,7 +41,7 @@ def model_parallel(model_shards: int, devices: list[str] | None = None) -> Model
 
 
 class _WhereDivisible(ModelParallel):
-    """Cuts a weight only where its size divides by the shards; leading axes, such as heads, stay whole."""
+    """Shards a weight only if the shards divide its size; leading axes, such as heads, stay whole."""
 
     def get_variable_layout(self, variable: keras.Variable) -> TensorLayout:
         """The layout of the map, or the whole weight on every device."""

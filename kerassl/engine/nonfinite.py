@@ -1,4 +1,4 @@
-"""What a step does about numbers that are not finite: it notes the first, or undoes its update."""
+"""Handling of non-finite numbers in a step: it records the first, or undoes its update."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ LARGEST = float(np.finfo("float32").max)
 
 
 class BatchStatistics(NamedTuple):
-    """What the values of a batch are like: scalars, or `(replicas,)` of each."""
+    """Statistics of a batch's values: scalars, or `(replicas,)` of each."""
 
     minimum: KerasTensor
     maximum: KerasTensor
@@ -24,7 +24,7 @@ class BatchStatistics(NamedTuple):
 
 
 class StepReport(NamedTuple):
-    """What a replica tells the others of its step: `(replicas,)` of each, `(replicas, n)` flags."""
+    """A replica's report of its step: `(replicas,)` of each, `(replicas, n)` flags."""
 
     bad: KerasTensor
     loss: KerasTensor
@@ -62,7 +62,7 @@ class StepReport(NamedTuple):
 
 
 class NonfiniteRecord:
-    """The first step of a run whose loss was not finite: which terms, and what its batch was like.
+    """The first step of a run whose loss was not finite: its terms, and statistics of its batch.
 
     It lives in two small weights of the model, written inside the compiled step from scalars alone; the
     batch is looked at only in a step that went wrong.
@@ -156,7 +156,7 @@ class NonfiniteRecord:
         self.statistics.assign(ops.where(first, ops.stack([loss, *of_batch]), self.statistics.value))
 
     def error(self, brief: bool = False) -> FloatingPointError | None:
-        """What went wrong first, with the statistics of the batch and what to try, or `None`.
+        """The first fault, with statistics of the batch and advice, or `None`.
 
         Args:
             brief: whether to leave out statistics and advice.
@@ -194,7 +194,7 @@ class NonfiniteRecord:
             advice = (
                 f"The {self.modality} are finite, so the weights or the loss overflowed: try a lower "
                 "learning rate, a longer warm-up, clipping (global_clipnorm of the optimizer), a higher "
-                'temperature, or float32 in place of float16; compile(nonfinite="skip") leaves such updates '
+                'temperature, or float32 instead of float16; compile(nonfinite="skip") leaves such updates '
                 "out and goes on."
             )
         return FloatingPointError(f"{place}: {what}. {batch} {advice} See docs/resume.md.")
@@ -204,13 +204,13 @@ class NonfiniteUpdates:
     """The part of an `SSLModel` that leaves an update out whose numbers are not finite."""
 
     def values_to_keep(self, values: list | None = None) -> list | None:
-        """What `nonfinite="skip"` brings back of an update left out; `None` unless it is on.
+        """The state that `nonfinite="skip"` restores for a skipped update; `None` unless it is on.
 
         Args:
             values: the values of the non-trainable and metric variables, by default a copy of them.
 
         Returns:
-            `[(variable, value)]`; the optimizer and what it trains are not among them.
+            `[(variable, value)]`, without the optimizer and its trained variables.
         """
         if self.nonfinite != "skip":
             return None

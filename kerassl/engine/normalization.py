@@ -12,7 +12,7 @@ from kerassl.engine.keras_internals import has_replaced_moments, reduction_axes,
 def batch_norm(**kwargs) -> keras.layers.BatchNormalization:
     """Returns a batch-norm layer with PyTorch's momentum 0.9 and epsilon 1e-5.
 
-    Keras' defaults (0.99, 1e-3) are not those of the papers.
+    Keras' defaults (0.99, 1e-3) differ from the papers'.
 
     Args:
         **kwargs: further arguments of `keras.layers.BatchNormalization`.
@@ -28,8 +28,8 @@ def batch_norm(**kwargs) -> keras.layers.BatchNormalization:
 def synchronize_batch_norm(layers: Iterable[keras.layers.Layer]) -> None:
     """Makes batch norm take the statistics of the global batch where replicas run the step side by side.
 
-    Keras' own `synchronized=True` exists on TensorFlow only, and a model saved with it loads on no
-    other backend. This changes how a layer computes, and not what it saves.
+    Keras' own `synchronized=True` exists on TensorFlow only, and a model saved with it loads on no other
+    backend. This changes a layer's computation, not its saved state.
 
     Args:
         layers: all layers of a model; those that are not batch norm are left alone.

@@ -46,7 +46,7 @@ def is_chief() -> bool:
 def process_share() -> tuple[int, int]:
     """(index, count) of the part of each global batch that a dataset must give to this process.
 
-    TensorFlow's strategies cut the global batch themselves, so there every process gives all of it.
+    TensorFlow's strategies shard the global batch themselves, so on TensorFlow every process gives all of it.
     """
     return (0, 1) if keras.backend.backend() == "tensorflow" else process_index_and_count()
 

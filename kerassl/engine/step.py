@@ -1,4 +1,4 @@
-"""What the steps of the backends share: by default one process runs them, and XLA wraps the whole step."""
+"""The common part of the backends' steps: by default one process runs them, and XLA wraps the whole step."""
 
 import contextlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from kerassl.engine.collectives import num_replicas
 class VirtualSteps:
     """Gradient steps on the batch of a step, taken before it and taken back, for `SSLModel.before_update`.
 
-    They move what the optimizer trains and the optimizer's own state. All else that a step moves, such as
+    They update the trained variables and the optimizer's state. All else that a step moves, such as
     batch-norm statistics, stays.
 
     Args:
@@ -33,7 +33,7 @@ class VirtualSteps:
 
 
 class WholeStep:
-    """A step that XLA compiles whole, or not at all; a backend overrides what it cannot do."""
+    """A step that XLA compiles whole or not at all; a backend overrides the parts that it cannot support."""
 
     def run_virtual_steps(self, data: tuple) -> None:
         """The method's `before_update`, with steps on this batch."""
@@ -44,8 +44,8 @@ class WholeStep:
 
         Args:
             data: the batch.
-            number: of the virtual step.
-            weights: values of what the optimizer trains; by default those that it has.
+            number: number of the virtual step.
+            weights: values of the trained variables; by default their current ones.
         """
         trained, others = self.trainable_variables, self.non_trainable_variables + self.optimizer.variables
         values = [variable.value for variable in trained] if weights is None else weights
@@ -61,7 +61,7 @@ class WholeStep:
         return 1
 
     def device_scope(self) -> contextlib.AbstractContextManager:
-        """The scope in which the model's variables, and those of its optimizer, are made."""
+        """The scope in which the variables of the model and its optimizer are made."""
         return contextlib.nullcontext()
 
     def check_compile(
@@ -78,16 +78,16 @@ class WholeStep:
         """Raises for an encoder that several devices cannot run in chunks."""
 
     def compile_part(self, function: Callable) -> Callable:
-        """A part of the step, compiled by itself where the whole step is not."""
+        """A part of the step, compiled separately if the whole step is not."""
         return function
 
     def align_processes(self) -> None:
         """Makes every process start from the same weights; called before training."""
 
     def replica_means(self, logs: dict) -> dict:
-        """Means of scalars over the replicas, where each has its own; Keras averages those of strategies."""
+        """Means of scalars over the replicas, if each has its own; Keras averages under strategies."""
         return logs
 
     def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
-        """What a function of images and of the model's weights gives, by this process on its first device."""
+        """The result of a function of images and the model's weights, by this process on its first device."""
         return keras.ops.convert_to_numpy(function(images))

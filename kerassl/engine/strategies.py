@@ -1,4 +1,4 @@
-"""On how many devices, and in how many processes, a model is made and trained."""
+"""The devices and processes on which a model is made and trained."""
 
 import atexit
 import contextlib
@@ -29,8 +29,8 @@ def distribute(
 ) -> Iterator[int]:
     """Makes and trains models on several devices; make, compile and fit them within.
 
-    A step on N devices equals a step on one: losses see the embeddings of the global batch, batch norm
-    its statistics, and teachers, queues and centers move alike everywhere.
+    A step on N devices equals a step on one: losses see the embeddings of the global batch, batch norm its
+    statistics, and teachers, queues and centers move identically everywhere.
 
     - `"none"`: one device.
     - `"mirrored"` (TensorFlow): all GPUs of this host, by `tf.distribute.MirroredStrategy`.
@@ -40,7 +40,7 @@ def distribute(
       JAX the KERAS_DISTRIBUTION_* variables, torch (one process a device) those that `torchrun` sets.
     - `"tpu"`: the TPU cores, by `tf.distribute.TPUStrategy` or `keras.distribution.DataParallel`.
 
-    It may be entered again, as in a notebook; processes that have joined stay so until they end.
+    It may be entered again, as in a notebook; processes that have joined stay joined until they end.
 
     Args:
         strategy: one of the names above.
@@ -88,7 +88,7 @@ def _tensorflow(strategy: str, num_devices: int | None, model_shards: int):
         except (ValueError, RuntimeError, tf.errors.OpError) as error:
             raise ValueError(
                 f"strategy='tpu' found no TPU for TensorFlow ({error}). Run on a TPU VM with tensorflow-tpu, "
-                "or set KERAS_BACKEND=jax with jax[tpu], which Keras recommends there."
+                "or set KERAS_BACKEND=jax with jax[tpu], which Keras recommends for TPUs."
             ) from error
     elif strategy == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
@@ -200,7 +200,7 @@ def _torch(strategy: str, num_devices: int | None, model_shards: int):
 def _first(devices: list[str], num_devices: int | None):
     if num_devices and num_devices > len(devices):
         raise ValueError(
-            f"num_devices={num_devices}, but {len(devices)} are there: {', '.join(devices)}. A processor "
+            f"num_devices={num_devices}, but {len(devices)} are available: {', '.join(devices)}. A processor "
             "can be counted as several only before it has computed anything."
         )
     return devices[:num_devices]

@@ -26,8 +26,8 @@ class Step(NoSymbolicBuild, WholeStep):
 
     Under a `tf.distribute` strategy on GPUs or processors XLA cannot wrap the step, since it cannot hold the
     collectives. With `jit_compile=True` the views and every encoder without synchronised batch norm are then
-    compiled by themselves, forward and backward, and the collectives stay outside. A TPU compiles
-    the whole step by itself.
+    compiled separately, forward and backward, and the collectives stay outside. A TPU compiles the whole step
+    automatically.
     """
 
     compiles_parts = False
@@ -39,7 +39,7 @@ class Step(NoSymbolicBuild, WholeStep):
         return self.distribute_strategy.num_replicas_in_sync
 
     def device_scope(self) -> contextlib.AbstractContextManager:
-        """The scope in which the model's variables, and those of its optimizer, are made."""
+        """The scope in which the variables of the model and its optimizer are made."""
         return self.distribute_strategy.scope() if self._is_distributed else contextlib.nullcontext()
 
     @property
@@ -85,7 +85,7 @@ class Step(NoSymbolicBuild, WholeStep):
             )
 
     def compile_part(self, function: Callable) -> Callable:
-        """A part of the step, compiled by itself where the whole step is not."""
+        """A part of the step, compiled separately if the whole step is not."""
         return tf.function(function, jit_compile=True) if self.compiles_parts else function
 
     def fit(self, x: object = None, y: object = None, **kwargs) -> keras.callbacks.History:
@@ -166,7 +166,7 @@ class Step(NoSymbolicBuild, WholeStep):
             keras.ops.cond(finite, lambda: apply(gradients), lambda: None)
             return
 
-        # A condition around what all replicas do together must itself stand outside the replicas.
+        # A condition around a collective operation must itself be outside the replicas.
         def outside(strategy: tf.distribute.Strategy, finite: tf.Tensor, gradients: list):
             keras.ops.cond(
                 strategy.experimental_local_results(finite)[0],

@@ -51,7 +51,7 @@ class Step(WholeStep):
                 torch.distributed.broadcast(variable.value.data, src=0)
 
     def call_locally(self, function: Callable, images: np.ndarray) -> np.ndarray:
-        """What a function of images and of the model's weights gives, by this process on its first device."""
+        """The result of a function of images and the model's weights, by this process on its first device."""
         with torch.no_grad():
             return super().call_locally(function, images)
 

@@ -39,7 +39,7 @@ def cluster_scores(
         labels: `(number,)` integer labels; entries of -1 (unlabeled) are left out.
         num_clusters: k; by default the number of classes.
         restarts: starts (k-means++), of which the tightest clusters are kept.
-        iterations: of each, at most.
+        iterations: maximal number of iterations of each.
         seed: chooses the starts.
 
     Returns:

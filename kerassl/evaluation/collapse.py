@@ -25,15 +25,15 @@ _SMALLEST_GROUP = 5
 
 
 class Collapse(NamedTuple):
-    """What is wrong with features, and the numbers by which it was judged.
+    """The kind of collapse of features, and the numbers behind the verdict.
 
     Attributes:
         kind: "complete" (every image has nearly the same feature), "dimensional" (they fill few of the
             directions), "cluster" (they fall to a few points), or `None`.
         feature_std: as of `kerassl.evaluation.feature_std`.
         numerical_rank: directions whose standard deviation is above 1/1000 of the widest one's.
-        largest_rank: what `numerical_rank` could be: the number of dimensions, or of images less one.
-        group_gap: how much farther other images are from the median image than those of its own group.
+        largest_rank: upper bound of `numerical_rank`: the number of dimensions, or of images minus one.
+        group_gap: ratio of the median image's distances to other images and to images of its own group.
     """
 
     kind: str | None
@@ -71,7 +71,7 @@ def find_collapse(features: np.ndarray) -> Collapse:
     Features that were computed in half precision hide the last one: their rounding fills all directions.
 
     Source: for the kinds, Jing et al., arXiv 2110.09348, and Sansone et al., arXiv 2410.04959; the thresholds
-    are this library's, chosen far from what trained and random networks have.
+    are this library's, chosen far from the values of trained and random networks.
 
     Args:
         features: `(number, dim)`, a few hundred to a few thousand.
@@ -109,17 +109,17 @@ def find_collapse(features: np.ndarray) -> Collapse:
 
 
 def group_gap(unit: np.ndarray, chunk: int = 1024) -> float:
-    """How much farther than the images of its own group the others are from the median image.
+    """Ratio of the median image's distances to other images and to images of its own group.
 
-    The distances of an image to all others are sorted; from the sixth on, the largest ratio of one to the
-    one before is where its group ends. Evenly spread features have ratios near 1 there.
+    The distances of an image to all others are sorted; from the sixth on, the largest ratio of one to the one
+    before is where its group ends. Evenly spread features have ratios near 1.
 
     Args:
         unit: `(number, dim)` rows.
         chunk: rows whose distances are held at a time.
 
     Returns:
-        The median over rows of the largest ratio; 1 for too few rows or rows that are all alike.
+        The median over rows of the largest ratio; 1 for too few rows or if all rows are equal.
 
     Example:
         >>> import numpy as np

@@ -23,10 +23,10 @@ def embed(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the features of every example in eval mode: no view, no weight or statistic moves.
 
-    An `ImageDataset` is read in the order of its `images`, whatever its shuffling and epoch. Other data
-    sets are read once, so that features and labels stay in step, and a batch is read while the one before it
-    is computed. A warning says, once for an encoder, if images are not as those of training were, and what
-    that makes; see `preparation_gap`.
+    An `ImageDataset` is read in the order of its `images`, whatever its shuffling and epoch. Other data sets
+    are read once, so that features and labels stay in step, and a batch is read while the one before it is
+    computed. A warning says, once for an encoder, if images differ from those of training, and what that
+    makes; see `preparation_gap`.
 
     Args:
         model: an `SSLModel` or any `keras.Model` from examples to `(batch, dim)`; what has axes between,
@@ -157,7 +157,7 @@ def _checked(model: keras.Model, inputs: Any, labels: Any) -> tuple[Any, np.ndar
     if len(parts) == 1 and rank is not None and parts[0].ndim != rank:
         raise ValueError(
             f"data must hold inputs of {rank} axes, examples first, as {model.name} takes them; got shape "
-            f"{parts[0].shape}. Add what is missing: x[None] for one example, x[..., None] for gray images."
+            f"{parts[0].shape}. Add the missing axis: x[None] for one example, x[..., None] for gray images."
         )
     if labels is None:
         return inputs, None
@@ -189,7 +189,7 @@ def _several(model: keras.Model) -> Any:
 
 
 def _rank(model: keras.Model) -> int | None:
-    """Axes of what a model takes, if that is one array and known."""
+    """Axes of a model's input, if it is one array of known shape."""
     if preprocessing_of(model) is not None:
         return 4
     inputs = getattr(model, "inputs", None)

@@ -1,4 +1,4 @@
-"""What a linear layer can read from frozen features with the labels of few images."""
+"""Accuracy of a linear layer on frozen features with the labels of few images."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def few_label_probe(
     """Returns the test accuracy of `linear_probe` with a share of the labels, over draws of that share.
 
     Each draw takes the same share of every class, at random. Features without a chosen label are not looked
-    at: the standardization is that of the chosen ones, too.
+    at: the standardization also uses the chosen ones only.
 
     Source: the 1 % and 10 % of SimCLR, arXiv 2002.05709, section 5, on frozen features.
 

@@ -13,7 +13,7 @@ from kerassl.metrics.power_law import eigenspectrum
 
 UMAP_NEIGHBORS = 15
 FRAME = (200, 30, 30)
-# Told apart without colors, too.
+# Distinguishable also without colors.
 LINES = ("-", "--", ":", "-.")
 MARKERS = "os^vDP*X<>"
 # Classes of a table of which all are drawn, named or not.
@@ -199,7 +199,7 @@ def plane(features: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarra
             raise ImportError('A UMAP needs umap-learn: pip install "kerassl[umap]"') from error
         if len(unit) <= UMAP_NEIGHBORS:
             raise ValueError(f"A UMAP needs more than {UMAP_NEIGHBORS} images, got {len(unit)}.")
-        # Numba's OpenMP would set the number of threads of torch's, too, and for good.
+        # Numba's OpenMP would also set torch's number of threads, permanently.
         numba.config.THREADING_LAYER = "workqueue"
         # One job, as the seed asks for anyway, and without a word of it.
         reducer = UMAP(UMAP_NEIGHBORS, metric="cosine", random_state=seed, n_jobs=1)

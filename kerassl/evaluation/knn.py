@@ -28,7 +28,7 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the cosine similarities of the k most similar bank features, in any order, and their rows.
 
-    Bank and similarities are taken in pieces of 128 MiB, so that beside float32 features less than 512 MiB
+    Bank and similarities are taken in pieces of 128 MiB, so that besides float32 features less than 512 MiB
     and 72 bytes for each neighbor of a query are needed, however large the bank is.
 
     Args:
@@ -184,7 +184,7 @@ def _checked(
     num_classes: int | None,
     chunk_size: int | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """The labeled bank, the queries and the number of classes, or `ValueError` naming what is wrong."""
+    """The labeled bank, the queries and the number of classes, or `ValueError` that names the fault."""
     bank, labels = check_labelled(bank_features, bank_labels, "bank_features")
     features, _ = check_features(features, None, "features")
     check_one_width(bank, "bank_features", features, "features")

@@ -62,7 +62,7 @@ def neighbor_distance(train_features: np.ndarray, features: np.ndarray, k: int =
     """Returns the distance of each feature from its k-th nearest training feature, all of length one.
 
     Source: Out-of-Distribution Detection with Deep Nearest Neighbors, arXiv 2204.06507, equation 1; k is 50
-    for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet there.
+    for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet in the paper.
 
     Args:
         train_features: `(train, dim)`.
@@ -106,7 +106,7 @@ def ood_detection(
         test_features: `(test, dim)` of the same distribution.
         ood_features: `(number, dim)` of another.
         train_labels: `(train,)` integers, -1 for unlabeled; or `None`.
-        k: of `neighbor_distance`; all training features where there are fewer.
+        k: of `neighbor_distance`; all training features if there are fewer.
         l2: penalty of the linear probe.
 
     Returns:
@@ -151,7 +151,7 @@ def auroc(inlier_scores: np.ndarray, outlier_scores: np.ndarray) -> float:
     """Returns the probability that an outlier has the larger score; equal scores count one half.
 
     Args:
-        inlier_scores: `(n,)`, larger for what is less like the training data.
+        inlier_scores: `(n,)`, larger if less similar to the training data.
         outlier_scores: `(m,)`.
 
     Returns:
@@ -175,9 +175,9 @@ def fpr_at_tpr(inlier_scores: np.ndarray, outlier_scores: np.ndarray, tpr: float
     """Returns the share of outliers taken for inliers where a share `tpr` of the inliers is: FPR95.
 
     Args:
-        inlier_scores: `(n,)`, larger for what is less like the training data.
+        inlier_scores: `(n,)`, larger if less similar to the training data.
         outlier_scores: `(m,)`.
-        tpr: share of the inliers, at least, that are to be taken for inliers, in (0, 1].
+        tpr: smallest share of inliers that must count as inliers, in (0, 1].
 
     Returns:
         A share in [0, 1]; lower is better.

@@ -38,7 +38,7 @@ nav a { margin-right: 1rem; color: #0550ae; }
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a text file whole or not at all; what is no UTF-8 is written in escapes."""
+    """Writes a text file atomically; characters outside UTF-8 are escaped."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(partial, path)
@@ -48,7 +48,7 @@ class Page:
     """Collects sections of text, tables and figures, and writes them as one self-contained HTML file.
 
     Args:
-        title: of the page.
+        title: title of the page.
         note: a line below it.
 
     Example:

@@ -1,4 +1,4 @@
-"""What the patches of a vision transformer know of objects without training: segmentation by a prompt."""
+"""What patches of a vision transformer know about objects without training: segmentation by a prompt."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class PromptSegmentation(NamedTuple):
     """How well the patches that are like a prompted one cover its object.
 
     Attributes:
-        thresholds: of the cosine similarity.
+        thresholds: thresholds on the cosine similarity.
         iou: intersection over union at each threshold, the mean over prompts, then over objects.
         best_threshold: the one with the largest mean, chosen by these masks.
         best_iou: that mean.
@@ -33,7 +33,7 @@ class PromptSegmentation(NamedTuple):
 
 
 class ObjectSimilarity(NamedTuple):
-    """How alike patches of one object and of two objects in the same image are.
+    """Similarities of patches of one object and of two objects in the same image.
 
     Attributes:
         intra: mean cosine of two patches of an object, the mean over objects; 1 is best.
@@ -47,7 +47,7 @@ class ObjectSimilarity(NamedTuple):
 
 
 def find_vit(model: keras.Model) -> tuple[ViT | None, keras.layers.Layer | None]:
-    """The ViT in a model, and what raw images pass before it; `None` for each that there is not.
+    """The ViT in a model, and its preprocessing of raw images; `None` for each that is missing.
 
     Args:
         model: a `ViT`, an `SSLModel` with one as its encoder, or an exported encoder.
@@ -121,7 +121,7 @@ def prompt_segmentation(
         features: `(number, rows, columns, dim)` of patches, as by `patch_features`.
         masks: `(number, height, width)` integers of the same images as the encoder sees them: 0 for the
             background, an object's own number from 1 on in each image, negative for pixels to leave out.
-        thresholds: of the similarity.
+        thresholds: thresholds on the similarity.
 
     Raises:
         ValueError: for masks that do not fit, or in which no object has a patch.
@@ -161,9 +161,9 @@ def prompt_segmentation(
 
 
 def object_similarity(features: np.ndarray, masks: np.ndarray, bins: int = 50) -> ObjectSimilarity:
-    """Returns how alike patches of one object are, and patches of two objects in the same image.
+    """Returns the similarities of patches of one object, and of two objects in the same image.
 
-    A patch belongs to what has most of its pixels; those of the background are left out, and a patch is not
+    A patch belongs to the object with most of its pixels; background patches are left out, and a patch is not
     compared with itself. Each object, and each pair of objects, counts the same.
 
     Source: MMC, arXiv 2308.11448.
@@ -171,7 +171,7 @@ def object_similarity(features: np.ndarray, masks: np.ndarray, bins: int = 50) -
     Args:
         features: `(number, rows, columns, dim)` of patches, as by `patch_features`.
         masks: `(number, height, width)` integers, as of `prompt_segmentation`.
-        bins: of the histograms over [-1, 1].
+        bins: number of bins of the histograms over [-1, 1].
 
     Raises:
         ValueError: for masks that do not fit, without an object of two patches or two objects in one image.
@@ -219,7 +219,7 @@ def object_similarity(features: np.ndarray, masks: np.ndarray, bins: int = 50) -
 def prompt_picture(
     images: np.ndarray, features: np.ndarray, prompts: Sequence[tuple[int, int]], size: int = 96
 ) -> np.ndarray:
-    """Each image with a patch marked, and beside it how similar the others are: white for 1, black for 0.
+    """Each image with a marked patch, next to the similarities of the other patches: white 1, black 0.
 
     Args:
         images: `(number, height, width, channels)` in [0, 255].

@@ -53,7 +53,7 @@ def tiles(images: Sequence[np.ndarray], columns: int, size: int = 48, gap: int =
     return sheet
 
 
-# Blue, white, red: low, middle and high of a heat map, told apart in print, too, by the lightness of white.
+# Blue, white, red: low, middle and high of a heat map; white also separates them in print.
 _HEAT = np.array([(49, 84, 183), (245, 245, 245), (196, 32, 32)], "float32")
 
 
@@ -87,7 +87,7 @@ def captioned(picture: np.ndarray, words: Sequence[str], lines: int | None = Non
     """A uint8 picture `(height, width, 3)` above lines of words on white, shortened to its width.
 
     Args:
-        picture: what the words are of.
+        picture: the picture that the caption describes.
         words: a line each.
         lines: room for so many; by default for all.
 

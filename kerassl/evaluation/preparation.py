@@ -1,4 +1,4 @@
-"""How an encoder's images were prepared for training, and what another preparation costs."""
+"""Preprocessing of an encoder's training images, and the cost of different preprocessing."""
 
 import dataclasses
 import json
@@ -24,10 +24,10 @@ NEIGHBORS = 5
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What happened to images on their way into an encoder.
+    """The preprocessing of images on their way into an encoder.
 
     Attributes:
-        images: what the images of training were before the encoder's own preprocessing, if `fit` noted it.
+        images: format of the training images before the encoder's own preprocessing, if `fit` recorded it.
         size: (height, width) in pixels to which the encoder resizes, antialiased bilinear.
         mean: that it subtracts, of images in [0, 1]; `None` is ImageNet's for 3 channels and 0.5 otherwise.
         std: by which it divides; `None` is ImageNet's for 3 channels and 0.25 otherwise.
@@ -68,14 +68,14 @@ def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
 
 @dataclasses.dataclass(frozen=True)
 class PreparationGap:
-    """What it makes to features that images are not as those of training were.
+    """Effect on features of inputs preprocessed differently than in training.
 
     Attributes:
         differences: each in words.
-        images: how many were looked at.
+        images: number of compared images.
         cosine: mean cosine of an image's features under both preparations, less the mean feature.
         knn: accuracy of 5 nearest neighbors among them with the images as they come; `None` without labels.
-        knn_as_trained: the same with the images as those of training were.
+        knn_as_trained: the same accuracy with images preprocessed as in training.
     """
 
     differences: tuple[str, ...]
@@ -102,10 +102,10 @@ def preparation_gap(
     as_trained: np.ndarray | None = None,
     batch_size: int = 256,
 ) -> PreparationGap | None:
-    """Compares images with those that an encoder was trained on, and measures what a difference makes.
+    """Compares images with those that an encoder was trained on, and measures the effect of differences.
 
-    Some of the images are embedded as they come, and once more scaled and resized as those of training were.
-    What cannot be seen in pixels, such as the order of channels or a crop of the right size, is not found.
+    Some of the images are embedded as given, and again scaled and resized as in training. Differences that
+    pixels do not show, such as the order of channels or a crop of the right size, are not found.
 
     Source: Corley et al., Revisiting pre-trained remote sensing model benchmarks: resizing and normalization
     matters, arXiv 2305.13456.
@@ -119,7 +119,7 @@ def preparation_gap(
         batch_size: images at a time.
 
     Returns:
-        The gap, or `None` where nothing differs or it is not known what the encoder was trained on.
+        The gap, or `None` if nothing differs or the encoder's training images are unknown.
 
     Raises:
         ValueError: for an encoder, images or labels that are something else.
@@ -188,13 +188,13 @@ def warn_of_preparation(
     labels: np.ndarray | None = None,
     as_trained: np.ndarray | None = None,
 ) -> None:
-    """Warns, once for a loaded encoder and a difference, if images are not as those of training were.
+    """Warns, once per loaded encoder and difference, if images differ from those of training.
 
     Args:
         encoder: as in `preparation_gap`.
-        images: as there.
-        labels: as there.
-        as_trained: as there.
+        images: as in `preparation_gap`.
+        labels: as in `preparation_gap`.
+        as_trained: as in `preparation_gap`.
     """
     layer = preprocessing_of(encoder)
     if layer is None or layer.trained_on is None:

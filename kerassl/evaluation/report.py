@@ -1,4 +1,4 @@
-"""All protocols at once, and a table that sets a trained encoder beside raw pixels and a random one."""
+"""All protocols at once, and a table of a trained encoder, raw pixels and a random encoder."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -111,12 +111,12 @@ def evaluate_features(
         train_features: `(train, dim)`: the bank of kNN and few-shot, the training set of the linear probe.
         train_labels: `(train,)` integer labels, -1 for unlabeled; `None` will do for the protocols of
             `WITHOUT_LABELS`: rankme, alpha_req, uniformity.
-        test_features: `(test, dim)`, also what RankMe is taken of.
+        test_features: `(test, dim)` features, also used for RankMe.
         test_labels: `(test,)` integer labels, -1 for unlabeled; or `None`.
         shots: labeled images a class, see `few_shot`.
         draws: random draws, see `few_shot`.
         k: neighbors, see `knn`.
-        temperature: of the votes, see `knn`.
+        temperature: temperature of the votes, see `knn`.
         num_classes: number of classes, by default the largest training label + 1.
         l2: penalty of `linear_probe`.
         seed: keys all draws and the starts of k-means.
@@ -204,7 +204,7 @@ def _episodes(
     classify: Callable = nearest_prototype,
     name: str = "",
 ) -> dict[str, tuple[float, float]]:
-    """Accuracy over episodes of 5 classes and 15 queries of each, or of as many as there are."""
+    """Accuracy over episodes of 5 classes with 15 queries each, or fewer if the data has fewer."""
     sizes = np.sort(np.unique(labels[labels >= 0], return_counts=True)[1])[::-1]
     if len(sizes) < 2:
         raise ValueError(f"Episodes need test_labels of two classes or more; got {len(sizes)}.")

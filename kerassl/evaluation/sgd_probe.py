@@ -13,7 +13,7 @@ LEARNING_RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e
 
 
 class SGDProbe(NamedTuple):
-    """What a linear layer reached.
+    """The result of a linear layer.
 
     Attributes:
         accuracy: on the test features.
@@ -55,11 +55,11 @@ def sgd_probe(
         learning_rates: to try, for batches of 256.
         epochs: passes over the training features.
         batch_size: features a step.
-        momentum: of SGD.
-        weight_decay: of the kernel.
+        momentum: momentum of SGD.
+        weight_decay: weight decay of the kernel.
         validation_fraction: share of the training features by which the rate is chosen; not used for one
             rate.
-        seed: keys the order of the features and what is held out.
+        seed: keys the order of the features and the held-out part.
 
     Returns:
         An `SGDProbe`.

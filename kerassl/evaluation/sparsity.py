@@ -1,4 +1,4 @@
-"""Essential sparsity: how many of an encoder's weights can be zero before it loses what it knows."""
+"""Essential sparsity: the share of an encoder's weights that can be zero without loss of accuracy."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class SparsityCurve(NamedTuple):
 
     Attributes:
         sparsities: shares of the weights that are zero, in order.
-        scores: of the pruned encoder.
+        scores: scores of the pruned encoder.
         essential: the largest of the shares up to which no score is lower than the dense one by more than
             the tolerance.
     """
@@ -39,7 +39,7 @@ def essential_sparsity(
 
     Source: The Emergence of Essential Sparsity in Large Pre-trained Models, arXiv 2306.03805, which prunes
     the linear layers of transformers and fine-tunes each pruned model. That a drop of 1 % of the dense score
-    is still none is a choice made here; there the point is read from the curve.
+    is still none is our choice; in the paper the point is read from the curve.
 
     Args:
         encoder: a built model.

@@ -7,7 +7,7 @@ from kerassl.metrics.features import check_array, l2_normalize
 
 
 def nearest_prototype(support: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Returns the class of the nearest mean of the support, each query by itself.
+    """Returns the class of the nearest mean of the support, for each query separately.
 
     Source: Prototypical Networks, arXiv 1703.05175; SimpleShot, arXiv 1911.04623.
 
@@ -39,7 +39,7 @@ def laplacian_shot(
     rectify: bool = True,
     iterations: int = 20,
 ) -> np.ndarray:
-    """Returns classes that fit the prototypes and are alike for queries that are neighbors.
+    """Returns classes that fit the prototypes and agree between neighboring queries.
 
     Minimizes `sum Y ln Y + sum a_pk Y_pk - smoothness sum w_pq y_p . y_q` over soft assignments Y of the
     queries, by `Y <- softmax(-a + smoothness W Y)` from `softmax(-a)`; a are squared distances to the
@@ -53,7 +53,7 @@ def laplacian_shot(
         queries: `(number, dim)` of the same kind.
         smoothness: lambda; 0 gives the nearest prototype. The paper chooses from 0.1 to 1.5 on validation
             classes.
-        neighbors: of each query among the others.
+        neighbors: number of neighbors of each query among the others.
         rectify: shift the queries onto the support's mean first, and average prototypes over support and
             queries, weighted by softmax(10 cos).
         iterations: at most; it stops when the energy changes by less than a millionth.
@@ -122,7 +122,7 @@ def constrained_kmeans(support: np.ndarray, queries: np.ndarray, iterations: int
 
 
 def _checked(support: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Finite arrays of one width and of the types that were given, or `ValueError` naming what is wrong."""
+    """Finite arrays of one width and of the types that were given, or `ValueError` that names the fault."""
     support = check_array("support", support, ("ways", "shots", "dim"))
     queries = check_array("queries", queries, ("number", "dim"))
     for name, values in (("support", support), ("queries", queries)):

@@ -1,4 +1,4 @@
-"""The model card of an exported network: what it is, what goes in, how it was trained, how to load it."""
+"""The model card of an exported network: its description, inputs, training and loading."""
 
 import pathlib
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ def model_card(
     """Returns the card of a network as Markdown.
 
     Args:
-        network: what was written, from inputs to a vector each.
-        files: {format: path}, what was written of it.
+        network: the written network, from inputs to one vector each.
+        files: {format: path} of the written files.
         settings: {name: value}, the method and all that it was trained with; left out where empty.
-        numbers: {row: {column: number or (mean, deviation)}}, what was measured, under its protocols' names.
+        numbers: {row: {column: number or (mean, deviation)}} of measurements, under their protocols' names.
         protocol: how that was measured.
-        checks: {format: {column: cell}}, what was found of the files: sizes, differences; a row of another
-            name is shown as it is.
-        int8: what is in 8 bits and what it costs.
+        checks: {format: {column: cell}} of facts about the files: sizes, differences; a row of another name
+            is shown as it is.
+        int8: the parts in 8 bits and their cost.
         gives: "features" or "probabilities".
 
     Example:
@@ -70,7 +70,7 @@ def model_card(
 
 
 def plain_settings(model: keras.Model) -> dict[str, object]:
-    """A model's class, what it is, and those of its constructor's arguments that are numbers and names."""
+    """A model's class, its description, and the numbers and names among its constructor's arguments."""
     config = {k: v for k, v in model.get_config().items() if k not in ("name", "dtype", "trainable")}
     name, paper = type(model).__name__, (type(model).__doc__ or "").strip().partition("\n")[0].rstrip(".")
     method = paper if paper.startswith(name) else f"{name}: {paper}".removesuffix(": ")
@@ -111,7 +111,7 @@ def _what_it_is(network: keras.Model, settings: Mapping[str, object] | None, giv
 
 
 def name_of_input(network: keras.Model) -> str:
-    """What the code of a card calls what goes in."""
+    """The name of the inputs in a card's code."""
     return network.inputs[0].name if len(network.inputs) == 1 else "inputs"
 
 

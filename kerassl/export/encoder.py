@@ -24,9 +24,9 @@ Size = int | tuple[int, int] | None
 class RawImageModel(keras.Model):
     """A functional model from raw images in [0, 255], which says so when it is given images in [0, 1].
 
-    It is what `exportable_encoder` and `with_preprocessing` make. Images are float32 within, so that no
-    value is cut off; uint8 images are taken as they are. The range is looked at where Python sees the values,
-    in `predict` and `predict_on_batch`: a SavedModel or ONNX file takes [0, 1] for nearly black.
+    `exportable_encoder` and `with_preprocessing` return it. Images are float32 within, so that no value is
+    cut off; uint8 images are taken as they are. The range is looked at where Python sees the values, in
+    `predict` and `predict_on_batch`: a SavedModel or ONNX file takes [0, 1] for nearly black.
     """
 
     def predict(self, x: Any, *args, **kwargs) -> np.ndarray:
@@ -48,7 +48,8 @@ class RawImageModel(keras.Model):
             return
         if len(images) and InputFormat.of(images).values == UNIT:
             warnings.warn(
-                f"{self.name} takes images in [0, 255]; got floats in [0, 1], which are nearly black there. "
+                f"{self.name} takes images in [0, 255]; got floats in [0, 1], which are nearly black on "
+                f"that scale. "
                 "Multiply them by 255, or pass uint8 images.",
                 stacklevel=3,
             )
@@ -62,24 +63,24 @@ def export_encoder(
     encoder: keras.Model | None = None,
     resize_to: Size = None,
 ) -> pathlib.Path:
-    """Writes a trained model's encoder with its preprocessing baked in, and its card beside it.
+    """Writes a trained model's encoder with its preprocessing baked in, and its model card.
 
-    What takes images takes raw ones in [0, 255], uint8 or float, of any size: they are resized and normalized
-    inside. Other inputs, such as signals, tables, token ids or a dict of several, go in as the views'
-    preprocessing takes them, float32 where they are no integers. The input is called `images` or `inputs`,
-    several by their own names, and the output `features`.
+    Encoders of images take raw images in [0, 255], uint8 or float, of any size: they are resized and
+    normalized inside. Other inputs, such as signals, tables, token ids or a dict of several, go in as the
+    views' preprocessing takes them, float32 where they are no integers. The input is called `images` or
+    `inputs`, several by their own names, and the output `features`.
 
     SavedModel, ONNX, LiteRT and OpenVINO files are made by TensorFlow whatever the backend, torch files by
     torch; on other backends a second process makes them from a `.keras` file.
 
     Args:
-        model: an `SSLModel`; what its `call` computes is what is written.
+        model: an `SSLModel`; its `call` is written.
         path: a folder for `"tf_saved_model"`, a file for the others (the suffix is added); `~` is the home
             folder. The card has the same name with the suffix `.md`.
         format: `"tf_saved_model"`, `"onnx"`, `"keras"`, `"litert"`, `"openvino"` or `"torch"`. A `.keras`
             file is loaded by `keras.models.load_model` after `import kerassl`.
         image_size: height and width in pixels of the images that will come; `None` takes any.
-        encoder: another network for the same inputs that is written in place of the model's own.
+        encoder: another network for the same inputs that is written instead of the model's.
         resize_to: height and width to which they are resized for the encoder; by default those that it was
             trained with.
 
@@ -88,7 +89,7 @@ def export_encoder(
 
     Raises:
         ValueError: for an unknown format, or an encoder that does not take images of `resize_to`.
-        ImportError: where what writes the format is not installed.
+        ImportError: if the package that writes the format is missing.
 
     Example:
         >>> import tempfile, kerassl
@@ -111,7 +112,7 @@ def export_classifier(
     """Writes a trained classifier with resizing and normalization baked in: raw images in, probabilities out.
 
     Args:
-        model: a `kerassl.classifiers.Classifier`; what its `classify` computes is what is written.
+        model: a `kerassl.classifiers.Classifier`; its `classify` is written.
         path: as in `export_encoder`.
         format: as in `export_encoder`.
         image_size: as in `export_encoder`.
@@ -121,7 +122,7 @@ def export_classifier(
 
     Raises:
         ValueError: for an unknown format.
-        ImportError: where what writes the format is not installed.
+        ImportError: if the package that writes the format is missing.
 
     Example:
         >>> import tempfile, kerassl
@@ -214,11 +215,11 @@ def _model_class(preprocess: keras.layers.Layer | None) -> type[keras.Model]:
 
 
 def _try_size(encoder: keras.Model, size: tuple[int, int], own: tuple[int, int]) -> None:
-    # A symbolic call does not look at what it computes.
+    # A symbolic call does not inspect values.
     try:
         encoder(np.zeros((1, *size, encoder.input_shape[-1]), "float32"))
     except Exception as error:
-        # Keras puts what a layer said between codes that make it bold.
+        # Keras puts a layer's message between codes for bold type.
         reason = str(error).split("\x1b[1m")[-1].split("\x1b[0m")[0].splitlines()[0]
         raise ValueError(
             f"{encoder.name} does not take images of {size[0]}x{size[1]} pixels, for it was made for "
@@ -230,7 +231,7 @@ def resized(network: keras.Model, image_size: Size = None, resize_to: Size = Non
     """The same exported encoder for images of other sizes, sharing its weights.
 
     Args:
-        network: what `exportable_encoder` or `with_preprocessing` made, or loaded from its `.keras` file.
+        network: the result of `exportable_encoder` or `with_preprocessing`, or loaded from its `.keras` file.
         image_size: height and width in pixels of the images that will come; `None` takes any.
         resize_to: height and width to which they are resized for the encoder; `None` keeps them. ResNets take
             any; ViTs, whose positions are interpolated, any that their patches divide.
@@ -265,7 +266,7 @@ def raw_input(
     image_size: Size = None,
     views: keras.layers.Layer | None = None,
 ) -> tuple[Any, Any]:
-    """The input of an exported network, or several, nested, and what the encoder takes of them."""
+    """The input of an exported network, or several, nested, and the encoder's inputs from them."""
     if isinstance(preprocess, Preprocess):
         spec, name = ImageModality().raw_input_spec(encoder, image_size), "images"
     elif image_size is not None:

@@ -1,4 +1,4 @@
-"""The formats in which a network leaves: what writes each, and the lines of Python that read it."""
+"""The export formats: the function that writes each, and the lines of Python that read it."""
 
 import dataclasses
 import json
@@ -21,10 +21,10 @@ class Format:
     """One way to store a network.
 
     Attributes:
-        suffix: of the file; empty for a folder.
+        suffix: suffix of the file; empty for a folder.
         backend: the backend of the process that writes it; `None` for any.
-        packages: what has to be installed to write it.
-        extra: the extra of kerassl that has what writes and reads it.
+        packages: packages that writing requires.
+        extra: the extra of kerassl with the packages for writing and reading.
         load: Python that loads the file `PATH` by the format's own runtime.
         call: Python that then makes `features` of `INPUTS`, an array of the type `DTYPE`.
         call_several: the same where `INPUTS` are several arrays; `None` where the format takes one.
@@ -143,7 +143,7 @@ def write_network(
     Raises:
         ValueError: for an unknown format, one that has no int8 form of this network, or one that takes a
             single input for a network of several.
-        ImportError: where what writes a format is not installed.
+        ImportError: if a package that writes a format is missing.
 
     Example:
         >>> import tempfile, keras
@@ -256,7 +256,7 @@ def _finish_onnx(network: keras.Model, target: str) -> None:
     """Checks a file that tf2onnx wrote, and names its output as the network's."""
     import onnx
 
-    # What tf2onnx does not know is written all the same, as an unknown operation or as a further input.
+    # tf2onnx writes operations that it does not know as unknown operations or as further inputs.
     try:
         onnx.checker.check_model(target)
         model = onnx.load(target)
@@ -288,7 +288,7 @@ def read(
     """Loads an exported network by the lines that its card shows.
 
     Args:
-        path: what was written.
+        path: the written file or folder.
         format: a name out of `FORMATS`.
         inputs: name of the network's input: "images", or "inputs" where it takes something else.
         dtype: type of that input.

@@ -22,7 +22,7 @@ def image_size(network: keras.Model) -> tuple[int, int]:
 
 
 def sample_inputs(network: keras.Model, batch: int = 2) -> Any:
-    """Zeros such as a functional network takes: an array, or several, nested; open sides are 32 long."""
+    """Zeros as inputs of a functional network: an array, or several, nested; open sides are 32 long."""
 
     def zeros(part: keras.KerasTensor) -> np.ndarray:
         sides = image_size(network) if takes_images(network) else part.shape[1:-1]

@@ -1,4 +1,4 @@
-"""Weights and products in 8 bits, after training: what Keras quantizes of a network, and what it leaves."""
+"""Post-training quantization to 8 bits: the layers that Keras quantizes, and those it leaves."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ def quantized(network: keras.Model) -> keras.Model:
 
     Weights are stored as int8 with a scale for each output, and inputs are rounded to int8 by the largest
     value of each row while the network runs; no data are needed. It covers `Dense` and `EinsumDense`, all
-    that is large in a ViT. Convolutions stay as they are: a ResNet has nothing to quantize.
+    that is large in a ViT. Convolutions are unchanged: a ResNet has nothing to quantize.
 
     Args:
         network: a model that `keras.models.load_model` can load after `import kerassl`.
@@ -65,7 +65,8 @@ def _check_something_to_quantise(network: keras.Model) -> None:
     if not changed:
         raise ValueError(
             f"There is nothing to quantize: Keras' int8 covers Dense and EinsumDense layers, and the "
-            f"{_counted(left)} of {network.name} stay as they are. Export without int8, or to litert alone, "
+            f"{_counted(left)} of {network.name} are left unchanged. Export without int8, or to litert "
+            f"alone, "
             "whose converter knows convolutions."
         )
 
@@ -85,7 +86,7 @@ def coverage(network: keras.Model) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def describe_int8(network: keras.Model) -> str:
-    """What `quantized` changes of a network, and what it leaves, in a sentence."""
+    """One sentence on the layers that `quantized` changes, and those it leaves."""
     changed, left = coverage(network)
     layers = [layer for layer in layers_of(network) if quantizable(layer)]
     share = sum(layer.count_params() for layer in layers) / network.count_params()

@@ -1,4 +1,4 @@
-"""A SavedModel as an encoder: for what was trained elsewhere, or was exported and not kept otherwise."""
+"""A SavedModel as an encoder: for networks trained elsewhere, or kept only as an export."""
 
 import os
 import pathlib

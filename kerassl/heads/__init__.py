@@ -1,4 +1,4 @@
-"""Heads: what stands between an encoder and a loss."""
+"""Heads: the layers between an encoder and a loss."""
 
 from kerassl.heads.dimension_temperature import DimensionTemperature
 from kerassl.heads.dino import DINOHead

@@ -14,7 +14,7 @@ class DimensionTemperature(keras.layers.Layer):
     own, whose sigmoid goes from the minimum to the maximum.
 
     Source: the temperatures of pairs of dimensions in AMCL, arXiv 2310.05615, equation 2.3; the paper's
-    tables and code do not say what they are made from.
+    tables and code do not say how they are computed.
 
     Args:
         num_heads: number of heads.

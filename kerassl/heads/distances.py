@@ -16,7 +16,8 @@ class PrototypeDistances(RemembersArguments, keras.layers.Layer):
     Args:
         input_dim: width of an embedding.
         num_prototypes: number of prototypes K.
-        initializer: of the prototypes; by default uniform in [0, 1], for embeddings that are sigmoids.
+        initializer: initializer of the prototypes; by default uniform in [0, 1], for embeddings that are
+            sigmoids.
         name: name of the layer.
         **kwargs: `trainable` and further arguments of `keras.layers.Layer`.
 

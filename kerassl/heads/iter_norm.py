@@ -13,18 +13,18 @@ class IterNorm(keras.layers.Layer):
     `Sigma = X^T X / N + epsilon I` of the centered rows of a group; with `S = Sigma / tr(Sigma)` and `P = I`,
     `P <- (3 P - P^3 S) / 2` is repeated, and `P / sqrt(tr(Sigma))` is close to `Sigma^(-1/2)`: after few
     iterations for the large eigenvalues, later for the small ones, so that directions of little variance are
-    not blown up. Statistics are those of the global batch, in float32 under any precision policy. Evaluation
-    uses the running means of both the mean and the whitening matrix.
+    not amplified. Statistics cover the global batch, in float32 under any precision policy. Evaluation uses
+    the running means of both the mean and the whitening matrix.
 
     Source: arXiv 1904.03441, algorithm 1; huangleiBuaa/IterNorm.
 
     Args:
         dim: width of the input.
-        num_groups: groups of dimensions, each whitened by itself; must divide `dim`. A group is to be much
-            smaller than the batch. As many as `dim` where that is less.
-        iterations: of Newton's method, T in the paper.
+        num_groups: number of groups of dimensions, each whitened separately; must divide `dim`. A group
+            should be much smaller than the batch. As many as `dim` where that is less.
+        iterations: iterations of Newton's method, T in the paper.
         epsilon: added to the variances.
-        momentum: of the running statistics: the share of the old ones.
+        momentum: EMA momentum of the moving statistics.
         name: name of the layer, the prefix of its variable paths.
 
     Raises:

@@ -6,7 +6,7 @@ from kerassl.engine import batch_norm
 
 
 def fan_in_uniform() -> keras.initializers.Initializer:
-    """Uniform within `1 / sqrt(inputs)` of 0: what PyTorch's layers start from if nobody says more."""
+    """Uniform within `1 / sqrt(inputs)` of 0: the default initialization of PyTorch's layers."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
@@ -34,7 +34,7 @@ def mlp(
         hidden_batch_norm: whether hidden layers are batch-normalized.
         output_bias: whether the last Dense layer has a bias.
         output_batch_norm: after the last layer: `None`, `"affine"`, `"scale"` (no offset) or `"plain"`.
-        initializer: of all kernels.
+        initializer: initializer of all kernels.
         name: name of the head, the prefix of its variable paths.
 
     Returns:

@@ -27,7 +27,7 @@ def multi_head_mlp(
         num_heads: number of heads.
         activation: activation after each hidden layer.
         hidden_batch_norm: whether hidden layers are batch-normalized.
-        initializer: of all kernels; uniform by each head's own fan (Glorot) if not given.
+        initializer: initializer of all kernels; uniform by each head's own fan (Glorot) if not given.
         name: name of the heads, the prefix of their variable paths.
 
     Returns:

@@ -15,7 +15,7 @@ class PairTemperature(keras.layers.Layer):
 
     Source: AMCL, arXiv 2310.05615; LeiWangR/cl, `amcl_components/adaptive_temperature.py`, which has a
     perceptron for each head where the figure of the paper shares one. That it sees directions, embeddings of
-    length one, is ours: a temperature then does not drift with their length.
+    length one, is our choice: a temperature then does not drift with their length.
 
     Args:
         dim: width of an embedding.
@@ -78,7 +78,7 @@ class PairTemperature(keras.layers.Layer):
         return self._bounded(ops.transpose(outputs))
 
     def _hidden(self, first: KerasTensor, second: KerasTensor):
-        """What each embedding adds to the hidden layer, of shape (rows, heads, hidden_dim)."""
+        """Each embedding's contribution to the hidden layer, of shape (rows, heads, hidden_dim)."""
         of_first = ops.matmul(_unit(first), self.first_kernel) + self.hidden_bias
         return of_first, ops.matmul(_unit(second), self.second_kernel)
 
@@ -113,7 +113,7 @@ def _of_all_pairs(first: KerasTensor, second: KerasTensor, weights: KerasTensor)
                 reached = ops.where(hidden > 0, upstream, 0.0)
                 to_rows = weight * ops.sum(reached, axis=2), weight * ops.sum(reached, axis=1)
                 gradients = (*to_rows, ops.sum(reached * hidden))
-                # TensorFlow wants of every turn what it carries.
+                # TensorFlow requires every turn to return the carried value.
                 return gradients, gradients
 
             start = tuple(ops.zeros_like(x[0]) for x in (first, second, weights))

@@ -1,4 +1,4 @@
-"""A linear classifier that learns beside the method and never moves it."""
+"""A linear classifier that learns alongside the method and never affects it."""
 
 import keras
 from keras import KerasTensor, ops
@@ -17,8 +17,8 @@ class OnlineProbe(keras.layers.Layer):
     Args:
         feature_dim: width of the features.
         num_classes: number of classes.
-        learning_rate: of Adam.
-        momentum: of the running mean and variance of the features.
+        learning_rate: learning rate of Adam.
+        momentum: EMA momentum of the features' moving mean and variance.
         name: name of the layer.
 
     Example:

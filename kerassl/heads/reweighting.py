@@ -11,7 +11,7 @@ _SMALLEST = 1e-37
 
 @keras.saving.register_keras_serializable("kerassl")
 class FixedReweighting(keras.layers.Layer):
-    """Multiplies feature i, counted from 0, by `kappa^-i`: what stands in for a learned projection head.
+    """Multiplies feature i, counted from 0, by `kappa^-i`: a stand-in for a learned projection head.
 
     The loss looks at the first features most, as the layers of a trained head do; the features before this
     layer are used afterwards. It has no weights, and computes in float32.

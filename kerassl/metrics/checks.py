@@ -11,11 +11,11 @@ def check_count(name: str, value: Any, least: int = 1, most: int | None = None, 
     """Returns a whole number within bounds as an `int`.
 
     Args:
-        name: of the argument.
-        value: what was given.
+        name: name of the argument.
+        value: the given value.
         least: the smallest number that will do.
         most: the largest one, or `None`.
-        mend: a sentence that says what to do, where the bounds do not.
+        mend: a sentence with the remedy, if the bounds do not say it.
 
     Raises:
         ValueError: for anything else.
@@ -45,13 +45,13 @@ def check_number(
     """Returns a finite number within bounds as a `float`.
 
     Args:
-        name: of the argument.
-        value: what was given.
+        name: name of the argument.
+        value: the given value.
         above: bound that the number must exceed, or `None`.
         least: the smallest number that will do, or `None`.
         below: bound that the number must stay under, or `None`.
         most: the largest number that will do, or `None`.
-        mend: a sentence that says what to do, where the bounds do not.
+        mend: a sentence with the remedy, if the bounds do not say it.
 
     Raises:
         ValueError: for anything else.
@@ -77,9 +77,9 @@ def check_sequence(name: str, value: Any, of: str, least: int = 1) -> tuple:
     """Returns a sequence of some entries as a tuple; text is none.
 
     Args:
-        name: of the argument.
-        value: what was given.
-        of: what it holds, in words, such as "whole numbers".
+        name: name of the argument.
+        value: the given value.
+        of: its items, in words, such as "whole numbers".
         least: entries that it must have.
 
     Raises:
@@ -101,13 +101,13 @@ def check_names(name: str, value: Any, known: Collection[str], kind: str) -> tup
     """Returns names out of those that are known as a tuple.
 
     Args:
-        name: of the argument.
-        value: what was given.
+        name: name of the argument.
+        value: the given value.
         known: the names that there are.
-        kind: what they are names of, such as "protocol".
+        kind: the kind of things that they name, such as "protocol".
 
     Raises:
-        ValueError: for text in place of a list, or an unknown name.
+        ValueError: for text instead of a list, or an unknown name.
 
     Example:
         >>> from kerassl.metrics.checks import check_names
@@ -122,7 +122,7 @@ def check_names(name: str, value: Any, known: Collection[str], kind: str) -> tup
 
 
 def short(value: Any) -> str:
-    """What was given, in a few words: arrays by type and shape.
+    """A short description of the given value: arrays by type and shape.
 
     Example:
         >>> import numpy as np

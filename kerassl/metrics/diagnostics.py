@@ -17,7 +17,7 @@ from kerassl.metrics.spectrum import effective_rank, feature_std, rankme
 DIAGNOSTICS = (
     "rankme", "alpha_req", "uniformity", "feature_std", "effective_rank", "alignment", "lidar", "tolerance",
 )  # fmt: skip
-# What float32 sums resolve of a covariance, as a share of its largest eigenvalue.
+# Resolution of float32 sums of a covariance, as a share of its largest eigenvalue.
 _EIGENVALUE_FLOOR = 1e-6
 
 
@@ -36,13 +36,13 @@ def diagnose(
 
     Args:
         features: `(number, dim)`.
-        names: of `DIAGNOSTICS`. "alpha_req" is the exponent alone, NaN where fewer than three directions are
-            in use; "alignment" is a mean over all pairs of an image's views.
+        names: names from `DIAGNOSTICS`. "alpha_req" is the exponent alone, NaN where fewer than three
+            directions are in use; "alignment" is a mean over all pairs of an image's views.
         views: `(images, views, dim)` features of several views of each image, for "alignment" and "lidar".
         labels: `(number,)` integers, for "tolerance"; -1 for unlabeled.
 
     Raises:
-        ValueError: for an unknown name, what a name needs and is missing, or features that do not fit.
+        ValueError: for an unknown name, a missing input of a name, or features that do not fit.
 
     Example:
         >>> import numpy as np
@@ -91,10 +91,9 @@ def _alpha(fit: Any) -> float:
 class StreamingDiagnostics(keras.metrics.Metric):
     """Diagnostics of all features since the last reset, from sums over batches.
 
-    `update_state` belongs in a compiled step; `result` takes eigenvalues in NumPy and is to be called once
-    an epoch. All results are ratios of sums, so that replicas that have each seen all rows give what one
-    device gives. It holds three float32 matrices `(dim, dim)`. It is what `compile(diagnostics=True)` adds to
-    `evaluate`.
+    `update_state` belongs in a compiled step; `result` takes eigenvalues in NumPy; call it once an epoch. All
+    results are ratios of sums, so that replicas that have each seen all rows equal one device. It holds three
+    float32 matrices `(dim, dim)`. It is what `compile(diagnostics=True)` adds to `evaluate`.
 
     * `alpha_req`: as the function, of eigenvalues above 1e-6 of the largest, which float32 sums resolve;
     * `uniformity`: of the pairs of two images within each batch, as in equation 2 of arXiv 2005.10242;
@@ -103,7 +102,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
 
     Args:
         dim: width of the features.
-        num_classes: of the labels; `None` for no tolerance.
+        num_classes: number of classes of the labels; `None` for no tolerance.
         name: name of the metric.
         **kwargs: further arguments of `keras.metrics.Metric`.
 
@@ -180,7 +179,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
         count, total, moment = (_numpy(v) for v in (self.count, self.sum, self.moment))
         covariance = _covariance(count, total, moment)
         eigenvalues = np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0)
-        # What is left of a large mean by rounding is no variance.
+        # The rounding residue of a large mean is not variance.
         eigenvalues[eigenvalues < 1e-7 * np.trace(moment) / max(count, 1)] = 0.0
         return eigenvalues / max(eigenvalues.sum(), np.finfo("float64").tiny)
 
@@ -207,7 +206,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
         return found
 
     def _names(self) -> list[str]:
-        """What there are diagnostics of, where all sums may be NaN."""
+        """The measured quantities, if all sums may be NaN."""
         names = ["alpha_req", "uniformity"]
         if float(_numpy(self.images)):
             names += ["alignment", "lidar"]

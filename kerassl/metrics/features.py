@@ -7,15 +7,15 @@ import numpy as np
 
 from kerassl.metrics.checks import short
 
-# Class numbers are int32 in what the protocols return.
+# Class numbers are int32 in the protocols' results.
 _LARGEST_LABEL = 2**31 - 1
 
 
 def check_array(name: str, value: Any, axes: tuple[str, ...], kinds: str = "uifb") -> np.ndarray:
-    """Returns an array of numbers of the given axes, or raises `ValueError` naming what is wrong.
+    """Returns an array of numbers of the given axes, or raises `ValueError` that names the fault.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         value: an array, a tensor, or nested lists of one shape.
         axes: names of the axes, such as `("number", "dim")`; each must have a length of 1 or more.
         kinds: NumPy's letters of the types that will do.
@@ -44,10 +44,10 @@ def check_array(name: str, value: Any, axes: tuple[str, ...], kinds: str = "uifb
 
 
 def as_tensor(name: str, value: Any, axes: tuple[str, ...]) -> Any:
-    """A tensor of the given axes of what may be a tensor in a compiled step, or nested lists.
+    """A tensor of the given axes, from a tensor in a compiled step or nested lists.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         value: a tensor, a variable, an array or lists.
         axes: names of the axes.
 
@@ -64,19 +64,19 @@ def as_tensor(name: str, value: Any, axes: tuple[str, ...]) -> Any:
 def check_features(
     features: np.ndarray, labels: np.ndarray | None, name: str, labels_name: str | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns features as float32 and labels as int64, or raises `ValueError` naming what is wrong.
+    """Returns features as float32 and labels as int64, or raises `ValueError` that names the fault.
 
     Args:
         features: `(number, dim)` float array.
         labels: `(number,)` integer array, -1 for unlabeled, or None.
-        name: what to call the features in an error.
-        labels_name: what to call the labels; by default `name` with "labels" for "features".
+        name: name of the features in an error.
+        labels_name: name of the labels; by default `name` with "labels" for "features".
 
     Raises:
         ValueError: no features, a rank that is not 2, NaN or infinity, or labels that do not fit.
     """
     features = check_array(name, features, ("number", "dim")).astype("float32", copy=False)
-    # In parts: what says of each number whether it is finite is a quarter as large as they are.
+    # In parts: the mask of finite numbers is a quarter as large as the numbers.
     if not all(np.isfinite(part).all() for part in np.array_split(features, -(-features.size // 2**25))):
         raise ValueError(f"{name} hold NaN or infinite values: the encoder diverged or its input is broken.")
     if labels is None:
@@ -85,12 +85,12 @@ def check_features(
 
 
 def check_labels(labels: np.ndarray, number: int, name: str) -> np.ndarray:
-    """Returns `(number,)` labels as int64, or raises `ValueError` naming what is wrong.
+    """Returns `(number,)` labels as int64, or raises `ValueError` that names the fault.
 
     Args:
         labels: integers from -1 (unlabeled) on.
-        number: how many are needed.
-        name: what to call them in an error.
+        number: the required number.
+        name: their name in an error.
 
     Raises:
         ValueError: for `None`, another shape or type, or integers out of range.
@@ -117,7 +117,7 @@ def check_labels(labels: np.ndarray, number: int, name: str) -> np.ndarray:
 
 
 def check_labelled(features: np.ndarray, labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """As `check_features`, without the entries of label -1; labels must be there.
+    """As `check_features`, without the entries of label -1; labels are required.
 
     Raises:
         ValueError: as `check_features`, or where no entry has a label.
@@ -166,7 +166,7 @@ def check_same_width(
         first_labels: `(number,)`.
         second: `(number, dim)`.
         second_labels: `(number,)`.
-        names: what to call both sets of features in an error.
+        names: names of both sets of features in an error.
 
     Raises:
         ValueError: as `check_features`, for missing labels, or for two widths.

@@ -13,8 +13,8 @@ CHUNK = 1024
 def uniformity(features: np.ndarray, t: float = 2.0) -> float:
     """Returns `log mean_xy exp(-t |x - y|^2)` of the unit features, the lower the more uniform.
 
-    The mean is over all ordered pairs, each feature with itself included; 0 for features that are all alike,
-    also if they are all zero.
+    The mean is over all ordered pairs, each feature with itself included; 0 if all features are equal, also
+    if they are all zero.
 
     Source: Wang and Isola, arXiv 2005.10242, equation 2, who leave the pairs of a feature with itself out;
     with them in Wang and Liu, Understanding the Behaviour of Contrastive Loss, arXiv 2012.09740.
@@ -78,7 +78,7 @@ def tolerance(features: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean of `<x, y> 1(same class)` over all ordered pairs of unit features.
 
     How near a loss lets images of one class be; the mean is over all pairs, not only those of one class, so
-    that features which are all alike have the probability that two images share their class.
+    that equal features have the probability that two images share their class.
 
     Source: Wang and Liu, Understanding the Behaviour of Contrastive Loss, arXiv 2012.09740.
 

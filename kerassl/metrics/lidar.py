@@ -1,4 +1,4 @@
-"""LiDAR: how many directions tell images apart by more than their views vary."""
+"""LiDAR: the number of directions in which images differ by more than their views vary."""
 
 import numpy as np
 
@@ -10,10 +10,9 @@ def lidar(features: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8) -> f
     """Returns LiDAR, the effective rank of the discriminant analysis of images against their views.
 
     Each image is a class of its own, whose samples are its views. With S_b the covariance of the images'
-    means and S_w that of the views about them plus `delta` I, LiDAR is the exponential of the entropy of
-    `p = (l + epsilon) / sum(l + epsilon)`, l being the eigenvalues of `S_w^-1/2 S_b S_w^-1/2`. It is between
-    1 and the number of dimensions; images whose means are all alike have 1 here, where the equation gives
-    its largest value.
+    means and S_w that of the views about them plus `delta` I, LiDAR is the exponential of the entropy of `p =
+    (l + epsilon) / sum(l + epsilon)`, l being the eigenvalues of `S_w^-1/2 S_b S_w^-1/2`. It is between 1 and
+    the number of dimensions; images with equal means have 1, where the equation gives its largest value.
 
     Unlike RankMe it does not change, but for `delta`, under any invertible linear map of the features.
 
@@ -57,7 +56,7 @@ def lidar(features: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8) -> f
 def lidar_of_scatters(
     between: np.ndarray, within: np.ndarray, delta: float = 1e-4, epsilon: float = 1e-8
 ) -> float:
-    """Returns LiDAR of the covariance of images' means and that of their views about these.
+    """Returns LiDAR of the covariance of images' means and the covariance of views about these.
 
     Args:
         between: `(dim, dim)`.

@@ -27,7 +27,7 @@ def eigenspectrum(features: np.ndarray) -> np.ndarray:
         features: `(number, dim)`.
 
     Returns:
-        `(dim,)` float64; zeros for features that are all alike.
+        `(dim,)` float64; zeros if all features are equal.
 
     Raises:
         ValueError: features of a wrong shape or not finite.

@@ -54,7 +54,7 @@ def dead_prototypes(counts: Any) -> Any:
 
 
 def assigned_prototypes(probabilities: Any) -> Any:
-    """Returns the number of each row's likeliest prototype, those of one head after those of another.
+    """Returns the index of each row's likeliest prototype, one head after the other.
 
     Args:
         probabilities: `(batch, num_prototypes)`, or `(batch, num_heads, num_prototypes)`, of whose heads the
@@ -79,7 +79,7 @@ def assigned_prototypes(probabilities: Any) -> Any:
 
 
 def count_assignments(assignments: Any, num_prototypes: int) -> Any:
-    """Returns how many entries of an integer tensor name each prototype, `(num_prototypes,)` float32.
+    """Returns the count of each prototype in an integer tensor, `(num_prototypes,)` float32.
 
     Args:
         assignments: integers of any shape in [0, num_prototypes); negative ones count for none.

@@ -45,7 +45,7 @@ def rankme(features: np.ndarray, epsilon: float = 1e-7) -> float:
 
 
 def effective_rank(features: Any) -> Any:
-    """Returns the participation ratio of the features: how many directions share their variance.
+    """Returns the participation ratio of the features: the number of directions that share their variance.
 
     With eigenvalues l_k of the covariance, (sum l_k)^2 / sum l_k^2; it needs no eigenvalues, so it is
     cheap enough for every step. Constant features have 0. It is another number than RankMe, which is also
@@ -85,7 +85,7 @@ def feature_std(features: Any) -> Any:
 
     1 for features that spread evenly over the sphere, 0 for collapsed ones.
 
-    Source: SimSiam (arXiv:2011.10566, figure 2), there without the factor sqrt(dim).
+    Source: SimSiam (arXiv:2011.10566, figure 2), in the paper without the factor sqrt(dim).
 
     Args:
         features: `(batch, dim)` array or tensor.

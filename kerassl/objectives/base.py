@@ -1,4 +1,4 @@
-"""What an objective that methods take on must have."""
+"""The base class of objectives that can be attached to methods."""
 
 from typing import Any
 
@@ -44,12 +44,12 @@ class Objective(RemembersArguments, keras.layers.Layer):
         self.built = True
 
     def attach_to(self, model: Any) -> None:
-        """Makes what depends on the method, such as heads of `model.feature_dim`; called once."""
+        """Builds the parts that depend on the method, such as heads of `model.feature_dim`; called once."""
 
     def loss_terms(
         self, model: Any, features: tuple[KerasTensor, ...], batch: Batch, training: bool
     ) -> Outputs:
-        """The named terms and what else is to be known of the step; every objective writes its own.
+        """The named terms and other outputs of the step; every objective implements it.
 
         Args:
             model: the method, for `gather` and `clock`.

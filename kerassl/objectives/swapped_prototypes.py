@@ -22,7 +22,7 @@ class SwappedPrototypes(Objective):
 
     Args:
         num_prototypes: number of prototypes K.
-        weight: of the term in the loss.
+        weight: weight of the term in the loss.
         projection_dim: width of the embedding that meets the prototypes.
         temperature: divides the cosines in the prediction; > 0.
         sinkhorn_temperature: divides them in the assignment, the paper's epsilon; > 0.

@@ -1,4 +1,4 @@
-"""Optimizers whose weight decay is that of the papers, with a rate for each layer where that is wanted."""
+"""Optimizers with the papers' weight decay and optional rates per layer."""
 
 from kerassl.optimizers.adamw import AdamW
 from kerassl.optimizers.decay import decayed_variables

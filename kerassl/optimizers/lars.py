@@ -32,7 +32,7 @@ class LARS(PerVariableRates):
         decay_bias_and_norm: whether all variables are decayed and scaled, prototypes, too: the LARC of
             NVIDIA's apex, which SwAV takes.
         clip: whether the factor is `min(eta |w| / (lr |g|), 1)`: at most a step of plain SGD, and otherwise
-            one that does not depend on the learning rate, as in solo-learn, with an eta of 0.02 there.
+            one that does not depend on the learning rate, as in solo-learn, which has an eta of 0.02.
         **kwargs: `rate_factors`, as `layerwise_factors` makes them, `constant_rates`, `{path: rate}` of
             variables that no schedule moves, and further arguments of `keras.optimizers.Optimizer`.
 

@@ -1,4 +1,4 @@
-"""Layer-wise decay of the learning rate: what lies deep in a pretrained encoder moves less."""
+"""Layer-wise decay of the learning rate: early layers of a pretrained encoder change less."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Variables with a learning rate of their own: what the optimizers of kerassl share."""
+"""Learning rates per variable: the common base of kerassl's optimizers."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from kerassl.engine.keras_internals import DecayHooks, variable_key
 class PerVariableRates(DecayHooks):
     """A factor of the scheduled learning rate, or a constant in its place, for some of the variables.
 
-    Both hold for the decoupled weight decay, too.
+    Both also apply to the decoupled weight decay.
 
     Args:
         *args: of the optimizer.
@@ -67,7 +67,7 @@ class PerVariableRates(DecayHooks):
     def by_factor(
         self, variables: list[keras.Variable]
     ) -> Iterator[tuple[float | KerasTensor, list[keras.Variable]]]:
-        """What the scheduled rate is to be multiplied by, each with its variables."""
+        """The factors of the scheduled rate, each with its variables."""
         groups: dict[tuple, list] = {}
         for variable in variables:
             groups.setdefault(self._rates[variable_key(self, variable)], []).append(variable)

@@ -148,7 +148,7 @@ def test_bad_input():
         ClassMeans(6, "cl2n")
     with pytest.raises(ValueError, match="needs center="):
         ClassMeans(6, "centred_l2")
-    with pytest.raises(ValueError, match="6 dimensions; 5 are needed"):
+    with pytest.raises(ValueError, match="must have 5 dimensions, got 6"):
         ClassMeans(5).add(x, labels)
     with pytest.raises(ValueError, match="No class has been seen"):
         ClassMeans(6).predict(x)

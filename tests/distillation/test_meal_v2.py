@@ -154,9 +154,9 @@ def test_it_trains_without_labels_and_its_teachers_stay(tmp_path):
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match=r"must speak of the same classes; their numbers are \[3, 5\]"):
+    with pytest.raises(ValueError, match=r"must have the same classes; their numbers are \[3, 5\]"):
         DistilledClassifier(trained_classifier(), tiny_encoder(3), num_classes=5)
     with pytest.raises(ValueError, match="At least one teacher is needed; the list is empty"):
         DistilledClassifier([], tiny_encoder(3), num_classes=5)
-    with pytest.raises(ValueError, match="SimCLR has no classes to tell of"):
+    with pytest.raises(ValueError, match="SimCLR has no classes; a teacher must"):
         DistilledClassifier(kerassl.methods.SimCLR(tiny_encoder(3), projection_dim=8), tiny_encoder(3))

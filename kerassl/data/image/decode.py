@@ -40,7 +40,7 @@ def open_image(source: pathlib.Path | bytes, name: str) -> Any:
 
     Args:
         source: a path or the bytes of a file.
-        name: what to call it in an error.
+        name: its name in an error.
 
     Raises:
         ValueError: not an image, or one that Pillow refuses, as it does beyond 179 megapixels.
@@ -64,7 +64,7 @@ def is_gray(image: Any) -> bool:
 
 
 class Header(NamedTuple):
-    """What an image file says of itself.
+    """Facts from an image file's header.
 
     Attributes:
         size: (height, width) in pixels.
@@ -79,11 +79,11 @@ class Header(NamedTuple):
 
 
 def read_header(source: pathlib.Path | bytes, name: str) -> Header:
-    """Returns what an image file says of itself, and the extreme values of a deep one, which is read whole.
+    """Returns an image file's header, and the extreme values of a deep file, which is read whole.
 
     Args:
         source: a path or the bytes of a file.
-        name: what to call it in an error.
+        name: its name in an error.
 
     Raises:
         ValueError: not an image, or a deep one that breaks off or holds NaN.
@@ -109,7 +109,7 @@ def choose_value_range(headers: Iterable[Header]) -> tuple[tuple[float, float], 
     * all others: [the smallest value, the largest value].
 
     Args:
-        headers: those of all files of the data set.
+        headers: headers of all files of the data set.
 
     Returns:
         (black, white) and the rule in words, or None where no file is deep.
@@ -147,7 +147,7 @@ def decode_image(
 
     Args:
         source: a path or the bytes of a file.
-        name: what to call it in an error.
+        name: its name in an error.
         image_size: (height, width) for `resize_and_crop`, or None to keep the file's size.
         channels: 1 or 3.
         value_range: the values of 16-bit, 32-bit or float gray files that become 0 and 255, as
@@ -215,11 +215,11 @@ def decode_all(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images of all files that can be read, and booleans that say which files these are.
 
-    A warning says how many cannot be read. A progress bar appears when it takes more than two seconds.
+    A warning says how many cannot be read. A progress bar appears after two seconds.
 
     Args:
         sources: paths or bytes of files.
-        names: what to call each in a warning or an error.
+        names: the name of each in a warning or an error.
         image_size: (height, width), or None to keep the size of the first, which all must then have.
         channels: 1 or 3.
         value_range: as in `decode_image`.

@@ -33,7 +33,7 @@ def load_folder(
 ) -> split.Arrays:
     """Returns the images below a folder: in memory where they fit, else `ImageFiles`.
 
-    * `DIR/CLASS/*.jpg`: one class a subfolder, in sorted order; loose images beside them get label -1;
+    * `DIR/CLASS/*.jpg`: one class per subfolder, in sorted order; loose images next to them get label -1;
     * `DIR/*.jpg`: no labels;
     * `DIR/train/...` and `DIR/test/...`, each in one of the two forms above: the parts as named. In any case
       of letters `train` may be `training`; the test part is `test` or `testing`, else `val`, `valid` or
@@ -51,7 +51,7 @@ def load_folder(
 
     Raises:
         ValueError: no such folder, no image in it that can be read (of others, a warning says how many), or
-            class folders beside those of parts.
+            class folders next to the folders of parts.
     """
     root = pathlib.Path(directory).expanduser()
     if not root.is_dir():
@@ -142,7 +142,7 @@ def _find_parts(root: pathlib.Path) -> dict[str, pathlib.Path]:
     loose, _ = _files_below(root, deep=False)
     if loose:
         warnings.warn(
-            f"{len(loose)} images beside the parts of {str(root)!r} are left out, e.g. {loose[0].name!r}.",
+            f"{len(loose)} images next to the parts of {str(root)!r} are left out, e.g. {loose[0].name!r}.",
             stacklevel=2,
         )
     return parts

@@ -1,4 +1,4 @@
-"""Image files that are decoded where they are indexed, and what their headers say."""
+"""Image files that are decoded when indexed, and facts from their headers."""
 
 import pathlib
 import warnings
@@ -111,7 +111,7 @@ class ImageFiles(LazyImages):
 
 
 class Headers(NamedTuple):
-    """What the headers of a data set's image files say.
+    """Facts from the headers of a data set's image files.
 
     Attributes:
         kept: `(number,)` booleans, which files are images.
@@ -132,14 +132,14 @@ def read_headers(
     names: Sequence[str],
     value_range: tuple[float, float] | None = None,
 ) -> Headers:
-    """Looks at the headers of image files, and at the values of those of more than 8 bits.
+    """Reads the headers of image files, and the values of files of more than 8 bits.
 
     A warning says how many are not images, and how values of more than 8 bits are scaled. A progress bar
     appears when it takes more than two seconds.
 
     Args:
         sources: paths or bytes of files.
-        names: what to call each in a warning.
+        names: the name of each in a warning.
         value_range: the range to use where there are values of more than 8 bits; by default the rule of
             `choose_value_range` over these files.
 
@@ -177,7 +177,8 @@ def read_headers(
 def find_value_range(paths: Sequence[str | pathlib.Path]) -> tuple[float, float] | None:
     """Returns the values of 16-bit, 32-bit and float gray files that stand for black and white.
 
-    `kerassl.data.load` finds them by itself; `decode_image` takes them. The rule, over all files together:
+    `kerassl.data.load` finds them automatically; `decode_image` takes them. The rule, over all files
+    together:
 
     * integers from 0 to 65,535: (0, 2^b - 1), b the first of 8, 10, 12, 14 and 16 bits that holds them all;
     * floats in [0, 1]: (0, 1); other floats in [0, 255]: (0, 255), that is, they are kept;

@@ -15,7 +15,7 @@ from kerassl.data.image.decode import (
 from kerassl.data.image.folder import SUFFIXES
 from kerassl.data.image.image_files import find_value_range
 
-# Ours, and that of PASCAL VOC.
+# This library's value, and that of PASCAL VOC.
 LAYOUTS = (("images", "masks"), ("JPEGImages", "SegmentationObject"))
 LEFT_OUT = 255
 
@@ -35,7 +35,7 @@ def load_masks(
     Args:
         directory: the folder.
         image_size: (height, width) to resize and crop both to, images bilinearly, masks by nearest pixel.
-        channels: of the images, 1 or 3.
+        channels: number of channels of the images, 1 or 3.
         limit: the first so many, by path.
 
     Returns:
@@ -97,7 +97,7 @@ def load_masks(
 
 
 def _read_mask(file: pathlib.Path) -> np.ndarray:
-    """int32 `(height, width)`, -1 for what is left out."""
+    """int32 `(height, width)`, -1 for ignored pixels."""
     with open_image(file, str(file)) as image:
         pixels = np.asarray(image)
     if pixels.ndim != 2:

@@ -3,11 +3,12 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveInt, RemembersArguments
 from kerassl.heads.dino import DINOHead
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class DINOHeads(keras.Model):
+class DINOHeads(RemembersArguments, keras.Model):
     """Several `DINOHead`s on one encoder, each with a perceptron and a number of prototypes of its own.
 
     Args:
@@ -34,21 +35,15 @@ class DINOHeads(keras.Model):
 
     def __init__(
         self,
-        input_dim: int,
-        num_prototypes: tuple[int, ...],
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
+        input_dim: PositiveInt,
+        num_prototypes: tuple[PositiveInt, ...],
+        hidden_dim: PositiveInt = 2048,
+        bottleneck_dim: PositiveInt = 256,
         use_batch_norm: bool = False,
         name: str = "heads",
     ) -> None:
         super().__init__(name=name)
-        self.config = {
-            "input_dim": input_dim,
-            "num_prototypes": tuple(num_prototypes),
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm": use_batch_norm,
-        }
+
         self.output_dims = (sum(num_prototypes),)
         with keras.name_scope(name):
             self.heads = [
@@ -72,16 +67,7 @@ class DINOHeads(keras.Model):
     def split(self, outputs: KerasTensor) -> list[KerasTensor]:
         """The parts of the heads in a tensor `(..., prototypes)`."""
         parts, start = [], 0
-        for count in self.config["num_prototypes"]:
+        for count in self.arguments.num_prototypes:
             parts.append(outputs[..., start : start + count])
             start += count
         return parts
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {"name": self.name, **self.config}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """Rebuilds the heads."""
-        return cls(**config)

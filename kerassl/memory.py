@@ -3,11 +3,12 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import NonNegativeInt, PositiveInt, RemembersArguments
 from kerassl.batch import Batch
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class FeatureQueue(keras.layers.Layer):
+class FeatureQueue(RemembersArguments, keras.layers.Layer):
     """The last `size` embeddings, normalized, as Keras variables: saved, resumed and equal on all devices.
 
     Source: MoCo, arXiv 1911.05722, algorithm 1; facebookresearch/moco, `moco/builder.py`, which starts with
@@ -35,11 +36,10 @@ class FeatureQueue(keras.layers.Layer):
         [[0.6 0.8]]
     """
 
-    def __init__(self, size: int, dim: int, seed: int | None = 0, name: str = "queue") -> None:
+    def __init__(
+        self, size: PositiveInt, dim: PositiveInt, seed: NonNegativeInt | None = 0, name: str = "queue"
+    ) -> None:
         super().__init__(name=name, dtype="float32")
-        if size < 1 or dim < 1:
-            raise ValueError(f"A queue needs rows and columns; got size={size}, dim={dim}.")
-        self.size, self.dim, self.seed = size, dim, seed
 
         def unit_rows(shape: tuple, dtype: str):
             return _unit(keras.random.normal(shape, dtype=dtype, seed=seed))
@@ -60,7 +60,7 @@ class FeatureQueue(keras.layers.Layer):
         """
         new = _unit(ops.stop_gradient(ops.cast(embeddings, "float32")))
         self._replace_oldest(self.features, new)
-        self.position.assign((self.position + ops.shape(embeddings)[0]) % self.size)
+        self.position.assign((self.position + ops.shape(embeddings)[0]) % self.arguments.size)
 
     def nearest(self, embeddings: KerasTensor) -> KerasTensor:
         """The row of largest cosine for each embedding, (batch, dim) of any length; without gradient."""
@@ -76,14 +76,10 @@ class FeatureQueue(keras.layers.Layer):
         return ops.matmul(ops.cast(embeddings, "float32"), ops.transpose(self.features))
 
     def _replace_oldest(self, variable: keras.Variable, new: KerasTensor) -> None:
-        rows = (self.position + ops.arange(ops.shape(new)[0], dtype="int32")) % self.size
+        rows = (self.position + ops.arange(ops.shape(new)[0], dtype="int32")) % self.arguments.size
         # The last ones only: a scatter to the same row twice is undefined.
-        rows, new = rows[-self.size :], new[-self.size :]
+        rows, new = rows[-self.arguments.size :], new[-self.arguments.size :]
         variable.assign(ops.scatter_update(variable, rows[:, None], new))
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {"size": self.size, "dim": self.dim, "seed": self.seed, "name": self.name}
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -113,7 +109,9 @@ class LabelledQueue(FeatureQueue):
         [ 7  5 -1]
     """
 
-    def __init__(self, size: int, dim: int, seed: int = 0, name: str = "queue") -> None:
+    def __init__(
+        self, size: PositiveInt, dim: PositiveInt, seed: NonNegativeInt | None = 0, name: str = "queue"
+    ) -> None:
         super().__init__(size, dim, seed, name)
         unknown = keras.initializers.Constant(-1)
         self.labels = self.add_weight(

@@ -118,3 +118,44 @@ def test_the_logits_of_an_exported_classifier_teach(exported, tmp_path):
     model = kerassl.distillation.Distill(keras.models.load_model(path), tiny_encoder())
     outputs = keras.ops.softmax(model.teacher.outputs(model, model.preprocess(images(4))))
     np.testing.assert_allclose(numpy(outputs), teacher.classify(images(4)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mend"),
+    [
+        ((8, 3, 16, 16), r"16 channels .*takes 3: put the channels last, np.moveaxis\(images, 1, -1\)"),
+        ((8, 16, 16, 1), r"1 channels .*takes 3: repeat the channel, np.repeat\(images, 3, axis=-1\)"),
+        ((8, 16, 16, 4), r"4 channels .*takes 3: leave out the others.* images\[\.\.\., :3\]"),
+    ],
+)
+def test_images_of_other_channels_are_refused_with_the_mend(shape, mend):
+    model = SimCLR(tiny_encoder(), projection_dim=8)
+    batch = np.random.default_rng(0).integers(0, 256, shape).astype("uint8")
+    for refused in (
+        lambda: model.fit(batch, batch_size=8, verbose=0),
+        lambda: model.fit(images(8), batch_size=8, validation_data=batch, verbose=0),
+        lambda: model.evaluate(batch, verbose=0),
+        lambda: model.predict(batch, verbose=0),
+        lambda: SimCLR(tiny_encoder(), views=None).fit((batch, batch), batch_size=8, verbose=0),
+    ):
+        with pytest.raises(ValueError, match=mend):
+            refused()
+    assert int(model.clock.step) == 0
+
+
+def test_color_images_into_a_gray_encoder_are_told_to_average():
+    gray = kerassl.backbones.ResNet((16, 16, 1), depths=(1,), width=4, stem="small")
+    with pytest.raises(ValueError, match=r"takes 1: average the channels, images.mean\(axis=-1"):
+        SimCLR(gray, projection_dim=8).fit(images(8), batch_size=8, verbose=0)
+
+
+def test_views_that_make_images_of_something_else_are_left_alone():
+    class Spectrograms(kerassl.views.Views):
+        def augment(self, inputs, seed):
+            return keras.ops.reshape(inputs, (-1, 16, 16, 3))
+
+        def preprocess(self, inputs):
+            return keras.ops.reshape(inputs, (-1, 16, 16, 3))
+
+    model = SimCLR(tiny_encoder(), views=Spectrograms(), projection_dim=8)
+    assert model.predict(np.zeros((4, 16, 48, 1), "float32"), verbose=0).shape == (4, 16)

@@ -63,7 +63,7 @@ def test_a_zero_row_and_half_precision_stay_finite():
 
 def test_nothing_to_hold():
     for size, dim in ((0, 3), (3, 0)):
-        with pytest.raises(ValueError, match="A queue needs rows and columns"):
+        with pytest.raises(ValueError, match="must be >= 1, got 0"):
             FeatureQueue(size, dim)
 
 

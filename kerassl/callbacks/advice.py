@@ -12,8 +12,8 @@ ADVICE = {
         "asymmetric": "a momentum nearer to 1, batch norm in encoder and heads, a predictor whose learning "
         "rate does not fall",
         # DINO, arXiv 2104.14294, section 5.3: centering prevents one winner, sharpening a uniform output.
-        "clustering": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more centering at "
-        "a loss of 0, prototypes frozen for longer",
+        "clustering": "a lower teacher temperature (or Sinkhorn epsilon) at a loss of ln K, more centering "
+        "at a loss of 0, prototypes frozen for longer",
         "contrastive": "a higher temperature",
         "redundancy": "a larger weight of the term that spreads the embeddings (variance, regularizer)",
     },

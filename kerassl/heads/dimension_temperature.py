@@ -5,9 +5,11 @@ import math
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveFloat, PositiveInt, RemembersArguments
+
 
 @keras.saving.register_keras_serializable("kerassl")
-class DimensionTemperature(keras.layers.Layer):
+class DimensionTemperature(RemembersArguments, keras.layers.Layer):
     """`num_heads` matrices of temperatures, each entry free within bounds; all begin at 1.
 
     What a dimension stands for belongs to the head and not to a batch, so a pair of them has a weight of its
@@ -34,21 +36,18 @@ class DimensionTemperature(keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads: int,
-        dim: int,
-        minimum: float = 0.1,
-        maximum: float = 10.0,
+        num_heads: PositiveInt,
+        dim: PositiveInt,
+        minimum: PositiveFloat = 0.1,
+        maximum: PositiveFloat = 10.0,
         name: str = "temperature",
     ) -> None:
         super().__init__(name=name, dtype="float32")
-        if min(num_heads, dim) < 1:
-            raise ValueError(f"The number of heads and the width must be at least 1; got {num_heads}, {dim}.")
-        if not 0 < minimum < 1 < maximum:
+        if not minimum < 1 < maximum:
             raise ValueError(
                 f"Temperatures of dimensions need 0 < minimum (min_temperature) < 1 < maximum "
                 f"(max_temperature), got {minimum} and {maximum}."
             )
-        self.num_heads, self.dim, self.minimum, self.maximum = num_heads, dim, minimum, maximum
         # The sigmoid of the offset is where 1 lies between the bounds.
         self.offset = math.log((1 - minimum) / (maximum - 1))
         self.logits = self.add_weight(name="logits", shape=(num_heads, dim, dim), initializer="zeros")
@@ -56,9 +55,5 @@ class DimensionTemperature(keras.layers.Layer):
 
     def of_pairs(self) -> KerasTensor:
         """The temperatures `(heads, dim, dim)`."""
-        return self.minimum + (self.maximum - self.minimum) * ops.sigmoid(self.logits + self.offset)
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        arguments = ("num_heads", "dim", "minimum", "maximum", "name")
-        return {argument: getattr(self, argument) for argument in arguments}
+        minimum, maximum = self.arguments.minimum, self.arguments.maximum
+        return minimum + (maximum - minimum) * ops.sigmoid(self.logits + self.offset)

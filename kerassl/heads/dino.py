@@ -3,13 +3,14 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveInt, RemembersArguments
 from kerassl.engine import mark
 from kerassl.heads.mlp import mlp
 from kerassl.heads.prototypes import unit
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class DINOHead(keras.Model):
+class DINOHead(RemembersArguments, keras.Model):
     """Three-layer perceptron, L2 norm, then cosine similarity to learned prototypes.
 
     The prototypes are a weight-normed linear layer whose gain is fixed at 1, as in the official
@@ -35,21 +36,15 @@ class DINOHead(keras.Model):
 
     def __init__(
         self,
-        input_dim: int,
-        num_prototypes: int = 65536,
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
+        input_dim: PositiveInt,
+        num_prototypes: PositiveInt = 65536,
+        hidden_dim: PositiveInt = 2048,
+        bottleneck_dim: PositiveInt = 256,
         use_batch_norm: bool = False,
         name: str = "head",
     ) -> None:
         super().__init__(name=name)
-        self.config = {
-            "input_dim": input_dim,
-            "num_prototypes": num_prototypes,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm": use_batch_norm,
-        }
+
         self.output_dims = (num_prototypes,)
         self.mlp = mlp(
             input_dim,
@@ -87,12 +82,3 @@ class DINOHead(keras.Model):
         if frozen is not None:
             prototypes = ops.where(frozen, ops.stop_gradient(prototypes), prototypes)
         return ops.matmul(unit(embedding, axis=-1), unit(prototypes, axis=0))
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {"name": self.name, **self.config}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """Rebuilds the head."""
-        return cls(**config)

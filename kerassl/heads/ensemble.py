@@ -3,12 +3,13 @@
 import keras
 from keras import KerasTensor
 
+from kerassl.arguments import PositiveInt, RemembersArguments
 from kerassl.heads.multi_head import multi_head_mlp
 from kerassl.heads.prototypes import PrototypeHead
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class EnsembleHead(keras.Model):
+class EnsembleHead(RemembersArguments, keras.Model):
     """Projection heads with prototypes of their own: in each a three-layer perceptron, then cosines.
 
     One head of it is a `DINOHead`, but for prototypes that are kept at length one and are not decayed. All
@@ -39,23 +40,16 @@ class EnsembleHead(keras.Model):
 
     def __init__(
         self,
-        input_dim: int,
-        num_prototypes: int,
-        num_heads: int,
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
+        input_dim: PositiveInt,
+        num_prototypes: PositiveInt,
+        num_heads: PositiveInt,
+        hidden_dim: PositiveInt = 2048,
+        bottleneck_dim: PositiveInt = 256,
         use_batch_norm: bool = False,
         name: str = "head",
     ) -> None:
         super().__init__(name=name)
-        self.config = {
-            "input_dim": input_dim,
-            "num_prototypes": num_prototypes,
-            "num_heads": num_heads,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm": use_batch_norm,
-        }
+
         self.output_dims = (num_heads, num_prototypes)
         self.projector = multi_head_mlp(
             input_dim,
@@ -83,12 +77,3 @@ class EnsembleHead(keras.Model):
             frozen: boolean scalar tensor; where true no gradient reaches the prototypes.
         """
         return self.prototypes(self.projector(features, training=training), frozen=frozen)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {"name": self.name, **self.config}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """Rebuilds the heads."""
-        return cls(**config)

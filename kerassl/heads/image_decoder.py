@@ -3,12 +3,18 @@
 import keras
 from keras import layers
 
+from kerassl.arguments import PositiveInt, checked
+
 # A decoder's first map has at most this side.
 FIRST_SIDE = 7
 
 
+@checked
 def image_decoder(
-    latent_dim: int, image_shape: tuple[int, int, int], width: int = 32, name: str = "decoder"
+    latent_dim: PositiveInt,
+    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt],
+    width: PositiveInt = 32,
+    name: str = "decoder",
 ) -> keras.Sequential:
     """A built decoder: a linear layer to a map of at most 7 x 7, which is doubled until it is an image.
 
@@ -32,11 +38,6 @@ def image_decoder(
         >>> image_decoder(10, (28, 30, 3)).output_shape
         (None, 28, 30, 3)
     """
-    if None in image_shape or min(latent_dim, width, *image_shape) < 1:
-        raise ValueError(
-            f"A decoder needs a known image shape and widths of at least 1; got image_shape={image_shape}, "
-            f"latent_dim={latent_dim}, width={width}."
-        )
     sides, channels = image_shape[:2], image_shape[2]
     doublings = 0
     while max(sides) > FIRST_SIDE * 2**doublings:

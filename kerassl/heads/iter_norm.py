@@ -3,11 +3,12 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Fraction, PositiveFloat, PositiveInt, RemembersArguments
 from kerassl.engine import num_replicas, replica_sum
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class IterNorm(keras.layers.Layer):
+class IterNorm(RemembersArguments, keras.layers.Layer):
     """Whitens groups of dimensions over the batch: `Sigma^(-1/2) (x - mean)`, the root by Newton's iteration.
 
     `Sigma = X^T X / N + epsilon I` of the centered rows of a group; with `S = Sigma / tr(Sigma)` and `P = I`,
@@ -43,22 +44,18 @@ class IterNorm(keras.layers.Layer):
 
     def __init__(
         self,
-        dim: int,
-        num_groups: int = 64,
-        iterations: int = 5,
-        epsilon: float = 1e-5,
-        momentum: float = 0.9,
+        dim: PositiveInt,
+        num_groups: PositiveInt = 64,
+        iterations: PositiveInt = 5,
+        epsilon: PositiveFloat = 1e-5,
+        momentum: Fraction = 0.9,
         name: str = "iter_norm",
     ) -> None:
         super().__init__(name=name, dtype="float32")
         num_groups = min(num_groups, dim)
-        if num_groups < 1 or dim % num_groups:
+        if dim % num_groups:
             raise ValueError(f"num_groups={num_groups} must divide the width {dim}.")
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {iterations}; the paper uses 5.")
-        self.dim, self.num_groups, self.iterations = dim, num_groups, iterations
-        self.epsilon, self.momentum = epsilon, momentum
-        self.group_size = dim // num_groups
+        self.num_groups, self.group_size = num_groups, dim // num_groups
 
         def identities(shape: tuple, dtype: str):
             # Tiled: a broadcast matrix lies in memory once, and could not be assigned to on PyTorch.
@@ -84,17 +81,18 @@ class IterNorm(keras.layers.Layer):
         groups = self._grouped(centered)
         share = ops.matmul(ops.swapaxes(groups, 1, 2), groups) / ops.cast(ops.shape(x)[0], "float32")
         whitening = self._inverse_root(replica_sum(share) / replicas)
+        momentum = self.arguments.momentum
         for running, new in ((self.moving_mean, mean), (self.moving_whitening, whitening)):
-            running.assign(self.momentum * running + (1 - self.momentum) * ops.stop_gradient(new))
+            running.assign(momentum * running + (1 - momentum) * ops.stop_gradient(new))
         return self._whiten(centered, whitening)
 
     def _inverse_root(self, covariance: KerasTensor) -> KerasTensor:
         identity = ops.eye(self.group_size, dtype="float32")
-        covariance = covariance + self.epsilon * identity
+        covariance = covariance + self.arguments.epsilon * identity
         trace = ops.sum(covariance * identity, axis=(1, 2), keepdims=True)
         # P is iterated together with S P: as one formula P it grows away from its limit by rounding.
         product, root = covariance / trace, ops.broadcast_to(identity, ops.shape(covariance))
-        for _ in range(self.iterations):
+        for _ in range(self.arguments.iterations):
             step = 1.5 * identity - 0.5 * ops.matmul(root, product)
             product, root = ops.matmul(product, step), ops.matmul(step, root)
         return root * ops.rsqrt(trace)
@@ -106,15 +104,4 @@ class IterNorm(keras.layers.Layer):
     def _whiten(self, centered: KerasTensor, whitening: KerasTensor) -> KerasTensor:
         # The matrices are symmetric.
         white = ops.transpose(ops.matmul(self._grouped(centered), whitening), (1, 0, 2))
-        return self.gamma * ops.reshape(white, (-1, self.dim)) + self.beta
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        return {
-            "dim": self.dim,
-            "num_groups": self.num_groups,
-            "iterations": self.iterations,
-            "epsilon": self.epsilon,
-            "momentum": self.momentum,
-            "name": self.name,
-        }
+        return self.gamma * ops.reshape(white, (-1, self.arguments.dim)) + self.beta

@@ -2,6 +2,7 @@
 
 import keras
 
+from kerassl.arguments import Literal, PositiveInt, checked
 from kerassl.engine import batch_norm
 
 
@@ -10,16 +11,17 @@ def fan_in_uniform() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
+@checked
 def mlp(
-    input_dim: int,
-    hidden_dims: tuple[int, ...],
-    output_dim: int,
+    input_dim: PositiveInt,
+    hidden_dims: tuple[PositiveInt, ...],
+    output_dim: PositiveInt,
     *,
     activation: str = "relu",
     hidden_bias: bool = False,
     hidden_batch_norm: bool = True,
     output_bias: bool = False,
-    output_batch_norm: str | None = None,
+    output_batch_norm: Literal["affine", "scale", "plain"] | None = None,
     initializer: str | keras.initializers.Initializer = "glorot_uniform",
     name: str = "projection",
 ) -> keras.Sequential:
@@ -48,13 +50,7 @@ def mlp(
         >>> mlp(8, (16,), 4).output_shape
         (None, 4)
     """
-    if min(input_dim, output_dim, *hidden_dims) < 1:
-        raise ValueError(f"Every width must be at least 1; got {input_dim}, {hidden_dims}, {output_dim}.")
     norms = {"affine": (True, True), "scale": (False, True), "plain": (False, False)}
-    if output_batch_norm is not None and output_batch_norm not in norms:
-        raise ValueError(
-            f"output_batch_norm must be None or one of {sorted(norms)}, not {output_batch_norm!r}."
-        )
 
     def dense(width: int, use_bias: bool):
         return keras.layers.Dense(width, use_bias=use_bias, kernel_initializer=initializer)
@@ -73,8 +69,12 @@ def mlp(
         return keras.Sequential(layers, name=name)
 
 
+@checked
 def plain_mlp(
-    input_dim: int, hidden_dims: tuple[int, ...], output_dim: int, name: str = "projector"
+    input_dim: PositiveInt,
+    hidden_dims: tuple[PositiveInt, ...],
+    output_dim: PositiveInt,
+    name: str = "projector",
 ) -> keras.Sequential:
     """An `mlp` whose layers have biases and no batch norm.
 

@@ -3,12 +3,13 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveInt, RemembersArguments
 from kerassl.heads.dino import DINOHead
 
 
 @keras.saving.register_keras_serializable("kerassl", name="DINOHeads")
-class MultiDINOHead(keras.Model):
-    """Several `DINOHead`s on one encoder, each with its own perceptron and number of prototypes.
+class MultiDINOHead(RemembersArguments, keras.Model):
+    """Several `DINOHead`s on one encoder, each with a perceptron and a number of prototypes of its own.
 
     Args:
         input_dim: width of the features that enter every head.
@@ -34,21 +35,15 @@ class MultiDINOHead(keras.Model):
 
     def __init__(
         self,
-        input_dim: int,
-        num_prototypes: tuple[int, ...],
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
+        input_dim: PositiveInt,
+        num_prototypes: tuple[PositiveInt, ...],
+        hidden_dim: PositiveInt = 2048,
+        bottleneck_dim: PositiveInt = 256,
         use_batch_norm: bool = False,
         name: str = "heads",
     ) -> None:
         super().__init__(name=name)
-        self.config = {
-            "input_dim": input_dim,
-            "num_prototypes": tuple(num_prototypes),
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "use_batch_norm": use_batch_norm,
-        }
+
         self.output_dims = (sum(num_prototypes),)
         with keras.name_scope(name):
             self.heads = [
@@ -72,16 +67,7 @@ class MultiDINOHead(keras.Model):
     def split(self, outputs: KerasTensor) -> list[KerasTensor]:
         """The parts of the heads in a tensor `(..., prototypes)`."""
         parts, start = [], 0
-        for count in self.config["num_prototypes"]:
+        for count in self.arguments.num_prototypes:
             parts.append(outputs[..., start : start + count])
             start += count
         return parts
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {"name": self.name, **self.config}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """Rebuilds the heads."""
-        return cls(**config)

@@ -2,14 +2,16 @@
 
 import keras
 
+from kerassl.arguments import PositiveInt, checked
 from kerassl.engine import batch_norm
 
 
+@checked
 def multi_head_mlp(
-    input_dim: int,
-    hidden_dims: tuple[int, ...],
-    output_dim: int,
-    num_heads: int,
+    input_dim: PositiveInt,
+    hidden_dims: tuple[PositiveInt, ...],
+    output_dim: PositiveInt,
+    num_heads: PositiveInt,
     *,
     activation: str = "relu",
     hidden_batch_norm: bool = False,
@@ -41,11 +43,6 @@ def multi_head_mlp(
         >>> multi_head_mlp(8, (16,), 4, num_heads=3).output_shape
         (None, 3, 4)
     """
-    if min(input_dim, *hidden_dims, output_dim, num_heads) < 1:
-        raise ValueError(
-            "Every width and the number of heads must be at least 1; got "
-            f"{input_dim}, {tuple(hidden_dims)}, {output_dim}, {num_heads}."
-        )
 
     def dense(equation: str, fan_in: int, fan_out: int):
         # Keras' own Glorot would take the heads for a part of the fan.

@@ -3,9 +3,11 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveFloat, PositiveInt, RemembersArguments
+
 
 @keras.saving.register_keras_serializable("kerassl")
-class PairTemperature(keras.layers.Layer):
+class PairTemperature(RemembersArguments, keras.layers.Layer):
     """A perceptron of one hidden layer from two embeddings, one after the other, to their temperature.
 
     The first layer of a perceptron on a concatenation is a sum of two products, one for each embedding, so
@@ -38,21 +40,18 @@ class PairTemperature(keras.layers.Layer):
 
     def __init__(
         self,
-        dim: int,
-        hidden_dim: int = 128,
-        minimum: float = 1e-5,
-        maximum: float = 2.0,
+        dim: PositiveInt,
+        hidden_dim: PositiveInt = 128,
+        minimum: PositiveFloat = 1e-5,
+        maximum: PositiveFloat = 2.0,
         name: str = "temperature",
     ) -> None:
         super().__init__(name=name, dtype="float32")
-        if min(dim, hidden_dim) < 1:
-            raise ValueError(f"Every width must be at least 1; got {dim}, {hidden_dim}.")
-        if not 0 < minimum < maximum:
+        if not minimum < maximum:
             raise ValueError(
                 f"Temperatures need 0 < minimum (min_temperature) < maximum (max_temperature), got {minimum} "
                 f"and {maximum}."
             )
-        self.dim, self.hidden_dim, self.minimum, self.maximum = dim, hidden_dim, minimum, maximum
 
         def kernel(name: str):
             # Drawn as one kernel on both embeddings is; an initializer draws the same for each of them.
@@ -83,12 +82,8 @@ class PairTemperature(keras.layers.Layer):
         return of_first, ops.matmul(_unit(second), self.second_kernel)
 
     def _bounded(self, outputs: KerasTensor):
-        return self.minimum + (self.maximum - self.minimum) * ops.sigmoid(outputs + self.output_bias)
-
-    def get_config(self) -> dict:
-        """Returns the constructor's arguments."""
-        arguments = ("dim", "hidden_dim", "minimum", "maximum", "name")
-        return {argument: getattr(self, argument) for argument in arguments}
+        minimum, maximum = self.arguments.minimum, self.arguments.maximum
+        return minimum + (maximum - minimum) * ops.sigmoid(outputs + self.output_bias)
 
 
 def _of_all_pairs(first: KerasTensor, second: KerasTensor, weights: KerasTensor) -> KerasTensor:

@@ -3,11 +3,12 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt, RemembersArguments
 from kerassl.engine import replica_mean
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class OnlineProbe(keras.layers.Layer):
+class OnlineProbe(RemembersArguments, keras.layers.Layer):
     """Softmax regression on standardized features, trained by its own Adam step inside the train step.
 
     Its gradient has a closed form, so that it needs no tape: the method's optimizer, weight decay and
@@ -31,19 +32,13 @@ class OnlineProbe(keras.layers.Layer):
 
     def __init__(
         self,
-        feature_dim: int,
-        num_classes: int,
-        learning_rate: float = 3e-3,
-        momentum: float = 0.99,
+        feature_dim: PositiveInt,
+        num_classes: Annotated[int, Bound(2)],
+        learning_rate: PositiveFloat = 3e-3,
+        momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.99,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, dtype="float32")
-        if num_classes < 2:
-            raise ValueError(
-                f"A probe needs num_classes >= 2, got {num_classes}. Pass num_classes=None for no probe."
-            )
-        self.feature_dim, self.num_classes = feature_dim, num_classes
-        self.learning_rate, self.momentum = learning_rate, momentum
 
         def weight(name: str, shape: tuple, initializer: str | keras.initializers.Initializer = "zeros"):
             return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
@@ -67,9 +62,9 @@ class OnlineProbe(keras.layers.Layer):
             features: `(batch, feature_dim)` float32, without gradient.
             labels: `(batch,)` int32; rows with a negative label are ignored.
         """
-        updates = self.updates + 1
+        updates, momentum = self.updates + 1, self.arguments.momentum
         # Debiased like Adam's moments: the first batch alone determines the first statistics.
-        rate = (1 - self.momentum) / (1 - self.momentum**updates)
+        rate = (1 - momentum) / (1 - momentum**updates)
         mean = replica_mean(ops.mean(features, axis=0))
         mean = self.mean + rate * (mean - self.mean)
         variance = replica_mean(ops.mean(ops.square(features - mean), axis=0))
@@ -77,7 +72,7 @@ class OnlineProbe(keras.layers.Layer):
 
         inputs = self._inputs(features, mean, variance)
         labelled = ops.cast(labels >= 0, "float32")[:, None]
-        target = ops.one_hot(ops.maximum(labels, 0), self.num_classes, dtype="float32")
+        target = ops.one_hot(ops.maximum(labels, 0), self.arguments.num_classes, dtype="float32")
         error = (ops.softmax(ops.matmul(inputs, self.kernel)) - target) * labelled
         count = replica_mean(ops.sum(labelled))
         gradient = replica_mean(ops.matmul(ops.transpose(inputs), error)) / ops.maximum(count, 1.0)
@@ -85,22 +80,12 @@ class OnlineProbe(keras.layers.Layer):
         first = 0.9 * self.first_moment + 0.1 * gradient
         second = 0.999 * self.second_moment + 0.001 * ops.square(gradient)
         direction = (first / (1 - 0.9**updates)) / (ops.sqrt(second / (1 - 0.999**updates)) + 1e-8)
-        self.kernel.assign(self.kernel - self.learning_rate * direction)
+        self.kernel.assign(self.kernel - self.arguments.learning_rate * direction)
         self.first_moment.assign(first)
         self.second_moment.assign(second)
         self.mean.assign(mean)
         self.variance.assign(variance)
         self.updates.assign(updates)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            "name": self.name,
-            "feature_dim": self.feature_dim,
-            "num_classes": self.num_classes,
-            "learning_rate": self.learning_rate,
-            "momentum": self.momentum,
-        }
 
     def _inputs(self, features: KerasTensor, mean: KerasTensor, variance: KerasTensor):
         """Standardized features and a column of ones for the bias."""

@@ -3,11 +3,12 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveFloat, PositiveInt, RemembersArguments
 from kerassl.engine import mark
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class PrototypeHead(keras.layers.Layer):
+class PrototypeHead(RemembersArguments, keras.layers.Layer):
     """Cosines of embeddings with K learned unit vectors, without bias and without gain.
 
     The prototypes are brought back to length one after each update, by whatever optimizer, and weight decay
@@ -43,25 +44,15 @@ class PrototypeHead(keras.layers.Layer):
 
     def __init__(
         self,
-        input_dim: int,
-        num_prototypes: int,
+        input_dim: PositiveInt,
+        num_prototypes: PositiveInt,
         normalize_gradient: bool = False,
-        temperature: float = 1.0,
-        num_heads: int | None = None,
+        temperature: PositiveFloat = 1.0,
+        num_heads: PositiveInt | None = None,
         name: str = "prototypes",
         **kwargs,
     ) -> None:
         super().__init__(name=name, **kwargs)
-        if min(input_dim, num_prototypes) < 1:
-            raise ValueError(
-                f"A PrototypeHead needs at least one input and one prototype; got input_dim={input_dim}, "
-                f"num_prototypes={num_prototypes}."
-            )
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; 0.1 is usual.")
-        self.input_dim, self.num_prototypes = input_dim, num_prototypes
-        self.normalize_gradient, self.temperature = normalize_gradient, temperature
-        self.num_heads = num_heads
         limit = input_dim**-0.5
 
         def unit_columns(shape: tuple, dtype: str):
@@ -89,27 +80,16 @@ class PrototypeHead(keras.layers.Layer):
         prototypes = ops.cast(self.prototypes, "float32")
         if frozen is not None:
             prototypes = ops.where(frozen, ops.stop_gradient(prototypes), prototypes)
-        if self.normalize_gradient:
+        if self.arguments.normalize_gradient:
             prototypes = unit(prototypes, axis=-2)
         embeddings = unit(ops.cast(embeddings, "float32"), axis=-1)
-        if self.num_heads is None:
-            return ops.matmul(embeddings, prototypes) / self.temperature
-        return ops.einsum("bhi,hik->bhk", embeddings, prototypes) / self.temperature
+        if self.arguments.num_heads is None:
+            return ops.matmul(embeddings, prototypes) / self.arguments.temperature
+        return ops.einsum("bhi,hik->bhk", embeddings, prototypes) / self.arguments.temperature
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`(..., num_prototypes)`."""
-        return (*input_shape[:-1], self.num_prototypes)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "input_dim": self.input_dim,
-            "num_prototypes": self.num_prototypes,
-            "normalize_gradient": self.normalize_gradient,
-            "temperature": self.temperature,
-            "num_heads": self.num_heads,
-        }
+        return (*input_shape[:-1], self.arguments.num_prototypes)
 
 
 def start_positive(head: PrototypeHead) -> None:

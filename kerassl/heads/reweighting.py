@@ -5,12 +5,14 @@ import math
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import Annotated, Bound, RemembersArguments
+
 # Near the smallest normal float32 number: smaller weights would be zero on some devices and not on others.
 _SMALLEST = 1e-37
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class FixedReweighting(keras.layers.Layer):
+class FixedReweighting(RemembersArguments, keras.layers.Layer):
     """Multiplies feature i, counted from 0, by `kappa^-i`: a stand-in for a learned projection head.
 
     The loss looks at the first features most, as the layers of a trained head do; the features before this
@@ -34,18 +36,11 @@ class FixedReweighting(keras.layers.Layer):
         [[1.    0.5   0.25  0.125]]
     """
 
-    def __init__(self, kappa: float, name: str = "fixed_reweighting") -> None:
-        if not 1 <= kappa < math.inf:
-            raise ValueError(f"kappa must be a finite number of at least 1, got {kappa}.")
+    def __init__(self, kappa: Annotated[float, Bound(1)], name: str = "fixed_reweighting") -> None:
         super().__init__(name=name, dtype="float32")
-        self.kappa = kappa
         self.built = True
 
     def call(self, features: KerasTensor, training: bool = False) -> KerasTensor:
         """Weighs features `(batch, dim)`."""
         place = ops.arange(features.shape[-1], dtype="float32")
-        return features * ops.maximum(ops.exp(-math.log(self.kappa) * place), _SMALLEST)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {"kappa": self.kappa, "name": self.name}
+        return features * ops.maximum(ops.exp(-math.log(self.arguments.kappa) * place), _SMALLEST)

@@ -3,15 +3,18 @@
 import keras
 import numpy as np
 
+from kerassl.arguments import Annotated, Bound, PositiveInt, checked
 
+
+@checked
 def transformer(
-    num_tokens: int,
-    dim: int,
+    num_tokens: PositiveInt,
+    dim: PositiveInt,
     *,
-    depth: int = 3,
-    num_heads: int = 8,
-    hidden_dim: int | None = None,
-    dropout: float = 0.1,
+    depth: PositiveInt = 3,
+    num_heads: PositiveInt = 8,
+    hidden_dim: PositiveInt | None = None,
+    dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.1,
     name: str = "transformer",
 ) -> keras.Model:
     """A built transformer encoder: blocks of self-attention and two Dense layers.
@@ -39,10 +42,8 @@ def transformer(
         >>> transformer(5, 16, depth=1, num_heads=4).output_shape
         (None, 5, 16)
     """
-    if num_heads < 1 or dim % num_heads:
+    if dim % num_heads:
         raise ValueError(f"num_heads={num_heads} must divide the width of a token, which is {dim}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1), got {dropout}.")
     layers = keras.layers
 
     with keras.name_scope(name):
@@ -56,7 +57,8 @@ def transformer(
         return keras.Model(inputs, x, name=name)
 
 
-def sinusoidal_positions(num_tokens: int, dim: int) -> np.ndarray:
+@checked
+def sinusoidal_positions(num_tokens: PositiveInt, dim: PositiveInt) -> np.ndarray:
     """Fixed positions: sines and cosines of growing wavelengths (arXiv 1706.03762, section 3.5).
 
     Args:

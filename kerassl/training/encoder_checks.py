@@ -68,6 +68,39 @@ def check_encoder(encoder: Any) -> int:
     return dim
 
 
+def check_channels(model: Any, inputs: Any) -> None:
+    """Raises a ValueError for images of another number of channels than the encoder's.
+
+    Args:
+        model: an `SSLModel`; where its views make something else of raw inputs than images, nothing is
+            checked.
+        inputs: raw images `(batch, height, width, channels)`, or a tuple of ready views, of which the
+            first is looked at.
+    """
+    if model.views is None and isinstance(inputs, (tuple, list)) and len(inputs):
+        inputs = inputs[0]
+    elif model.image_preprocess is None:
+        return
+    encoder_shape, shape = getattr(model.encoder, "input_shape", None), getattr(inputs, "shape", ())
+    if not isinstance(encoder_shape, tuple) or len(encoder_shape) != 4 or len(shape) != 4:
+        return
+    needed, got = encoder_shape[-1], shape[-1]
+    if needed is None or got is None or got == needed:
+        return
+    if shape[1] == needed:
+        mend = "put the channels last, np.moveaxis(images, 1, -1)"
+    elif got == 1:
+        mend = f"repeat the channel, np.repeat(images, {needed}, axis=-1)"
+    elif needed == 1:
+        mend = "average the channels, images.mean(axis=-1, keepdims=True)"
+    else:
+        mend = f"leave out the others, such as transparency, by images[..., :{needed}]"
+    raise ValueError(
+        f"The images have {got} channels (shape {tuple(shape)}), but {model.encoder.name} takes {needed}: "
+        f"{mend}, or make the encoder for {got} channels."
+    )
+
+
 def _own_preprocessing(network: Any) -> Preprocess | None:
     if not isinstance(network, keras.Model) or _is_method(network) or inner_encoder(network) is network:
         return None

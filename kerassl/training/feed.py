@@ -16,6 +16,7 @@ from kerassl.data import ArrayDataset, ImageDataset, checked_batches, holds_arra
 from kerassl.data.checked_batches import check_batch
 from kerassl.data.lazy_images import LazyImages
 from kerassl.data.validation import as_array, validate_labels
+from kerassl.training.encoder_checks import check_channels
 from kerassl.views import InputFormat
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def _check_batch(model: "SSLModel", batch: Batch, size: int | None) -> None:
             "((view1, view2), labels) or ((view1, view2),), and make the model with views=None."
         )
     model.modality.check(batch.inputs, batch.labels)
+    check_channels(model, batch.inputs)
     number = keras.tree.flatten(batch.inputs)[0].shape[0]
     validate_labels(batch.labels, number, model.num_classes)
     if batch.indices is not None and tuple(batch.indices.shape) != (number,):

@@ -21,9 +21,10 @@ from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.training.clock import Clock
 from kerassl.training.compile_checks import check_compile, inner_optimizer
-from kerassl.training.encoder_checks import check_encoder, without_preprocessing
+from kerassl.training.encoder_checks import check_channels, check_encoder, without_preprocessing
 from kerassl.training.feed import refuse_weights
 from kerassl.training.loops import Loops
+from kerassl.training.loss_checks import check_declared_terms, check_outputs
 from kerassl.training.recipe import Recipe, recipe_optimizer
 from kerassl.training.step_metrics import StepMetrics, metric_results
 from kerassl.views import InputFormat
@@ -113,6 +114,8 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         seed: NonNegativeInt = 0,
         name: str | None = None,
     ) -> None:
+        if type(self).loss_terms is not SSLModel.loss_terms:
+            check_declared_terms(type(self).__name__, self.terms)
         super().__init__(name=name)
         self.feature_dim = check_encoder(encoder)
         self.encoder = encoder
@@ -263,6 +266,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
 
     def preprocess(self, inputs: Any) -> Any:
         """Raw inputs as the encoder takes them, without randomness; ready views pass as they are."""
+        check_channels(self, inputs)
         return inputs if self.views is None else self.views.preprocess(inputs)
 
     def call(self, inputs: Any, training: bool = False) -> KerasTensor:
@@ -292,11 +296,13 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             views = self.compile_part(lambda inputs: self.views(inputs, seed=rng))(batch.inputs)
         views = tuple(views) if isinstance(views, (tuple, list)) else (views,)
         outputs = self.loss_terms(views, batch, training)
+        check_outputs(type(self).__name__, self.terms, outputs)
         features = outputs.features
         features = tuple(features) if isinstance(features, (tuple, list)) else (features,)
         attached = tuple(each.loss_terms(self, features, batch, training) for each in self.objectives)
+        for each, of_objective in zip(self.objectives, attached, strict=True):
+            check_outputs(type(each).__name__, each.terms, of_objective)
         terms = {name: term for each in (outputs, *attached) for name, term in each.terms.items()}
-        self._check_terms(terms)
         loss = sum(ops.cast(value, "float32") for value in [*terms.values(), *self.losses])
         if not training:
             looked_at = self(views[0] if self.views is None else batch.inputs)
@@ -530,13 +536,6 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         for variable in self.non_trainable_variables:
             if variable.name == "seed_generator_state" and id(variable) not in views:
                 variable.assign(ops.cast(rng.next(), variable.dtype))
-
-    def _check_terms(self, terms: dict) -> None:
-        if tuple(terms) != self.step_metrics.terms:
-            raise ValueError(
-                f"{type(self).__name__}.loss_terms returned the terms {tuple(terms)}, but the class declares "
-                f"terms={self.step_metrics.terms}. Give both the same names in the same order."
-            )
 
     def _probing(self, record: StepRecord) -> bool:
         return self.probe is not None and record.labels is not None and record.features is not None

@@ -23,7 +23,7 @@ def test_distances_are_squared_euclidean_wherever_the_points_lie():
 
 
 def test_bad_widths_are_named():
-    with pytest.raises(ValueError, match="known image shape"):
+    with pytest.raises(ValueError, match="image_shape must be a tuple"):
         image_decoder(4, (None, 8, 3))
 
 

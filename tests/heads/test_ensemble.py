@@ -72,5 +72,5 @@ def test_prototypes_of_all_heads_stay_unit_vectors():
 
 
 def test_no_head_is_refused():
-    with pytest.raises(ValueError, match="number of heads must be at least 1"):
+    with pytest.raises(ValueError, match="num_heads must be >= 1, got 0"):
         EnsembleHead(3, num_heads=0, **SMALL)

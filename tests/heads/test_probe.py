@@ -61,12 +61,12 @@ def test_nothing_of_it_is_trainable():
 
 
 def test_one_class_is_refused():
-    with pytest.raises(ValueError, match="num_classes >= 2"):
+    with pytest.raises(ValueError, match="num_classes must be >= 2"):
         OnlineProbe(4, 1)
 
 
 def test_a_head_of_a_bad_width_is_refused():
-    with pytest.raises(ValueError, match="Every width must be at least 1"):
+    with pytest.raises(ValueError, match="hidden_dims must be a tuple whose entries are >= 1"):
         mlp(8, (0,), 4)
     with pytest.raises(ValueError, match="output_batch_norm"):
         mlp(8, (), 4, output_batch_norm="batch")

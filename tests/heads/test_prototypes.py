@@ -85,11 +85,11 @@ def test_it_is_saved_with_its_settings(tmp_path):
     np.testing.assert_allclose(
         loaded.predict(embeddings(), verbose=0), model.predict(embeddings(), verbose=0)
     )
-    assert loaded.layers[-1].normalize_gradient and not loaded.layers[-1].prototypes.is_decayed
+    assert loaded.layers[-1].arguments.normalize_gradient and not loaded.layers[-1].prototypes.is_decayed
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="at least one input and one prototype; got input_dim=4, num_pro"):
+    with pytest.raises(ValueError, match="num_prototypes must be >= 1, got 0"):
         PrototypeHead(4, 0)
     with pytest.raises(ValueError, match="temperature must be > 0, got 0"):
         PrototypeHead(4, 3, temperature=0)

@@ -49,5 +49,5 @@ def test_positions_are_sines_and_cosines():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="num_heads=3 must divide the width of a token, which is 8"):
         transformer(5, 8, num_heads=3)
-    with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\), got 1"):
+    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1"):
         transformer(5, 8, dropout=1)

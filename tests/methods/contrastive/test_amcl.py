@@ -109,7 +109,7 @@ def test_the_heads_are_the_official_ones():
     shapes = [tuple(v.shape) for v in model.projector.weights]
     assert shapes == [(16, 3, 512), (3, 512), (3, 512, 128), (3, 128)]
     assert (model.arguments.regularization, model.temperature.hidden_dim) == (0.1, 128)
-    assert (model.temperature.minimum, model.temperature.maximum) == (1e-5, 2.0)
+    assert (model.temperature.arguments.minimum, model.temperature.arguments.maximum) == (1e-5, 2.0)
 
 
 @pytest.mark.parametrize("name", ("AMCL", "AMCLMoCo"))

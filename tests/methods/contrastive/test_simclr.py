@@ -102,7 +102,7 @@ def test_a_head_of_ones_own_takes_the_place_of_the_projector(tmp_path):
     assert {v.path for v in model.trainable_variables} == {v.path for v in model.encoder.trainable_variables}
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.projector.kappa == 1.5
+    assert loaded.projector.arguments.kappa == 1.5
     again = terms_and_rest(loaded, views)[0]["nt_xent"]
     assert float(again) == pytest.approx(float(loss), rel=1e-5)
 

@@ -63,7 +63,7 @@ def checked(model: "SSLModel", x: Any, y: Any, batch_size: int | None = None, no
         ValueError: for an empty data set, inputs that the modality's `check` refuses, labels out of range, or
             a batch of one, of which neither a batch statistic nor a contrast can be taken.
     """
-    resize = getattr(x, "resize", None)
+    resize = x.resize if isinstance(x, ImageDataset) else None
 
     def check(inputs: Any, labels: Any, size: int | None = None) -> None:
         batch = unpack_batch((inputs, labels))

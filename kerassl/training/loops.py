@@ -26,6 +26,7 @@ from kerassl.data import (
 from kerassl.engine.keras_internals import is_validation_within_fit
 from kerassl.teachers import align_teachers
 from kerassl.training import resume
+from kerassl.training.encoder_checks import check_channels
 from kerassl.training.epoch_start import EpochStart
 from kerassl.training.feed import checked, checked_validation, inputs_and_labels, refuse_weights
 from kerassl.training.guards import with_guards
@@ -192,6 +193,8 @@ class Loops:
             **kwargs: `steps` and `callbacks` of `keras.Model.predict`.
         """
         x, _ = inputs_and_labels(self, x, None)
+        # Before Keras' loop, which leaves a model without its values on JAX when it fails.
+        check_channels(self, x)
         if self.num_devices == 1 or not (is_array(x) or holds_arrays(x)):
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         batch_size = batch_size or 32

@@ -17,4 +17,7 @@ if pathlib.PurePath(*sys.argv[:1]).stem == "kerassl":
 else:
     # Layers are registered here, so that a .keras file opens after `import kerassl`.
     from kerassl.public import *  # noqa: F403
-    from kerassl.public import __all__  # noqa: F401
+    from kerassl.public import __all__
+
+    def __dir__() -> list[str]:
+        return sorted([*__all__, "__version__"])

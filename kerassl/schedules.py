@@ -12,6 +12,8 @@ import numbers
 import keras
 from keras import KerasTensor, ops
 
+__all__ = ["Cosine", "InfiniteLearningRate", "Linear", "WarmupCosine", "cosine", "linear"]
+
 
 def linear(
     start: float | KerasTensor,
@@ -298,3 +300,7 @@ _COOLDOWNS = {
     "inverse_sqrt": lambda u: (ops.rsqrt(1.0 + 10.0 * u) - 1.0) / (1.0 / math.sqrt(11.0) - 1.0),
     "linear": lambda u: u,
 }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,6 +6,7 @@ from kerassl.callbacks.knn import KNNAccuracy
 from kerassl.callbacks.low_frequency import LowFrequencyCurriculum
 from kerassl.training.checkpoint import Checkpoint
 from kerassl.training.epoch_start import EpochStart
+from kerassl.training.monitors import check_monitors, log_names
 from kerassl.training.nonfinite_guard import NonfiniteGuard
 
 __all__ = [
@@ -19,3 +20,7 @@ __all__ = [
     "check_monitors",
     "log_names",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

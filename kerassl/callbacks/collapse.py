@@ -1,6 +1,7 @@
-"""Stops a run whose embedding has collapsed."""
+"""Stops a run whose embedding has collapsed, or warns of it."""
 
 import math
+import warnings
 
 import keras
 
@@ -9,7 +10,7 @@ from kerassl.metrics.checks import check_count, check_number
 
 
 class CollapseGuard(keras.callbacks.Callback):
-    """Stops training with a plain sentence when the embedding has collapsed.
+    """Stops training with a plain sentence when the embedding has collapsed, or warns of it.
 
     It reads what `fit` logs after each epoch: `feature_std`, the mean over dimensions of the standard
     deviation of L2-normalized features times sqrt(dim) (1 for isotropic features, 0 when every image
@@ -19,6 +20,8 @@ class CollapseGuard(keras.callbacks.Callback):
         min_std: smallest healthy `feature_std`.
         min_rank: smallest healthy `effective_rank`.
         patience: epochs in a row that must look collapsed; an untrained encoder may look so at first.
+        stop: whether training stops. Otherwise it goes on with one warning; `fit` adds such a guard where
+            there is none.
 
     Example:
         >>> from kerassl.callbacks import CollapseGuard
@@ -27,12 +30,14 @@ class CollapseGuard(keras.callbacks.Callback):
         'every image gets nearly the same embedding: feature_std is 0.001, below 0.01'
     """
 
-    def __init__(self, min_std: float = 0.01, min_rank: float = 1.1, patience: int = 2) -> None:
+    def __init__(
+        self, min_std: float = 0.01, min_rank: float = 1.1, patience: int = 2, stop: bool = True
+    ) -> None:
         super().__init__()
         check_number("min_std", min_std, least=0)
         check_number("min_rank", min_rank, least=0)
         check_count("patience", patience)
-        self.min_std, self.min_rank, self.patience = min_std, min_rank, patience
+        self.min_std, self.min_rank, self.patience, self.stop = min_std, min_rank, patience, stop
         self.bad_epochs = 0
         self.reason: str | None = None
 
@@ -52,12 +57,16 @@ class CollapseGuard(keras.callbacks.Callback):
         self.bad_epochs, self.reason = 0, None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Stops the run when the diagnosis has stood for `patience` epochs."""
+        """Stops the run or warns when the diagnosis has stood for `patience` epochs."""
         problem = self.diagnose(logs or {})
         self.bad_epochs = self.bad_epochs + 1 if problem else 0
-        if problem and self.bad_epochs >= self.patience:
-            kind = "dimensional" if "lie on a line" in problem else "complete"
-            advice = what_to_try(kind, self.model)
+        if not problem or self.bad_epochs < self.patience or self.reason:
+            return
+        advice = what_to_try("dimensional" if "lie on a line" in problem else "complete", self.model)
+        if self.stop:
             self.reason = f"Training stopped after epoch {epoch + 1}: {problem}. {advice}"
             print(f"\n{self.reason}")
             self.model.stop_training = True
+        else:
+            self.reason = f"The embedding has collapsed after epoch {epoch + 1}: {problem}. {advice}"
+            warnings.warn(self.reason, stacklevel=2)

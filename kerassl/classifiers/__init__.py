@@ -24,3 +24,7 @@ __all__ = [
     "PrototypicalNetwork",
     "STProtoPNet",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -64,3 +64,7 @@ __all__ = [
     "with_indices",
     "with_sample_index",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -56,3 +56,7 @@ __all__ = [
     "synchronize_batch_norm",
     "untrack_variable",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

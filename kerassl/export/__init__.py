@@ -40,3 +40,7 @@ __all__ = [
     "without_suffix",
     "write_network",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -33,3 +33,7 @@ __all__ = [
     "sinusoidal_positions",
     "transformer",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

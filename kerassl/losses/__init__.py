@@ -165,3 +165,7 @@ __all__ = [
     "whiten",
     "wmse",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -114,3 +114,7 @@ __all__ = [
     "iBOT",
     "iSogCLR",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,3 +7,7 @@ from kerassl.optimizers.layer_decay import layerwise_factors
 from kerassl.optimizers.sgd import SGD
 
 __all__ = ["LARS", "SGD", "AdamW", "decayed_variables", "layerwise_factors"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -38,3 +38,7 @@ __all__ = [
     "make_optimizer",
     "optimizer_settings",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -26,10 +26,11 @@ from kerassl.data import (
 from kerassl.engine.keras_internals import is_validation_within_fit
 from kerassl.teachers import align_teachers
 from kerassl.training import resume
+from kerassl.training.encoder_checks import check_channels
 from kerassl.training.epoch_start import EpochStart
 from kerassl.training.feed import checked, checked_validation, inputs_and_labels, refuse_weights
+from kerassl.training.guards import with_guards
 from kerassl.training.monitors import check_monitors, log_names
-from kerassl.training.nonfinite_guard import NonfiniteGuard
 from kerassl.views import Preprocess
 
 # Arguments of `keras.Model.fit` that weigh examples.
@@ -140,7 +141,7 @@ class Loops:
         elif not (is_array(x) or holds_arrays(x) or isinstance(x, keras.utils.PyDataset)):
             # Such data sets shuffle by themselves, if at all; Keras would warn that it cannot.
             kwargs.setdefault("shuffle", False)
-        callbacks = [NonfiniteGuard(), *callbacks]
+        callbacks = with_guards(callbacks)
         if type(self).start_epoch is not Loops.start_epoch:
             data = x.dataset if isinstance(x, FixedLengthEpochs) else x
             callbacks.insert(0, EpochStart(data, first_step, length, kwargs.get("verbose", "auto")))
@@ -192,6 +193,8 @@ class Loops:
             **kwargs: `steps` and `callbacks` of `keras.Model.predict`.
         """
         x, _ = inputs_and_labels(self, x, None)
+        # Before Keras' loop, which leaves a model without its values on JAX when it fails.
+        check_channels(self, x)
         if self.num_devices == 1 or not (is_array(x) or holds_arrays(x)):
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         batch_size = batch_size or 32

@@ -21,6 +21,7 @@ from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
 from kerassl.training.clock import Clock
 from kerassl.training.compile_checks import check_compile, inner_optimizer
+from kerassl.training.describe import describe
 from kerassl.training.encoder_checks import check_channels, check_encoder, without_preprocessing
 from kerassl.training.feed import refuse_weights
 from kerassl.training.loops import Loops
@@ -137,6 +138,10 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         self.objectives = []
         self.chunk_size = None
         self.built = True
+
+    def __repr__(self) -> str:
+        # An error within the constructor asks for it, too.
+        return describe(self) if getattr(self, "built", False) else f"<{type(self).__name__}>"
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The named loss terms and what else is to be known of the step; every method writes its own.

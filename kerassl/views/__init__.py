@@ -86,3 +86,7 @@ __all__ = [
     "random_patch_permutation",
     "several_views",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -93,7 +93,7 @@ def test_a_monitor_that_no_log_holds_is_named_before_training(callback, options,
         options = {"validation_data": (images(8), labels(8))}
     with pytest.raises(ValueError, match=text):
         model.fit(images(8), labels(8), callbacks=[made, knn], verbose=0, **options)
-    assert int(keras.ops.convert_to_numpy(model.step)) == 0
+    assert int(keras.ops.convert_to_numpy(model.clock.step)) == 0
 
 
 def test_monitors_of_what_there_will_be_are_taken():

@@ -8,8 +8,8 @@ from keras import ops
 from kerassl import views
 from kerassl.engine import StepSeed
 
-NEEDS = {"mae": {"num_patches": 6}}
-EXPECTED_KINDS = {views.OneView: 2, views.MaskedView: 1, views.MultiCrop: 11, views.TwoViews: 18}
+NEEDS = {"mae": {"num_patches": 6}, "mae_digits": {"num_patches": 6}}
+EXPECTED_KINDS = {views.OneView: 2, views.MaskedView: 2, views.MultiCrop: 11, views.TwoViews: 18}
 
 
 def single_views(layer):

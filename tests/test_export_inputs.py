@@ -91,7 +91,7 @@ def test_floats_are_not_cut_to_bytes(tmp_path):
 def test_an_encoder_trained_on_unit_floats_does_not_warn(recwarn):
     network = raw_network()
     unit = kerassl.views.InputFormat((16, 16), 3, "0 to 1")
-    kerassl.export.preprocessing(network).trained_on = unit
+    kerassl.export.preprocessing_of(network).trained_on = unit
     network.predict(IMAGES / 255, verbose=0)
     assert not [w for w in recwarn if "nearly black" in str(w.message)]
     card = model_card(network, {"keras": pathlib.Path("encoder.keras")})

@@ -30,7 +30,7 @@ def model():
         (images(8), np.full(8, 0.5), "Labels must be integers.*with labels.astype"),
         (images(8), np.array(["cat", "dog"] * 4), "got dtype <U3. Convert them with np.unique"),
         (images(8), labels(7), "8 images but 7 labels"),
-        (images(1), None, "hold one image"),
+        (images(1), None, "holds one of the images"),
         (images(8), images(8), "Keras would take the second view for labels"),
     ],
 )

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny import images, labels, make, ready_views
+from tiny import images, labels, make
 
 import kerassl
 from kerassl.batch import Outputs
@@ -451,10 +451,8 @@ def test_data_without_a_position_saves_at_the_ends_of_epochs_only(tmp_path):
         while True:
             yield images(8), labels(8)
 
-    for data, options in ((generator(), {"steps_per_epoch": 2}), (ready_views("SimCLR"), {"batch_size": 4})):
-        made = model() if options.get("steps_per_epoch") else make("SimCLR", views=None)
-        with pytest.raises(ValueError, match="Leave out every_steps to save at the ends of epochs"):
-            fit(made, tmp_path / "refused", data, every_steps=1, **options)
+    with pytest.raises(ValueError, match="Leave out every_steps to save at the ends of epochs"):
+        fit(model(), tmp_path / "refused", generator(), every_steps=1, steps_per_epoch=2)
     fit(model(), tmp_path / "run", generator(), steps_per_epoch=2)
     assert names(tmp_path / "run") == ["step_00000002.keras", "step_00000004.keras"]
 

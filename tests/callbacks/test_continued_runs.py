@@ -26,7 +26,7 @@ from test_checkpoint import (
     names,
     not_on_jax,
 )
-from tiny_methods import images, labels, make, ready_views
+from tiny import images, labels, make, ready_views
 
 import kerassl
 from kerassl.callbacks import Checkpoint, folder_lock

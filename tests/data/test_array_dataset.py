@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from kerassl.batch import unpack_batch
 from kerassl.data import ArrayDataset, Episodes, ImageDataset, OrderedBatches, shard_for_devices
 from kerassl.data.in_memory import as_dataset
 
@@ -34,15 +35,15 @@ def test_trees_keep_their_form_and_their_rows():
 
 def test_batches_have_the_parts_that_are_asked_for():
     assert len(ArrayDataset(SIGNAL, batch_size=4)[0]) == 1
-    inputs, labels, indices = ArrayDataset(SIGNAL, batch_size=4, with_indices=True)[2]
-    assert inputs.shape == (2, 3, 2) and labels.tolist() == [-1, -1] and indices.tolist() == [8, 9]
-    assert labels.dtype == indices.dtype == np.int32
+    batch = unpack_batch(ArrayDataset(SIGNAL, batch_size=4, with_indices=True)[2])
+    assert batch.inputs.shape == (2, 3, 2) and batch.labels is None and batch.indices.tolist() == [8, 9]
+    assert batch.indices.dtype == np.int32
     data = ArrayDataset(TABLE, np.arange(10) * 2, batch_size=4, shuffle=True, with_indices=True)
-    for inputs, labels, indices in (data[index] for index in range(3)):
-        np.testing.assert_array_equal(inputs[:, 0], indices)
-        np.testing.assert_array_equal(labels, 2 * indices)
+    for batch in (unpack_batch(data[index]) for index in range(3)):
+        np.testing.assert_array_equal(batch.inputs[:, 0], batch.indices)
+        np.testing.assert_array_equal(batch.labels, 2 * batch.indices)
     images = ImageDataset(np.zeros((4, 2, 2, 1), "uint8"), batch_size=3, with_indices=True)
-    assert images[1][2].tolist() == [3]
+    assert unpack_batch(images[1]).indices.tolist() == [3]
 
 
 def test_a_pass_can_begin_at_any_batch_of_any_epoch():
@@ -53,15 +54,15 @@ def test_a_pass_can_begin_at_any_batch_of_any_epoch():
     seen = []
     for _ in range(3):
         whole.on_epoch_begin()
-        seen.append([whole[index][2].tolist() for index in range(len(whole))])
+        seen.append([unpack_batch(whole[index]).indices.tolist() for index in range(len(whole))])
         whole.on_epoch_end()
     assert len({str(order) for order in seen}) == 3
     rest = OrderedBatches(later, epoch=2, start=1)
-    assert [rest[index][2].tolist() for index in range(len(rest))] == seen[2][1:]
+    assert [unpack_batch(rest[index]).indices.tolist() for index in range(len(rest))] == seen[2][1:]
 
 
-def test_keras_trains_on_three_parts_and_on_dicts():
-    """Indices arrive as Keras' third entry, on every backend."""
+def test_keras_trains_on_dicts_with_indices():
+    """Indices arrive beside the inputs, on every backend."""
     arrived = []
 
     class Model(keras.Model):
@@ -73,14 +74,14 @@ def test_keras_trains_on_three_parts_and_on_dicts():
             return self.dense(inputs["table"])
 
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-            arrived.append([tuple(part.shape) for part in (x["signal"], y, sample_weight)])
+            arrived.append([tuple(part.shape) for part in (x["signal"], x["sample_index"])])
             return keras.ops.mean(y_pred)
 
     data = ArrayDataset({"signal": SIGNAL, "table": TABLE}, batch_size=5, shuffle=True, with_indices=True)
     model = Model()
     model.compile("sgd", run_eagerly=True)
     model.fit(data, epochs=2, shuffle=False, verbose=0)
-    assert arrived[-1] == [(5, 3, 2), (5,), (5,)]
+    assert arrived[-1] == [(5, 3, 2), (5,)]
 
 
 def test_lists_and_tensors_are_arrays():
@@ -120,7 +121,7 @@ def test_bad_inputs_are_named(inputs, text):
         (np.eye(3, dtype=int), r"got shape \(3, 3\).*argmax"),
         ([[0], [1, 2], [3]], "A list of labels must hold labels of one shape"),
         ([0.0, 1.0, 2.0], "got dtype float64.*astype"),
-        ([0, 1], "3 images but 2 labels"),
+        ([0, 1], "3 (images|examples) but 2 labels"),
     ],
 )
 def test_bad_labels_are_named(make, labels, text):
@@ -138,7 +139,7 @@ def test_images_of_several_shapes_are_named():
 def test_descriptions_say_what_is_held():
     data = ArrayDataset((SIGNAL, TABLE), [0, 1, -1, -1, 2] * 2, batch_size=4, shuffle=True, seed=3)
     assert repr(data) == (
-        "ArrayDataset(10 examples of ((3, 2) float32, (1,) float32), 3 classes (4 unlabelled), batch_size=4, "
+        "ArrayDataset(10 examples of ((3, 2) float32, (1,) float32), 3 classes (4 unlabeled), batch_size=4, "
         "shuffle=True, seed=3, epoch=0)"
     )
     images = np.zeros((30, 8, 8, 1), "uint8")

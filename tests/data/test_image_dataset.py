@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerassl.data import ImageDataset, check_data, validate_batch
+from kerassl.data import ImageDataset, validate_batch
 
 
 def numbered(count=10, **options):
@@ -100,7 +100,7 @@ def test_bad_input_is_named(images, labels, text):
 def test_broken_pixels_are_counted(value):
     images = np.full((5, 4, 4, 1), 9.0)
     images[2, 1, 1, 0] = images[4, 0, 0, 0] = value
-    with pytest.raises(ValueError, match="2 of 5 images hold NaN or infinite pixels; the first is number 2"):
+    with pytest.raises(ValueError, match="2 of 5 images hold NaN or infinite values; the first is number 2"):
         validate_batch(images)
 
 
@@ -130,30 +130,15 @@ def test_bad_options(options):
         numbered(**options)
 
 
-def test_positions_go_with_their_images():
-    for batch, labels in numbered(batch_size=3, shuffle=True, with_positions=True):
-        assert batch["positions"].dtype == np.int32
-        np.testing.assert_array_equal(batch["images"][:, 0, 0, 0], batch["positions"])
-        np.testing.assert_array_equal(batch["positions"], labels)
+def test_indices_go_with_their_images():
+    for batch, labels in numbered(batch_size=3, shuffle=True, with_indices=True):
+        assert batch["sample_index"].dtype == np.int32
+        np.testing.assert_array_equal(batch["inputs"][:, 0, 0, 0], batch["sample_index"])
+        np.testing.assert_array_equal(batch["sample_index"], labels)
 
 
-def test_a_dict_with_other_keys_is_named():
-    images = numbered().images
-
-    class Batches(keras.utils.PyDataset):
-        def __init__(self, batch):
-            super().__init__()
-            self.batch = batch
-
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            return (self.batch,)
-
-    with pytest.raises(ValueError, match=r"a dict with the keys \['image'\]; it must have \"images\""):
-        check_data(Batches({"image": images}))
-    with pytest.raises(ValueError, match=r"positions of 10 images must have shape \(10,\), but shape \(3,\)"):
-        check_data(Batches({"images": images, "positions": np.arange(3)}))
-    with pytest.raises(ValueError, match="Arrays of images are given by themselves, not in a dict"):
-        check_data({"images": images, "positions": np.arange(10)})
+def test_images_of_any_scale_are_held():
+    wide = np.linspace(0, 4000, 32).reshape(2, 4, 4, 1).astype("uint16")
+    assert ImageDataset(wide, batch_size=2)[0][0].max() == 4000
+    with pytest.raises(ValueError, match="Images must have shape"):
+        ImageDataset(wide[0])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tiny_methods import images, labels, make
+from tiny import images, labels, make
 
 import kerassl
 from kerassl.engine import keras_internals as internals

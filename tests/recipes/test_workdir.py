@@ -11,7 +11,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from tiny_methods import images, labels
+from tiny import images, labels
 
 from kerassl.callbacks import Checkpoint
 from kerassl.training.folder_lock import _start_of

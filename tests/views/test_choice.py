@@ -100,7 +100,7 @@ def test_a_model_trains_on_the_views_of_a_keras_layer(tmp_path):
 
 def test_a_layer_saved_alone_is_one_view_after_loading(tmp_path):
     view = views.FusedAugmentation(16)
-    model = kerassl.classifiers.Classifier(encoder(), view, num_classes=3)
+    model = kerassl.classifiers.Classifier(encoder(), views=view, num_classes=3)
     assert isinstance(model.views, views.OneView) and model.views.view is view
     # Files of before hold the bare layer under the name that it had.
     config = {**model.get_config(), "views": keras.saving.serialize_keras_object(view)}

@@ -138,7 +138,7 @@ def test_images_of_several_shapes_are_named():
 def test_descriptions_say_what_is_held():
     data = ArrayDataset((SIGNAL, TABLE), [0, 1, -1, -1, 2] * 2, batch_size=4, shuffle=True, seed=3)
     assert repr(data) == (
-        "ArrayDataset(10 examples of ((3, 2) float32, (1,) float32), 3 classes (4 unlabelled), batch_size=4, "
+        "ArrayDataset(10 examples of ((3, 2) float32, (1,) float32), 3 classes (4 unlabeled), batch_size=4, "
         "shuffle=True, seed=3, epoch=0)"
     )
     images = np.zeros((30, 8, 8, 1), "uint8")

@@ -70,7 +70,7 @@ def test_two_folders_of_one_part_are_refused(tmp_path):
 def test_loose_images_beside_parts_are_counted(tmp_path):
     parts(tmp_path, train=1, test=1)
     picture(tmp_path / "sample.png")
-    with pytest.warns(UserWarning, match="1 images beside the parts .* are left out, e.g. 'sample.png'"):
+    with pytest.warns(UserWarning, match="1 images next to the parts .* are left out, e.g. 'sample.png'"):
         load(f"folder:{tmp_path}")
 
 

@@ -42,7 +42,7 @@ def test_what_has_no_depth_is_refused():
     with pytest.raises(ValueError, match="mine is a Sequential. Fine-tune it with a decay of 1"):
         layerwise_factors(dense, 0.5)
     for decay in (0.0, 1.5):
-        with pytest.raises(ValueError, match=r"must be in \(0, 1\], but"):
+        with pytest.raises(ValueError, match=r"must be in \(0, 1\], got"):
             layerwise_factors(vit(1), decay)
 
 

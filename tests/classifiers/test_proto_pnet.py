@@ -197,5 +197,5 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"ProtoPNet compares the cells of a feature map.*pool=None"):
         ProtoPNet(tiny_encoder(), num_classes=3)
     model = make("ProtoPNet")
-    with pytest.raises(ValueError, match="can be read once only"):
+    with pytest.raises(ValueError, match="can be read only once"):
         model.push(iter([(images(4), labels(4))]))

@@ -17,7 +17,7 @@ class InputFormat:
     Attributes:
         size: (height, width) in pixels.
         channels: their number.
-        values: "0 to 255" or another range of the views, "0 to 1", or "normalized" where some are negative.
+        values: "0 to 255" or another range of the views, "0 to 1", or "normalised" where some are negative.
         resize: how they were brought to their size, in words; `None` if they came so or it is not known.
     """
 

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.batch import SAMPLE_INDEX
 from kerassl.data.array_dataset import ArrayDataset, to_arrays
 
 
 def with_indices(x: object) -> object:
     """The data with each example's index, where it is an `ArrayDataset`; other data must bring their own."""
-    if not isinstance(x, ArrayDataset):
+    if not isinstance(x, ArrayDataset) or isinstance(x.inputs, dict) and SAMPLE_INDEX in x.inputs:
         return x
     x = copy.copy(x)
     x.with_indices = True

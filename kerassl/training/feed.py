@@ -35,7 +35,7 @@ def inputs_and_labels(model: "SSLModel", x: Any, y: Any) -> tuple[Any, Any]:
         y: labels or `None`.
     """
     if isinstance(x, tuple) and y is None:
-        if len(x) == 1:
+        if len(x) == 1 and (model.views is not None or isinstance(x[0], (tuple, list, dict))):
             (x,) = x
         if isinstance(x, tuple) and len(x) == 2 and _are_labels(x[1]):
             x, y = x

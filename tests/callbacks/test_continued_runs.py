@@ -29,8 +29,9 @@ from test_checkpoint import (
 from tiny import images, labels, make, ready_views
 
 import kerassl
-from kerassl.callbacks import Checkpoint, folder_lock
+from kerassl.callbacks import Checkpoint
 from kerassl.data import FixedLengthEpochs, ImageDataset
+from kerassl.training import folder_lock
 from kerassl.training.folder_lock import FolderLock
 
 # Most of this is Python alone.

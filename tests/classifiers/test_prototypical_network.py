@@ -74,7 +74,7 @@ def test_it_learns_explains_and_leaves_whole(tmp_path):
     assert explanation.similarities[0] == pytest.approx(-own, rel=1e-3, abs=1e-3)
     np.testing.assert_array_equal(explanation.prototypes, model.pictures()[explanation.classes])
     path = model.save_pictures(tmp_path / "prototypes.png", size=20)
-    assert keras.utils.img_to_array(keras.utils.load_img(path)).shape == (60, 20, 3)
+    assert keras.utils.img_to_array(keras.utils.load_img(path)).shape == (111, 20, 3), "captions"
 
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -48,7 +48,7 @@ def test_the_record_travels_with_the_encoder(trained, tmp_path):
 
 def test_loading_says_how_it_resized():
     train, _, _ = kerassl.data.load("digits", image_size=12, limit_train=20)
-    assert "center crop" in train.resize
+    assert "centre crop" in train.resize
     assert kerassl.data.load("digits", limit_train=20)[0].resize is None
     model = network()
     model.compile(keras.optimizers.SGD(0.0))

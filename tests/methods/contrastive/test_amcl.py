@@ -108,7 +108,7 @@ def test_the_heads_are_the_official_ones():
     model = kerassl.methods.AMCL(tiny_encoder())
     shapes = [tuple(v.shape) for v in model.projector.weights]
     assert shapes == [(16, 3, 512), (3, 512), (3, 512, 128), (3, 128)]
-    assert (model.arguments.regularization, model.temperature.hidden_dim) == (0.1, 128)
+    assert (model.arguments.regularization, model.temperature.arguments.hidden_dim) == (0.1, 128)
     assert (model.temperature.arguments.minimum, model.temperature.arguments.maximum) == (1e-5, 2.0)
 
 

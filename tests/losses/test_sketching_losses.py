@@ -73,9 +73,7 @@ def test_bad_arguments_of_sigreg():
         losses.sigreg(normal(2, 5, 4), np.eye(4), num_knots=1)
     with pytest.raises(ValueError, match=r"values has shape \(2, 3, 4\) but must be"):
         losses.epps_pulley(normal(2, 3, 4), 5)
-    with pytest.raises(
-        ValueError, match="between 1 and the number of views, 2, got 3"
-    ):
+    with pytest.raises(ValueError, match="between 1 and the number of views, 2, got 3"):
         losses.view_invariance(normal(2, 5, 4), 3)
 
 

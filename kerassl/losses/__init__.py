@@ -9,6 +9,7 @@ from kerassl.losses.clustering.prior_divergence import prior_divergence
 from kerassl.losses.clustering.sinkhorn import power_law_prior, sinkhorn
 from kerassl.losses.clustering.smog import moved_groups, smog
 from kerassl.losses.clustering.swav import swav
+from kerassl.losses.clustering.twist import twist
 from kerassl.losses.clustering.weighted_ensemble import weighted_ensemble
 from kerassl.losses.contrastive.amcl import amcl, amcl_barlow_twins, amcl_queue
 from kerassl.losses.contrastive.cacr import cacr, contrastive_attraction, contrastive_repulsion
@@ -152,6 +153,7 @@ __all__ = [
     "tico",
     "tico_covariance",
     "total_coding_rate",
+    "twist",
     "unfused",
     "uskd_non_target",
     "uskd_target",

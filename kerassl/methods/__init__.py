@@ -13,6 +13,7 @@ from kerassl.methods.clustering.pcl import PCL
 from kerassl.methods.clustering.pmsn import PMSN
 from kerassl.methods.clustering.smog import SMoG
 from kerassl.methods.clustering.swav import SwAV
+from kerassl.methods.clustering.twist import TWIST
 from kerassl.methods.contrastive.all4one import All4One
 from kerassl.methods.contrastive.amcl import AMCL
 from kerassl.methods.contrastive.amcl_moco import AMCLMoCo
@@ -105,6 +106,7 @@ __all__ = [
     "SogCLR",
     "SupCon",
     "SwAV",
+    "TWIST",
     "TiCo",
     "VICReg",
     "VICRegL",

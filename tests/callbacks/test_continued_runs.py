@@ -26,7 +26,7 @@ from test_checkpoint import (
     names,
     not_on_jax,
 )
-from tiny import images, labels, make, ready_views
+from tiny import images, labels, make
 
 import kerassl
 from kerassl.callbacks import Checkpoint
@@ -79,7 +79,7 @@ def test_epochs_of_another_length_than_the_data_go_on_exactly(kind, steps, tmp_p
     made = model()
     x, options = source(kind)
     made.fit(x, epochs=3, steps_per_epoch=steps, verbose=0, **options)
-    assert int(made.step) == 3 * steps
+    assert int(made.clock.step) == 3 * steps
     for batches in (steps + 2, 2):
         x, options = source(kind)
         with pytest.raises(Killed):
@@ -114,11 +114,6 @@ def test_a_pass_keeps_its_order_where_an_epoch_ends_within_it():
 
 @once
 def test_data_whose_place_is_not_known_is_refused_with_epochs_of_another_length(tmp_path):
-    with pytest.raises(
-        ValueError, match="ends within a pass over 6 batches. A Checkpoint then needs data that can be e"
-    ):
-        fit(make("SimCLR", views=None), tmp_path, ready_views("SimCLR", 24), steps_per_epoch=4, batch_size=4)
-
     class Reshuffles(Plain):
         def on_epoch_end(self):
             self.order = 1
@@ -132,7 +127,7 @@ def test_backup_and_restore_is_refused(tmp_path):
     made = model()
     with pytest.raises(ValueError, match=r"BackupAndRestore .*Use kerassl.callbacks.Checkpoint\(folder\)"):
         made.fit(dataset(), verbose=0, callbacks=[keras.callbacks.BackupAndRestore(tmp_path)])
-    assert int(made.step) == 0
+    assert int(made.clock.step) == 0
 
 
 def simclr(name="SimCLR", temperature=0.1, seed=0, optimizer=None):
@@ -202,7 +197,7 @@ def test_a_schedule_may_grow_with_the_epochs_only(tmp_path):
     shutil.copytree(tmp_path / "run", tmp_path / "killed")
     longer = scheduled(24)
     fit(longer, tmp_path / "run", epochs=4)
-    assert int(longer.total_steps) == 24
+    assert int(longer.clock.total_steps) == 24
     with pytest.raises(Killed):
         fit(scheduled(24), tmp_path / "killed", epochs=4, callbacks=[KillAfter(8)])
     again = scheduled(24)
@@ -226,7 +221,7 @@ def vars_of_the_data():
             {"images": images(28), "labels": labels(28)},
             "steps_per_epoch is 6 there, 7 here; num_examples is 24 there, 28 here",
         ),
-        ({"images": 255 - images(24)}, "images is "),
+        ({"images": 255 - images(24)}, "contents is "),
         ({"images": images(24).astype("float32")}, "dtype is uint8 there, float32 here"),
         ({"labels": labels(24)[::-1].copy()}, "labels is "),
         ({"batch_size": 8, "images": images(48), "labels": labels(48)}, "num_examples is 24 there, 48"),
@@ -244,7 +239,7 @@ def test_the_same_images_as_an_array_are_the_same_data(tmp_path):
     data = ImageDataset(images(24), labels(24), batch_size=4, shuffle=True, seed=0)
     fit(model(), tmp_path, data, epochs=1)
     fit(model(), tmp_path, images(24), y=labels(24), batch_size=4, epochs=2)
-    with pytest.raises(ValueError, match="other data: kind is images there, PyDataset here"):
+    with pytest.raises(ValueError, match="other data: kind is arrays there, PyDataset here"):
         fit(model(), tmp_path, Plain(), epochs=3)
 
 
@@ -288,7 +283,7 @@ def test_a_broken_part_is_named_and_the_checkpoint_before_is_used(run, member, c
         UserWarning, match=f"{newest.name} is damaged: .*step_00000006.keras.*put a whole copy"
     ):
         position = Checkpoint(run).restore(made)
-    assert position.epoch == 1 and int(made.step) == 6
+    assert position.epoch == 1 and int(made.clock.step) == 6
     assert names(run) == ["step_00000006.keras", "step_00000012.torn"]
 
 

@@ -119,4 +119,5 @@ def test_half_the_memory_and_what_does_not_fit():
     with pytest.raises(ValueError, match="PSKD needs an update with every batch; take an optimizer without"):
         make("PSKD").compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
     with pytest.raises(ValueError, match="PSKD remembers each example, so it must know which ones it sees"):
-        model.fit(ready_views("PSKD")["inputs"], labels(8), batch_size=8, verbose=0)
+        data = ((ready_views("PSKD")["inputs"], labels(8)) for _ in range(1))
+        model.fit(data, steps_per_epoch=1, verbose=0)

@@ -87,7 +87,7 @@ def test_the_index_would_take_both(built):
 
 
 def test_the_version_is_the_same_everywhere():
-    version = re.search(r'__version__ = "(.*)"', (ROOT / "kerassl" / "__init__.py").read_text())[1]
+    version = re.search(r'__version__ = "(.*)"', (ROOT / "kerassl" / "version.py").read_text())[1]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
 

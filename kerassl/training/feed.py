@@ -5,7 +5,7 @@ them.
 """
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,18 +19,15 @@ from kerassl.data.validation import as_array, validate_labels
 from kerassl.training.encoder_checks import check_channels
 from kerassl.views import InputFormat
 
-if TYPE_CHECKING:
-    from kerassl.training.model import SSLModel
 
-
-def inputs_and_labels(model: "SSLModel", x: Any, y: Any) -> tuple[Any, Any]:
+def inputs_and_labels(model: keras.Model, x: Any, y: Any) -> tuple[Any, Any]:
     """Inputs and labels apart, as arrays where they came as lists.
 
     `((inputs, labels),)` and `(inputs, labels)` are taken apart, too, where no labels come beside them: Keras
     would take both for inputs.
 
     Args:
-        model: the method, which knows whether ready views are expected.
+        model: the `SSLModel`, which knows whether ready views are expected.
         x: as in `SSLModel.fit`.
         y: labels or `None`.
     """
@@ -46,14 +43,14 @@ def inputs_and_labels(model: "SSLModel", x: Any, y: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def checked(model: "SSLModel", x: Any, y: Any, batch_size: int | None = None, note: bool = False) -> Any:
+def checked(model: keras.Model, x: Any, y: Any, batch_size: int | None = None, note: bool = False) -> Any:
     """Data that are checked already, or are once they are read, and otherwise the same.
 
     Arrays are checked whole, the first batch of a `PyDataset` or a `tf.data.Dataset` at once, and that of
     anything else when it comes.
 
     Args:
-        model: the method, whose views know what inputs must be.
+        model: the `SSLModel`, whose views know what inputs must be.
         x: as in `SSLModel.fit`.
         y: labels where `x` is an array.
         batch_size: examples a batch where `x` is an array.
@@ -91,11 +88,11 @@ def checked(model: "SSLModel", x: Any, y: Any, batch_size: int | None = None, no
     )
 
 
-def checked_validation(model: "SSLModel", data: Any) -> Any:
+def checked_validation(model: keras.Model, data: Any) -> Any:
     """The argument `validation_data` of `fit`, checked as `checked` does.
 
     Args:
-        model: the method.
+        model: the `SSLModel`.
         data: `inputs`, `(inputs, labels)` or any data set; or `None`.
     """
     if data is None:
@@ -107,11 +104,11 @@ def checked_validation(model: "SSLModel", data: Any) -> Any:
     return checked(model, data, None) if not isinstance(data, tuple) else data
 
 
-def refuse_weights(model: "SSLModel", *weights: Any) -> None:
+def refuse_weights(model: keras.Model, *weights: Any) -> None:
     """Raises `ValueError` for weights of examples or classes, unless the method's loss has them.
 
     Args:
-        model: the method.
+        model: the `SSLModel`.
         *weights: `sample_weight` and `class_weight`, or the third entry of a batch; `None` where there are
             none.
     """
@@ -134,7 +131,7 @@ def _are_labels(values: Any) -> bool:
     )
 
 
-def _check_batch(model: "SSLModel", batch: Batch, size: int | None) -> None:
+def _check_batch(model: keras.Model, batch: Batch, size: int | None) -> None:
     noun = model.modality.modality
     if model.views is None:
         _check_views(batch.inputs, batch.labels)
@@ -161,7 +158,7 @@ def _check_batch(model: "SSLModel", batch: Batch, size: int | None) -> None:
         raise ValueError(f"A batch holds one of the {noun}; at least two are needed. Raise batch_size.")
 
 
-def _check_with_hint(model: "SSLModel", check: Any, inputs: Any, labels: Any) -> None:
+def _check_with_hint(model: keras.Model, check: Any, inputs: Any, labels: Any) -> None:
     """Checks a batch of a data set that may have been left without batches."""
     try:
         check(inputs, labels)
@@ -188,7 +185,7 @@ def _check_views(views: Any, labels: KerasTensor | None) -> None:
     )
 
 
-def _note(model: "SSLModel", inputs: Any, resize: str | None) -> None:
+def _note(model: keras.Model, inputs: Any, resize: str | None) -> None:
     """Notes what images are like with what is exported, for evaluations to compare with."""
     layer = model.image_preprocess
     if layer is not None:

@@ -56,5 +56,5 @@ def test_what_is_no_encoder_is_refused(encoders, tmp_path):
         evaluate.run(encoder=encoders[1], protocols="sparsity", **SETTINGS)
     inputs = [keras.Input((4,)), keras.Input((4,))]
     keras.Model(inputs, keras.layers.Add()(inputs)).export(tmp_path / "sum", verbose=False)
-    with pytest.raises(ValueError, match=r"takes .* of shape \(None, 4\).*one batch of images"):
+    with pytest.raises(ValueError, match=r"takes .* of shape \(None, 4\).*one batch of inputs"):
         load_saved_model(tmp_path / "sum")

@@ -175,7 +175,7 @@ def test_a_model_that_does_not_say_what_it_takes():
     class Bare(keras.Model):
         pass
 
-    with pytest.raises(ValueError, match="has no known inputs: it is a Bare without inputs"):
+    with pytest.raises(ValueError, match="does not say what it takes: it is a Bare without inputs"):
         with_preprocessing(Bare(), None)
 
 

@@ -1,6 +1,7 @@
 """Every example of a data set once, with its index."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,13 +11,16 @@ from kerassl.batch import unpack_batch
 from kerassl.data.array_dataset import ArrayDataset
 
 
-def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches_with_indices(
+    data: object, batch_size: int = 256, ready_views: bool = False
+) -> Iterator[tuple[Any, np.ndarray]]:
     """Batches of raw inputs and their int32 indices, of one pass over a data set that knows them.
 
     Args:
         data: an `ArrayDataset`, read in the order of its examples; or batches of `{"inputs",
-            "sample_index"}`, of whose ready views the first is taken.
+            "sample_index"}`.
         batch_size: examples at a time of an `ArrayDataset`.
+        ready_views: whether inputs are tuples of views, of which the first is taken.
 
     Raises:
         ValueError: for data without indices, or that can be read only once.
@@ -29,11 +33,14 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
         [[0, 1, 2], [3, 4]]
     """
     if isinstance(data, ArrayDataset):
-        count = data.num_examples
-        for start in range(0, count, batch_size):
-            rows = slice(start, min(start + batch_size, count))
-            indices = np.arange(rows.start, rows.stop, dtype="int32")
-            yield keras.tree.map_structure(lambda array, rows=rows: array[rows], data.inputs), indices
+        inputs, _, given, _ = unpack_batch((data.inputs,))
+        if ready_views:
+            inputs = first_view(inputs)
+        for start in range(0, data.num_examples, batch_size):
+            rows = slice(start, min(start + batch_size, data.num_examples))
+            indices = np.arange(rows.start, rows.stop) if given is None else given[rows]
+            part = keras.tree.map_structure(lambda array, rows=rows: array[rows], inputs)
+            yield part, np.asarray(indices, "int32")
         return
     if isinstance(data, dict):
         data = [data]
@@ -43,11 +50,17 @@ def batches_with_indices(data: object, batch_size: int = 256) -> Iterator[tuple[
         data = map(data.__getitem__, range(len(data)))
     for batch in data:
         inputs, _, indices, _ = unpack_batch(batch)
-        if isinstance(inputs, (tuple, list)):
-            inputs = inputs[0]
+        if ready_views:
+            inputs = first_view(inputs)
         if indices is None:
             raise ValueError(
                 'Batches of {"inputs": inputs, "sample_index": indices} are needed, which say where each '
                 "example is in the data set; fit an array or a kerassl.data.ArrayDataset, which know."
             )
-        yield ops.convert_to_numpy(inputs), ops.convert_to_numpy(indices).reshape(-1).astype("int32")
+        inputs = keras.tree.map_structure(ops.convert_to_numpy, inputs)
+        yield inputs, ops.convert_to_numpy(indices).reshape(-1).astype("int32")
+
+
+def first_view(views: Any) -> Any:
+    """The first of several ready views; one alone is itself."""
+    return views[0] if isinstance(views, (tuple, list)) else views

@@ -262,7 +262,7 @@ class Loops:
         """
         parts, places = [], []
         bar = keras.utils.Progbar(num_batches(data), verbose=1 if verbose == "auto" else verbose)
-        for inputs, indices in batches_with_indices(data, batch_size):
+        for inputs, indices in batches_with_indices(data, batch_size, self.views is None):
             parts.append(self.call_locally(function, inputs))
             places.append(indices)
             bar.update(len(parts))

@@ -164,7 +164,7 @@ model.fit(images(8), labels(8), batch_size=8, verbose=0)
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a tool of TensorFlow")
 def test_numerics_that_tensorflow_checks_are_healthy_in_a_healthy_run():
-    command = [sys.executable, "-c", CHECKED, str(pathlib.Path(__file__).parent / "methods")]
+    command = [sys.executable, "-c", CHECKED, str(pathlib.Path(__file__).parent / "contract")]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["True", "True"], done.stderr[-3000:]
     assert done.returncode == 1 and "Detected Infinity or NaN" in done.stderr
@@ -333,7 +333,7 @@ fit("raise")
 
 @pytest.mark.backends("tensorflow")  # MirroredStrategy is TensorFlow's.
 def test_all_replicas_skip_together():
-    command = [sys.executable, "-c", MIRRORED, str(pathlib.Path(__file__).parent / "methods")]
+    command = [sys.executable, "-c", MIRRORED, str(pathlib.Path(__file__).parent / "contract")]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
     changed = ["nonfinite_statistics", "nonfinite_where", "skipped_updates", "step"]
     assert f"{changed} True [1.0] [ True]" in done.stdout.splitlines(), done.stderr[-3000:]

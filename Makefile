@@ -18,8 +18,9 @@ pretrain: $(VENV)/recipes.installed
 	$(BIN)/python -m recipes.pretrain --dataset=digits --epochs=60 --batch_size=128 \
 		--workdir=$(WORKDIR)
 
-# The tables of methods in docs/methods.md, from the classes.
+# What is read from the files: public names of methods and losses, and the tables of docs/methods.md.
 docs: $(VENV)/recipes.installed
+	$(BIN)/python docs/public_names.py
 	$(BIN)/python -m docs.tables
 
 # One after the other, each with all cores. What compares backends or devices starts its own processes, and

@@ -52,7 +52,7 @@ def ceremony(source: str) -> set[int]:
             found |= lines_of(node)
         if isinstance(node, ast.ClassDef):
             for statement in node.body:
-                if isinstance(statement, ast.Assign) and statement.targets[0].id != "recipes":
+                if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) != "recipes":
                     found |= lines_of(statement)
         if isinstance(node, ast.FunctionDef) and node.name == "get_config":
             found |= lines_of(node)

@@ -68,6 +68,14 @@ def test_links_lead_somewhere(page):
             assert target[1][1:] in anchors, f"{page.name} links to {target[0]}{target[1]}"
 
 
+@pytest.mark.parametrize("room", ["methods", "losses"])
+def test_public_names_are_those_of_the_files(room):
+    from docs import public_names
+
+    text = (ROOT / "kerassl" / room / "__init__.py").read_text()
+    assert text == public_names.package(room), "Run make docs."
+
+
 def test_tables_of_methods_are_those_of_the_classes():
     from docs import tables
 

@@ -15,7 +15,6 @@ from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
 from kerassl.training import Annotated, Bound, Common, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class Classifier(SSLModel):
     """A classifier of images, learned by cross entropy with the labels.
 
@@ -53,8 +52,7 @@ class Classifier(SSLModel):
     family = "supervised"
     needs_labels = True
     supports_sample_weight = True
-    terms = ("cross_entropy",)
-    default_views = ("crop_flip", "crop_flip")
+    terms, default_views = ("cross_entropy",), ("crop_flip", "crop_flip")
     # arXiv 1512.03385 section 3.4; fine-tuning as in google-research/simclr.
     recipes = {
         "classifier": Recipe(

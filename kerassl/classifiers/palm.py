@@ -34,7 +34,6 @@ from kerassl.metrics.features import l2_normalize
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class PALM(PrototypeClassifier):
     """PALM (arXiv 2402.02653).
 
@@ -61,8 +60,7 @@ class PALM(PrototypeClassifier):
         (128, 60)
     """
 
-    terms = ("palm", "prototype_contrast")
-    default_views = ("supcon_cifar", "simclr_imagenet")
+    terms, default_views = ("palm", "prototype_contrast"), ("supcon_cifar", "simclr_imagenet")
     # jeff024/PALM, whose 0.5 is for batches of 512.
     recipes = {
         "palm": Recipe(

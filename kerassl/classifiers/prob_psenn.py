@@ -81,7 +81,6 @@ class GaussianPrototypes(RemembersArguments, keras.layers.Layer):
         return (input_shape[0], self.arguments.num_draws, self.arguments.num_prototypes)
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class ProbPSENN(PrototypeDL):
     """Prob-PSENN (arXiv 2403.13740).
 

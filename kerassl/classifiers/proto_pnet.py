@@ -37,7 +37,6 @@ from kerassl.losses import cluster_cost, separation_cost
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class ProtoPNet(PrototypeClassifier):
     """ProtoPNet (arXiv 1806.10574).
 
@@ -66,8 +65,7 @@ class ProtoPNet(PrototypeClassifier):
         (128, 20)
     """
 
-    wants = "feature map"
-    terms = ("cross_entropy", "cluster", "separation")
+    terms, wants = ("cross_entropy", "cluster", "separation"), "feature map"
     has_spatial_maps = True
     # Each branch has its own convolutions, prototypes and last layer.
     branches = ("prototypes",)

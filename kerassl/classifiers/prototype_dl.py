@@ -25,7 +25,6 @@ from kerassl.losses import nearest_image, nearest_prototype
 from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class PrototypeDL(PrototypeClassifier):
     """PrototypeDL (arXiv 1710.04806).
 

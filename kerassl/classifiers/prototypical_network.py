@@ -62,7 +62,6 @@ class RunningMeans(PrototypeDistances):
         self.mass.assign(mass)
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class PrototypicalNetwork(PrototypeClassifier):
     """Prototypical Networks (arXiv 1703.05175).
 

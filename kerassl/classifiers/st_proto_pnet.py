@@ -21,7 +21,6 @@ from kerassl.losses import prototype_closeness, prototype_discrimination, protot
 from kerassl.training import Common, NonNegativeFloat, NonNegativeInt, PositiveInt, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class STProtoPNet(ProtoPNet):
     """ST-ProtoPNet (arXiv 2301.04011).
 

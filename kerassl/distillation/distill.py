@@ -14,7 +14,6 @@ from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 SSLD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 5}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class Distill(SSLModel):
     """Distillation of a student from a frozen teacher that sees the same view, without labels.
 
@@ -46,8 +45,7 @@ class Distill(SSLModel):
         True
     """
 
-    family = "distillation"
-    default_views = ("crop_flip", "crop_flip")
+    family, default_views = "distillation", ("crop_flip", "crop_flip")
     # As in SSLD.
     recipes = {"kd": Recipe(paper=SSLD_PAPER, arguments={"loss": "kd"})}
 

@@ -19,7 +19,6 @@ from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
 from kerassl.training import Batch, Common, Fraction, Outputs, PositiveFloat, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DistilledClassifier(Classifier):
     """A student classifier with soft labels from a teacher, or from the mean of several.
 

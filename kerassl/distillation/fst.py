@@ -52,7 +52,6 @@ FIXMATCH_PAPER = {
 }
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class FST(Classifier):
     """FST-D, FST-W (arXiv 2209.06993) and, with `num_virtual_steps=0`, a mean teacher, for classification.
 
@@ -78,9 +77,7 @@ class FST(Classifier):
         (True, 3)
     """
 
-    family = "distillation"
-    terms = ("cross_entropy", "pseudo_label")
-    default_views = ("ressl_cifar", "ressl")
+    family, terms, default_views = "distillation", ("cross_entropy", "pseudo_label"), ("ressl_cifar", "ressl")
     renamed_arguments = {"look_ahead": "num_virtual_steps"}
     # From FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's settings are for segmentation.
     recipes = {

@@ -38,7 +38,6 @@ class OfMAE(Common, total=False):
     decoder_num_heads: PositiveInt
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class FurtherPretraining(MAE):
     """Self-distillation for further pre-training (arXiv 2210.02871).
 
@@ -64,8 +63,7 @@ class FurtherPretraining(MAE):
         (1, ('masked_mse', 'feature_distance'))
     """
 
-    family = "distillation"
-    terms = ("masked_mse", "feature_distance")
+    family, terms = "distillation", ("masked_mse", "feature_distance")
 
     # arXiv 2210.02871; seanie12/self-distillation.
     recipes = {

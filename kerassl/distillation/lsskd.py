@@ -32,7 +32,6 @@ from kerassl.views import quarter_turns
 NUM_TURNS = 4
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class LSSKD(Classifier):
     """LSSKD (arXiv 2506.07055) in our interpretation: self-distillation across layers, with rotations.
 
@@ -59,8 +58,7 @@ class LSSKD(Classifier):
         (3, 40)
     """
 
-    family = "distillation"
-    terms = ("cross_entropy", "joint", "kd", "features")
+    family, terms = "distillation", ("cross_entropy", "joint", "kd", "features")
 
     # From HSAKD, winycg/HSAKD, with batches of 64.
     recipes = {

@@ -26,7 +26,6 @@ from kerassl.losses import meal_v2_discriminator
 from kerassl.training import Common, Literal, NonNegativeFloat, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MEALV2(DistilledClassifier):
     """MEAL V2 (arXiv 2009.08453).
 

@@ -19,7 +19,6 @@ from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 NKD_PAPER = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warmup_epochs": 0}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class NKD(Classifier):
     """NKD (arXiv 2303.13005).
 
@@ -46,8 +45,7 @@ class NKD(Classifier):
         10
     """
 
-    family = "distillation"
-    terms = ("cross_entropy", "nkd")
+    family, terms = "distillation", ("cross_entropy", "nkd")
 
     # yzd-v/cls_KD, `configs/resnet`.
     recipes = {"nkd": Recipe(paper=NKD_PAPER)}

@@ -25,7 +25,6 @@ from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 PS_KD_PAPER = {**FIXMATCH_PAPER, "learning_rate": 0.2, "options": {"nesterov": True}}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class PSKD(Classifier):
     """PS-KD (arXiv 2006.12000): self-distillation from the previous epoch, without a teacher.
 
@@ -55,8 +54,7 @@ class PSKD(Classifier):
         (50001, 10)
     """
 
-    family = "distillation"
-    terms = ("ps_kd",)
+    family, terms = "distillation", ("ps_kd",)
     needs_sample_index = True
     supports_gradient_accumulation = False
 

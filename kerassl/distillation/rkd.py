@@ -17,7 +17,6 @@ from kerassl.losses import rkd_angle, rkd_distance
 from kerassl.training import Annotated, Bound, Common, NonNegativeFloat, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class RKD(Distill):
     """RKD (arXiv 1904.05068).
 

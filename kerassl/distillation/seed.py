@@ -21,7 +21,6 @@ from kerassl.memory import FeatureQueue
 from kerassl.training import Common, PositiveFloat, PositiveInt, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SEED(Distill):
     """SEED (arXiv 2101.04731).
 

@@ -24,7 +24,6 @@ TRANSFORMS = {"rotation": (quarter_turns, 4), "color_permutation": (color_permut
 INFERENCES = ("aggregated", "single")
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SLA(Classifier):
     """SLA and SLA+SD (arXiv 1910.05872).
 
@@ -53,8 +52,7 @@ class SLA(Classifier):
         40
     """
 
-    family = "distillation"
-    terms = ("joint",)
+    family, terms = "distillation", ("joint",)
 
     # hankook/SLA, with batches of 128.
     recipes = {

@@ -19,7 +19,6 @@ from kerassl.losses import ssld
 from kerassl.training import Common, PositiveFloat, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SSLD(Distill):
     """SSLD (arXiv 2103.05959).
 

@@ -28,7 +28,6 @@ from kerassl.memory import SampleMemory, rows_of
 from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class UNFUSED(SSLModel):
     """UNFUSED (arXiv 2303.05668), on images.
 
@@ -66,9 +65,7 @@ class UNFUSED(SSLModel):
         (3, (32, 64))
     """
 
-    family = "distillation"
-    default_views = ("crop_flip", "crop_flip")
-    terms = ("unfused",)
+    family, terms, default_views = "distillation", ("unfused",), ("crop_flip", "crop_flip")
 
     needs_sample_index = True
     # Several layers of the encoder are used.

@@ -21,7 +21,6 @@ from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
 from kerassl.training import Annotated, Batch, Bound, Common, NonNegativeFloat, Outputs, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class USKD(Classifier):
     """USKD (arXiv 2303.13005): self-distillation, without a teacher.
 
@@ -48,8 +47,7 @@ class USKD(Classifier):
         ('stage3_block2_relu2',)
     """
 
-    family = "distillation"
-    terms = ("cross_entropy", "uskd_target", "uskd_non_target", "weak")
+    family, terms = "distillation", ("cross_entropy", "uskd_target", "uskd_non_target", "weak")
 
     # As in NKD.
     recipes = {"uskd": Recipe(paper=NKD_PAPER)}

@@ -58,7 +58,7 @@ from kerassl.losses.self_distillation.ibot import ibot
 from kerassl.losses.self_distillation.koleo import koleo
 from kerassl.losses.self_distillation.poa import poa
 from kerassl.losses.supervised.cross_entropy import cross_entropy
-from kerassl.losses.supervised.palm import mixture_weights, moved_prototypes, palm
+from kerassl.losses.supervised.palm import mixture_weights, moved_prototypes, nearest_of_class, palm
 from kerassl.losses.supervised.prob_psenn import prototype_nll
 from kerassl.losses.supervised.proto_pnet import cluster_cost, separation_cost
 from kerassl.losses.supervised.prototype_dl import nearest_image, nearest_prototype
@@ -117,6 +117,7 @@ __all__ = [
     "msn_targets",
     "multi_crop_info_nce",
     "nearest_image",
+    "nearest_of_class",
     "nearest_prototype",
     "negative_cosine",
     "nkd",

@@ -46,8 +46,9 @@ class Common(TypedDict, total=False):
 class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
     """A self-supervised method: an encoder, the views it is shown, and a loss on them.
 
-    A method subclasses this, says in class constants what is to be known of it, makes its heads in
-    `__init__`, whose arguments are checked by their annotations and kept as `self.arguments`, and writes
+    A method subclasses this, which registers it for `.keras` files. It says in class constants what is to be
+    known of it, makes its heads in `__init__`, whose arguments are checked by their annotations and kept as
+    `self.arguments`, and writes
 
     - `loss_terms(views, batch, training) -> Outputs`: the named terms whose sum is minimized, and what else
       is to be known of the step;
@@ -138,6 +139,11 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         self.objectives = []
         self.chunk_size = None
         self.built = True
+
+    def __init_subclass__(cls, **keywords) -> None:
+        # For `.keras` files. A decorator with another name, which comes later, takes precedence.
+        super().__init_subclass__(**keywords)
+        keras.saving.register_keras_serializable(cls.__module__.split(".")[0])(cls)
 
     def __repr__(self) -> str:
         # An error within the constructor asks for it, too.

@@ -11,6 +11,8 @@ import time
 import numpy as np
 
 SCRIPT = pathlib.Path(__file__).with_name("train_on_devices.py")
+# Devices that share a busy core may meet late; XLA ends the process after 40 seconds.
+PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds=600"
 
 
 def free_port():
@@ -20,7 +22,8 @@ def free_port():
 
 
 def start(command, backend, **variables):
-    environment = {**os.environ, "KERAS_BACKEND": backend, **variables}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {PATIENCE}"
+    environment = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": flags, **variables}
     return subprocess.Popen([sys.executable, *map(str, command)], env=environment)
 
 

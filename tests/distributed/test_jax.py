@@ -30,4 +30,4 @@ def test_a_model_made_outside_of_its_distribution_is_named():
     environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
     command = [sys.executable, "-W", "ignore", "-c", MADE_OUTSIDE]
     said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    assert "lies on 1 of the 2 devices of the distribution: the model was made outside of it" in said
+    assert "lies on 1 of the 2 devices of the distribution: the model was made outside it" in said

@@ -96,7 +96,7 @@ def nearest_of_class(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.losses.supervised.palm import nearest_of_class
+        >>> from kerassl.losses import nearest_of_class
         >>> np.array(nearest_of_class([[0.1, 0.3, 0.4, 0.2]], [0], [0, 0, 1, 0], 2)).tolist()
         [[False, True, False, True]]
     """

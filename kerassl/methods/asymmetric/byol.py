@@ -11,8 +11,7 @@ Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
 
 import math
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl import losses
 from kerassl.heads import mlp
@@ -22,7 +21,6 @@ from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Reci
 BYOL_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class BYOL(SSLModel):
     """BYOL (arXiv 2006.07733).
 
@@ -41,9 +39,7 @@ class BYOL(SSLModel):
         0
     """
 
-    family = "asymmetric"
-    default_views = ("byol_cifar", "byol")
-    terms = ("byol",)
+    family, terms, default_views = "asymmetric", ("byol",), ("byol_cifar", "byol")
 
     # arXiv 2006.07733 section 3.3.
     recipes = {
@@ -60,7 +56,7 @@ class BYOL(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         momentum: Fraction = 0.996,
         projection_dim: PositiveInt = 256,

@@ -22,8 +22,7 @@ Official code: facebookresearch/luckmatters, `ssl/real-dataset/byol_trainer.py`;
 - The official code clips the predictor's eigenvalues at 1e-4, below any sensible `boost`.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl import losses
 from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
@@ -34,7 +33,6 @@ from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 DIRECT_PRED_PAPER = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DirectPred(SSLModel):
     """DirectPred (arXiv 2102.06810): the predictor has the eigenvalues `sqrt(s / max s) + boost`.
 
@@ -60,16 +58,14 @@ class DirectPred(SSLModel):
         (False, (16, 16))
     """
 
-    family = "asymmetric"
-    default_views = ("simclr_cifar", "simclr_imagenet")
-    terms = ("byol",)
+    family, terms, default_views = "asymmetric", ("byol",), ("simclr_cifar", "simclr_imagenet")
 
     # facebookresearch/luckmatters, `ssl/real-dataset`, whose batch is 128.
     recipes = {"direct_pred": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         momentum: Fraction = 0.996,
         correlation_momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.3,
@@ -114,9 +110,7 @@ class DirectPred(SSLModel):
         p1, p2 = ops.matmul(z1, self.predictor), ops.matmul(z2, self.predictor)
         loss = losses.byol(p1, teacher(views[1])) + losses.byol(p2, teacher(views[0]))
         return Outputs(
-            {"byol": loss},
-            features=(features1, features2),
-            state={"projections": ops.concatenate([z1, z2])},
+            {"byol": loss}, features=(features1, features2), state={"projections": ops.concatenate([z1, z2])}
         )
 
     def after_update(self, state: dict) -> None:
@@ -138,7 +132,6 @@ class DirectPred(SSLModel):
         )
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DirectSet(DirectPred):
     """DirectSet (arXiv 2110.04947): the predictor has the eigenvalues `(s / max s)^exponent + boost`.
 
@@ -157,17 +150,11 @@ class DirectSet(DirectPred):
         1.0
     """
 
-    family = "asymmetric"
     # As in DirectPred.
     recipes = {"direct_set": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
     def __init__(
-        self,
-        encoder: keras.Model,
-        *,
-        exponent: PositiveFloat = 1.0,
-        boost: PositiveFloat = 0.3,
-        **kwargs,
+        self, encoder: Model, *, exponent: PositiveFloat = 1.0, boost: PositiveFloat = 0.3, **kwargs
     ) -> None:
         super().__init__(encoder, boost=boost, **kwargs)
 
@@ -178,7 +165,6 @@ class DirectSet(DirectPred):
         )
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DirectCopy(DirectPred):
     """DirectCopy (arXiv 2110.04947): the predictor is `F / |F| + boost`, without an eigen-decomposition.
 
@@ -198,17 +184,10 @@ class DirectCopy(DirectPred):
         0.3
     """
 
-    family = "asymmetric"
     # As in DirectPred.
     recipes = {"direct_copy": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
-    def __init__(
-        self,
-        encoder: keras.Model,
-        *,
-        boost: PositiveFloat = 0.3,
-        **kwargs,
-    ) -> None:
+    def __init__(self, encoder: Model, *, boost: PositiveFloat = 0.3, **kwargs) -> None:
         super().__init__(encoder, boost=boost, **kwargs)
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:

@@ -10,15 +10,13 @@ of it.
   batch norm by itself. In the launcher the predictor's rate falls, as in lightly.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.losses import negative_cosine
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER, SimSiam
 from kerassl.training import Batch, Outputs, PositiveInt, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class FastSiam(SimSiam):
     """FastSiam (GCPR 2022): SimSiam with the mean of several views as the target.
 
@@ -38,22 +36,14 @@ class FastSiam(SimSiam):
         4
     """
 
-    family = "asymmetric"
     # As in SimSiam.
     recipes = {
         "fast_siam": Recipe(
-            paper=SIMSIAM_PAPER,
-            short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128},
+            paper=SIMSIAM_PAPER, short_arguments={"projection_dim": 512, "prediction_hidden_dim": 128}
         )
     }
 
-    def __init__(
-        self,
-        encoder: keras.Model,
-        *,
-        num_views: PositiveInt = 4,
-        **kwargs,
-    ) -> None:
+    def __init__(self, encoder: Model, *, num_views: PositiveInt = 4, **kwargs) -> None:
         super().__init__(encoder, num_views=num_views, **kwargs)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:

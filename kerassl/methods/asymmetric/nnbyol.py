@@ -7,15 +7,13 @@ Named along with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548);
 - The queue takes the first view's teacher projections, after the loss.
 """
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.byol import BYOL, BYOL_PAPER
 from kerassl.training import Fraction, PositiveInt, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class NNBYOL(BYOL):
     """NNBYOL: BYOL with nearest neighbors as targets (arXiv 2104.14548).
 
@@ -35,7 +33,6 @@ class NNBYOL(BYOL):
         (1024, 16)
     """
 
-    family = "asymmetric"
     # As in BYOL.
     recipes = {
         "nnbyol": Recipe(
@@ -45,12 +42,7 @@ class NNBYOL(BYOL):
     }
 
     def __init__(
-        self,
-        encoder: keras.Model,
-        *,
-        momentum: Fraction = 0.99,
-        queue_size: PositiveInt = 65536,
-        **kwargs,
+        self, encoder: Model, *, momentum: Fraction = 0.99, queue_size: PositiveInt = 65536, **kwargs
     ) -> None:
         super().__init__(encoder, momentum=momentum, **kwargs)
         self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)

@@ -8,15 +8,13 @@ Named along with NNCLR ("With a Little Help from My Friends", arXiv 2104.14548);
 - The queue takes the first view's projections, after the loss.
 """
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER, SimSiam
 from kerassl.training import PositiveInt, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class NNSiam(SimSiam):
     """NNSiam: SimSiam with nearest neighbors as targets (arXiv 2104.14548).
 
@@ -36,7 +34,6 @@ class NNSiam(SimSiam):
         (1024, 64)
     """
 
-    family = "asymmetric"
     default_views = ("byol_cifar", "byol")
     # As in SimSiam.
     recipes = {
@@ -49,7 +46,7 @@ class NNSiam(SimSiam):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         queue_size: PositiveInt = 65536,
         prediction_hidden_dim: PositiveInt = 4096,

@@ -10,8 +10,7 @@ Official code: KyleZheng1997/ReSSL, `network/ressl.py`, `network/head.py`, `ress
 - Keys are not shuffled between devices: batch norm is global.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl import losses
 from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
@@ -22,7 +21,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class ReSSL(SSLModel):
     """ReSSL (arXiv 2107.09282).
 
@@ -44,9 +42,7 @@ class ReSSL(SSLModel):
         (4096, 16)
     """
 
-    family = "asymmetric"
-    default_views = ("ressl_cifar", "ressl")
-    terms = ("ressl",)
+    family, terms, default_views = "asymmetric", ("ressl",), ("ressl_cifar", "ressl")
 
     # arXiv 2107.09282; KyleZheng1997/ReSSL.
     recipes = {
@@ -59,7 +55,7 @@ class ReSSL(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         student_temperature: PositiveFloat = 0.1,
         teacher_temperature: PositiveFloat = 0.04,

@@ -9,8 +9,7 @@ Official code: facebookresearch/simsiam, `simsiam/builder.py`, `main_simsiam.py`
   does so under SGD through the optimizer's `constant_rates`.
 """
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl.heads import mlp
 from kerassl.losses import negative_cosine
@@ -19,7 +18,6 @@ from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLMod
 SIMSIAM_PAPER = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4, "warmup_epochs": 0}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SimSiam(SSLModel):
     """SimSiam (arXiv 2011.10566).
 
@@ -39,8 +37,7 @@ class SimSiam(SSLModel):
         (None, 64)
     """
 
-    family = "asymmetric"
-    terms = ("negative_cosine",)
+    family, terms = "asymmetric", ("negative_cosine",)
 
     default_views = ("supcon_cifar", "moco_v2")
     # arXiv 2011.10566 section 3.
@@ -54,7 +51,7 @@ class SimSiam(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         projection_dim: PositiveInt = 2048,
         projection_layers: PositiveInt = 3,

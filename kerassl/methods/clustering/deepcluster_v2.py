@@ -16,9 +16,8 @@ facebookresearch/swav, `main_deepclusterv2.py`.
   its first crop.
 """
 
-import keras
 import numpy as np
-from keras import ops
+from keras import Model, initializers, ops
 
 from kerassl.clustering import kmeans
 from kerassl.heads import mlp
@@ -29,7 +28,6 @@ from kerassl.methods.clustering.swav import SWAV_PAPER
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DeepClusterV2(SSLModel):
     """DeepCluster v2 (arXiv 2006.09882, appendix D).
 
@@ -61,9 +59,7 @@ class DeepClusterV2(SSLModel):
         ((3, 128, 20), (3, 501))
     """
 
-    family = "clustering"
-    default_views = ("swav_cifar", "swav")
-    terms = ("deepcluster_v2",)
+    family, terms, default_views = "clustering", ("deepcluster_v2",), ("swav_cifar", "swav")
 
     needs_sample_index = True
     # Each batch is remembered as it comes.
@@ -72,14 +68,13 @@ class DeepClusterV2(SSLModel):
     # As in SwAV.
     recipes = {
         "deepcluster_v2": Recipe(
-            paper=SWAV_PAPER,
-            short_arguments={"num_prototypes": 100, "hidden_dims": (512,)},
+            paper=SWAV_PAPER, short_arguments={"num_prototypes": 100, "hidden_dims": (512,)}
         )
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_images: PositiveInt,
         num_prototypes: PositiveInt = 3000,
@@ -111,7 +106,7 @@ class DeepClusterV2(SSLModel):
             )
 
         self.centroids = state("centroids", (num_heads, projection_dim, num_prototypes))
-        unknown = keras.initializers.Constant(-1)
+        unknown = initializers.Constant(-1)
         # The last column belongs to images of unknown index.
         self.clusters = state("clusters", (num_heads, num_images + 1), unknown, "int32")
         self.memory = SampleMemory(self, "memory", num_images, (num_global_crops, projection_dim))

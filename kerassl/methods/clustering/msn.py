@@ -19,8 +19,7 @@ facebookresearch/msn, `src/msn_train.py`, `src/losses.py`, `src/deit.py`.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl import losses, schedules
 from kerassl.arguments import (
@@ -59,7 +58,6 @@ MSN_PAPER = {
 SHORT_MSN = {"momentum": 0.99, "num_prototypes": 256, "hidden_dim": 512, "projection_dim": 128}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MSN(SSLModel):
     """MSN (arXiv 2204.07141).
 
@@ -98,23 +96,16 @@ class MSN(SSLModel):
         (1, 256, 64)
     """
 
-    family = "clustering"
-    default_views = ("msn_cifar", "msn")
-    terms = ("msn", "prior_divergence")
+    family, terms, default_views = "clustering", ("msn", "prior_divergence"), ("msn_cifar", "msn")
 
     # facebookresearch/msn, `configs/pretrain/msn_vits16.yaml`, whose 1e-3 is for batches of 1024.
     recipes = {
-        "msn": Recipe(
-            paper=MSN_PAPER,
-            short=SHORT_VIT,
-            short_arguments=SHORT_MSN,
-            backbone="vit_tiny",
-        )
+        "msn": Recipe(paper=MSN_PAPER, short=SHORT_VIT, short_arguments=SHORT_MSN, backbone="vit_tiny")
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_prototypes: PositiveInt = 1024,
         temperature: PositiveFloat = 0.1,
@@ -156,7 +147,7 @@ class MSN(SSLModel):
         return not self.arguments.drop_ratio
 
     @property
-    def embedding_encoder(self) -> keras.Model:
+    def embedding_encoder(self) -> Model:
         """The teacher's encoder."""
         return self.teacher_encoder
 

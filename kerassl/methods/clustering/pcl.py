@@ -15,9 +15,8 @@ entropy
 - If there are fewer other prototypes than negatives asked for, all are taken; the official code fails.
 """
 
-import keras
 import numpy as np
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, initializers, ops, random
 
 from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from kerassl.clustering import cluster_densities, kmeans
@@ -28,7 +27,6 @@ from kerassl.metrics import PrototypeUsage
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class PCL(MoCoV2):
     """PCL (arXiv 2005.04966).
 
@@ -80,7 +78,7 @@ class PCL(MoCoV2):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_images: PositiveInt,
         num_prototypes: tuple[PositiveInt, ...] = (25_000, 50_000, 100_000),
@@ -112,7 +110,7 @@ class PCL(MoCoV2):
         self.step_metrics.usages[None] = PrototypeUsage(num_prototypes[0])
 
         def state(name: str, shape: tuple, start: float = 0.0):
-            initializer = keras.initializers.Constant(start)
+            initializer = initializers.Constant(start)
             return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
 
         sizes = list(enumerate(num_prototypes))
@@ -169,7 +167,7 @@ class PCL(MoCoV2):
         # Every prototype draws a number; those of the batch get one below all others.
         seed = self.clock.seed(f"prototypes {clustering}", training)
         number = centroids.shape[0]
-        drawn = keras.random.uniform((number,), seed=seed)
+        drawn = random.uniform((number,), seed=seed)
         of_batch = ops.max(ops.one_hot(own, number), axis=0)
         drawn, negatives = ops.top_k(
             drawn - 2 * of_batch, min(self.arguments.num_negative_prototypes, number)

@@ -8,8 +8,7 @@
 - Prototype k has the k-th largest share from the start: the order is arbitrary, as all start equally.
 """
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl.losses import power_law_prior
 from kerassl.methods.clustering.msn import MSN, MSN_PAPER, SHORT_MSN
@@ -17,7 +16,6 @@ from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.training import NonNegativeFloat, NonNegativeInt, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class PMSN(MSN):
     """PMSN (arXiv 2210.07277): `MSN` with a prior for long-tailed data.
 
@@ -38,7 +36,6 @@ class PMSN(MSN):
         [0.667, 0.333]
     """
 
-    family = "clustering"
     # As in MSN.
     recipes = {
         "pmsn": Recipe(
@@ -52,7 +49,7 @@ class PMSN(MSN):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         prior_exponent: NonNegativeFloat = 0.25,
         sinkhorn_iterations: NonNegativeInt = 0,

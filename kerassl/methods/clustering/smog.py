@@ -16,8 +16,7 @@ code was not available; details are those of lightly-ai/lightly (`heads.py`, SMo
   are about an epoch of ImageNet.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops, random
 
 from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from kerassl.clustering import kmeans
@@ -30,7 +29,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SMoG(SSLModel):
     """SMoG (arXiv 2207.06167).
 
@@ -55,9 +53,7 @@ class SMoG(SSLModel):
         (64, 128)
     """
 
-    family = "clustering"
-    default_views = ("byol_cifar", "byol")
-    terms = ("smog",)
+    family, terms, default_views = "clustering", ("smog",), ("byol_cifar", "byol")
 
     # As in SwAV.
     recipes = {
@@ -75,7 +71,7 @@ class SMoG(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_groups: PositiveInt = 3000,
         temperature: PositiveFloat = 0.1,
@@ -114,7 +110,7 @@ class SMoG(SSLModel):
         self.bank = FeatureQueue(bank_size, projection_dim, seed=None, name="bank")
 
         def unit_rows(shape: tuple, dtype: str):
-            return unit(keras.random.normal(shape, dtype=dtype, seed=self.seed), axis=1)
+            return unit(random.normal(shape, dtype=dtype, seed=self.seed), axis=1)
 
         self.groups = self.add_weight(
             name="groups",

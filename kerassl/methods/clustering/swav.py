@@ -13,8 +13,7 @@
   facebookresearch/vissl); `prior_exponent` is the power law of arXiv 2210.07277.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl import losses
 from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -27,7 +26,6 @@ from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 SWAV_PAPER = {**SIMCLR_PAPER, "options": {"decay_bias_and_norm": True}}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SwAV(SSLModel):
     """SwAV (arXiv 2006.09882).
 
@@ -62,9 +60,7 @@ class SwAV(SSLModel):
         (128, 64)
     """
 
-    family = "clustering"
-    default_views = ("swav_cifar", "swav")
-    terms = ("swav",)
+    family, terms, default_views = "clustering", ("swav",), ("swav_cifar", "swav")
 
     # arXiv 2006.09882; facebookresearch/swav, whose 4.8 is for batches of 4096. SEER: arXiv 2103.01988;
     # facebookresearch/vissl, `configs/config/pretrain/seer`.
@@ -101,7 +97,7 @@ class SwAV(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_prototypes: PositiveInt = 3000,
         temperature: PositiveFloat = 0.1,

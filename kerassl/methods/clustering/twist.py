@@ -11,8 +11,7 @@ and beta. Official code: bytedance/TWIST, `train.py`, `objective.py`, with `--au
 - The launcher's rate ends at 0; the official rate ends at a thousandth of its peak.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.heads import mlp
 from kerassl.losses.clustering.twist import twist_terms
@@ -29,7 +28,6 @@ from kerassl.training import (
 )
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class TWIST(SSLModel):
     """TWIST (arXiv 2110.07402).
 
@@ -66,7 +64,7 @@ class TWIST(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_prototypes: PositiveInt = 4096,
         sharpness_weight: NonNegativeFloat = 1.0,

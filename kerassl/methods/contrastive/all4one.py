@@ -15,8 +15,7 @@
 - Each view goes through batch norm separately, in the teacher too.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl import losses
 from kerassl.arguments import Annotated, Bound, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -27,7 +26,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class All4One(SSLModel):
     """All4One (arXiv 2303.09417).
 
@@ -59,9 +57,7 @@ class All4One(SSLModel):
         (None, 5, 16)
     """
 
-    family = "contrastive"
-    default_views = ("byol_cifar", "byol")
-    terms = ("neighbour", "centroid", "feature")
+    family, terms, default_views = "contrastive", ("neighbour", "centroid", "feature"), ("byol_cifar", "byol")
     renamed_arguments = {"num_neighbours": "num_neighbors"}
 
     # ImaGonEs/all4one, `scripts/pretrain/cifar`.
@@ -85,7 +81,7 @@ class All4One(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         temperature: PositiveFloat = 0.2,
         centroid_temperature: PositiveFloat = 0.1,

@@ -13,8 +13,7 @@
 - This is the paper's form on SimCLR; `AMCLMoCo` is its form on MoCo.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import PairTemperature, multi_head_mlp
@@ -25,7 +24,6 @@ AMCL_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 5e-4, "
 SHORT_AMCL = {"min_temperature": 0.05, "max_temperature": 0.35, "temperature_hidden_dim": 32}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class AMCL(SSLModel):
     """AMCL on SimCLR (arXiv 2310.05615).
 
@@ -50,15 +48,13 @@ class AMCL(SSLModel):
         (None, 3, 128)
     """
 
-    family = "contrastive"
-    default_views = ("simclr_cifar", "simclr_imagenet")
-    terms = ("amcl",)
+    family, terms, default_views = "contrastive", ("amcl",), ("simclr_cifar", "simclr_imagenet")
 
     recipes = {"amcl": Recipe(paper=AMCL_PAPER, short_arguments=SHORT_AMCL)}
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_heads: PositiveInt = 3,
         regularization: NonNegativeFloat = 0.1,

@@ -8,8 +8,7 @@ MoCo has neither heads nor temperatures.
 - The temperature network has no teacher: it sees a query and a detached key.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl.arguments import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import PairTemperature, multi_head_mlp
@@ -20,7 +19,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class AMCLMoCo(SSLModel):
     """AMCL on MoCo (arXiv 2310.05615).
 
@@ -48,20 +46,17 @@ class AMCLMoCo(SSLModel):
         (512, 384)
     """
 
-    family = "contrastive"
-    default_views = ("moco_cifar", "moco_v2")
-    terms = ("amcl",)
+    family, terms, default_views = "contrastive", ("amcl",), ("moco_cifar", "moco_v2")
 
     recipes = {
         "amcl_moco": Recipe(
-            paper={**AMCL_PAPER, "learning_rate": 0.04},
-            short_arguments={**SHORT_AMCL, "queue_size": 2048},
+            paper={**AMCL_PAPER, "learning_rate": 0.04}, short_arguments={**SHORT_AMCL, "queue_size": 2048}
         )
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_heads: PositiveInt = 3,
         regularization: NonNegativeFloat = 0.1,

@@ -8,8 +8,7 @@ Official code: JegZheng/CACR-CL.
 - With two views there is one positive, whose weight is 1: attraction is then plain alignment.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import contrastive_attraction, contrastive_repulsion
@@ -17,7 +16,6 @@ from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class CACR(SSLModel):
     """CACR (arXiv 2105.03746).
 
@@ -41,16 +39,14 @@ class CACR(SSLModel):
         5
     """
 
-    family = "contrastive"
-    default_views = ("moco_cifar", "moco_v2")
-    terms = ("attraction", "repulsion")
+    family, terms, default_views = "contrastive", ("attraction", "repulsion"), ("moco_cifar", "moco_v2")
 
     # As in MoCo v2; the paper gives little of its own.
     recipes = {"cacr": Recipe(paper=MOCO_PAPER)}
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 2,
         attraction_weight: PositiveFloat = 1.0,

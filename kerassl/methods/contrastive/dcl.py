@@ -8,15 +8,13 @@ known.
 - The loss is the mean over the 2N views; the paper sums the two directions.
 """
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl import losses
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
 from kerassl.training import PositiveFloat, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DCL(SimCLR):
     """DCL (arXiv 2110.06848): SimCLR without the coupling of positives and negatives, for small batches.
 
@@ -34,7 +32,6 @@ class DCL(SimCLR):
         0.1
     """
 
-    family = "contrastive"
     terms = ("dcl",)
 
     # As in SimCLR.
@@ -45,7 +42,6 @@ class DCL(SimCLR):
         return losses.dcl(z1, z2, self.arguments.temperature, **global_batch)
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DCLW(SimCLR):
     """DCLW (arXiv 2110.06848): DCL with larger weights for images whose two views differ more.
 
@@ -63,19 +59,12 @@ class DCLW(SimCLR):
         1.0
     """
 
-    family = "contrastive"
     terms = ("dclw",)
 
     # As in SimCLR.
     recipes = {"dclw": Recipe(paper=SIMCLR_PAPER, short_arguments={"temperature": 0.2})}
 
-    def __init__(
-        self,
-        encoder: keras.Model,
-        *,
-        sigma: PositiveFloat = 0.5,
-        **kwargs,
-    ) -> None:
+    def __init__(self, encoder: Model, *, sigma: PositiveFloat = 0.5, **kwargs) -> None:
         super().__init__(encoder, **kwargs)
 
     def contrast(self, z1: KerasTensor, z2: KerasTensor, **global_batch) -> KerasTensor:

@@ -11,8 +11,7 @@ Official code: WXinlong/DenseCL, `openselfsup/models/densecl.py`, `openselfsup/h
   configuration uses and the paper does not mention.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl.backbones.feature_maps import check_feature_map
 from kerassl.losses import dense_info_nce
@@ -22,7 +21,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Fraction, NonNegativeInt, Outputs, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DenseCL(MoCoV2):
     """DenseCL (arXiv 2011.09157).
 
@@ -46,9 +44,7 @@ class DenseCL(MoCoV2):
         (4096, 128)
     """
 
-    family = "contrastive"
-    wants = "feature map"
-    terms = ("info_nce", "dense_info_nce")
+    terms, wants = ("info_nce", "dense_info_nce"), "feature map"
 
     # As in MoCo v2.
     recipes = {
@@ -61,7 +57,7 @@ class DenseCL(MoCoV2):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         dense_weight: Fraction = 0.5,
         dense_warmup_updates: NonNegativeInt = 1000,
@@ -108,13 +104,13 @@ class DenseCL(MoCoV2):
         terms = {"info_nce": (1 - weight) * loss, "dense_info_nce": weight * dense_loss}
         return Outputs(terms, features=features, state={"keys": keys, "dense_keys": dense_keys})
 
-    def cells(self, encoder: keras.Model, view: KerasTensor, training: bool) -> KerasTensor:
+    def cells(self, encoder: Model, view: KerasTensor, training: bool) -> KerasTensor:
         """The encoder's features of each cell of a view, `(batch, cells, dim)`."""
         feature_map = self.encode_unpooled(encoder, view, training)
         batch, height, width, dim = ops.shape(feature_map)
         return ops.reshape(feature_map, (batch, height * width, dim))
 
-    def project(self, projector: keras.Model, cells: KerasTensor) -> KerasTensor:
+    def project(self, projector: Model, cells: KerasTensor) -> KerasTensor:
         """Projections of all cells by 1x1 convolutions, `(batch, cells, projection_dim)`."""
         batch, count, dim = ops.shape(cells)
         return ops.reshape(

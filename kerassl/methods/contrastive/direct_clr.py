@@ -7,14 +7,13 @@ Official code: facebookresearch/directclr, `directclr/main.py`.
 - Each view goes through batch norm separately.
 """
 
-import keras
+from keras import Model
 
 from kerassl.losses import direct_clr
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DirectCLR(SSLModel):
     """DirectCLR (arXiv 2110.09348).
 
@@ -36,21 +35,16 @@ class DirectCLR(SSLModel):
         64
     """
 
-    family = "contrastive"
-    default_views = ("simclr_cifar", "byol")
-    terms = ("direct_clr",)
+    family, terms, default_views = "contrastive", ("direct_clr",), ("simclr_cifar", "byol")
 
     # As in SimCLR.
     recipes = {
-        "direct_clr": Recipe(
-            paper=SIMCLR_PAPER,
-            short_arguments={"temperature": 0.2, "subvector_dim": 64},
-        )
+        "direct_clr": Recipe(paper=SIMCLR_PAPER, short_arguments={"temperature": 0.2, "subvector_dim": 64})
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         subvector_dim: PositiveInt = 360,
         temperature: PositiveFloat = 0.1,

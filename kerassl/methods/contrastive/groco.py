@@ -10,14 +10,13 @@ Official code: ninatu/learning_by_sorting, `losses/groco.py`, `configs/2views_10
 - The local crops of the official multi-crop training, which are anchors but not positives, are left out.
 """
 
-import keras
+from keras import Model
 
 from kerassl.heads import mlp
 from kerassl.losses import groco
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class GroCo(SSLModel):
     """GroCo (arXiv 2301.02009).
 
@@ -40,9 +39,7 @@ class GroCo(SSLModel):
         (None, 64)
     """
 
-    family = "contrastive"
-    default_views = ("byol_cifar", "groco")
-    terms = ("groco",)
+    family, terms, default_views = "contrastive", ("groco",), ("byol_cifar", "groco")
 
     # ninatu/learning_by_sorting, `configs/2views_100ep.yaml`.
     recipes = {
@@ -55,7 +52,7 @@ class GroCo(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 2,
         num_negatives: PositiveInt = 10,

@@ -17,8 +17,8 @@
 import os
 import pathlib
 
-import keras
 import numpy as np
+from keras import Model, Sequential, callbacks
 
 from kerassl import engine
 from kerassl.data import GuidedBatches, ImageDataset, as_dataset, is_array
@@ -29,7 +29,6 @@ from kerassl.training import Annotated, Bound, Common, PositiveFloat, PositiveIn
 from kerassl.training.feed import checked, inputs_and_labels
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class GSimCLR(SimCLR):
     """G-SimCLR (arXiv 2009.12007).
 
@@ -53,18 +52,14 @@ class GSimCLR(SimCLR):
         (None, 50)
     """
 
-    family = "contrastive"
     # As in SimCLR.
     recipes = {
-        "g_simclr": Recipe(
-            paper=SIMCLR_PAPER,
-            short_arguments={"temperature": 0.2, "autoencoder_epochs": 5},
-        )
+        "g_simclr": Recipe(paper=SIMCLR_PAPER, short_arguments={"temperature": 0.2, "autoencoder_epochs": 5})
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_clusters: Annotated[int, Bound(2)] | None = None,
         autoencoder_epochs: PositiveInt = 100,
@@ -74,20 +69,16 @@ class GSimCLR(SimCLR):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(
-            encoder,
-            temperature=temperature,
-            projection_dim=projection_dim,
-            block_size=block_size,
-            **common,
+            encoder, temperature=temperature, projection_dim=projection_dim, block_size=block_size, **common
         )
 
-    def make_projector(self) -> keras.Sequential:
+    def make_projector(self) -> Sequential:
         """Projection head of three layers."""
         return plain_mlp(self.feature_dim, (256, 128), self.arguments.projection_dim)
 
     def fit(
         self, x: object = None, y: object = None, *, batch_size: int | None = None, **kwargs
-    ) -> keras.callbacks.History:
+    ) -> callbacks.History:
         """Trains as `SSLModel.fit` does, after clustering images that are not guided yet.
 
         With a `kerassl.callbacks.Checkpoint` among the callbacks, the clusters are kept in its folder for the
@@ -130,10 +121,7 @@ class GSimCLR(SimCLR):
         return super().fit(x, y, batch_size=batch_size, **kwargs)
 
     def guide(
-        self,
-        dataset: ImageDataset,
-        file: str | os.PathLike | None = None,
-        verbose: str | int = "auto",
+        self, dataset: ImageDataset, file: str | os.PathLike | None = None, verbose: str | int = "auto"
     ) -> GuidedBatches:
         """Guided batches of images: trains the autoencoder and clusters its codes.
 

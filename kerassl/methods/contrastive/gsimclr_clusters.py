@@ -9,11 +9,7 @@ from kerassl.engine import batch_norm
 
 
 def cluster_images(
-    dataset: ImageDataset,
-    num_clusters: int,
-    epochs: int = 100,
-    seed: int = 0,
-    verbose: str | int = "auto",
+    dataset: ImageDataset, num_clusters: int, epochs: int = 100, seed: int = 0, verbose: str | int = "auto"
 ) -> np.ndarray:
     """Clusters images by the codes of a denoising autoencoder that is trained on them.
 

@@ -10,8 +10,7 @@ Individualization", arXiv 2305.11965, algorithm 1. Official code: zhqiu/contrast
   layers of 8192 and no batch norm at its end, and LARS scales all variables.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.losses import temperature_gradients
@@ -20,7 +19,6 @@ from kerassl.methods.contrastive.sogclr import SOGCLR_PAPER, SogCLR
 from kerassl.training import Common, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class iSogCLR(SogCLR):  # noqa: N801, the paper's name
     """iSogCLR (arXiv 2305.11965). It needs sample indices, as `SogCLR` explains.
 
@@ -54,7 +52,6 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         0.07
     """
 
-    family = "contrastive"
     terms = ("isogclr",)
 
     # As in SogCLR.
@@ -73,7 +70,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_images: PositiveInt,
         temperature: PositiveFloat = 0.07,

@@ -12,8 +12,7 @@ queue are those of MoCo v2.
 - Each view goes through the batch norm of student or teacher separately.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import plain_mlp
@@ -24,7 +23,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class LOOK(SSLModel):
     """LOOK (arXiv 2110.06014): learns from labels, and lets a class keep several modes.
 
@@ -50,20 +48,18 @@ class LOOK(SSLModel):
 
     family = "contrastive"
     needs_labels = True
-    default_views = ("moco_cifar", "moco_v2")
-    terms = ("look",)
+    terms, default_views = ("look",), ("moco_cifar", "moco_v2")
 
     # As in MoCo v2; the paper gives little of its own.
     recipes = {
         "look": Recipe(
-            paper=MOCO_PAPER,
-            short_arguments={"num_neighbors": 100, "momentum": 0.99, "queue_size": 4096},
+            paper=MOCO_PAPER, short_arguments={"num_neighbors": 100, "momentum": 0.99, "queue_size": 4096}
         )
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_neighbors: PositiveInt = 200,
         temperature: PositiveFloat = 0.1,

@@ -7,15 +7,13 @@ public; ranges as in giakoumoglou/synco, `synco/builder.py`.
 - Mixtures carry no gradient and do not enter the queue.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops, random
 
 from kerassl import losses
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.training import NonNegativeInt, PositiveInt, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MoCHi(MoCoV2):
     """MoCHi (arXiv 2010.01028): the paper's MoCHi(N, s, s') is `num_hardest, num_mixed, num_query_mixed`.
 
@@ -38,7 +36,6 @@ class MoCHi(MoCoV2):
         128
     """
 
-    family = "contrastive"
     # As in MoCo v2.
     recipes = {
         "mochi": Recipe(
@@ -55,7 +52,7 @@ class MoCHi(MoCoV2):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_hardest: PositiveInt = 1024,
         num_mixed: NonNegativeInt = 512,
@@ -74,20 +71,20 @@ class MoCHi(MoCoV2):
                 f"{num_hardest}."
             )
 
-    def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
+    def contrast(self, q: KerasTensor, k: KerasTensor, rng: random.SeedGenerator) -> KerasTensor:
         """InfoNCE with the queue and, from `mixing_start_epoch` on, the mixtures."""
         batch = ops.shape(q)[0]
         mine = self.row_offset(batch) + ops.arange(batch, dtype="int32")
 
         # Drawn for the global batch, so that a query's mixtures do not depend on the number of devices.
         def numbers(*shape: int):
-            drawn = keras.random.randint(
+            drawn = random.randint(
                 (batch * self.num_replicas, *shape), 0, self.arguments.num_hardest, seed=rng
             )
             return ops.take(drawn, mine, axis=0)
 
         def weights(count: int, high: float):
-            drawn = keras.random.uniform((batch * self.num_replicas, count), 0.0, high, seed=rng)
+            drawn = random.uniform((batch * self.num_replicas, count), 0.0, high, seed=rng)
             return ops.take(drawn, mine, axis=0)
 
         queue = ops.convert_to_tensor(self.queue.features)

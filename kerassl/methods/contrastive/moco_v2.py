@@ -12,8 +12,7 @@ Official code: facebookresearch/moco, `moco/builder.py`; CIFAR notebook on its b
 - `symmetric=True` sums the two directions, as the official CIFAR notebook can.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, Sequential, ops, random
 
 from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import plain_mlp
@@ -26,7 +25,6 @@ MOCO_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "
 SHORT_MOCO = {"temperature": 0.1, "momentum": 0.99, "queue_size": 4096, "symmetric": True}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MoCoV2(SSLModel):
     """MoCo v2 (arXiv 2003.04297).
 
@@ -48,16 +46,14 @@ class MoCoV2(SSLModel):
         (4096, 128)
     """
 
-    family = "contrastive"
-    default_views = ("moco_cifar", "moco_v2")
-    terms = ("info_nce",)
+    family, terms, default_views = "contrastive", ("info_nce",), ("moco_cifar", "moco_v2")
 
     # arXiv 2003.04297; facebookresearch/moco.
     recipes = {"moco_v2": Recipe(paper=MOCO_PAPER, short_arguments=SHORT_MOCO)}
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         temperature: PositiveFloat = 0.2,
         momentum: Fraction = 0.999,
@@ -73,7 +69,7 @@ class MoCoV2(SSLModel):
         self.teacher_projector = make_teacher(self.projector)
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
-    def make_projector(self, name: str) -> keras.Sequential:
+    def make_projector(self, name: str) -> Sequential:
         """Projection head of two layers with biases and without batch norm."""
         return plain_mlp(self.feature_dim, (self.feature_dim,), self.arguments.projection_dim, name=name)
 
@@ -96,7 +92,7 @@ class MoCoV2(SSLModel):
             loss, queries, keys = loss + self.contrast(q, k, rng), [*queries, q], [*keys, k]
         return Outputs({"info_nce": loss}, features=features, state={"queries": queries, "keys": keys})
 
-    def contrast(self, q: KerasTensor, k: KerasTensor, rng: keras.random.SeedGenerator) -> KerasTensor:
+    def contrast(self, q: KerasTensor, k: KerasTensor, rng: random.SeedGenerator) -> KerasTensor:
         """The loss of queries with their keys; `rng` is for methods with a random loss."""
         queue = ops.convert_to_tensor(self.queue.features)
         if self.arguments.hard_fraction is None:

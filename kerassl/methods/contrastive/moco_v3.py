@@ -11,8 +11,7 @@ algorithm 1. Official code: facebookresearch/moco-v3, `moco/builder.py`, `vits.p
   sinusoids, the default of `kerassl.backbones.vit`.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
@@ -21,7 +20,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MoCoV3(SSLModel):
     """MoCo v3 (arXiv 2104.02057).
 
@@ -46,9 +44,7 @@ class MoCoV3(SSLModel):
         False
     """
 
-    family = "contrastive"
-    default_views = ("byol_cifar", "byol")
-    terms = ("moco_v3",)
+    family, terms, default_views = "contrastive", ("moco_v3",), ("byol_cifar", "byol")
 
     # arXiv 2104.02057 section 4.
     recipes = {
@@ -68,7 +64,7 @@ class MoCoV3(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         temperature: PositiveFloat = 0.2,
         momentum: Fraction = 0.99,

@@ -10,8 +10,7 @@ arXiv 2104.14548, section 3. The authors' code is not public; details as in vtur
 - The queue takes the first view's projections, after the loss.
 """
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
@@ -20,7 +19,6 @@ from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class NNCLR(SSLModel):
     """NNCLR (arXiv 2104.14548).
 
@@ -40,9 +38,7 @@ class NNCLR(SSLModel):
         (1024, 256)
     """
 
-    family = "contrastive"
-    default_views = ("byol_cifar", "byol")
-    terms = ("info_nce",)
+    family, terms, default_views = "contrastive", ("info_nce",), ("byol_cifar", "byol")
 
     # arXiv 2104.14548 section 4.
     recipes = {
@@ -60,7 +56,7 @@ class NNCLR(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         temperature: PositiveFloat = 0.1,
         queue_size: PositiveInt = 98304,
@@ -95,9 +91,7 @@ class NNCLR(SSLModel):
 
         loss = (contrast(z1, p2) + contrast(z2, p1)) / 2
         return Outputs(
-            {"info_nce": self.mean_over_replicas(loss)},
-            features=features,
-            state={"projections": z1},
+            {"info_nce": self.mean_over_replicas(loss)}, features=features, state={"projections": z1}
         )
 
     def after_update(self, state: dict) -> None:

@@ -14,8 +14,7 @@ datasets", arXiv 2108.13939, section 3. Official code: vkinakh/scatsimclr,
 - Dropout in the pretext head is drawn for the global batch, so that it does not depend on the devices.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, Sequential, ops, random
 
 from kerassl.arguments import Annotated, Bound, Literal, NonNegativeFloat, PositiveFloat
 from kerassl.heads import mlp, plain_mlp
@@ -26,7 +25,6 @@ from kerassl.views import distant_permutations, nine_pieces, quarter_turns
 PRETEXTS = ("rotation", "jigsaw")
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class ScatSimCLR(SimCLR):
     """ScatSimCLR (arXiv 2108.13939).
 
@@ -53,7 +51,6 @@ class ScatSimCLR(SimCLR):
         (None, 4)
     """
 
-    family = "contrastive"
     terms = ("nt_xent", "pretext")
 
     # vkinakh/scatsimclr, which uses Adam.
@@ -67,7 +64,7 @@ class ScatSimCLR(SimCLR):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         pretext: Literal[PRETEXTS] = "rotation",
         pretext_weight: NonNegativeFloat = 0.3,
@@ -87,7 +84,7 @@ class ScatSimCLR(SimCLR):
         self.pretext_hidden2 = layer(joint * 512, hidden, "hidden2")
         self.pretext_classifier = layer(hidden, answers, "classifier")
 
-    def make_projector(self) -> keras.Sequential:
+    def make_projector(self) -> Sequential:
         """The head, as wide as the features, with biases and without batch norm."""
         return plain_mlp(
             self.feature_dim,
@@ -106,7 +103,7 @@ class ScatSimCLR(SimCLR):
         terms = {**outputs.terms, "pretext": self.arguments.pretext_weight * ops.mean(cross_entropy)}
         return outputs._replace(terms=terms)
 
-    def rotation(self, view: KerasTensor, training: bool, rng: keras.random.SeedGenerator) -> tuple:
+    def rotation(self, view: KerasTensor, training: bool, rng: random.SeedGenerator) -> tuple:
         """Logits `(4 * batch, 4)` of the turns of each image, and the true turns."""
         batch = ops.shape(view)[0]
         features = self.encode_each(quarter_turns(view), training)
@@ -114,13 +111,11 @@ class ScatSimCLR(SimCLR):
         hidden = self.drop(self.pretext_hidden2(hidden), batch, training, rng)
         return self.pretext_classifier(hidden), ops.tile(ops.arange(4, dtype="int32"), (batch,))
 
-    def jigsaw(self, view: KerasTensor, training: bool, rng: keras.random.SeedGenerator) -> tuple:
+    def jigsaw(self, view: KerasTensor, training: bool, rng: random.SeedGenerator) -> tuple:
         """Logits `(batch, num_permutations)` of the order of each image's pieces, and the true orders."""
         batch = ops.shape(view)[0]
         # Drawn for the global batch, so that an image's order does not depend on the number of devices.
-        drawn = keras.random.randint(
-            (batch * self.num_replicas,), 0, self.arguments.num_permutations, seed=rng
-        )
+        drawn = random.randint((batch * self.num_replicas,), 0, self.arguments.num_permutations, seed=rng)
         orders = ops.take(drawn, self.own_rows(batch))
         features = ops.reshape(self.encode_each(nine_pieces(view), training), (batch, 9, self.feature_dim))
         # Pieces are encoded separately, so reordering their features equals reordering the pieces.
@@ -136,7 +131,7 @@ class ScatSimCLR(SimCLR):
         return self.encode(self.encoder, ops.reshape(images, (-1, *images.shape[2:])), training)
 
     def drop(
-        self, hidden: KerasTensor, batch: int | KerasTensor, training: bool, rng: keras.random.SeedGenerator
+        self, hidden: KerasTensor, batch: int | KerasTensor, training: bool, rng: random.SeedGenerator
     ) -> KerasTensor:
         """ReLU and, in training, dropout of hidden units `(n * batch, width)`, n rows an image."""
         hidden = ops.relu(hidden)
@@ -145,8 +140,7 @@ class ScatSimCLR(SimCLR):
         rows, width = ops.shape(hidden)
         shape = (batch * self.num_replicas, rows // batch * width)
         kept = (
-            ops.take(keras.random.uniform(shape, seed=rng), self.own_rows(batch), axis=0)
-            >= self.arguments.dropout
+            ops.take(random.uniform(shape, seed=rng), self.own_rows(batch), axis=0) >= self.arguments.dropout
         )
         return ops.where(ops.reshape(kept, (rows, width)), hidden / (1 - self.arguments.dropout), 0.0)
 

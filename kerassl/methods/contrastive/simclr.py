@@ -7,8 +7,7 @@ Official code: google-research/simclr, `tf2/objective.py`, `tf2/model.py`.
 - The loss is the paper's mean over 2N; the official code reports twice that.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, Sequential, initializers, layers, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import nt_xent
@@ -17,7 +16,6 @@ from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt,
 SIMCLR_PAPER = {"optimizer": "lars", "learning_rate": 0.3, "weight_decay": 1e-6, "warmup_epochs": 10}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SimCLR(SSLModel):
     """SimCLR (arXiv 2002.05709).
 
@@ -42,25 +40,22 @@ class SimCLR(SSLModel):
         (2, 64)
     """
 
-    family = "contrastive"
-    terms = ("nt_xent",)
-    default_views = ("simclr_cifar", "simclr_imagenet")
+    family, terms, default_views = "contrastive", ("nt_xent",), ("simclr_cifar", "simclr_imagenet")
     # Rate, decay and warm-up: arXiv 2002.05709 section 2.2; google-research/simclr.
     recipes = {
         "simclr": Recipe(
-            paper={**SIMCLR_PAPER, "options": {"lr_in_momentum": True}},
-            short_arguments={"temperature": 0.2},
+            paper={**SIMCLR_PAPER, "options": {"lr_in_momentum": True}}, short_arguments={"temperature": 0.2}
         )
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         temperature: PositiveFloat = 0.1,
         projection_dim: PositiveInt = 128,
         projection_layers: PositiveInt = 2,
-        projector: keras.layers.Layer | None = None,
+        projector: layers.Layer | None = None,
         block_size: PositiveInt | None = None,
         **common: Unpack[Common],
     ) -> None:
@@ -74,14 +69,14 @@ class SimCLR(SSLModel):
         if not self.projector.built:
             self.projector.build((None, self.feature_dim))
 
-    def make_projector(self) -> keras.Sequential:
+    def make_projector(self) -> Sequential:
         """Projection head, as wide as the features, with batch norm after every layer."""
         return mlp(
             self.feature_dim,
             (self.feature_dim,) * (self.arguments.projection_layers - 1),
             self.arguments.projection_dim,
             output_batch_norm="scale",
-            initializer=keras.initializers.RandomNormal(stddev=0.01),
+            initializer=initializers.RandomNormal(stddev=0.01),
             name="projector",
         )
 

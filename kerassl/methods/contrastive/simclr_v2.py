@@ -24,7 +24,6 @@ SIMCLR_V2_PAPER = {
 }
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SimCLRv2(SimCLR):
     """SimCLR v2 (arXiv 2006.10029).
 
@@ -44,17 +43,10 @@ class SimCLRv2(SimCLR):
         (None, 64)
     """
 
-    family = "contrastive"
     # google-research/simclr, readme: the rate grows with the root of the batch.
     recipes = {"simclr_v2": Recipe(paper=SIMCLR_V2_PAPER, short_arguments={"temperature": 0.2})}
 
-    def __init__(
-        self,
-        encoder: keras.Model,
-        *,
-        projection_layers: PositiveInt = 3,
-        **kwargs,
-    ) -> None:
+    def __init__(self, encoder: keras.Model, *, projection_layers: PositiveInt = 3, **kwargs) -> None:
         super().__init__(encoder, projection_layers=projection_layers, **kwargs)
 
     def encoder_with_head(self, layers: int = 1) -> keras.Model:

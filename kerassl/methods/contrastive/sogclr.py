@@ -15,8 +15,7 @@ arXiv 2202.12387, algorithm 1. Official code: Optimization-AI/SogCLR, `sogclr/bu
 
 import math
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
@@ -32,7 +31,6 @@ NEVER = -1e30
 SOGCLR_PAPER = {**SIMCLR_PAPER, "learning_rate": 1.2, "batch_power": 0.5}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SogCLR(SSLModel):
     """SogCLR (arXiv 2202.12387).
 
@@ -61,8 +59,7 @@ class SogCLR(SSLModel):
         (50001,)
     """
 
-    family = "contrastive"
-    default_views = ("simclr_cifar", "sogclr")
+    family, default_views = "contrastive", ("simclr_cifar", "sogclr")
     needs_sample_index = True
     terms = ("sogclr",)
 
@@ -71,7 +68,7 @@ class SogCLR(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_images: PositiveInt,
         temperature: PositiveFloat = 0.1,
@@ -99,9 +96,7 @@ class SogCLR(SSLModel):
         loss = self.mean_over_replicas(sogclr(z1, z2, moved, temperature, **global_batch))
         memory = self.memory_updates(rows, z1, z2, moved, temperature, global_batch)
         return Outputs(
-            {self.terms[0]: loss},
-            features=ops.split(features, 2),
-            state={"rows": rows, "memory": memory},
+            {self.terms[0]: loss}, features=ops.split(features, 2), state={"rows": rows, "memory": memory}
         )
 
     def temperature_of(self, rows: KerasTensor) -> float | KerasTensor:

@@ -8,15 +8,13 @@ Official code: HobbitLong/SupContrast, `losses.py`, `networks/resnet_big.py`.
 - The loss is the paper's; the official code multiplies it by `temperature / base_temperature`.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.heads import plain_mlp
 from kerassl.losses import sup_con
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class SupCon(SSLModel):
     """SupCon (arXiv 2004.11362): learns from labels, and forms one cluster per class.
 
@@ -40,20 +38,19 @@ class SupCon(SSLModel):
 
     family = "contrastive"
     needs_labels = True
-    default_views = ("supcon_cifar", "simclr_imagenet")
-    terms = ("sup_con",)
+    terms, default_views = ("sup_con",), ("supcon_cifar", "simclr_imagenet")
 
     # HobbitLong/SupContrast.
     recipes = {
         "supcon": Recipe(
             # 0.5 at the official batch of 1024, times the 0.1 / 0.07 of the official loss.
-            paper={"optimizer": "sgd", "learning_rate": 0.179, "weight_decay": 1e-4, "warmup_epochs": 10},
+            paper={"optimizer": "sgd", "learning_rate": 0.179, "weight_decay": 1e-4, "warmup_epochs": 10}
         )
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         temperature: PositiveFloat = 0.1,
         base_temperature: PositiveFloat | None = None,

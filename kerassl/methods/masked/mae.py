@@ -10,8 +10,7 @@ Official code: facebookresearch/mae, `models_mae.py`.
 - The embedding of whole images is the encoder's own pooling (the paper probes the class token).
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.backbones import TokenDecoder, patchify, take_patches
 from kerassl.backbones.feature_maps import check_tokens
@@ -19,7 +18,6 @@ from kerassl.losses import masked_mse
 from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MAE(SSLModel):
     """Masked autoencoder (arXiv 2111.06377).
 
@@ -43,13 +41,10 @@ class MAE(SSLModel):
         4
     """
 
-    family = "masked"
-    wants = "tokens"
-    default_views = ("mae", "mae")
+    family, terms, default_views, wants = "masked", ("masked_mse",), ("mae", "mae"), "tokens"
     renamed_arguments = {"decoder_heads": "decoder_num_heads"}
     # Only the visible patches are encoded, by `encode_tokens`.
     supports_chunks = False
-    terms: tuple[str, ...] = ("masked_mse",)
 
     # arXiv 2111.06377 appendix A.1.
     recipes = {
@@ -70,7 +65,7 @@ class MAE(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         mask_ratio: float = 0.75,
         normalize_target: bool = True,

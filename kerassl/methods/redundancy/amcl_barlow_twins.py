@@ -10,7 +10,7 @@ does not include this form.
   over the global batch.
 """
 
-import keras
+from keras import Model
 
 from kerassl.arguments import NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import DimensionTemperature, multi_head_mlp
@@ -19,7 +19,6 @@ from kerassl.methods.asymmetric.byol import BYOL_PAPER
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class AMCLBarlowTwins(SSLModel):
     """AMCL on Barlow Twins (arXiv 2310.05615).
 
@@ -44,9 +43,7 @@ class AMCLBarlowTwins(SSLModel):
         (None, 3, 64)
     """
 
-    family = "redundancy"
-    default_views = ("barlow_twins_cifar", "barlow_twins")
-    terms = ("amcl",)
+    family, terms, default_views = "redundancy", ("amcl",), ("barlow_twins_cifar", "barlow_twins")
 
     # As in Barlow Twins.
     recipes = {
@@ -57,7 +54,7 @@ class AMCLBarlowTwins(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_heads: PositiveInt = 3,
         regularization: NonNegativeFloat = 0.1,

@@ -8,7 +8,7 @@ Official code: facebookresearch/barlowtwins, `main.py`.
   the matrix over devices without differentiating across them.
 """
 
-import keras
+from keras import Model
 
 from kerassl.heads import mlp
 from kerassl.losses import barlow_twins
@@ -16,7 +16,6 @@ from kerassl.methods.asymmetric.byol import BYOL_PAPER
 from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class BarlowTwins(SSLModel):
     """Barlow Twins (arXiv 2103.03230).
 
@@ -34,9 +33,7 @@ class BarlowTwins(SSLModel):
         (None, 64)
     """
 
-    family = "redundancy"
-    default_views = ("barlow_twins_cifar", "barlow_twins")
-    terms = ("barlow_twins",)
+    family, terms, default_views = "redundancy", ("barlow_twins",), ("barlow_twins_cifar", "barlow_twins")
 
     # arXiv 2103.03230 section 2.2, whose rate of 0.0048 for biases is not used; the others are BYOL's.
     recipes = {
@@ -45,7 +42,7 @@ class BarlowTwins(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         redundancy_weight: NonNegativeFloat = 0.0051,
         projection_dim: PositiveInt = 8192,

@@ -11,8 +11,7 @@ Official code: tsb0601/EMP-SSL, `main.py`, `loss.py`.
   image.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
@@ -20,7 +19,6 @@ from kerassl.losses import emp_ssl
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class EMPSSL(SSLModel):
     """EMP-SSL (arXiv 2304.03977).
 
@@ -43,9 +41,7 @@ class EMPSSL(SSLModel):
         20
     """
 
-    family = "redundancy"
-    default_views = ("emp_ssl", "emp_ssl")
-    terms = ("emp_ssl",)
+    family, terms, default_views = "redundancy", ("emp_ssl",), ("emp_ssl", "emp_ssl")
 
     # tsb0601/EMP-SSL.
     recipes = {
@@ -64,7 +60,7 @@ class EMPSSL(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_patches: Annotated[int, Bound(2)] = 20,
         invariance_weight: PositiveFloat = 200.0,

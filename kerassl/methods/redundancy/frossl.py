@@ -8,7 +8,7 @@ section 4. Official code: OFSkean/FroSSL, `solo/methods/frossl.py`, `solo/losses
 - The loss is computed over the global batch; the official code computes it per device.
 """
 
-import keras
+from keras import Model
 
 from kerassl.heads import mlp
 from kerassl.losses import frossl
@@ -16,7 +16,6 @@ from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
 from kerassl.training import Batch, Common, Outputs, PositiveFloat, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class FroSSL(SSLModel):
     """FroSSL (arXiv 2310.02903).
 
@@ -40,9 +39,7 @@ class FroSSL(SSLModel):
         (None, 32)
     """
 
-    family = "redundancy"
-    default_views = ("simclr_cifar", "simclr_imagenet")
-    terms = ("frossl",)
+    family, terms, default_views = "redundancy", ("frossl",), ("simclr_cifar", "simclr_imagenet")
 
     # OFSkean/FroSSL.
     recipes = {
@@ -59,7 +56,7 @@ class FroSSL(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 2,
         invariance_weight: PositiveFloat = 1.0,

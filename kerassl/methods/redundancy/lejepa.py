@@ -10,15 +10,13 @@ and 5. Official code: rbalestr-lab/lejepa, `MINIMAL.md`.
   the directions.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops, random
 
 from kerassl.heads import mlp
 from kerassl.losses import characteristic_function, epps_pulley, view_invariance
 from kerassl.training import Batch, Common, Outputs, PositiveInt, ProperFraction, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class LeJEPA(SSLModel):
     """LeJEPA (arXiv 2511.08544).
 
@@ -43,8 +41,7 @@ class LeJEPA(SSLModel):
         (None, 16)
     """
 
-    family = "redundancy"
-    default_views = ("simclr_cifar", "simclr_imagenet")
+    family, default_views = "redundancy", ("simclr_cifar", "simclr_imagenet")
     activation = "relu"
     terms = ("invariance", "sigreg")
 
@@ -65,7 +62,7 @@ class LeJEPA(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 2,
         num_global_views: PositiveInt = 2,
@@ -107,7 +104,7 @@ class LeJEPA(SSLModel):
     def directions(self, training: bool) -> KerasTensor:
         """Random directions `(projection_dim, num_directions)` of this step, the same on all replicas."""
         shape = (self.arguments.projection_dim, self.arguments.num_directions)
-        return keras.random.normal(shape, seed=self.clock.seed("directions", training))
+        return random.normal(shape, seed=self.clock.seed("directions", training))
 
     def regularization(self, z: list, directions: KerasTensor) -> KerasTensor:
         """SIGReg of the global batch: its characteristic function is the mean over equal shares."""

@@ -12,8 +12,7 @@ wgcban/mix-bt, `main.py`.
 - Partners are drawn from the global batch, so devices exchange the second views, pixels and all.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops, random
 
 from kerassl.losses import barlow_twins, mixing_regularizer
 from kerassl.methods.redundancy.barlow_twins import BarlowTwins
@@ -21,7 +20,6 @@ from kerassl.training import Batch, NonNegativeFloat, Outputs, Recipe
 from kerassl.views import mix_views
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MixedBarlowTwins(BarlowTwins):
     """Mixed Barlow Twins (arXiv 2312.02151).
 
@@ -39,7 +37,6 @@ class MixedBarlowTwins(BarlowTwins):
         ('barlow_twins', 'mixing')
     """
 
-    family = "redundancy"
     terms = ("barlow_twins", "mixing")
 
     recipes = {
@@ -51,13 +48,7 @@ class MixedBarlowTwins(BarlowTwins):
         )
     }
 
-    def __init__(
-        self,
-        encoder: keras.Model,
-        *,
-        mixing_weight: NonNegativeFloat = 4.0,
-        **kwargs,
-    ) -> None:
+    def __init__(self, encoder: Model, *, mixing_weight: NonNegativeFloat = 4.0, **kwargs) -> None:
         super().__init__(encoder, **kwargs)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
@@ -79,5 +70,5 @@ class MixedBarlowTwins(BarlowTwins):
     def draw_mixing(self, batch: int | KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
         """The mixing coefficient of the first views, and the partner of each image of the global batch."""
         rng = self.clock.seed("mixing", training)
-        mixing = keras.random.uniform((), seed=rng)
-        return mixing, ops.argsort(keras.random.uniform((batch,), seed=rng))
+        mixing = random.uniform((), seed=rng)
+        return mixing, ops.argsort(random.uniform((batch,), seed=rng))

@@ -9,15 +9,13 @@ arXiv 2303.03307, section 3. Official code: ThomasYerxa/mmcr, `mmcr/cifar_stl/lo
 - The official variant with a teacher, for ImageNet, is not part of this class.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import mmcr
 from kerassl.training import Batch, Common, NonNegativeFloat, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MMCR(SSLModel):
     """MMCR (arXiv 2303.03307).
 
@@ -40,9 +38,7 @@ class MMCR(SSLModel):
         4
     """
 
-    family = "redundancy"
-    default_views = ("moco_cifar", "byol")
-    terms = ("mmcr",)
+    family, terms, default_views = "redundancy", ("mmcr",), ("moco_cifar", "byol")
 
     # ThomasYerxa/mmcr.
     recipes = {
@@ -54,7 +50,7 @@ class MMCR(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 2,
         local_weight: NonNegativeFloat = 0.0,

@@ -13,8 +13,7 @@ the paper's text, and our choice where the text leaves one.
 - The singular values are computed over the global batch, with gradients of all replicas.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops, random
 
 from kerassl import losses
 from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
@@ -24,7 +23,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class MSBReg(SSLModel):
     """MSBReg (arXiv 2207.03552).
 
@@ -55,14 +53,13 @@ class MSBReg(SSLModel):
     # As in BYOL.
     recipes = {
         "msb_reg": Recipe(
-            paper=BYOL_PAPER,
-            short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
+            paper=BYOL_PAPER, short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128}
         )
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 2,
         singular_value_weight: NonNegativeFloat = 0.2,
@@ -95,7 +92,7 @@ class MSBReg(SSLModel):
         p = [self.predictor(self.projector(f, training=training), training=training) for f in features]
         attraction = losses.centroid_attraction(p, [teacher(view) for view in views])
         everyone = [self.gather(view) for view in p]
-        directions = keras.random.normal(
+        directions = random.normal(
             (ops.shape(everyone[0])[0], self.arguments.projection_dim),
             seed=self.clock.seed("brownian", training),
         )

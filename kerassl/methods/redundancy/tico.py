@@ -10,8 +10,7 @@ arXiv 2206.10698, section 3. The authors' code is not public; details as in ligh
 - Each view goes through batch norm separately, also in the teacher, which runs in training mode.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl import losses
 from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
@@ -21,7 +20,6 @@ from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class TiCo(SSLModel):
     """TiCo (arXiv 2206.10698).
 
@@ -44,21 +42,18 @@ class TiCo(SSLModel):
         (16, 16)
     """
 
-    family = "redundancy"
-    default_views = ("byol_cifar", "byol")
-    terms = ("tico",)
+    family, terms, default_views = "redundancy", ("tico",), ("byol_cifar", "byol")
 
     # As in BYOL.
     recipes = {
         "tico": Recipe(
-            paper=BYOL_PAPER,
-            short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128},
+            paper=BYOL_PAPER, short_arguments={"momentum": 0.99, "hidden_dim": 512, "projection_dim": 128}
         )
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         covariance_weight: PositiveFloat = 8.0,
         covariance_decay: Annotated[float, Bound(0, 1, open_high=True)] = 0.9,

@@ -11,7 +11,7 @@ arXiv 2109.00783, section 3. Official code: ML4ITS/vibcreg, `pypilib/vibcreg/los
 - The variance terms of the two views are summed, as in the official code; VICReg averages them.
 """
 
-import keras
+from keras import Model
 
 from kerassl.heads import IterNorm
 from kerassl.losses import off_diagonal_correlation
@@ -19,7 +19,6 @@ from kerassl.methods.redundancy.vicreg import VICReg
 from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class VIbCReg(VICReg):
     """VIbCReg (arXiv 2109.00783).
 
@@ -44,8 +43,6 @@ class VIbCReg(VICReg):
         8
     """
 
-    family = "redundancy"
-
     recipes = {
         "vibcreg": Recipe(
             paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-5, "warmup_epochs": 0},
@@ -55,7 +52,7 @@ class VIbCReg(VICReg):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         invariance: float = 25.0,
         variance: float = 25.0,

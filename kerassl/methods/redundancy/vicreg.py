@@ -13,8 +13,7 @@ equations 1 to 6. Official code: facebookresearch/vicreg, `main_vicreg.py`.
 
 from collections.abc import Callable
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl.heads import mlp
 from kerassl.losses import off_diagonal_covariance, variance_hinge
@@ -23,7 +22,6 @@ from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLMod
 VICREG_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1e-6, "warmup_epochs": 10}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class VICReg(SSLModel):
     """VICReg (arXiv 2105.04906).
 
@@ -52,15 +50,12 @@ class VICReg(SSLModel):
 
     # arXiv 2105.04906 section 4.2.
     recipes = {
-        "vicreg": Recipe(
-            paper=VICREG_PAPER,
-            short_arguments={"hidden_dim": 1024, "projection_dim": 1024},
-        )
+        "vicreg": Recipe(paper=VICREG_PAPER, short_arguments={"hidden_dim": 1024, "projection_dim": 1024})
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         invariance: float = 25.0,
         variance: float = 25.0,

@@ -14,8 +14,7 @@ Official code: facebookresearch/VICRegL, `main_vicregl.py`, `transforms.py`.
 - Variances and covariances are computed over the global batch, cell by cell, with gradients of all replicas.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, layers, ops
 
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
 from kerassl.heads import mlp
@@ -26,7 +25,6 @@ from kerassl.views import LocatedViews, TwoViews, cell_centers
 from kerassl.views.choice import choose_views
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class VICRegL(VICReg):
     """VICRegL (arXiv 2210.01571).
 
@@ -53,7 +51,6 @@ class VICRegL(VICReg):
         'LocatedViews'
     """
 
-    family = "redundancy"
     wants = "feature map"
     terms = (*VICReg.terms, *(f"local_{name}" for name in VICReg.terms))
 
@@ -74,9 +71,9 @@ class VICRegL(VICReg):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
-        views: str | keras.layers.Layer | None = "default",
+        views: str | layers.Layer | None = "default",
         global_weight: Fraction = 0.75,
         num_matches: PositiveInt = 20,
         local_dim: PositiveInt = 512,

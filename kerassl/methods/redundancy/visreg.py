@@ -9,15 +9,13 @@ Official code: HaiyuWu/visreg, `visreg/losses/visreg.py`.
   directions.
 """
 
-import keras
-from keras import KerasTensor
+from keras import KerasTensor, Model
 
 from kerassl.losses import visreg
 from kerassl.methods.redundancy.lejepa import LeJEPA
 from kerassl.training import PositiveInt, ProperFraction, Recipe
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class VISReg(LeJEPA):
     """VISReg (arXiv 2606.02572).
 
@@ -41,7 +39,6 @@ class VISReg(LeJEPA):
         (None, 256)
     """
 
-    family = "redundancy"
     activation = "gelu"
     terms = ("invariance", "visreg")
 
@@ -67,7 +64,7 @@ class VISReg(LeJEPA):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 4,
         num_global_views: PositiveInt = 4,

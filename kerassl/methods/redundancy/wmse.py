@@ -10,15 +10,13 @@ htdt/self-supervised, `methods/w_mse.py`, `methods/whitening.py`.
 - The diagonal of the covariance is increased by 1e-4; see `kerassl.losses.whiten`.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops, random
 
 from kerassl.heads import mlp
 from kerassl.losses import wmse
 from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class WMSE(SSLModel):
     """W-MSE (arXiv 2007.06346).
 
@@ -43,9 +41,7 @@ class WMSE(SSLModel):
         (None, 64)
     """
 
-    family = "redundancy"
-    default_views = ("wmse_cifar", "simclr_imagenet")
-    terms = ("wmse",)
+    family, terms, default_views = "redundancy", ("wmse",), ("wmse_cifar", "simclr_imagenet")
 
     recipes = {
         "wmse": Recipe(
@@ -56,7 +52,7 @@ class WMSE(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_views: PositiveInt = 2,
         subbatch_size: PositiveInt = 128,
@@ -88,6 +84,6 @@ class WMSE(SSLModel):
         rng = self.clock.seed("sub-batches", training)
         loss = 0.0
         for _ in range(self.arguments.num_cuts):
-            order = ops.argsort(keras.random.uniform((ops.shape(z[0])[0],), seed=rng))
+            order = ops.argsort(random.uniform((ops.shape(z[0])[0],), seed=rng))
             loss += wmse(z, self.arguments.subbatch_size, order) / self.arguments.num_cuts
         return Outputs({"wmse": loss}, features=features)

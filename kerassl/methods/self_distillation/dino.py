@@ -11,8 +11,7 @@ Official code: facebookresearch/dino, `main_dino.py`, `utils.py`, `vision_transf
   paper balances them by Sinkhorn-Knopp.
 """
 
-import keras
-from keras import ops
+from keras import Model, ops
 
 from kerassl import losses
 from kerassl.heads import EnsembleHead
@@ -33,7 +32,6 @@ SHORT_VIT = {"learning_rate": 1e-3, "weight_decay": 0.04, "final_weight_decay": 
 SHORT_DINO = {"momentum": 0.99, "num_prototypes": 1024, "hidden_dim": 512, "bottleneck_dim": 128}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DINO(PrototypeTeacher):
     """DINO (arXiv 2104.14294).
 
@@ -73,23 +71,16 @@ class DINO(PrototypeTeacher):
         (128,)
     """
 
-    family = "self_distillation"
-    default_views = ("dino_cifar", "dino")
-    terms = ("dino",)
+    family, terms, default_views = "self_distillation", ("dino",), ("dino_cifar", "dino")
 
     # arXiv 2104.14294 section 3.2; facebookresearch/dino.
     recipes = {
-        "dino": Recipe(
-            paper=DINO_PAPER,
-            short=SHORT_VIT,
-            short_arguments=SHORT_DINO,
-            backbone="vit_tiny",
-        )
+        "dino": Recipe(paper=DINO_PAPER, short=SHORT_VIT, short_arguments=SHORT_DINO, backbone="vit_tiny")
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_heads: PositiveInt = 1,
         ensemble_weighting: Literal[WEIGHTINGS] = "uniform",
@@ -104,7 +95,7 @@ class DINO(PrototypeTeacher):
         """Number of prototypes in the usage metric: those of all heads."""
         return self.arguments.num_heads * self.arguments.num_prototypes
 
-    def make_head(self, name: str) -> keras.Model:
+    def make_head(self, name: str) -> Model:
         """A head, or the heads of an ensemble."""
         num_heads = self.arguments.num_heads
         if num_heads == 1:

@@ -24,8 +24,7 @@ Official code: facebookresearch/dinov2, `dinov2/train/ssl_meta_arch.py`, `dinov2
 
 import math
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops
 
 from kerassl import losses
 from kerassl.backbones import take_patches
@@ -36,7 +35,6 @@ from kerassl.training import Batch, Fraction, Literal, NonNegativeFloat, Outputs
 DINOV2_PAPER = {**DINO_PAPER, "learning_rate": 2e-3, "batch_power": 0.5}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class DINOv2(iBOT):
     """DINOv2 (arXiv 2304.07193).
 
@@ -63,23 +61,16 @@ class DINOv2(iBOT):
         ('dino', 'ibot', 'koleo')
     """
 
-    family = "self_distillation"
-    default_views = ("ibot_cifar", "dinov2")
-    terms = ("dino", "ibot", "koleo")
+    terms, default_views = ("dino", "ibot", "koleo"), ("ibot_cifar", "dinov2")
 
     # facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256.
     recipes = {
-        "dinov2": Recipe(
-            paper=DINOV2_PAPER,
-            short=SHORT_VIT,
-            short_arguments=SHORT_IBOT,
-            backbone="vit_tiny",
-        )
+        "dinov2": Recipe(paper=DINOV2_PAPER, short=SHORT_VIT, short_arguments=SHORT_IBOT, backbone="vit_tiny")
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_prototypes: PositiveInt = 65536,
         centering: Literal["sinkhorn", "softmax"] = "sinkhorn",

@@ -17,8 +17,7 @@ Official code: bytedance/ibot, `main_ibot.py`, `models/head.py`, `loader.py`.
 
 from collections.abc import Callable
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, layers, ops
 
 from kerassl import engine, losses
 from kerassl.backbones.feature_maps import check_tokens
@@ -32,7 +31,6 @@ from kerassl.views.choice import choose_views
 SHORT_IBOT = {**SHORT_DINO, "teacher_temperature": 0.04, "warmup_teacher_temperature_epochs": 0}
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     """iBOT (arXiv 2111.07832).
 
@@ -64,28 +62,21 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         ((192,), (128,))
     """
 
-    family = "self_distillation"
-    wants = "tokens"
+    family, wants = "self_distillation", "tokens"
     # Masked crops are encoded by `encode_tokens`.
     supports_chunks = False
-    default_views = ("ibot_cifar", "ibot")
-    terms = ("dino", "ibot")
+    terms, default_views = ("dino", "ibot"), ("ibot_cifar", "ibot")
 
     # arXiv 2111.07832; bytedance/ibot.
     recipes = {
-        "ibot": Recipe(
-            paper=DINO_PAPER,
-            short=SHORT_VIT,
-            short_arguments=SHORT_IBOT,
-            backbone="vit_tiny",
-        )
+        "ibot": Recipe(paper=DINO_PAPER, short=SHORT_VIT, short_arguments=SHORT_IBOT, backbone="vit_tiny")
     }
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
-        views: str | keras.layers.Layer | None = "default",
+        views: str | layers.Layer | None = "default",
         num_prototypes: PositiveInt = 8192,
         teacher_temperature: PositiveFloat = 0.07,
         warmup_teacher_temperature_epochs: NonNegativeFloat = 30,
@@ -240,7 +231,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
             update_teacher(self.teacher_patch_head, self.patch_head, self.teacher_momentum())
 
 
-def each_token(logits_of: Callable, head: keras.Model, tokens: KerasTensor, training: bool) -> KerasTensor:
+def each_token(logits_of: Callable, head: Model, tokens: KerasTensor, training: bool) -> KerasTensor:
     """Logits `(batch, tokens, num_prototypes)` of tokens `(batch, tokens, dim)`, projected separately."""
     count, dim = tokens.shape[1:]
     logits = logits_of(head, ops.reshape(tokens, (-1, dim)), training)

@@ -18,8 +18,7 @@ code: sail-sg/mugs, `main.py`, `src/model.py`, `src/loss.py`.
 - The embedding is the teacher's, which the paper evaluates.
 """
 
-import keras
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, initializers, ops
 
 from kerassl import losses
 from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -34,7 +33,6 @@ from kerassl.training import Batch, Outputs, Recipe
 from kerassl.views.multiview import same_size_batches
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class Mugs(PrototypeTeacher):
     """Mugs (arXiv 2203.14415).
 
@@ -69,9 +67,7 @@ class Mugs(PrototypeTeacher):
         ('instance', 'local_group', 'dino')
     """
 
-    family = "self_distillation"
-    wants = "tokens"
-    default_views = ("dino_cifar", "ibot")
+    family, default_views, wants = "self_distillation", ("dino_cifar", "ibot"), "tokens"
     # Tokens are encoded by `encode_tokens`.
     supports_chunks = False
     terms = ("instance", "local_group", "dino")
@@ -95,7 +91,7 @@ class Mugs(PrototypeTeacher):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         instance_weight: NonNegativeFloat = 1.0,
         local_group_weight: NonNegativeFloat = 1.0,
@@ -137,7 +133,7 @@ class Mugs(PrototypeTeacher):
                 bottleneck_dim,
                 activation="gelu",
                 hidden_batch_norm=self.arguments.use_batch_norm_in_head,
-                initializer=keras.initializers.RandomNormal(stddev=0.02),
+                initializer=initializers.RandomNormal(stddev=0.02),
                 name=f"{part}_projector",
             )
             for part in PARTS

@@ -21,9 +21,8 @@
 import os
 import pathlib
 
-import keras
 import numpy as np
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, ops, random
 
 from kerassl import engine, losses
 from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
@@ -35,7 +34,6 @@ from kerassl.training import Annotated, Batch, Bound, Fraction, NonNegativeInt, 
 from kerassl.views.multiview import same_size_batches
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class POA(DINOv2):
     """POA (arXiv 2408.01031): encoders of many sizes from one run.
 
@@ -65,7 +63,6 @@ class POA(DINOv2):
         (None, 32)
     """
 
-    family = "self_distillation"
     terms = ("dino", "ibot", "poa", "koleo")
 
     # As in DINOv2.
@@ -80,7 +77,7 @@ class POA(DINOv2):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_prototypes: PositiveInt | tuple[PositiveInt, ...] = (8192, 16384, 32768, 65536),
         intact_weight: Fraction = 0.8,
@@ -110,7 +107,7 @@ class POA(DINOv2):
         self.depths = tuple(range(min_depth, encoder.depth + 1))
         self.networks = self.list_networks()
 
-    def make_head(self, name: str) -> keras.Model:
+    def make_head(self, name: str) -> Model:
         """A model of several heads."""
         return MultiDINOHead(self.feature_dim, name=name, **self.head_options())
 
@@ -134,7 +131,7 @@ class POA(DINOv2):
         count = len(self.networks)
         update = self.clock.update if training else ops.zeros((), "int32")
         rng = engine.StepSeed(f"{self.seed}/elastic", update // count if training else -1)
-        order = ops.argsort(keras.random.uniform((count,), seed=rng))
+        order = ops.argsort(random.uniform((count,), seed=rng))
         chosen = ops.take(order, update % count)
         table = np.zeros((count, self.encoder.depth), "float32")
         for row, (_, depth) in enumerate(self.networks):
@@ -241,7 +238,7 @@ class POA(DINOv2):
         return sub_vit(self.teacher_encoder, width, depth)
 
     @property
-    def sub_encoders(self) -> dict[str, keras.Model]:
+    def sub_encoders(self) -> dict[str, Model]:
         """The smallest sub-network and one in the middle."""
         middle = (sizes[len(sizes) // 2] for sizes in (self.widths, self.depths))
         sizes = {(self.widths[0], self.depths[0]), tuple(middle)}

@@ -1,8 +1,7 @@
 """The common base of DINO, iBOT and Mugs: a student, its EMA teacher, and a prototype head on each."""
 
-import keras
 import numpy as np
-from keras import KerasTensor, ops
+from keras import KerasTensor, Model, Variable, ops
 
 from kerassl import engine, losses
 from kerassl.heads import DINOHead
@@ -36,7 +35,7 @@ class PrototypeTeacher(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         num_prototypes: PositiveInt = 65536,
         student_temperature: PositiveFloat = 0.1,
@@ -63,7 +62,7 @@ class PrototypeTeacher(SSLModel):
         """Number of prototypes in the usage metric: those of the first head."""
         return int(np.ravel(self.arguments.num_prototypes)[0])
 
-    def make_head(self, name: str) -> keras.Model:
+    def make_head(self, name: str) -> Model:
         """A projection head with prototypes; `output_dims` holds their numbers."""
         return DINOHead(self.feature_dim, name=name, **self.head_options())
 
@@ -77,22 +76,22 @@ class PrototypeTeacher(SSLModel):
             "use_batch_norm": given.use_batch_norm_in_head,
         }
 
-    def make_center(self, name: str) -> keras.Variable:
+    def make_center(self, name: str) -> Variable:
         """A running mean of logits, zero at the start."""
         shape = self.head.output_dims
         return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, dtype="float32")
 
     @property
-    def embedding_encoder(self) -> keras.Model:
+    def embedding_encoder(self) -> Model:
         """The teacher's encoder."""
         return self.teacher_encoder
 
-    def student_logits(self, head: keras.Model, features: KerasTensor, training: bool) -> KerasTensor:
+    def student_logits(self, head: Model, features: KerasTensor, training: bool) -> KerasTensor:
         """Logits of features; the prototypes get no gradient in the first epochs."""
         frozen = self.clock.before_epoch(self.arguments.freeze_last_layer_epochs)
         return head(features, training=training, frozen=frozen)
 
-    def teacher_logits(self, head: keras.Model, features: KerasTensor, training: bool) -> KerasTensor:
+    def teacher_logits(self, head: Model, features: KerasTensor, training: bool) -> KerasTensor:
         """Logits of the teacher's features in float32, without gradient."""
         return ops.stop_gradient(ops.cast(head(features, training=training), "float32"))
 

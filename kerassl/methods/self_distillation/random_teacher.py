@@ -11,9 +11,8 @@
 - The embedding is the student's.
 """
 
-import keras
 import numpy as np
-from keras import ops
+from keras import Model, ops
 
 from kerassl.heads import DINOHead
 from kerassl.losses import kd
@@ -21,7 +20,6 @@ from kerassl.teachers import make_teacher
 from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 
-@keras.saving.register_keras_serializable("kerassl")
 class RandomTeacher(SSLModel):
     """Distillation from a random teacher (arXiv 2302.12091).
 
@@ -49,9 +47,7 @@ class RandomTeacher(SSLModel):
         (256, 128)
     """
 
-    family = "self_distillation"
-    default_views = ("unaugmented", "unaugmented")
-    terms = ("kd",)
+    family, terms, default_views = "self_distillation", ("kd",), ("unaugmented", "unaugmented")
 
     # arXiv 2302.12091 section 3, with Adam.
     recipes = {
@@ -67,7 +63,7 @@ class RandomTeacher(SSLModel):
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: Model,
         *,
         locality: Fraction = 0.01,
         output_dim: PositiveInt = 65536,
@@ -98,7 +94,7 @@ class RandomTeacher(SSLModel):
         return Outputs({"kd": kd(logits, targets, temperature=1.0)}, features=features)
 
 
-def move_from_teacher(student: keras.Model, locality: float) -> None:
+def move_from_teacher(student: Model, locality: float) -> None:
     """Mixes the random weights of a model, which are its teacher's, with newly drawn ones."""
     other = student.__class__.from_config(student.get_config())
     norm = (locality**2 + (1 - locality) ** 2) ** 0.5

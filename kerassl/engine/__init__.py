@@ -2,6 +2,7 @@
 
 import keras
 
+from kerassl.engine.assign_if import assign_if
 from kerassl.engine.attention import attention
 from kerassl.engine.chunks import encode_in_chunks
 from kerassl.engine.collectives import gather, num_replicas, replica_id, replica_mean, replica_sum
@@ -33,6 +34,7 @@ __all__ = [
     "Step",
     "StepSeed",
     "VirtualSteps",
+    "assign_if",
     "attention",
     "batch_norm",
     "batch_statistics",

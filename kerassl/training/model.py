@@ -1,10 +1,7 @@
 """`SSLModel`, the one base class of every method: it knows no backend, no method and no kind of data."""
 
-import dataclasses
 import functools
-import os
-import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import keras
@@ -13,7 +10,6 @@ from keras import KerasTensor, ops
 from kerassl import engine
 from kerassl.arguments import NonNegativeInt, PositiveInt, RemembersArguments
 from kerassl.backbones.checks import check_no_rescaling
-from kerassl.backbones.feature_maps import average_pool
 from kerassl.batch import Batch, Outputs, StepRecord, unpack_batch
 from kerassl.heads import OnlineProbe
 from kerassl.metrics import StreamingDiagnostics
@@ -23,15 +19,15 @@ from kerassl.training.clock import Clock
 from kerassl.training.compile_checks import check_compile, inner_optimizer
 from kerassl.training.describe import describe
 from kerassl.training.encoder_checks import check_channels, check_encoder, without_preprocessing
+from kerassl.training.encoding import Encoding
 from kerassl.training.feed import refuse_weights
 from kerassl.training.loops import Loops
 from kerassl.training.loss_checks import check_declared_terms, check_outputs
 from kerassl.training.recipe import Recipe, recipe_optimizer
+from kerassl.training.saving import Saving
 from kerassl.training.step_metrics import StepMetrics, metric_results
-from kerassl.views import InputFormat
 from kerassl.views.base import Modality
 from kerassl.views.choice import choose_views
-from kerassl.views.multiview import same_size_batches
 
 
 class Common(TypedDict, total=False):
@@ -43,7 +39,9 @@ class Common(TypedDict, total=False):
     name: str | None
 
 
-class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, keras.Model):
+class SSLModel(
+    Saving, RemembersArguments, Loops, Encoding, engine.NonfiniteUpdates, engine.Step, keras.Model
+):
     """A self-supervised method: an encoder, the views it is shown, and a loss on them.
 
     A method subclasses this, which registers it for `.keras` files. It says in class constants what is to be
@@ -228,53 +226,6 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             self.nonfinite_record = engine.NonfiniteRecord(self, terms, self.modality.modality)
         return self
 
-    def gather(self, tensor: KerasTensor) -> KerasTensor:
-        """The tensor of the global batch: all replicas' rows, with gradients. Identity on one device."""
-        return engine.gather(tensor)
-
-    def global_batch(self, *tensors: KerasTensor) -> dict[str, Any]:
-        """The whole batch beside this replica's rows, as a loss takes it: `candidates` and `first_row`.
-
-        `candidates` are all replicas' rows of the tensors, and `first_row` is that at which this replica's
-        own begin there; `None` and 0 where the tensors hold the whole batch: on one device and on JAX.
-        """
-        if engine.num_replicas() == 1:
-            return {"candidates": None, "first_row": 0}
-        candidates = tuple(self.gather(tensor) for tensor in tensors)
-        return {"candidates": candidates, "first_row": self.row_offset(ops.shape(tensors[0])[0])}
-
-    def row_offset(self, rows: int | KerasTensor) -> int | KerasTensor:
-        """The row of the global batch at which this replica's `rows` rows begin."""
-        return engine.replica_id() * rows
-
-    def mean_over_replicas(self, loss: KerasTensor) -> KerasTensor:
-        """The loss of the global batch from those of the replicas' equal shares, with gradients."""
-        return engine.replica_sum(loss) / engine.num_replicas()
-
-    @property
-    def num_replicas(self) -> int:
-        """Number of replicas that run this step, each on its share of the batch; 1 on JAX."""
-        return engine.num_replicas()
-
-    def encode(self, encoder: keras.Model, inputs: KerasTensor, training: bool) -> KerasTensor:
-        """Features `(batch, dim)` of preprocessed inputs; a feature map or tokens are average-pooled."""
-        return average_pool(self.encode_unpooled(encoder, inputs, training))
-
-    def encode_views(self, encoder: keras.Model, views: tuple, training: bool) -> KerasTensor:
-        """Features `(num_views * batch, dim)` of one view after the other; those of one size go together."""
-        return ops.concatenate([self.encode(encoder, crops, training) for crops in same_size_batches(views)])
-
-    def encode_unpooled(self, encoder: keras.Model, inputs: KerasTensor, training: bool) -> KerasTensor:
-        """What an encoder gives of preprocessed inputs: `(batch, dim)` or `(batch, ..., dim)`."""
-        if training and self.chunk_size:
-            # On JAX the step holds the batch of all devices, elsewhere that of one.
-            here = self.num_devices // engine.num_replicas()
-            return engine.encode_in_chunks(encoder, inputs, self.chunk_size * here)
-        if any(engine.is_synchronized(layer) for layer in engine.layers_of(encoder)):
-            # XLA cannot hold what replicas tell each other.
-            return encoder(inputs, training=training)
-        return self.compile_part(lambda batch: encoder(batch, training=training))(inputs)
-
     def preprocess(self, inputs: Any) -> Any:
         """Raw inputs as the encoder takes them, without randomness; ready views pass as they are."""
         check_channels(self, inputs)
@@ -351,7 +302,7 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         if self.clock.batches_per_update > 1 or self._scales_loss:
             # The optimizer may have left its update out: to accumulate, or because its scale overflowed.
             updated = ops.not_equal(ops.cast(self.optimizer.iterations, "int32"), record.updates)
-            assign_if(updated, self.variables, move)
+            engine.assign_if(updated, self.variables, move)
         else:
             move()
         finite = True if record.finite is None else record.finite
@@ -468,69 +419,6 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
         """
         return recipe_optimizer(self, epochs=epochs, data=data, recipe=recipe, **changes)
 
-    def get_compile_config(self) -> dict:
-        """The arguments of `compile`."""
-        config = super().get_compile_config()
-        if not config:
-            return config
-        # Keras notes what "auto" meant on this machine.
-        config["jit_compile"] = self.asked_jit_compile
-        own = {"chunk_size": self.chunk_size, "nonfinite": self.nonfinite}
-        return {**config, **own, "diagnostics": self.step_metrics.diagnostics is not None}
-
-    def compile_from_config(self, config: dict) -> None:
-        """Compiles a loaded model as it was; Keras leaves that to classes with a `compile` of their own."""
-        self.compile(**keras.saving.deserialize_keras_object(self.compile_config_here(config)))
-
-    def export_encoder(
-        self,
-        path: str | os.PathLike,
-        format: str = "tf_saved_model",
-        image_size: int | tuple[int, int] | None = None,
-        resize_to: int | tuple[int, int] | None = None,
-    ) -> pathlib.Path:
-        """Writes the encoder for use elsewhere; see `kerassl.export.export_encoder`."""
-        from kerassl.export import export_encoder
-
-        return export_encoder(self, path, format=format, image_size=image_size, resize_to=resize_to)
-
-    def export(self, filepath: str | os.PathLike, format: str = "tf_saved_model", **kwargs) -> None:
-        """Writes what `call` computes, as `export_encoder`, which has more options, does.
-
-        Args:
-            filepath: as `path` of `export_encoder`.
-            format: as of `export_encoder`.
-            **kwargs: `verbose` of `keras.Model.export`, and the options of `export_encoder`.
-        """
-        kwargs.pop("verbose", None)
-        self.export_encoder(filepath, format=format, **kwargs)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments, and what is attached."""
-        config = {**super().get_config(), "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}
-        if self.image_preprocess is not None and self.image_preprocess.trained_on is not None:
-            config["trained_on"] = dataclasses.asdict(self.image_preprocess.trained_on)
-        objectives = [keras.saving.serialize_keras_object(objective) for objective in self.objectives]
-        return config | ({"objectives": objectives} if objectives else {})
-
-    @classmethod
-    def from_config(cls, config: dict) -> "SSLModel":
-        """Rebuilds a method; its weights come from the file, its teacher is made anew."""
-        config = dict(config)
-        objectives, trained_on = config.pop("objectives", ()), config.pop("trained_on", None)
-        # What the constructor makes, such as heads, takes the global policy.
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config.pop("dtype", before)))
-        try:
-            model = cls(**cls.arguments_of(config))
-            if trained_on and model.image_preprocess is not None:
-                model.image_preprocess.trained_on = InputFormat.get(trained_on)
-            for objective in objectives:
-                model.attach(keras.saving.deserialize_keras_object(objective))
-            return model
-        finally:
-            keras.config.set_dtype_policy(before)
-
     def _batch(self, data: tuple) -> Batch:
         """The parts of a batch, with labels as integers."""
         batch = unpack_batch(data)
@@ -556,22 +444,3 @@ class SSLModel(RemembersArguments, Loops, engine.NonfiniteUpdates, engine.Step, 
             return None
         prediction = ops.cast(ops.argmax(self.probe(record.features), axis=-1), "int32")
         return ops.cast(ops.equal(prediction, record.labels), "float32")
-
-
-def assign_if(condition: KerasTensor, variables: list, update: Callable[[], None]) -> None:
-    """Runs `update()`, then keeps what it assigned to `variables` only where `condition` holds.
-
-    Args:
-        condition: boolean scalar tensor, known only when the step runs.
-        variables: all variables that `update` may assign.
-        update: function without arguments.
-    """
-    values = [variable.value for variable in variables]
-    with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))) as scope:
-        # As the scope holds them: other objects than `values` on some backends.
-        before = [scope.get_current_value(variable) for variable in variables]
-        update()
-    for variable, old in zip(variables, before, strict=True):
-        new = scope.get_current_value(variable)
-        if new is not old:
-            variable.assign(ops.where(condition, new, old))

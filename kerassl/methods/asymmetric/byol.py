@@ -64,12 +64,9 @@ class BYOL(SSLModel):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, **common)
-        self.projector = mlp(
-            self.feature_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="projector"
-        )
-        self.predictor = mlp(
-            projection_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="predictor"
-        )
+        widths = (hidden_dim,), projection_dim
+        self.projector = mlp(self.feature_dim, *widths, hidden_bias=True, name="projector")
+        self.predictor = mlp(projection_dim, *widths, hidden_bias=True, name="predictor")
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
 

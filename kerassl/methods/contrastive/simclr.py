@@ -60,10 +60,7 @@ class SimCLR(SSLModel):
         **common: Unpack[Common],
     ) -> None:
         if projector is not None and (projection_dim, projection_layers) != (128, 2):
-            raise ValueError(
-                "projector= takes the place of the head that projection_dim= and projection_layers= "
-                "describe; leave these out."
-            )
+            raise ValueError("projector= replaces projection_dim= and projection_layers=; leave these out.")
         super().__init__(encoder, **common)
         self.projector = self.make_projector() if projector is None else projector
         if not self.projector.built:
@@ -71,14 +68,9 @@ class SimCLR(SSLModel):
 
     def make_projector(self) -> Sequential:
         """Projection head, as wide as the features, with batch norm after every layer."""
-        return mlp(
-            self.feature_dim,
-            (self.feature_dim,) * (self.arguments.projection_layers - 1),
-            self.arguments.projection_dim,
-            output_batch_norm="scale",
-            initializer=initializers.RandomNormal(stddev=0.01),
-            name="projector",
-        )
+        hidden_dims = (self.feature_dim,) * (self.arguments.projection_layers - 1)
+        options = {"output_batch_norm": "scale", "initializer": initializers.RandomNormal(stddev=0.01)}
+        return mlp(self.feature_dim, hidden_dims, self.arguments.projection_dim, name="projector", **options)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The contrast of two views' projections."""

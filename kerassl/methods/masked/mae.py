@@ -102,10 +102,6 @@ class MAE(SSLModel):
         encoded = self.encoder.encode_tokens(self.encoder.embed_patches(images, visible), training=training)
         prediction = self.decoder(encoded, permutation, training=training)
         patches = patchify(images, self.encoder.patch_size)
-        loss = masked_mse(
-            prediction,
-            take_patches(patches, hidden),
-            mask=ops.ones_like(hidden),
-            normalize_target=self.arguments.normalize_target,
-        )
+        target, mask = take_patches(patches, hidden), ops.ones_like(hidden)
+        loss = masked_mse(prediction, target, mask, normalize_target=self.arguments.normalize_target)
         return Outputs({"masked_mse": loss}, features=self.encoder.pool_tokens(encoded))

@@ -106,9 +106,7 @@ class DINO(PrototypeTeacher):
         """Cross entropy of the student's crops with the teacher's other global crops."""
         given = self.arguments
         if len(views) < 2:
-            raise ValueError(
-                f"DINO compares crops of one image, so it needs at least two views; got {len(views)}."
-            )
+            raise ValueError(f"DINO compares crops of one image and needs at least two, got {len(views)}.")
         features = self.encode_views(self.encoder, views, training)
         rows = ops.shape(features)[0] // len(views)
         student_logits = self.student_logits(self.head, features, training)

@@ -114,5 +114,5 @@ def test_an_unbuilt_head_is_built_and_learns():
 
 
 def test_a_head_of_ones_own_and_the_description_of_another_are_refused():
-    with pytest.raises(ValueError, match="projector= takes the place of the head that projection_dim="):
+    with pytest.raises(ValueError, match="projector= replaces projection_dim="):
         make("SimCLR", projector=FixedReweighting(kappa=1.5))

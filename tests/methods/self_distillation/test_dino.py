@@ -129,5 +129,5 @@ def test_the_teacher_has_no_drop_path_and_is_what_is_exported():
 def test_one_view_is_refused():
     model = make("DINO", views=None)
     model.compile()
-    with pytest.raises(ValueError, match="at least two views; got 1"):
+    with pytest.raises(ValueError, match="needs at least two, got 1"):
         terms_and_rest(model, ready_views("DINO")[:1])

@@ -127,9 +127,12 @@ class DirectPred(SSLModel):
 
     def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
         """The predictor `(dim, dim)` for a correlation matrix."""
-        return relative_power(correlation, 0.5) + self.arguments.boost * ops.eye(
-            self.arguments.projection_dim
-        )
+        boost = self.arguments.boost * ops.eye(self.arguments.projection_dim)
+        return self.relative(correlation) + boost
+
+    def relative(self, correlation: KerasTensor) -> KerasTensor:
+        """The predictor without boost; it does not depend on the scale of the correlation matrix."""
+        return relative_power(correlation, 0.5)
 
 
 class DirectSet(DirectPred):
@@ -158,11 +161,9 @@ class DirectSet(DirectPred):
     ) -> None:
         super().__init__(encoder, boost=boost, **kwargs)
 
-    def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
-        """The predictor `(dim, dim)` for a correlation matrix."""
-        return relative_power(correlation, self.arguments.exponent) + self.arguments.boost * ops.eye(
-            self.arguments.projection_dim
-        )
+    def relative(self, correlation: KerasTensor) -> KerasTensor:
+        """The predictor without boost: a power of the correlation matrix."""
+        return relative_power(correlation, self.arguments.exponent)
 
 
 class DirectCopy(DirectPred):
@@ -190,12 +191,10 @@ class DirectCopy(DirectPred):
     def __init__(self, encoder: Model, *, boost: PositiveFloat = 0.3, **kwargs) -> None:
         super().__init__(encoder, boost=boost, **kwargs)
 
-    def predictor_of(self, correlation: KerasTensor) -> KerasTensor:
-        """The predictor `(dim, dim)` for a correlation matrix."""
+    def relative(self, correlation: KerasTensor) -> KerasTensor:
+        """The predictor without boost: the correlation matrix by its Frobenius norm."""
         size = ops.sqrt(ops.sum(ops.square(correlation)))
-        return correlation / ops.maximum(size, 1e-30) + self.arguments.boost * ops.eye(
-            self.arguments.projection_dim
-        )
+        return correlation / ops.maximum(size, 1e-30)
 
 
 def relative_power(matrix: KerasTensor, exponent: float) -> KerasTensor:

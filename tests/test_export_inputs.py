@@ -12,9 +12,7 @@ from kerassl.export.card import name_of_input
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (4, 16, 16, 3)).astype("uint8")
-ON_TENSORFLOW = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="TensorFlow makes these files on every backend"
-)
+ON_TENSORFLOW = pytest.mark.backends("tensorflow")  # TensorFlow makes these files on every backend.
 
 
 def raw_network():

@@ -162,7 +162,7 @@ model.fit(images(8), labels(8), batch_size=8, verbose=0)
 """
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="a tool of TensorFlow")
+@pytest.mark.backends("tensorflow")  # A tool of TensorFlow.
 def test_numerics_that_tensorflow_checks_are_healthy_in_a_healthy_run():
     command = [sys.executable, "-c", CHECKED, str(pathlib.Path(__file__).parent / "contract")]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)

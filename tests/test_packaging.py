@@ -11,10 +11,9 @@ import tarfile
 import venv
 import zipfile
 
-import keras
 import pytest
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it is built once")
+pytestmark = pytest.mark.backends("tensorflow")  # It is built once.
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff")
 BUILD = "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"

@@ -35,7 +35,7 @@ from kerassl.training import folder_lock
 from kerassl.training.folder_lock import FolderLock
 
 # Most of this is Python alone.
-once = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+once = pytest.mark.backends("torch")
 
 
 @pytest.fixture(scope="module")

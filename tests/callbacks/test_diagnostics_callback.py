@@ -13,7 +13,7 @@ from kerassl.callbacks.diagnostics import chosen_images
 from kerassl.data import ImageDataset
 
 # The numbers come from NumPy, whatever the backend; the runs and the views do not.
-once = pytest.mark.skipif(keras.backend.backend() != "torch", reason="no backend in it")
+once = pytest.mark.backends("torch")  # No backend in it.
 
 
 def compiled(name="SimCLR", **kwargs):

@@ -1,6 +1,5 @@
 """Images with masks of objects, from a folder."""
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +7,7 @@ from PIL import Image
 from kerassl.data import load_masks
 
 # Files are read by NumPy and Pillow.
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 
 
 def save(path, pixels, palette=False):

@@ -13,10 +13,11 @@ def pictures(n, seed=0):
     return np.random.default_rng(seed).normal(size=(n, 16, 16, 3)).astype("float32")
 
 
-@pytest.mark.parametrize(("chunk_size", "jit_compile"), [(2, False), (16, False), (4, True)])
+@pytest.mark.parametrize(
+    ("chunk_size", "jit_compile"),
+    [(2, False), (16, False), pytest.param(4, True, marks=pytest.mark.backends("tensorflow", "jax"))],
+)
 def test_a_step_in_chunks_is_the_step_of_the_whole_batch(chunk_size, jit_compile):
-    if BACKEND == "torch" and jit_compile:
-        pytest.skip("torch.compile is not used")
     after = []
     for size in (None, chunk_size):
         keras.utils.set_random_seed(1)

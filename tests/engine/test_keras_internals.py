@@ -151,7 +151,7 @@ def test_get_data_adapter(monkeypatch):
     gone("get_data_adapter", lambda: internals.data_adapter(np.zeros((10, 2)), None))
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="only TensorFlow's own pipelines are tuned")
+@pytest.mark.backends("tensorflow")  # Only TensorFlow's own pipelines are tuned.
 def test_fit_takes_an_adapter_and_asks_it_for_its_pipeline():
     adapter = internals.data_adapter(
         np.zeros((4, 4)), np.zeros((4, 2)), batch_size=4, steps_per_epoch=None, shuffle=False
@@ -187,7 +187,7 @@ def test_use_cached_eval_dataset():
     assert [internals.is_validation_within_fit(given) for given in options] == [True, False]
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="strategies are TensorFlow's")
+@pytest.mark.backends("tensorflow")  # Strategies are TensorFlow's.
 def test_distribute_strategy():
     import tensorflow as tf
 
@@ -198,7 +198,7 @@ def test_distribute_strategy():
     gone("_distribute_strategy", lambda: internals.strategy_of(Without()))
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="it replaces a build of TensorFlow's trainer")
+@pytest.mark.backends("tensorflow")  # It replaces a build of TensorFlow's trainer.
 def test_maybe_symbolic_build():
     internals.assert_hook(keras.Model, "_maybe_symbolic_build", "nothing")
     assert type(make("SimCLR"))._maybe_symbolic_build is internals.NoSymbolicBuild._maybe_symbolic_build

@@ -34,9 +34,8 @@ def test_a_missing_tpu_is_named():
         pass
 
 
+@pytest.mark.backends("tensorflow", "jax")  # With torch, torchrun decides.
 def test_too_many_devices_are_refused():
-    if BACKEND == "torch":
-        pytest.skip("torchrun decides")
     keras.ops.ones(1) + 1  # the backend has started
     strategy = "mirrored" if BACKEND == "tensorflow" else "data_parallel"
     with pytest.raises(ValueError, match="num_devices=64, but"), kerassl.distribute(strategy, num_devices=64):

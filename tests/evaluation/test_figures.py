@@ -1,7 +1,6 @@
 import io
 import sys
 
-import keras
 import numpy as np
 import pytest
 
@@ -48,7 +47,7 @@ def test_the_plane_keeps_the_widest_directions_whatever_the_rotation():
         plane(features, "tsne")
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="no backend in it")
+@pytest.mark.backends("torch")  # No backend in it.
 def test_a_umap_keeps_groups_together_and_torchs_threads_as_they_are(monkeypatch):
     import torch
 

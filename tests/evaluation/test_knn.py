@@ -1,7 +1,6 @@
 import importlib
 import tracemalloc
 
-import keras
 import numpy as np
 import pytest
 
@@ -112,7 +111,7 @@ def test_answers_are_scikit_learns(seed):
     np.testing.assert_allclose(scores, theirs.predict_proba(unit[1]), atol=1e-5)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="NumPy, run on torch")
+@pytest.mark.backends("torch")  # NumPy, run on torch.
 @pytest.mark.parametrize(("k", "bank", "dim", "queries"), [(20, 20000, 64, 500), (200, 9000, 256, 2000)])
 def test_memory_is_what_the_docstring_says(monkeypatch, k, bank, dim, queries):
     """With pieces of a 128th: 4 of them, 72 bytes for a neighbour of a query, 8 for a label, the votes."""

@@ -18,7 +18,7 @@ from kerassl.evaluation import (
 )
 
 # Protocols are NumPy.
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 CLASSES = 3
 # The mean over test images of something that each has by itself.
 ADDITIVE = (

@@ -9,7 +9,7 @@ from kerassl.data.image.decode import resize_and_crop_all
 from kerassl.evaluation import embed, knn_accuracy, preparation, preparation_gap
 from kerassl.views import InputFormat
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() == "jax", reason="no backend in it")
+pytestmark = pytest.mark.backends("tensorflow", "torch")  # No backend in it.
 SIZE = 16
 
 
@@ -113,7 +113,7 @@ def test_an_evaluation_is_warned_about_once(trained, tmp_path):
         embed(encoder, ((images[i : i + 20] / 255, labels[i : i + 20]) for i in (0, 20)))
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a short training, as on every backend")
+@pytest.mark.backends("torch")  # A short training, as on every backend.
 def test_resizing_and_normalisation_matter_as_much_as_the_probe_says():
     """As in arXiv 2305.13456: the same encoder and images, another preparation, many points fewer."""
     train, test, _ = kerassl.data.load("digits", image_size=SIZE, batch_size=64, limit_train=512)

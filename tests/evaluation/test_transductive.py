@@ -1,6 +1,5 @@
 """Queries of an episode that are classified together."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -15,7 +14,7 @@ from kerassl.evaluation import (
 from kerassl.evaluation.transductive import bound_updates, neighbor_graph
 
 # All of it is NumPy.
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 
 
 def episode(seed, ways=3, shots=2, queries=7, dim=6, spread=0.7):

@@ -5,13 +5,12 @@ import subprocess
 import sys
 import types
 
-import keras
 import pytest
 
 from recipes import cli, command_line, completion, names
 from recipes.names import CLASSIFIERS, DISTILLATION, METHODS, PRETRAINING
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="nothing of a backend in it")
+pytestmark = pytest.mark.backends("torch")  # Nothing of a backend in it.
 
 
 def test_help_lists_every_command(capsys):

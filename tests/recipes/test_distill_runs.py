@@ -9,7 +9,7 @@ from recipes import distill, pretrain
 from recipes.saved import load_run
 from recipes.workdir import Workdir, read_metrics
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 TINY = {
     "limit_train": 100,
     "limit_test": 64,

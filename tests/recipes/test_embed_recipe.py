@@ -2,7 +2,6 @@ import os
 import shutil
 import time
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +11,7 @@ import kerassl
 from recipes import embed
 from recipes.saved import load_encoder
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() == "jax", reason="nothing of a backend in it")
+pytestmark = pytest.mark.backends("tensorflow", "torch")  # Nothing of a backend in it.
 
 
 @pytest.fixture(scope="module")

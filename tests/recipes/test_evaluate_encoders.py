@@ -8,7 +8,7 @@ from PIL import Image
 import kerassl
 from recipes import evaluate
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 SETTINGS = {"dataset": "digits", "limit_train": 120, "limit_test": 60}
 
 

@@ -7,7 +7,7 @@ import pytest
 import kerassl
 from recipes import evaluate
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 SETTINGS = {"dataset": "digits", "limit_train": 300, "limit_test": 120}
 
 

@@ -11,7 +11,7 @@ from recipes import fine_tune
 from recipes.labels import label_share
 from recipes.saved import load_run
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 TINY = {"epochs": 2, "batch_size": 16, "labels": "25%", "saved_model": False, "verbose": 0}
 
 

@@ -108,7 +108,7 @@ def test_a_number_of_devices_needs_a_strategy_that_chooses_them(strategy, count)
             raise AssertionError("unreachable")
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a strategy of JAX")
+@pytest.mark.backends("jax")  # A strategy of JAX.
 def test_more_devices_than_there_are():
     keras.ops.zeros(()) + 1
     with pytest.raises(ValueError, match="num_devices=300, but"), devices("data_parallel", num_devices=300):

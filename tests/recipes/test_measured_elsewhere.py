@@ -2,14 +2,13 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
 from recipes import evaluate, pretrain
 from recipes.report import try_target
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="nothing of a backend in it")
+pytestmark = pytest.mark.backends("torch")  # Nothing of a backend in it.
 
 
 def test_unlabelled_images_are_measured_on_a_labelled_set(tmp_path, capsys):

@@ -5,7 +5,7 @@ import kerassl
 from recipes import evaluate
 from recipes.saved import load_encoder
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 
 
 @pytest.fixture(scope="module")

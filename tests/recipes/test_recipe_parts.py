@@ -302,9 +302,7 @@ def test_self_distillation_has_no_teacher():
     assert alone == {"fst", "lsskd", "mean_teacher", "ps_kd", "sla", "uskd"}
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="nothing of a backend in it, and torch is fast"
-)
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 @pytest.mark.parametrize("name", [*PRETRAINING, *CLASSIFIERS])
 def test_the_arguments_of_a_short_run_are_the_methods(name):
     method, info = METHODS[name], kerassl.data.load("digits", limit_train=60)[2]
@@ -375,9 +373,7 @@ def test_a_workdir_of_an_older_version_is_continued_under_present_names(tmp_path
         Workdir(tmp_path, {**here, "views": "byol"})
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="nothing of a backend in it, and torch is fast"
-)
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 def test_a_pretrained_encoder_gives_its_feature_map_where_that_is_needed(tmp_path):
     encoder = build.make_encoder("resnet18", (8, 8, 1), 4, {})
     path = kerassl.methods.SimCLR(encoder, views="digits").export_encoder(

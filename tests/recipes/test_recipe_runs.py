@@ -16,7 +16,7 @@ from recipes import classify, distill, evaluate, export, pretrain, train
 from recipes.workdir import Journal, Workdir, read_metrics
 
 # A launcher does the same on every backend: each runs one whole, one of them all the rest.
-once = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+once = pytest.mark.backends("torch")
 
 TINY = {
     "limit_train": 120,

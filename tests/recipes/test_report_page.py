@@ -15,7 +15,7 @@ import kerassl
 from kerassl.evaluation.page import Page
 from recipes import evaluate, report
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 
 

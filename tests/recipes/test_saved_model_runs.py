@@ -9,7 +9,7 @@ from kerassl.export import load_saved_model
 from recipes import embed, evaluate
 
 BACKEND = keras.backend.backend()
-pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="Keras runs SavedModels on TensorFlow alone")
+pytestmark = pytest.mark.backends("tensorflow")  # Keras runs SavedModels on TensorFlow alone.
 SETTINGS = {"dataset": "digits", "limit_train": 120, "limit_test": 60}
 
 

@@ -12,7 +12,7 @@ from recipes.labels import few_labels
 from recipes.saved import load_run
 from recipes.workdir import read_metrics
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+pytestmark = pytest.mark.backends("torch")
 TINY = {
     "limit_train": 120,
     "limit_test": 64,

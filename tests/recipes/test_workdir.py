@@ -8,7 +8,6 @@ import warnings
 import zipfile
 
 import h5py
-import keras
 import numpy as np
 import pytest
 from tiny import images, labels
@@ -18,7 +17,7 @@ from kerassl.training.folder_lock import _start_of
 from recipes import pretrain
 from recipes.workdir import Workdir, read_metrics
 
-once = pytest.mark.skipif(keras.backend.backend() != "torch", reason="run on torch")
+once = pytest.mark.backends("torch")
 
 TINY = {
     "backbone": "vit_tiny",

@@ -261,9 +261,8 @@ def test_preprocess_in_a_model_of_unknown_image_size():
     np.testing.assert_allclose(to_numpy(model(x)), to_numpy(views.Preprocess(8)(x)), atol=1e-6)
 
 
+@pytest.mark.backends("tensorflow")  # The ONNX export of a dynamic image size is TensorFlow's.
 def test_preprocess_exports_to_onnx_with_unknown_image_size(tmp_path):
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("the ONNX export of a dynamic image size is TensorFlow's")
     pytest.importorskip("tf2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     inputs = keras.Input((None, None, 3), dtype="uint8")

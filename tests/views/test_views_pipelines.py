@@ -186,9 +186,8 @@ def test_every_preset_compiles(name):
     assert tuple(layer.preprocess(x).shape) == (2, 16, 16, channels)
 
 
+@pytest.mark.backends("tensorflow")  # Only TensorFlow traces an unknown batch size.
 def test_a_tensorflow_graph_takes_any_batch_size():
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("only TensorFlow traces an unknown batch size")
     import tensorflow as tf
 
     layer = views.preset("dino", 16, num_local_crops=2)
@@ -200,9 +199,8 @@ def test_a_tensorflow_graph_takes_any_batch_size():
         assert [v.shape[0] for v in step(tf.constant(photos(batch, 16, 16, 3)))] == [batch] * 4
 
 
+@pytest.mark.backends("tensorflow")  # Layers run in tf.data.map on the TensorFlow backend.
 def test_views_map_over_tf_data():
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("layers run in tf.data.map on the TensorFlow backend")
     import tensorflow as tf
 
     layer = views.TwoViews(views.FusedAugmentation(8, **ALL))

@@ -1,6 +1,6 @@
 """Distills a trained encoder into a smaller one, or a classifier into itself.
 
-    python -m recipes.distill --teacher=runs/digits --width=8 --dataset=digits --workdir=runs/small
+    python -m recipes.distill --teacher=runs/digits --width=16 --dataset=digits --workdir=runs/small
     python -m recipes.distill --method=sla --dataset=tfds:cifar10 --epochs=200 --workdir=runs/sla
 
 Images may be labelled, unlabelled, or both. The table gets a row for the teacher, where there is one. What

@@ -157,7 +157,7 @@ class NearestMean:
     Example:
         >>> import kerassl
         >>> train, test, info = kerassl.data.load("digits", batch_size=256)
-        >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18(info.image_shape, stem="small", width=16)
         >>> model = kerassl.methods.SimCLR(encoder, views="digits")
         >>> classifier = kerassl.classifiers.NearestMean(model).add(train)
         >>> classifier.predict(test.images[:3]).shape

@@ -38,7 +38,7 @@ class Distill(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
+        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16))
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.Distill(teacher, student, loss="rkd_distance", use_head=False)
         >>> model.head is None

@@ -39,7 +39,7 @@ class DistilledClassifier(Classifier):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> teacher = kerassl.classifiers.Classifier(encoder, num_classes=10)
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> kerassl.distillation.DistilledClassifier(teacher, student).num_classes

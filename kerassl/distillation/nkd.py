@@ -38,7 +38,7 @@ class NKD(Classifier):
 
     Example:
         >>> import kerassl
-        >>> large = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> large = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> teacher = kerassl.classifiers.Classifier(large, num_classes=10)
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> kerassl.distillation.NKD(teacher, student).num_classes

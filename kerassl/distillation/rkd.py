@@ -34,7 +34,7 @@ class RKD(Distill):
 
     Example:
         >>> import kerassl
-        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
+        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16))
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> kerassl.distillation.RKD(teacher, student).step_metrics.terms
         ('rkd_distance', 'rkd_angle')

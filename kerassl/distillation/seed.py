@@ -36,11 +36,11 @@ class SEED(Distill):
 
     Example:
         >>> import kerassl
-        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
+        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16))
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.SEED(teacher, student, queue_size=4096)
         >>> model.head.output_shape, tuple(model.queue.features.shape)
-        ((None, 64), (4096, 64))
+        ((None, 128), (4096, 128))
     """
 
     terms = ("seed",)

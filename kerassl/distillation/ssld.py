@@ -40,10 +40,10 @@ class SSLD(Distill):
 
     Example:
         >>> import kerassl
-        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
+        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16))
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> kerassl.distillation.SSLD(teacher, student).head.output_shape
-        (None, 64)
+        (None, 128)
     """
 
     # PaddlePaddle/PaddleClas.

@@ -58,11 +58,11 @@ class UNFUSED(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8))
+        >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16))
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
         >>> model = kerassl.distillation.UNFUSED(teacher, student, num_images=500)
         >>> len(model.branches), tuple(model.centroids.shape)
-        (3, (32, 64))
+        (3, (32, 128))
     """
 
     family, terms, default_views = "distillation", ("unfused",), ("crop_flip", "crop_flip")

@@ -35,7 +35,7 @@ class PrototypeHead(RemembersArguments, keras.layers.Layer):
 
     Example:
         >>> import keras, kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> encoder.trainable = False
         >>> classifier = keras.Sequential([encoder, kerassl.heads.PrototypeHead(64, 10, temperature=0.1)])
         >>> classifier.output_shape, len(classifier.trainable_variables)

@@ -29,7 +29,7 @@ class Objective(RemembersArguments, keras.layers.Layer):
         ...         super().__init__(terms=("size",), name="small_features")
         ...     def loss_terms(self, model, features, batch, training):
         ...         return kerassl.Outputs({"size": 1e-3 * ops.mean(ops.square(features[0]))})
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SimCLR(encoder).attach(SmallFeatures())
         >>> model.step_metrics.terms
         ('nt_xent', 'size')

@@ -37,7 +37,7 @@ class SwappedPrototypes(Objective):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SimCLR(encoder)
         >>> model = model.attach(kerassl.objectives.SwappedPrototypes(num_prototypes=64, weight=0.5))
         >>> model.step_metrics.terms

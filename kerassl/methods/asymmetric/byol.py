@@ -33,7 +33,7 @@ class BYOL(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.BYOL(encoder, hidden_dim=64, projection_dim=16)
         >>> len(model.teacher_encoder.trainable_variables)
         0

@@ -52,7 +52,7 @@ class DirectPred(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.DirectPred(encoder, projection_dim=16)
         >>> model.predictor.trainable, tuple(model.predictor.shape)
         (False, (16, 16))
@@ -148,7 +148,7 @@ class DirectSet(DirectPred):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> kerassl.methods.DirectSet(encoder, projection_dim=16).arguments.exponent
         1.0
     """
@@ -180,7 +180,7 @@ class DirectCopy(DirectPred):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> kerassl.methods.DirectCopy(encoder, projection_dim=16).arguments.boost
         0.3
     """

@@ -30,7 +30,7 @@ class FastSiam(SimSiam):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.FastSiam(encoder, projection_dim=64, prediction_hidden_dim=16)
         >>> model.views.num_views
         4

@@ -27,7 +27,7 @@ class NNBYOL(BYOL):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.NNBYOL(encoder, queue_size=1024, hidden_dim=64, projection_dim=16)
         >>> tuple(model.queue.features.shape)
         (1024, 16)

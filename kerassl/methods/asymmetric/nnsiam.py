@@ -28,7 +28,7 @@ class NNSiam(SimSiam):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.NNSiam(encoder, queue_size=1024, projection_dim=64)
         >>> tuple(model.queue.features.shape)
         (1024, 64)

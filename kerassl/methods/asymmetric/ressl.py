@@ -36,7 +36,7 @@ class ReSSL(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.ReSSL(encoder, queue_size=4096, hidden_dim=64, projection_dim=16)
         >>> tuple(model.queue.features.shape)
         (4096, 16)

@@ -31,7 +31,7 @@ class SimSiam(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SimSiam(encoder, projection_dim=64, prediction_hidden_dim=16)
         >>> model.predictor.output_shape
         (None, 64)

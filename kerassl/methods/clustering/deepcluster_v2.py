@@ -53,7 +53,7 @@ class DeepClusterV2(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.DeepClusterV2(encoder, num_images=500, num_prototypes=20)
         >>> tuple(model.centroids.shape), tuple(model.clusters.shape)
         ((3, 128, 20), (3, 501))

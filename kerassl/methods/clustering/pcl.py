@@ -52,7 +52,7 @@ class PCL(MoCoV2):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.PCL(encoder, num_images=500, num_prototypes=(20, 50), queue_size=256)
         >>> [tuple(centroids.shape) for centroids in model.centroids]
         [(20, 128), (50, 128)]

@@ -48,7 +48,7 @@ class SMoG(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> tuple(kerassl.methods.SMoG(encoder, num_groups=64, bank_size=512).groups.shape)
         (64, 128)
     """

@@ -54,7 +54,7 @@ class SwAV(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SwAV(encoder, num_prototypes=64, queue_size=0)
         >>> tuple(model.prototypes.prototypes.shape)
         (128, 64)

@@ -44,7 +44,7 @@ class TWIST(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.TWIST(encoder, num_prototypes=64, hidden_dim=64)
         >>> model.projector.output_shape
         (None, 64)

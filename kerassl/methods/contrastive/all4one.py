@@ -51,7 +51,7 @@ class All4One(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> small = {"projection_dim": 16, "hidden_dim": 64, "prediction_hidden_dim": 64, "queue_size": 1024}
         >>> kerassl.methods.All4One(encoder, **small).transformer.output_shape
         (None, 5, 16)

@@ -42,7 +42,7 @@ class AMCL(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.AMCL(encoder, num_heads=3)
         >>> model.projector.output_shape
         (None, 3, 128)

@@ -40,7 +40,7 @@ class AMCLMoCo(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.AMCLMoCo(encoder, queue_size=512)
         >>> tuple(model.queue.features.shape)
         (512, 384)

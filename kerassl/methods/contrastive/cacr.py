@@ -33,7 +33,7 @@ class CACR(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.CACR(encoder, num_views=5)
         >>> model.views.num_views
         5

@@ -27,7 +27,7 @@ class DCL(SimCLR):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> kerassl.methods.DCL(encoder, num_classes=10).arguments.temperature
         0.1
     """
@@ -54,7 +54,7 @@ class DCLW(SimCLR):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> kerassl.methods.DCLW(encoder, num_classes=10, sigma=1.0).arguments.sigma
         1.0
     """

@@ -38,7 +38,7 @@ class DenseCL(MoCoV2):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8, pool=None)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16, pool=None)
         >>> model = kerassl.methods.DenseCL(encoder, queue_size=4096, momentum=0.99)
         >>> tuple(model.dense_queue.features.shape)
         (4096, 128)

@@ -29,10 +29,10 @@ class DirectCLR(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.DirectCLR(encoder, subvector_dim=16)
         >>> model.feature_dim
-        64
+        128
     """
 
     family, terms, default_views = "contrastive", ("direct_clr",), ("simclr_cifar", "byol")

@@ -33,7 +33,7 @@ class GroCo(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.GroCo(encoder, projection_dim=64)
         >>> model.projector.output_shape
         (None, 64)

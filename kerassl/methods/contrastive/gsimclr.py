@@ -47,7 +47,7 @@ class GSimCLR(SimCLR):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> kerassl.methods.GSimCLR(encoder).projector.output_shape
         (None, 50)
     """

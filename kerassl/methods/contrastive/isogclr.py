@@ -45,7 +45,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.iSogCLR(encoder, num_images=50_000)
         >>> temperatures = model.memories["temperatures"].values
         >>> print(f"{float(temperatures[0]):.2f}")

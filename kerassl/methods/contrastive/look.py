@@ -40,7 +40,7 @@ class LOOK(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.LOOK(encoder, num_classes=10, queue_size=4096, momentum=0.99)
         >>> tuple(model.queue.labels.shape)
         (4096,)

@@ -30,7 +30,7 @@ class MoCHi(MoCoV2):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.MoCHi(encoder, queue_size=4096, num_hardest=256, num_mixed=128)
         >>> model.arguments.num_query_mixed
         128

@@ -40,7 +40,7 @@ class MoCoV2(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.MoCoV2(encoder, queue_size=4096, momentum=0.99)
         >>> tuple(model.queue.features.shape)
         (4096, 128)

@@ -32,7 +32,7 @@ class NNCLR(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.NNCLR(encoder, queue_size=1024, hidden_dim=64, prediction_hidden_dim=64)
         >>> tuple(model.queue.features.shape)
         (1024, 256)

@@ -45,7 +45,7 @@ class ScatSimCLR(SimCLR):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.scatnet((16, 16, 3), num_orientations=4, width=8)
+        >>> encoder = kerassl.backbones.scatnet((16, 16, 3), num_orientations=4, width=16)
         >>> model = kerassl.methods.ScatSimCLR(encoder)
         >>> model.pretext_classifier.output_shape
         (None, 4)

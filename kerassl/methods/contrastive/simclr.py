@@ -34,10 +34,10 @@ class SimCLR(SSLModel):
 
     Example:
         >>> import keras, kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SimCLR(encoder, num_classes=10)
         >>> tuple(model(keras.ops.ones((2, 32, 32, 3))).shape)
-        (2, 64)
+        (2, 128)
     """
 
     family, terms, default_views = "contrastive", ("nt_xent",), ("simclr_cifar", "simclr_imagenet")

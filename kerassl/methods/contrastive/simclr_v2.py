@@ -37,10 +37,10 @@ class SimCLRv2(SimCLR):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SimCLRv2(encoder)
         >>> model.encoder_with_head(1).output_shape
-        (None, 64)
+        (None, 128)
     """
 
     # google-research/simclr, readme: the rate grows with the root of the batch.

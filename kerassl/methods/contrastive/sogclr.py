@@ -53,7 +53,7 @@ class SogCLR(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SogCLR(encoder, num_images=50_000)
         >>> tuple(model.memories["log_normalizers"].values.shape)
         (50001,)

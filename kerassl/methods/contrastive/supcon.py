@@ -30,7 +30,7 @@ class SupCon(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.SupCon(encoder, num_classes=10)
         >>> model.projector.output_shape
         (None, 128)

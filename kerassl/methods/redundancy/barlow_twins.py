@@ -27,7 +27,7 @@ class BarlowTwins(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.BarlowTwins(encoder, projection_dim=64, hidden_dim=64)
         >>> model.projector.output_shape
         (None, 64)

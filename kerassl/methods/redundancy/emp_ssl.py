@@ -35,7 +35,7 @@ class EMPSSL(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.EMPSSL(encoder, hidden_dim=64, projection_dim=32)
         >>> model.views.num_views
         20

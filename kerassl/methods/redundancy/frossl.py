@@ -33,7 +33,7 @@ class FroSSL(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.FroSSL(encoder, hidden_dim=64, projection_dim=32)
         >>> model.projector.output_shape
         (None, 32)

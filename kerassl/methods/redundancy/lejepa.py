@@ -35,7 +35,7 @@ class LeJEPA(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.LeJEPA(encoder, num_views=4, num_global_views=4)
         >>> model.projector.output_shape
         (None, 16)

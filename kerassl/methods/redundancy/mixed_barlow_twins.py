@@ -31,7 +31,7 @@ class MixedBarlowTwins(BarlowTwins):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.MixedBarlowTwins(encoder, projection_dim=64, hidden_dim=64)
         >>> model.step_metrics.terms
         ('barlow_twins', 'mixing')

@@ -32,7 +32,7 @@ class MMCR(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.MMCR(encoder, num_views=4, hidden_dim=64, projection_dim=32)
         >>> model.views.num_views
         4

@@ -36,7 +36,7 @@ class TiCo(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.TiCo(encoder, hidden_dim=64, projection_dim=16)
         >>> tuple(model.covariance.shape)
         (16, 16)

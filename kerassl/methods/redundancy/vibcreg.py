@@ -37,7 +37,7 @@ class VIbCReg(VICReg):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.VIbCReg(encoder, projection_dim=64, hidden_dim=64, num_groups=8)
         >>> model.whitening.group_size
         8

@@ -38,7 +38,7 @@ class VICReg(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.VICReg(encoder, projection_dim=64, hidden_dim=64)
         >>> model.projector.output_shape
         (None, 64)

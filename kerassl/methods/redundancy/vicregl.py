@@ -45,7 +45,7 @@ class VICRegL(VICReg):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8, pool=None)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16, pool=None)
         >>> model = kerassl.methods.VICRegL(encoder, projection_dim=64, hidden_dim=64, local_dim=32)
         >>> type(model.views).__name__
         'LocatedViews'

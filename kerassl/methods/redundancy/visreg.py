@@ -33,7 +33,7 @@ class VISReg(LeJEPA):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.VISReg(encoder)
         >>> model.projector.output_shape
         (None, 256)

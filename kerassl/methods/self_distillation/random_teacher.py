@@ -41,7 +41,7 @@ class RandomTeacher(SSLModel):
 
     Example:
         >>> import kerassl
-        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=8)
+        >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
         >>> model = kerassl.methods.RandomTeacher(encoder, output_dim=128, hidden_dim=64)
         >>> tuple(model.head.prototypes.shape)
         (256, 128)

@@ -44,17 +44,17 @@ def kmeans(
         raise ValueError(
             f"{len(rows)} rows cannot make {num_clusters} clusters; ask for at most {len(rows)}."
         )
-    best = None
-    for restart in range(restarts):
+
+    def run(restart: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rng = np.random.default_rng([*np.atleast_1d(seed), restart])
         centers = rows[rng.permutation(len(rows))[:num_clusters]]
         for _ in range(iterations):
             centers = _means(rows, centers, spherical, chunk_size)
         clusters = np.concatenate([_nearest(part, centers, spherical) for part in _parts(rows, chunk_size)])
         distances = np.linalg.norm(rows - centers[clusters], axis=1)
-        if best is None or np.sum(distances**2) < np.sum(best[2] ** 2):
-            best = centers, clusters, distances
-    return best
+        return centers, clusters, distances
+
+    return min(map(run, range(restarts)), key=lambda found: np.sum(found[2] ** 2))
 
 
 def _parts(rows: np.ndarray, chunk_size: int) -> list[np.ndarray]:

@@ -71,7 +71,7 @@ class Scattering(RemembersArguments, keras.layers.Layer):
         """
         x = ops.transpose(images, (0, 3, 1, 2))[:, :, None]
         batch, channels, _, *size = ops.shape(x)
-        grid = _Grid(*size, self.num_scales)
+        grid = _Grid(*size, num_scales=self.num_scales)
         first, second = [grid.average(x, None)], []
         spectrum = grid.spectrum(x, None)
         for scale in range(self.num_scales):

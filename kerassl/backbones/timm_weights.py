@@ -318,4 +318,4 @@ def _bias(state: _State, name: str, size: int) -> np.ndarray:
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

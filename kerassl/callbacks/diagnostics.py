@@ -171,7 +171,7 @@ def chosen_images(data: object, limit: int) -> tuple[np.ndarray, np.ndarray | No
     if hasattr(arrays[0], "shape"):
         chosen = np.sort(np.random.default_rng(0).permutation(len(arrays[0]))[:limit])
         # Of files only those that are chosen are read.
-        parts = [
+        parts: list[Any] = [
             part if part is None or isinstance(part, LazyImages) else np.asarray(part) for part in arrays
         ]
         parts = [None if part is None else part[chosen] for part in parts[:2]]
@@ -182,9 +182,11 @@ def chosen_images(data: object, limit: int) -> tuple[np.ndarray, np.ndarray | No
         count += len(batches[-1][0])
         if count >= limit:
             break
-    images, labels = zip(*batches, strict=True)
-    labels = None if labels[0] is None else np.concatenate([np.asarray(part) for part in labels])[:limit]
-    return np.concatenate([np.asarray(part) for part in images])[:limit], labels
+    joined: list[Any] = [
+        None if column[0] is None else np.concatenate([np.asarray(part) for part in column])[:limit]
+        for column in zip(*batches, strict=True)
+    ]
+    return joined[0], joined[1]
 
 
 def prototype_collapse(logs: dict) -> tuple[str | None, str]:

@@ -56,11 +56,12 @@ def split_indices(
         raise ValueError(f"test_fraction must be in [0, 1); got {test_fraction}.")
     rng = np.random.default_rng(_SPLIT_SEED)
     groups = np.zeros(num_examples, "int64") if labels is None else np.asarray(labels)
-    test = []
+    members_of_test = []
     for group in np.unique(groups[groups >= 0]):
         members = np.flatnonzero(groups == group)
-        test.append(rng.permutation(members)[: round(test_fraction * len(members))])
-    test = rng.permutation(np.concatenate(test)) if test else np.zeros(0, "int64")
+        members_of_test.append(rng.permutation(members)[: round(test_fraction * len(members))])
+    found = np.concatenate(members_of_test) if members_of_test else np.zeros(0, "int64")
+    test = rng.permutation(found) if members_of_test else found
     train = rng.permutation(np.setdiff1d(np.arange(num_examples), test))
     if test_fraction > 0 and not len(test):
         raise ValueError(

@@ -142,7 +142,7 @@ class TFDSSource:
                 if self.has_labels:
                     labels[index] = example[1]
             parts += [images, labels] if number else [None, None]
-        return Arrays(*parts, self.class_names, self.num_classes)
+        return Arrays(*parts, class_names=self.class_names, num_classes=self.num_classes)
 
     def stream(
         self,

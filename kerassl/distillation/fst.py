@@ -40,9 +40,6 @@ from kerassl.losses.supervised.cross_entropy import labelled_mean
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
-VARIANTS = ("deeper", "wider")
-
-
 FIXMATCH_PAPER = {
     "optimizer": "sgd",
     "learning_rate": 0.12,
@@ -97,7 +94,7 @@ class FST(Classifier):
         encoder: keras.Model,
         *,
         num_virtual_steps: NonNegativeInt = 3,
-        variant: Literal[VARIANTS] = "deeper",
+        variant: Literal["deeper", "wider"] = "deeper",
         threshold: Fraction = 0.968,
         unlabelled_weight: NonNegativeFloat = 1.0,
         max_momentum: Fraction = 0.999,

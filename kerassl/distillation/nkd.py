@@ -81,6 +81,6 @@ class NKD(Classifier):
         everyone = (self.gather(x) for x in (logits, self.teacher.outputs(self, view), batch.labels))
         terms = {
             "cross_entropy": cross_entropy,
-            "nkd": nkd(*everyone, self.arguments.gamma, self.arguments.temperature),
+            "nkd": nkd(*everyone, gamma=self.arguments.gamma, temperature=self.arguments.temperature),
         }
         return Outputs(terms, features=features, logits=logits)

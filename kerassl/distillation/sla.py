@@ -21,7 +21,6 @@ from kerassl.views import color_permutations, quarter_turns
 
 # Functions from (batch, ...) to (batch, number, ...), the original images first, and the number.
 TRANSFORMS = {"rotation": (quarter_turns, 4), "color_permutation": (color_permutations, 6)}
-INFERENCES = ("aggregated", "single")
 
 
 class SLA(Classifier):
@@ -65,9 +64,9 @@ class SLA(Classifier):
         self,
         encoder: keras.Model,
         *,
-        transform: Literal[tuple(TRANSFORMS)] = "rotation",
+        transform: Literal["rotation", "color_permutation"] = "rotation",
         self_distillation: bool = False,
-        inference: Literal[INFERENCES] | None = None,
+        inference: Literal["aggregated", "single"] | None = None,
         temperature: PositiveFloat = 1.0,
         joint_weight: NonNegativeFloat = 1.0,
         label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,

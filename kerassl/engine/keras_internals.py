@@ -8,6 +8,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 from keras import KerasTensor
@@ -26,7 +27,7 @@ def _changed(name: str, effect: str) -> RuntimeError:
     )
 
 
-def _private(owner: object, name: str, effect: str) -> object:
+def _private(owner: object, name: str, effect: str) -> Any:
     """`owner.name`, or an error that names the version of Keras.
 
     Args:

@@ -59,7 +59,7 @@ def embed(
     if isinstance(data, ImageDataset):
         data = (data.images, data.labels)
         if isinstance(data[0], LazyImages):
-            data = _pieces(*data, batch_size)
+            data = _pieces(*data, batch_size=batch_size)
     whole = _whole(model, data)
     if whole is not None:
         inputs, labels = _checked(model, *whole)

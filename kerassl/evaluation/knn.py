@@ -101,7 +101,8 @@ def largest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     pieces = -(-number * min(width, k * _BLOCK) * _SORTED_SHARE // _CHUNK_ELEMENTS)
     if 1 < pieces and 1 < number:
         found = [largest(piece, k) for piece in np.array_split(rows, min(pieces, number))]
-        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+        values, indices = zip(*found, strict=True)
+        return np.concatenate(values), np.concatenate(indices)
     blocks = width // _BLOCK
     if blocks < 4 * k:
         columns = np.argpartition(rows, -k, axis=1)[:, -k:]

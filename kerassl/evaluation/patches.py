@@ -57,7 +57,8 @@ def find_vit(model: keras.Model) -> tuple[ViT | None, keras.layers.Layer | None]
         views = getattr(model, "views", None)
         return encoder, None if views is None else views.preprocess
     layers = getattr(model, "layers", ())
-    return tuple(next((x for x in layers if isinstance(x, kind)), None) for kind in (ViT, Preprocess))
+    vit = next((x for x in layers if isinstance(x, ViT)), None)
+    return vit, next((x for x in layers if isinstance(x, Preprocess)), None)
 
 
 def patch_features(model: keras.Model, images: np.ndarray, batch_size: int = 64) -> np.ndarray:

@@ -18,7 +18,8 @@ def image_size(network: keras.Model) -> tuple[int, int]:
     """Height and width of the images that a network takes; where any, those to which it resizes, else 32."""
     preprocess = preprocessing_of(network)
     own = preprocess.size if preprocess is not None else (32, 32)
-    return tuple(given or size for given, size in zip(network.input_shape[1:3], own, strict=True))
+    height, width = network.input_shape[1:3]
+    return height or own[0], width or own[1]
 
 
 def sample_inputs(network: keras.Model, batch: int = 2) -> Any:

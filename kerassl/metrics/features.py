@@ -171,12 +171,15 @@ def check_same_width(
     Raises:
         ValueError: as `check_features`, for missing labels, or for two widths.
     """
-    checked = []
-    for features, labels, name in zip((first, second), (first_labels, second_labels), names, strict=True):
+
+    def check(features: np.ndarray, labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
         features, _ = check_features(features, None, name)
-        checked += [features, check_labels(labels, len(features), name.replace("features", "labels"))]
-    check_one_width(checked[0], names[0], checked[2], names[1])
-    return tuple(checked)
+        return features, check_labels(labels, len(features), name.replace("features", "labels"))
+
+    first, first_labels = check(first, first_labels, names[0])
+    second, second_labels = check(second, second_labels, names[1])
+    check_one_width(first, names[0], second, names[1])
+    return first, first_labels, second, second_labels
 
 
 def check_probe_data(

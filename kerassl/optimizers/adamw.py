@@ -1,5 +1,7 @@
 """AdamW with a scheduled weight decay that leaves biases and norms alone."""
 
+from typing import TypeAlias
+
 import keras
 from keras import KerasTensor, ops
 
@@ -7,7 +9,7 @@ from kerassl.engine.keras_internals import batches_seen, marked, variable_key
 from kerassl.optimizers.decay import is_decayed
 from kerassl.optimizers.per_variable_rates import PerVariableRates
 
-_Schedule = keras.optimizers.schedules.LearningRateSchedule
+_Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -38,7 +40,9 @@ class AdamW(PerVariableRates, keras.optimizers.AdamW):
         ValueError: for a negative decay.
 
     Example:
-        >>> import keras
+        >>> from typing import TypeAlias
+
+    import keras
         >>> from kerassl.optimizers import AdamW
         >>> from kerassl.schedules import Cosine
         >>> optimizer = AdamW(learning_rate=1e-3, weight_decay=Cosine(0.04, 0.4, total_steps=1000))

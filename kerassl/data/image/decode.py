@@ -234,7 +234,7 @@ def decode_all(
 
     def attempt(pair: tuple) -> np.ndarray | str:
         try:
-            return decode_image(*pair, image_size, channels, value_range)
+            return decode_image(*pair, image_size=image_size, channels=channels, value_range=value_range)
         except ValueError as error:
             return str(error)
 

@@ -3,12 +3,14 @@
 import difflib
 import math
 from collections.abc import Callable
+from typing import Literal, get_args
 
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_positive, check_rank, check_reduction, reduce, to_float32
 
-WEIGHTINGS = ("uniform", "probability", "entropy")
+Weighting = Literal["uniform", "probability", "entropy"]
+WEIGHTINGS = get_args(Weighting)
 
 
 def weighted_ensemble(

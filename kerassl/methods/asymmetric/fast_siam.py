@@ -44,7 +44,7 @@ class FastSiam(SimSiam):
     }
 
     def __init__(self, encoder: Model, *, num_views: PositiveInt = 4, **kwargs) -> None:
-        super().__init__(encoder, num_views=num_views, **kwargs)
+        super().__init__(encoder, num_views=num_views, **kwargs)  # type: ignore[call-arg]
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Negative cosine of each prediction with the detached mean of the other views' projections."""

@@ -26,7 +26,6 @@ from kerassl.arguments import (
     Annotated,
     Bound,
     Fraction,
-    Literal,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -34,7 +33,7 @@ from kerassl.arguments import (
 )
 from kerassl.backbones.patches import patch_grid
 from kerassl.heads import EnsembleHead
-from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
+from kerassl.losses.clustering.weighted_ensemble import Weighting
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.metrics import assigned_prototypes
 from kerassl.teachers import make_teacher, update_teacher
@@ -118,7 +117,7 @@ class MSN(SSLModel):
         projection_dim: PositiveInt = 256,
         use_batch_norm_in_head: bool = True,
         num_heads: PositiveInt = 1,
-        ensemble_weighting: Literal[WEIGHTINGS] = "uniform",
+        ensemble_weighting: Weighting = "uniform",
         ensemble_temperature: PositiveFloat = 0.05,
         ensemble_warmup_epochs: NonNegativeFloat = 30,
         **common: Unpack[Common],

@@ -91,7 +91,7 @@ class TWIST(SSLModel):
         features = self.encode_views(self.encoder, (view1, view2), training)
         logits = self.projector(features, training=training)
         consistency, sharpness, diversity = twist_terms(
-            *ops.split(logits, 2), given.temperature, average=self.mean_over_replicas
+            *ops.split(logits, 2), temperature=given.temperature, average=self.mean_over_replicas
         )
         return Outputs(
             {

@@ -22,8 +22,6 @@ from kerassl.methods.contrastive.simclr import SimCLR
 from kerassl.training import Batch, Outputs, Recipe
 from kerassl.views import distant_permutations, nine_pieces, quarter_turns
 
-PRETEXTS = ("rotation", "jigsaw")
-
 
 class ScatSimCLR(SimCLR):
     """ScatSimCLR (arXiv 2108.13939).
@@ -66,7 +64,7 @@ class ScatSimCLR(SimCLR):
         self,
         encoder: Model,
         *,
-        pretext: Literal[PRETEXTS] = "rotation",
+        pretext: Literal["rotation", "jigsaw"] = "rotation",
         pretext_weight: NonNegativeFloat = 0.3,
         num_permutations: Annotated[int, Bound(2, 72)] = 35,
         dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.5,

@@ -103,7 +103,8 @@ class VICRegL(VICReg):
         height, width = maps[0].shape[1:3]
         centers = [cell_centers(box, height, width) for box in boxes]
         # Two matchings, each in both directions: mean over directions, sum over matchings.
-        local = [self.measure(x, y) for x, y in matched_cells(*cells, *centers, self.arguments.num_matches)]
+        pairs = matched_cells(*cells, *centers, num_matches=self.arguments.num_matches)
+        local = [self.measure(x, y) for x, y in pairs]
         local = [sum(values) / 2 for values in zip(*local, strict=True)]
         terms = {}
         for prefix, share, measured in (

@@ -15,10 +15,10 @@ from keras import Model, ops
 
 from kerassl import losses
 from kerassl.heads import EnsembleHead
-from kerassl.losses.clustering.weighted_ensemble import WEIGHTINGS
+from kerassl.losses.clustering.weighted_ensemble import Weighting
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
 from kerassl.metrics import assigned_prototypes
-from kerassl.training import Batch, Literal, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
+from kerassl.training import Batch, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
 
 DINO_PAPER = {
     "optimizer": "adamw",
@@ -83,7 +83,7 @@ class DINO(PrototypeTeacher):
         encoder: Model,
         *,
         num_heads: PositiveInt = 1,
-        ensemble_weighting: Literal[WEIGHTINGS] = "uniform",
+        ensemble_weighting: Weighting = "uniform",
         ensemble_temperature: PositiveFloat = 0.05,
         ensemble_warmup_epochs: NonNegativeFloat = 30,
         **teacher,

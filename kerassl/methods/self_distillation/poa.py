@@ -217,7 +217,7 @@ class POA(DINOv2):
         for part in (slice(num_global), slice(num_global, None))[: 1 + (logits.shape[0] > num_global)]:
             for pair in heads:
                 rows = (ops.reshape(x[part], (-1, x.shape[-1])) for x in pair)
-                total += losses.poa(*rows, temperature)
+                total += losses.poa(*rows, temperature=temperature)
         return total / len(heads)
 
     def sub_encoder(self, width: int, depth: int) -> ViT:

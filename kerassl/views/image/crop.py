@@ -71,7 +71,7 @@ def crop_and_resize(
         for (start, length, flip), a, b, margin in zip(intervals, sides, size, margins, strict=True):
             first, weights = interpolation_bands(start, length, a, b, interpolation, flip, margin)
             bands.append((first, ops.matmul(blurs[b], weights) if blurs else weights))
-        return resample_in_bands(images, *bands, size)
+        return resample_in_bands(images, *bands, size=size)
     rows, columns = crop_matrices(crop, images, size, interpolation)
     if blur is not None:
         blurs = {n: blur_matrix(blur, n) for n in size}

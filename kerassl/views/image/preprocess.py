@@ -41,7 +41,7 @@ def numbers_per_channel(name: str, value: Statistic, channels: int) -> tuple[flo
             f"{name} has {len(values)} values for images of {channels} channels; "
             "give one number, or one per channel."
         )
-    return values * (channels // len(values))
+    return tuple(values) * (channels // len(values))
 
 
 def statistics(mean: Statistic, std: Statistic, channels: int) -> tuple[KerasTensor, KerasTensor]:

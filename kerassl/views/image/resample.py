@@ -172,9 +172,9 @@ def resample_in_bands(images: KerasTensor, rows: tuple, columns: tuple, size: tu
     _, height, width, channels = ops.shape(images)
     # Columns first, as bytes: what has to be transposed is then the smallest.
     x = ops.reshape(ops.transpose(images, (0, 2, 1, 3)), (-1, width, height * channels))
-    x = ops.reshape(_apply_bands(x, *columns, size[1]), (-1, size[1], height, channels))
+    x = ops.reshape(_apply_bands(x, *columns, size_out=size[1]), (-1, size[1], height, channels))
     x = ops.reshape(ops.transpose(x, (0, 2, 3, 1)), (-1, height, channels * size[1]))
-    return ops.reshape(_apply_bands(x, *rows, size[0]), (-1, size[0], channels, size[1]))
+    return ops.reshape(_apply_bands(x, *rows, size_out=size[0]), (-1, size[0], channels, size[1]))
 
 
 def _apply_bands(x: KerasTensor, first: KerasTensor, weights: KerasTensor, size_out: int) -> KerasTensor:

@@ -193,6 +193,21 @@ def test_export_after_fit_and_into_the_home_folder(tmp_path, monkeypatch):
         np.testing.assert_allclose(features, model.predict(IMAGES, verbose=0), atol=1e-4)
 
 
+def test_views_and_assignments_under_a_bfloat16_default():
+    keras.config.set_floatx("bfloat16")
+    try:
+        crops = kerassl.views.preset("dino", 16, num_local_crops=2)(
+            IMAGES, seed=kerassl.engine.StepSeed(0, 0)
+        )
+        assert all(keras.backend.standardize_dtype(crop.dtype) == "float32" for crop in crops)
+        assert all(np.isfinite(keras.ops.convert_to_numpy(crop)).all() for crop in crops)
+        assignments = keras.ops.convert_to_tensor([0, 2, 2, -1], "int32")
+        counts = kerassl.evaluation.count_assignments(assignments, 3)
+        assert keras.ops.convert_to_numpy(counts).tolist() == [1.0, 0.0, 2.0]
+    finally:
+        keras.config.set_floatx("float32")
+
+
 def test_evaluate_under_a_bfloat16_default():
     keras.config.set_floatx("bfloat16")
     try:

@@ -96,7 +96,7 @@ def count_assignments(assignments: Any, num_prototypes: int) -> Any:
         assignments = check_array("assignments", assignments, ("number",), kinds="ui")
     flat = ops.cast(ops.reshape(ops.convert_to_tensor(assignments), (-1,)), "int32")
     known = ops.cast(flat >= 0, "float32")
-    return ops.segment_sum(known, ops.maximum(flat, 0), num_segments=num_prototypes)
+    return ops.segment_sum(known, ops.maximum(flat, ops.zeros_like(flat)), num_segments=num_prototypes)
 
 
 @keras.saving.register_keras_serializable("kerassl")

@@ -47,7 +47,7 @@ def two_view_logsumexp(
 
 def _of_whole_batch(z1: KerasTensor, z2: KerasTensor, with_partner: bool) -> KerasTensor:
     """`(2N,)` values over the rows of both views, from three (N, N) blocks."""
-    index = ops.arange(ops.shape(z1)[0])
+    index = ops.arange(ops.shape(z1)[0], dtype="int32")
     diagonal = index[:, None] == index[None, :]
 
     # Written out, the gradient needs one product per block, where the derivative of `z z^T` takes two, and

@@ -60,7 +60,7 @@ def shape_term(views: KerasTensor, directions: KerasTensor) -> KerasTensor:
     centered = _centered(views)
     y = along(centered / ops.stop_gradient(_deviation(centered)), directions)
     batch = ops.shape(views)[1]
-    positions = ops.cast(ops.arange(1, batch + 1), "float32") / ops.cast(batch + 1, "float32")
+    positions = ops.cast(ops.arange(1, batch + 1, dtype="int32"), "float32") / ops.cast(batch + 1, "float32")
     quantiles = math.sqrt(2) * ops.erfinv(2.0 * positions - 1.0)
     return ops.mean(ops.square(ops.sort(y, axis=1) - quantiles[None, :, None]))
 

@@ -163,7 +163,7 @@ class SwAV(SSLModel):
             in_use = ops.logical_and(in_use, ops.equal(self.row_offset(1), 0))
             queued = self.prototypes(ops.convert_to_tensor(self.queues[crop].features))
             scores = ops.concatenate([scores, queued])
-            mask = ops.logical_or(ops.arange(ops.shape(scores)[0]) < batch, in_use)
+            mask = ops.logical_or(ops.arange(ops.shape(scores)[0], dtype="int32") < batch, in_use)
         return losses.sinkhorn(
             scores,
             given.sinkhorn_temperature,

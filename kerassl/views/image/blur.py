@@ -71,7 +71,7 @@ def tap_weights(blur: Blur, size: int) -> KerasTensor:
     if blur.blurred is not None:
         weight = ops.where(blur.blurred[:, None], weight, ops.cast(distance == 0, "float32"))
     # Every distance but 0 occurs on both sides.
-    return weight / ops.sum(weight * ops.where(distance == 0, 1.0, 2.0), axis=-1, keepdims=True)
+    return weight / ops.sum(weight * (1.0 + ops.cast(distance > 0, "float32")), axis=-1, keepdims=True)
 
 
 def blur_matrix(blur: Blur, size: int) -> KerasTensor:

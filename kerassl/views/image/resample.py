@@ -80,7 +80,7 @@ def interpolation_matrix(
         index = ops.where(ops.expand_dims(flip, -1), size_out - 1.0 - index, index)
     step = length / size_out
     center = ops.expand_dims(start + (index + 0.5) * step - 0.5, -1)
-    pixel = ops.cast(ops.arange(size_in), "float32")
+    pixel = ops.cast(ops.arange(size_in, dtype="int32"), "float32")
     widening = ops.expand_dims(1.0 / ops.maximum(step, 1.0), -1)
     kernel = triangle if interpolation == "bilinear" else cubic
     weight = kernel((pixel - center) * widening)

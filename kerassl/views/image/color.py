@@ -164,7 +164,8 @@ def clip_and_solarize(
     if solarized is None:
         return x
     # Above the white value no pixel is mirrored.
-    share = ops.reshape(ops.where(solarized, threshold, 2.0), (-1, 1, 1, 1))
+    share = ops.where(solarized, ops.convert_to_tensor(threshold, "float32"), 2.0)
+    share = ops.reshape(share, (-1, 1, 1, 1))
     return ops.where(x >= low + share * (high - low), low + high - x, x)
 
 

@@ -155,7 +155,7 @@ def main():
     parser.add_argument(
         "--teacher",
         help="for distillation: a model that --save saved, of SimCLR; for further_pretraining of MAE, for "
-        "kd a classifier of benchmarks.labelled_protocol",
+        "kd a classifier of benchmarks.labeled_protocol",
     )
     parser.add_argument("--width", type=int, help="of the ResNet, in place of the protocol's")
     parser.add_argument("--save", help="where to save the trained model (.keras)")

@@ -49,7 +49,7 @@ def value(name: str, z1: torch.Tensor, z2: torch.Tensor, *others: torch.Tensor) 
     if name == "koleo":
         return sum(loss.KoLeoLoss()(z) for z in (z1, z2))
     if name == "mmcr":
-        # It leaves the rows as they come; the authors normalise them.
+        # It leaves the rows as they come; the authors normalize them.
         z1, z2 = (torch.nn.functional.normalize(z)[:, None] for z in (z1, z2))
         return loss.MMCRLoss(lmda=5e-3)(z1, z2)
     if name == "msn":

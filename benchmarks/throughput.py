@@ -61,7 +61,7 @@ def choose_peer(peer, workers: list[int], flags: list[str]) -> tuple[dict, dict]
     return best, tried
 
 
-def summarise(rounds: list[dict]) -> dict:
+def summarize(rounds: list[dict]) -> dict:
     """Medians over rounds, and the rounds' images per second."""
     rates = [round(measured["images_per_second"], 1) for measured in rounds]
     return {
@@ -97,7 +97,7 @@ def compare(method: str, arguments, images: pathlib.Path) -> dict:
         rates = [measured[side][-1]["images_per_second"] for side in measured]
         ratio = rates[0] / rates[1]
         print(f"  {method} {index + 1}: {rates[0]:.0f} and {rates[1]:.0f}, ratio {ratio:.2f}", flush=True)
-    sides = {side: summarise(rounds) for side, rounds in measured.items()}
+    sides = {side: summarize(rounds) for side, rounds in measured.items()}
     sides["kerassl"] |= {"variant": variant, "tried": our_tries}
     sides["lightly"] |= {"options": options, "tried": tried, "versions": measured["lightly"][0]["versions"]}
     pairs = zip(sides["kerassl"]["rounds"], sides["lightly"]["rounds"], strict=True)

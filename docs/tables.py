@@ -11,7 +11,7 @@ DOCS = pathlib.Path(__file__).parent
 PAGE = DOCS / "methods.md"
 BEGIN, END = "<!-- Made by make docs, from here -->", "<!-- to here -->"
 # The page of a family that is not called like it.
-PAGES = {"clustering": "prototypes", "masked": "masked_modelling", "supervised": "classifiers"}
+PAGES = {"clustering": "prototypes", "masked": "masked_modeling", "supervised": "classifiers"}
 HEADER = """| class | launch name | paper | encoder gives | labels | how it learns |
 |---|---|---|---|---|---|"""
 

@@ -83,7 +83,7 @@ class FeatureQueue(RemembersArguments, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kerassl")
-class LabelledQueue(FeatureQueue):
+class LabeledQueue(FeatureQueue):
     """A `FeatureQueue` that keeps the label of each embedding; -1 in rows that no embedding has come to yet.
 
     Args:
@@ -102,8 +102,8 @@ class LabelledQueue(FeatureQueue):
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.memory import LabelledQueue
-        >>> queue = LabelledQueue(size=3, dim=2)
+        >>> from kerassl.memory import LabeledQueue
+        >>> queue = LabeledQueue(size=3, dim=2)
         >>> queue.enqueue(np.array([[3.0, 4.0], [1.0, 0.0]]), np.array([7, 5]))
         >>> print(np.array(queue.labels))
         [ 7  5 -1]

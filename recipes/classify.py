@@ -1,4 +1,4 @@
-"""Trains a classifier on labelled images, from a pretrained encoder or from random weights.
+"""Trains a classifier on labeled images, from a pretrained encoder or from random weights.
 
     python -m recipes.classify --method=prototypical_network --dataset=digits --epochs=30 --workdir=runs/few
     python -m recipes.classify --encoder=runs/byol --dataset=tfds:cifar10 --epochs=30 --workdir=runs/classes
@@ -158,7 +158,7 @@ def draw(
         return
     try:
         model.save_pictures(folder / "prototypes.png", class_names=class_names)
-        images, labels = next(kerassl.data.labelled_batches(data, batch_size=1))
+        images, labels = next(kerassl.data.labeled_batches(data, batch_size=1))
         explanation = model.explain(images[0])
         explanation.save(folder / "explanation.png", class_names=class_names, label=int(labels[0]))
     except ImportError as error:

@@ -3,7 +3,7 @@
     python -m recipes.distill --teacher=runs/digits --width=16 --dataset=digits --workdir=runs/small
     python -m recipes.distill --method=sla --dataset=tfds:cifar10 --epochs=200 --workdir=runs/sla
 
-Images may be labelled, unlabelled, or both. The table gets a row for the teacher, where there is one. What
+Images may be labeled, unlabeled, or both. The table gets a row for the teacher, where there is one. What
 learns from labels gets its accuracy in it, and classifier.keras in the workdir, which else is as that of
 `recipes.pretrain`; the same command continues an interrupted run.
 """
@@ -45,7 +45,7 @@ def run(
     Args:
         workdir: folder of the run; a run that it already holds is continued.
         teacher: the workdir of a finished run, its encoder.keras, or the .keras file of a classifier that
-            takes the images as the student's views normalise them. For nkd, distilled_classifier and meal_v2
+            takes the images as the student's views normalize them. For nkd, distilled_classifier and meal_v2
             the workdir or such a file of a classifier; for the last two several separated by commas.
         method: `kerassl methods` says what each is. Those that distill a network into itself, such as sla,
             take no teacher; distilled_classifier and meal_v2 take several; fst and mean_teacher also learn
@@ -75,9 +75,9 @@ def run(
     if (teacher is None) != chosen.learns_from_itself:
         need = "learns from itself: leave --teacher out" if teacher else "needs a teacher: --teacher=WORKDIR"
         raise ValueError(f"--method={method} {need}.")
-    labelled, test_data, info = training.load(dataset)
+    labeled, test_data, info = training.load(dataset)
     chosen.check_labels(dataset, info.num_classes)
-    train_data = with_unlabelled(labelled, extra_dataset, info, training.limit_train)
+    train_data = with_unlabeled(labeled, extra_dataset, info, training.limit_train)
     steps = kerassl.data.num_batches(train_data)
     method_args = chosen.arguments(training.epochs * steps, train_data.num_examples, method_args)
     if width is None and backbone.startswith("resnet"):
@@ -115,7 +115,7 @@ def run(
         )
 
 
-def with_unlabelled(train, names: str | None, info, limit: int | None) -> kerassl.data.ImageDataset:  # noqa: ANN001
+def with_unlabeled(train, names: str | None, info, limit: int | None) -> kerassl.data.ImageDataset:  # noqa: ANN001
     """The training images and those of further data sets, whose labels become -1.
 
     Raises:
@@ -211,7 +211,7 @@ def start_from(student: keras.Model, path: pathlib.Path) -> None:
 
 
 def takes_raw_images(model: keras.Model) -> bool:
-    """Whether a model is an exported encoder or a `kerassl` one, which resize and normalise by themselves."""
+    """Whether a model is an exported encoder or a `kerassl` one, which resize and normalize by themselves."""
     return isinstance(model, kerassl.SSLModel) or is_exported(model)
 
 

@@ -106,7 +106,7 @@ def run(
     settings["image_size"] = settings["image_size"] or size_of_training(paths)
     train, test, info = kerassl.data.load(dataset, batch_size=batch_size, **settings)
     bank, held_out = scores.sample(train, eval_images), scores.sample(test, eval_images)
-    if SPARSITY in chosen and not scores.labelled(bank, held_out):
+    if SPARSITY in chosen and not scores.labeled(bank, held_out):
         raise ValueError(f"{SPARSITY} is by kNN accuracy: it needs labels and held-out images.")
     images = Images(bank, held_out)
     if ood is not None:

@@ -61,7 +61,7 @@ def run(
 
     Raises:
         ValueError: for an unknown format, a workdir without a trained model, a size that the encoder does not
-            take, or --int8 without a labelled data set.
+            take, or --int8 without a labeled data set.
     """
     place = pathlib.Path(encoder).expanduser()
     names = ["tf_saved_model" if name == "saved_model" else name for name in formats.split(",")]
@@ -78,7 +78,7 @@ def run(
     parts = None
     if int8:
         kerassl.export.check_int8(network, names)
-        parts = labelled_parts(dataset, data_dir, size, config, eval_images)
+        parts = labeled_parts(dataset, data_dir, size, config, eval_images)
     base = place / "exported" if place.is_dir() else place.with_suffix("")
     base = kerassl.export.without_suffix(output or base)
     if base.with_suffix(".keras") == place:
@@ -123,7 +123,7 @@ def load_network(place: pathlib.Path) -> keras.Model:
     return load_encoder(place)
 
 
-def labelled_parts(
+def labeled_parts(
     dataset: str | None,
     data_dir: str | None,
     size: int | tuple[int, int] | None,
@@ -141,7 +141,7 @@ def labelled_parts(
     settings["data_dir"] = data_dir or settings.get("data_dir")
     train, test, _ = kerassl.data.load(dataset, **settings)
     bank, held_out = scores.sample(train, limit), scores.sample(test, limit)
-    if not scores.labelled(bank, held_out):
+    if not scores.labeled(bank, held_out):
         raise ValueError(f"--int8 needs labels and held-out images for kNN; {dataset} lacks them.")
     return bank, held_out
 
@@ -174,7 +174,7 @@ def knn(features: Callable, name: str, parts, batch_size: int) -> dict[str, floa
             found.append(np.asarray(features(part.images[start : start + batch_size])))
             bar.add(len(found[-1]))
         embedded.append(np.concatenate(found))
-    k = scores.neighbours(bank)
+    k = scores.neighbors(bank)
     accuracy = kerassl.evaluation.knn_accuracy(embedded[0], bank.labels, embedded[1], held_out.labels, k=k)
     return {f"kNN k{k} t0.1": accuracy}
 

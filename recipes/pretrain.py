@@ -50,7 +50,7 @@ def run(
         backbone_args: further arguments of the backbone.
         method_args: further arguments of the method, such as {"temperature": 0.2}.
         views: default: digits for the digits, else the method's own.
-        eval_dataset: a labelled data set on which the table and the accuracies are measured, such as for a
+        eval_dataset: a labeled data set on which the table and the accuracies are measured, such as for a
             dataset without labels; that of training if not given.
         training: the flags that launchers share, of `recipes.training_flags.TrainingFlags`.
 
@@ -85,9 +85,7 @@ def run(
     }
     options = {}
     if eval_dataset:
-        options["eval_data"] = scores.load_labelled(
-            eval_dataset, info, training.batch_size, training.data_dir
-        )
+        options["eval_data"] = scores.load_labeled(eval_dataset, info, training.batch_size, training.data_dir)
     with training.devices() as device_count:
         encoder = build.make_encoder(backbone, info.image_shape, width, backbone_args)
         model = build.make_method(chosen, [encoder], views, dataset, info, method_args, training.seed)

@@ -40,10 +40,10 @@ ABOUT = {
     "OOD kNN": "another data set told by the distance of the k-th nearest bank image",
     "OOD probability": "another data set told by a linear classifier's largest probability",
     ", Laplacian": "episodes whose queries are classified together: LaplacianShot",
-    ", k-means": "episodes whose queries are clustered about the labelled images",
-    "-shot": "episodes of few classes: nearest mean of so many labelled images of each",
+    ", k-means": "episodes whose queries are clustered about the labeled images",
+    "-shot": "episodes of few classes: nearest mean of so many labeled images of each",
     "linear, 1": "logistic regression on that share of the bank's labels",
-    "-label": "nearest mean of so many labelled images a class",
+    "-label": "nearest mean of so many labeled images a class",
     "kNN": "weighted votes of k nearest bank images, temperature t",
     "linear, SGD": "linear classifier by SGD, rate chosen on held-out training labels",
     "linear": "logistic regression on the bank",
@@ -139,16 +139,16 @@ def write(
         page.section("Sparsity", "kNN accuracy with the smallest weights zero, without training in between.")
         page.figure(sparsity_figure(sparsity), "A steep fall means that few weights can be spared.")
     maps(page, encoders, shown, info)
-    frames = " Those of another class are framed." if scores.labelled(bank, held_out) else ""
+    frames = " Those of another class are framed." if scores.labeled(bank, held_out) else ""
     page.section(
-        "Nearest neighbours",
+        "Nearest neighbors",
         f"Held-out images on the left, their nearest of the bank by cosine similarity beside them.{frames}",
     )
     for name, one in encoders.items():
         bank_features = one.bank if held_out is not None else one.bank[len(one.bank) // 2 :]
         bank_images = bank.images if held_out is not None else bank.images[len(one.bank) // 2 :]
         asked = slice(None) if held_out is not None else slice(len(one.bank) // 2)
-        of_images = (bank.labels, shown.labels) if scores.labelled(bank, held_out) else (None, None)
+        of_images = (bank.labels, shown.labels) if scores.labeled(bank, held_out) else (None, None)
         picture = neighbors_picture(
             bank_features,
             bank_images,
@@ -158,7 +158,7 @@ def write(
             labels=of_images[1],
         )
         page.picture(picture, name, half=True)
-    if scores.labelled(bank, held_out):
+    if scores.labeled(bank, held_out):
         confusion(page, encoders, bank, held_out, info)
     attention(page, encoders, shown.images)
     settings(page, encoders)
@@ -210,7 +210,7 @@ def maps(
         hint = ""
         if len(chosen) > UMAP_NEIGHBORS:
             methods["umap"] = "UMAP"
-    note = f"L2-normalised features of {len(chosen)} images in the plane"
+    note = f"L2-normalized features of {len(chosen)} images in the plane"
     page.section("Map", f"{note}: {' and '.join(methods.values())}.{hint}")
     for name, one in encoders.items():
         for method, title in methods.items():
@@ -321,9 +321,9 @@ def confusion(
     held_out: kerassl.data.ImageDataset,
     info: kerassl.data.DatasetInfo,
 ) -> None:
-    """Which classes the nearest neighbours take for which."""
-    k = scores.neighbours(bank)
-    page.section("Confusion", f"Votes of the {k} nearest neighbours.")
+    """Which classes the nearest neighbors take for which."""
+    k = scores.neighbors(bank)
+    page.section("Confusion", f"Votes of the {k} nearest neighbors.")
     for name, one in encoders.items():
         predicted = kerassl.evaluation.knn(one.bank, bank.labels, one.held_out, k)
         picture = confusion_figure(predicted, held_out.labels, info.class_names)

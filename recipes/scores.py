@@ -42,15 +42,15 @@ def batch_size(data) -> int:  # noqa: ANN001
     return len(next(iter(data))[0])
 
 
-def labelled(*parts: kerassl.data.ImageDataset | None) -> bool:
-    """Whether all parts are there and hold two labelled classes or more."""
+def labeled(*parts: kerassl.data.ImageDataset | None) -> bool:
+    """Whether all parts are there and hold two labeled classes or more."""
     return all(
         p is not None and p.labels is not None and len(np.unique(p.labels[p.labels >= 0])) > 1 for p in parts
     )
 
 
-def neighbours(bank: kerassl.data.ImageDataset) -> int:
-    """The k of the kNN votes: 20, or all labelled images where there are fewer."""
+def neighbors(bank: kerassl.data.ImageDataset) -> int:
+    """The k of the kNN votes: 20, or all labeled images where there are fewer."""
     return min(20, int((bank.labels >= 0).sum()))
 
 
@@ -78,7 +78,7 @@ def score(
         {protocol: result} as of `kerassl.evaluation.evaluate_features`; without labels of the protocols that
         need none, RankMe if there is no such.
     """
-    if not labelled(bank, test):
+    if not labeled(bank, test):
         return kerassl.evaluation.evaluate_features(
             features,
             None,
@@ -96,7 +96,7 @@ def score(
         test_features,
         test.labels,
         shots=shots,
-        k=neighbours(bank),
+        k=neighbors(bank),
         protocols=protocols,
         ood_features=ood_features,
         verbose=verbose,
@@ -144,7 +144,7 @@ def sparsity_curve(
     def accuracy(pruned) -> float:  # noqa: ANN001
         features, test_features = embed_both(pruned, bank, test, size)
         return kerassl.evaluation.knn_accuracy(
-            features, bank.labels, test_features, test.labels, neighbours(bank)
+            features, bank.labels, test_features, test.labels, neighbors(bank)
         )
 
     return kerassl.evaluation.essential_sparsity(model, accuracy)
@@ -157,7 +157,7 @@ def embed_both(model, bank, test, size: int, verbose: int = 0) -> tuple[np.ndarr
 
 
 def accuracy(model, test: kerassl.data.ImageDataset, size: int) -> float:  # noqa: ANN001
-    """The share of the labelled images that a model's `classify` gets right, `size` images at a time."""
+    """The share of the labeled images that a model's `classify` gets right, `size` images at a time."""
     known = test.labels >= 0
     predicted = model.classify(test.images[known], batch_size=size).argmax(axis=1)
     return float(np.mean(predicted == test.labels[known]))
@@ -186,14 +186,14 @@ def comparable(rows: Mapping[str, dict], widths: Mapping[str, int]) -> dict:
     }
 
 
-def load_labelled(
+def load_labeled(
     name: str,
     info: kerassl.data.DatasetInfo,
     batch_size: int,
     data_dir: str | None = None,
     flag: str = "eval_dataset",
 ) -> tuple:
-    """Labelled training and held-out images of another data set, in the size of those trained on.
+    """Labeled training and held-out images of another data set, in the size of those trained on.
 
     Args:
         name: digits, folder:DIR, npz:FILE or tfds:NAME.

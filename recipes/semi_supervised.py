@@ -3,13 +3,13 @@
     python -m recipes.semi_supervised --dataset=digits --label_fraction=0.1 --workdir=runs/few
 
 1. `pretrain`: SimCLR v2 on all images, as by `recipes.pretrain --method=simclr_v2`.
-2. `finetune`: a classifier on the first layer of the head, from the labelled images alone.
+2. `finetune`: a classifier on the first layer of the head, from the labeled images alone.
 3. `distill`: a student learns on all images what that classifier says of them; a network of another shape
    from random weights, or, if none is named, the classifier itself.
 
 Each step has a folder in the workdir like that of `recipes.pretrain`. The same command again goes on with an
 interrupted run in the step and at the checkpoint where it stood. The table at the end has the held-out
-accuracy after each step, of a linear probe on the labelled images after the first.
+accuracy after each step, of a linear probe on the labeled images after the first.
 """
 
 import dataclasses
@@ -79,7 +79,7 @@ def run(
         student_backbone_args: further arguments of its backbone.
         distill_args: further arguments of DistilledClassifier, such as {"temperature": 1.0,
             "distillation_weight": 0.8}.
-        finetune_epochs: of the second step, passes over the labelled images; the paper's 60 are for 1 % of
+        finetune_epochs: of the second step, passes over the labeled images; the paper's 60 are for 1 % of
             ImageNet's labels, its 30 for 10 %.
         distill_epochs: of the third step, which has the batch size of the first.
         finetune_batch_size: of the second step.

@@ -126,9 +126,9 @@ def _train_in(
     guard = kerassl.callbacks.CollapseGuard()
     diagnostics = kerassl.callbacks.Diagnostics(bank, every=every, batch_size=embed_size)
     callbacks = [diagnostics, guard, Journal(workdir, stop_after), checkpoint]
-    if scores.labelled(bank, held_out):
+    if scores.labeled(bank, held_out):
         knn = kerassl.callbacks.KNNAccuracy(
-            bank, held_out, k=scores.neighbours(bank), every=every, batch_size=embed_size
+            bank, held_out, k=scores.neighbors(bank), every=every, batch_size=embed_size
         )
         callbacks.insert(0, knn)
     if chief and importlib.util.find_spec("tensorflow") and importlib.util.find_spec("tensorboard"):
@@ -144,7 +144,7 @@ def _train_in(
 
     rows["trained encoder"] = scores.score_model(model, bank, held_out, embed_size)
     classifies = hasattr(model, "classify")
-    if classifies and scores.labelled(held_out):
+    if classifies and scores.labeled(held_out):
         rows["trained encoder"]["classifier"] = scores.accuracy(model, held_out, embed_size)
     with tempfile.TemporaryDirectory() as elsewhere:
         folder = workdir.path if chief else pathlib.Path(elsewhere)

@@ -204,7 +204,7 @@ def test_int8_copy_is_close_and_comes_back_from_its_file(tmp_path):
 
 
 @pytest.mark.backends("tensorflow")  # The files are TensorFlow's on every backend.
-def test_int8_files_give_what_the_quantised_encoder_gives(tmp_path):
+def test_int8_files_give_what_the_quantized_encoder_gives(tmp_path):
     network, batch = vit_network(), pixels(4, 16, 16)
     exact, rounded = numpy_of(network, batch), numpy_of(quantized(network), batch)
     formats = ("tf_saved_model", "onnx", "keras", "litert")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kerassl.batch import Batch
-from kerassl.memory import FeatureQueue, LabelledQueue, SampleMemory, rows_of
+from kerassl.memory import FeatureQueue, LabeledQueue, SampleMemory, rows_of
 
 
 def rows(n, seed=0):
@@ -47,7 +47,7 @@ def test_nearest_is_by_direction_not_by_length():
     np.testing.assert_allclose(queue.nearest(x), np.eye(3)[[0, 2]], atol=1e-6)
 
 
-def test_neighbours_come_nearest_first_and_begin_with_the_nearest():
+def test_neighbors_come_nearest_first_and_begin_with_the_nearest():
     queue, x = FeatureQueue(20, 3), 2 * rows(4, seed=5)
     near = keras.ops.convert_to_numpy(queue.neighbors(x, 3))
     expected = [held(queue)[np.argsort(-held(queue) @ row)[:3]] for row in x]
@@ -69,7 +69,7 @@ def test_nothing_to_hold():
 
 @pytest.mark.parametrize("batches", [(2, 2, 2), (7,), (2, 7, 3)])
 def test_labels_keep_to_their_rows(batches):
-    queue, plain = LabelledQueue(5, 3), FeatureQueue(5, 3)
+    queue, plain = LabeledQueue(5, 3), FeatureQueue(5, 3)
     came, start = rows(sum(batches)), 0
     expected = np.full(5, -1)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(queue.labels), expected)

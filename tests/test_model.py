@@ -135,7 +135,7 @@ def test_a_subclass_without_a_loss_says_what_to_write():
 
 
 def sources():
-    """16 labelled images in batches of 8 (2 steps), in every form that `fit` takes."""
+    """16 labeled images in batches of 8 (2 steps), in every form that `fit` takes."""
     x, y = images(16), labels(16)
     yield "array", (x, y), {"batch_size": 8}
     yield "image_dataset", (kerassl.data.ImageDataset(x, y, batch_size=8, shuffle=True),), {}

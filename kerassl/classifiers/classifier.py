@@ -10,7 +10,7 @@ from keras import KerasTensor, ops
 
 from kerassl.batch import Batch, Outputs, StepRecord
 from kerassl.losses import cross_entropy
-from kerassl.losses.supervised.cross_entropy import labelled_mean
+from kerassl.losses.supervised.cross_entropy import labeled_mean
 from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
 from kerassl.training import Annotated, Bound, Common, Recipe, SSLModel, Unpack
 
@@ -24,10 +24,10 @@ class Classifier(SSLModel):
 
     Each example's cross entropy is multiplied by its weight, where the data is `(images, labels, weights)` or
     `fit` gets `sample_weight=` or `class_weight=`. As in Keras the sum is then divided by the number of
-    examples, here the labelled ones, and not by the sum of their weights. Accuracy knows no weights.
+    examples, here the labeled ones, and not by the sum of their weights. Accuracy knows no weights.
 
     A subclass names its loss terms in `terms`, and writes `loss_terms`, whose `aux` has the `"logits"`
-    of the images (and in `"counted"` which images count in the accuracy, if not all labelled ones), and
+    of the images (and in `"counted"` which images count in the accuracy, if not all labeled ones), and
     `features_and_logits` where there is more than a linear layer. If its `loss_terms` applies
     `batch.weights`, it sets `supports_sample_weight = True`.
 
@@ -95,12 +95,12 @@ class Classifier(SSLModel):
         return layer
 
     def features_and_logits(self, images: KerasTensor, training: bool) -> tuple[KerasTensor, KerasTensor]:
-        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalised images."""
+        """Features `(batch, dim)` and float32 logits `(batch, num_classes)` of normalized images."""
         features = self.encode(self.encoder, images, training)
         return features, ops.cast(self.classifier(features), "float32")
 
     def logits_network(self) -> keras.Model:
-        """A functional model from normalised images to logits, sharing the classifier's weights."""
+        """A functional model from normalized images to logits, sharing the classifier's weights."""
         images = keras.Input(self.encoder.input_shape[1:])
         _, logits = self.features_and_logits(images, False)
         return keras.Model(images, logits, name="logits")
@@ -118,7 +118,7 @@ class Classifier(SSLModel):
     def cross_entropy(
         self, logits: KerasTensor, labels: KerasTensor | None, weights: KerasTensor | None = None
     ) -> KerasTensor:
-        """The mean cross entropy over the labelled images of the global batch.
+        """The mean cross entropy over the labeled images of the global batch.
 
         Args:
             logits: `(batch, num_classes)`.
@@ -133,7 +133,7 @@ class Classifier(SSLModel):
         if weights is None:
             return cross_entropy(logits, labels, smoothing)
         each = cross_entropy(logits, labels, smoothing, reduction="none")
-        return labelled_mean(self.gather(weights) * each, labels)
+        return labeled_mean(self.gather(weights) * each, labels)
 
     def needed(self, labels: KerasTensor | None) -> KerasTensor:
         """The labels; raises a ValueError where the data has none."""

@@ -6,9 +6,9 @@ from keras import ops
 
 from kerassl.classifiers.explanation import Explanation
 from kerassl.evaluation import embed
-from kerassl.metrics.features import check_features, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_features, drop_unlabeled, l2_normalize
 
-TRANSFORMS = ("l2", "centred_l2", "none")
+TRANSFORMS = ("l2", "centered_l2", "none")
 # Sums are integers, so that their order does not matter: multiples of this step are exact.
 _GRID = 2.0**-24
 _LARGEST = 2.0**15
@@ -24,9 +24,9 @@ class ClassMeans:
 
     Args:
         dim: width of a feature.
-        transform: "l2" normalizes each feature; "centred_l2" first subtracts `center` ("CL2N"); "none"
+        transform: "l2" normalizes each feature; "centered_l2" first subtracts `center` ("CL2N"); "none"
             changes nothing.
-        center: `(dim,)` mean of the features of base data, never of the data to classify; for "centred_l2"
+        center: `(dim,)` mean of the features of base data, never of the data to classify; for "centered_l2"
             only.
 
     Raises:
@@ -45,9 +45,9 @@ class ClassMeans:
     def __init__(self, dim: int, transform: str = "l2", center: np.ndarray | None = None) -> None:
         if transform not in TRANSFORMS:
             raise ValueError(f"transform={transform!r} is unknown; use one of {TRANSFORMS}.")
-        if (center is not None) != (transform == "centred_l2"):
+        if (center is not None) != (transform == "centered_l2"):
             raise ValueError(
-                'transform="centred_l2" needs center=, the mean of base features; no other takes one.'
+                'transform="centered_l2" needs center=, the mean of base features; no other takes one.'
             )
         self.dim, self.transform = dim, transform
         self.center = None if center is None else np.asarray(center, "float32").reshape(dim)
@@ -88,7 +88,7 @@ class ClassMeans:
         Raises:
             ValueError: for shapes that do not fit, or features beyond 32768.
         """
-        features, labels = drop_unlabelled(*check_features(features, labels, "features"))
+        features, labels = drop_unlabeled(*check_features(features, labels, "features"))
         features = self.transformed(features)
         if np.abs(features).max() >= _LARGEST:
             raise ValueError(
@@ -147,7 +147,7 @@ class NearestMean:
     """A classifier of images: an encoder and the means of its features, with pictures of the classes.
 
     Args:
-        transform: as in `ClassMeans`. For "centred_l2" the center is the mean of the first data added.
+        transform: as in `ClassMeans`. For "centered_l2" the center is the mean of the first data added.
 
     Attributes:
         means: the `ClassMeans`.
@@ -167,7 +167,7 @@ class NearestMean:
         ((2, 8, 8, 1), (2, 1, 1))
     """
 
-    def __init__(self, encoder: keras.Model, transform: str = "centred_l2") -> None:
+    def __init__(self, encoder: keras.Model, transform: str = "centered_l2") -> None:
         if transform not in TRANSFORMS:
             raise ValueError(f"transform={transform!r} is unknown; use one of {TRANSFORMS}.")
         self.encoder, self.transform = encoder, transform
@@ -195,7 +195,7 @@ class NearestMean:
         images, labels = np.asarray(images), np.asarray(labels)
         features, _ = embed(self.encoder, images)
         if self.means is None:
-            center = features.mean(axis=0) if self.transform == "centred_l2" else None
+            center = features.mean(axis=0) if self.transform == "centered_l2" else None
             self.means = ClassMeans(features.shape[1], self.transform, center)
         self.means.add(features, labels)
         logits = self.means.logits(features)

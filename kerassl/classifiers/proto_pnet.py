@@ -31,7 +31,7 @@ from kerassl.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from kerassl.backbones.feature_maps import average_pool, check_feature_map
 from kerassl.classifiers.last_layer import fit_last_layer
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
-from kerassl.data import ImageDataset, is_array, labelled_batches
+from kerassl.data import ImageDataset, is_array, labeled_batches
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import cluster_cost, separation_cost
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
@@ -280,7 +280,7 @@ class ProtoPNet(PrototypeClassifier):
 
         parts = [
             (self.call_locally(largest, images), batch_labels)
-            for images, batch_labels in labelled_batches(data, labels)
+            for images, batch_labels in labeled_batches(data, labels)
         ]
         similarities, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         if is_array(data) or isinstance(data, ImageDataset):

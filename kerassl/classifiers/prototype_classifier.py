@@ -11,7 +11,7 @@ from keras import KerasTensor, ops
 from kerassl import engine
 from kerassl.classifiers.classifier import Classifier
 from kerassl.classifiers.explanation import Explanation
-from kerassl.data import is_array, labelled_batches, num_batches
+from kerassl.data import is_array, labeled_batches, num_batches
 from kerassl.evaluation.pictures import captioned, resized, thumbnail
 
 # Largest side of the pictures that are kept with the weights.
@@ -132,7 +132,7 @@ class PrototypeClassifier(Classifier):
         every = np.arange(len(classes))
         best = np.full(len(classes), -np.inf, "float32")
         images, cells, grid = None, np.zeros((len(classes), 2), "int64"), (1, 1)
-        for batch, batch_labels in labelled_batches(data, labels, batch_size):
+        for batch, batch_labels in labeled_batches(data, labels, batch_size):
             maps = self.call_locally(lambda x: self.similarity_maps(self.preprocess(x)), batch)
             grid, count = maps.shape[1:3], maps.shape[1] * maps.shape[2]
             if images is None:

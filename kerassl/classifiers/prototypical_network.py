@@ -20,7 +20,7 @@ from keras import KerasTensor, ops
 
 from kerassl import engine
 from kerassl.classifiers.prototype_classifier import PrototypeClassifier
-from kerassl.data import labelled_batches
+from kerassl.data import labeled_batches
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
 from kerassl.losses.supervised.prototypical import prototype_logits
@@ -155,7 +155,7 @@ class PrototypicalNetwork(PrototypeClassifier):
             return ops.cast(self.encode(self.encoder, self.preprocess(images), training=False), "float32")
 
         sums, counts = np.zeros((self.num_classes, self.feature_dim)), np.zeros(self.num_classes)
-        for images, batch_labels in labelled_batches(data, labels):
+        for images, batch_labels in labeled_batches(data, labels):
             member = batch_labels == np.arange(self.num_classes)[:, None]
             sums += member @ self.call_locally(features, images).astype("float64")
             counts += member.sum(axis=1)

@@ -15,7 +15,7 @@ from kerassl.data.image.segmentation_masks import load_masks
 from kerassl.data.in_memory import as_dataset, with_indices
 from kerassl.data.inspect import holds_arrays, is_array, num_batches
 from kerassl.data.label_subset import label_subset
-from kerassl.data.labelled import labelled_batches
+from kerassl.data.labeled import labeled_batches
 from kerassl.data.lazy_images import LazyImages, join_images
 from kerassl.data.load import DatasetInfo, load
 from kerassl.data.sample_index import batches_with_indices
@@ -53,7 +53,7 @@ __all__ = [
     "is_array",
     "join_images",
     "label_subset",
-    "labelled_batches",
+    "labeled_batches",
     "list_images",
     "load",
     "load_masks",

@@ -135,12 +135,12 @@ def load(
     elif kind == "tfds" and source:
         tfds = TFDSSource(source, data_dir, size, test_fraction, limit_train, limit_test)
         if not tfds.fits_in_memory:
-            labelled = labels and tfds.has_labels
+            labeled = labels and tfds.has_labels
             info = DatasetInfo(
                 name=name,
                 image_shape=tfds.image_shape,
-                num_classes=tfds.num_classes if labelled else None,
-                class_names=tfds.class_names if labelled else None,
+                num_classes=tfds.num_classes if labeled else None,
+                class_names=tfds.class_names if labeled else None,
                 num_train=tfds.num_train,
                 num_test=tfds.num_test,
             )

@@ -40,7 +40,7 @@ def validate_labels(
     """Raises `ValueError` for labels, if there are any, that are not one class index for each example.
 
     Args:
-        labels: `(number,)` integer array or tensor, -1 for unlabelled, or `None`.
+        labels: `(number,)` integer array or tensor, -1 for unlabeled, or `None`.
         number: of the examples.
         num_classes: labels must be below it; `None` for any.
         modality: what messages call the examples.

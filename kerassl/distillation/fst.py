@@ -36,7 +36,7 @@ from kerassl import engine
 from kerassl.arguments import Annotated, Bound, Fraction, Literal, NonNegativeFloat, NonNegativeInt
 from kerassl.classifiers import Classifier
 from kerassl.losses import pseudo_label
-from kerassl.losses.supervised.cross_entropy import labelled_mean
+from kerassl.losses.supervised.cross_entropy import labeled_mean
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
 
@@ -57,7 +57,7 @@ class FST(Classifier):
         num_virtual_steps: number of virtual steps in each step, at least 0. Each costs as much as a step.
         variant: "deeper" (one after the other) or "wider" (side by side, averaged).
         threshold: smallest probability at which a pseudo-label counts, in [0, 1].
-        unlabelled_weight: weight of the pseudo-labels' loss, at least 0.
+        unlabeled_weight: weight of the pseudo-labels' loss, at least 0.
         max_momentum: the EMA's momentum is `min(1 - 1 / (step + 1), max_momentum)`, in [0, 1].
         label_smoothing: smoothing of the cross entropy with the labels, in [0, 1).
         **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
@@ -75,7 +75,7 @@ class FST(Classifier):
     """
 
     family, terms, default_views = "distillation", ("cross_entropy", "pseudo_label"), ("ressl_cifar", "ressl")
-    renamed_arguments = {"look_ahead": "num_virtual_steps"}
+    renamed_arguments = {"look_ahead": "num_virtual_steps", "unlabelled_weight": "unlabeled_weight"}
     # From FixMatch, arXiv 2001.07685 section 4, with batches of 64; FST's settings are for segmentation.
     recipes = {
         "fst": Recipe(
@@ -96,7 +96,7 @@ class FST(Classifier):
         num_virtual_steps: NonNegativeInt = 3,
         variant: Literal["deeper", "wider"] = "deeper",
         threshold: Fraction = 0.968,
-        unlabelled_weight: NonNegativeFloat = 1.0,
+        unlabeled_weight: NonNegativeFloat = 1.0,
         max_momentum: Fraction = 0.999,
         label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
         **common: Unpack[Common],
@@ -153,10 +153,10 @@ class FST(Classifier):
             self.gather(strong_logits), self.gather(taught), self.arguments.threshold, reduction="none"
         )
         # The mean over images without a label.
-        unlabelled = labelled_mean(each, ops.where(self.gather(labels) < 0, 0, -1))
+        unlabeled = labeled_mean(each, ops.where(self.gather(labels) < 0, 0, -1))
         terms = {
             "cross_entropy": self.cross_entropy(logits, labels),
-            "pseudo_label": self.arguments.unlabelled_weight * unlabelled,
+            "pseudo_label": self.arguments.unlabeled_weight * unlabeled,
         }
         return Outputs(terms, features=features, logits=logits)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerassl.metrics.checks import check_count
-from kerassl.metrics.features import check_array, check_labelled, check_labels, l2_normalize
+from kerassl.metrics.features import check_array, check_labeled, check_labels, l2_normalize
 
 _NEEDED = 'Cluster scores need scikit-learn: pip install "kerassl[data]"'
 
@@ -59,7 +59,7 @@ def cluster_scores(
         from sklearn.cluster import KMeans
     except ImportError as error:
         raise ImportError(_NEEDED) from error
-    features, labels = check_labelled(features, labels, "features")
+    features, labels = check_labeled(features, labels, "features")
     num_clusters = len(np.unique(labels)) if num_clusters is None else num_clusters
     check_count("num_clusters", num_clusters, most=len(features), mend="Each cluster needs a feature.")
     check_count("restarts", restarts)

@@ -11,7 +11,7 @@ from kerassl.metrics.features import (
     check_features,
     check_labels,
     check_one_width,
-    drop_unlabelled,
+    drop_unlabeled,
     l2_normalize,
 )
 
@@ -71,7 +71,7 @@ def episode_accuracy(
     """
     features, _ = check_features(features, None, "features")
     labels = check_labels(labels, len(features), "labels")
-    drop_unlabelled(features, labels)
+    drop_unlabeled(features, labels)
     check_count("ways", ways, least=2)
     for name, value in (("shots", shots), ("queries", queries), ("episodes", episodes)):
         check_count(name, value)

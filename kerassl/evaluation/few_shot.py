@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerassl.metrics.checks import check_count, check_sequence
-from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_same_width, drop_unlabeled, l2_normalize
 
 
 def few_shot(
@@ -50,13 +50,13 @@ def few_shot(
     bank, bank_labels, test, test_labels = check_same_width(
         bank_features, bank_labels, test_features, test_labels, ("bank_features", "test_features")
     )
-    test, test_labels = drop_unlabelled(test, test_labels, "test_labels")
+    test, test_labels = drop_unlabeled(test, test_labels, "test_labels")
     shots = [check_count("shots", one) for one in check_sequence("shots", shots, "whole numbers")]
     check_count("draws", draws)
     check_count("seed", seed, least=0)
     mean = bank.mean(0, dtype="float64").astype("float32")
     test = l2_normalize(test - mean)
-    bank, bank_labels = drop_unlabelled(l2_normalize(bank - mean), bank_labels, "bank_labels")
+    bank, bank_labels = drop_unlabeled(l2_normalize(bank - mean), bank_labels, "bank_labels")
     classes, sizes = np.unique(bank_labels, return_counts=True)
     if sizes.min() < max(shots):
         raise ValueError(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerassl.metrics.checks import check_count, check_number
-from kerassl.metrics.features import check_features, check_labelled, check_one_width, l2_normalize
+from kerassl.metrics.features import check_features, check_labeled, check_one_width, l2_normalize
 
 # Numbers held at a time, of the bank and of similarities: 32 Mi in float32 are 128 MiB.
 _CHUNK_ELEMENTS = 2**25
@@ -186,7 +186,7 @@ def _checked(
     chunk_size: int | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """The labeled bank, the queries and the number of classes, or `ValueError` that names the fault."""
-    bank, labels = check_labelled(bank_features, bank_labels, "bank_features")
+    bank, labels = check_labeled(bank_features, bank_labels, "bank_features")
     features, _ = check_features(features, None, "features")
     check_one_width(bank, "bank_features", features, "features")
     check_count("k", k, most=len(labels), mend="There are no more labeled bank features.")
@@ -302,6 +302,6 @@ def knn_accuracy(
         >>> knn_accuracy(bank, labels, np.array([[5.0, 1.0], [1.0, 5.0]]), np.array([0, 0]), k=1)
         0.5
     """
-    features, labels = check_labelled(features, labels, "features")
+    features, labels = check_labeled(features, labels, "features")
     predicted = knn(bank_features, bank_labels, features, k, temperature, num_classes, chunk_size)
     return float(np.mean(predicted == labels))

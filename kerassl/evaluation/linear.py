@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kerassl.metrics.checks import check_count, check_number
-from kerassl.metrics.features import check_features, check_labelled, check_probe_data, check_two_classes
+from kerassl.metrics.features import check_features, check_labeled, check_probe_data, check_two_classes
 
 
 def linear_probe(
@@ -112,7 +112,7 @@ def fit_linear_probe(
         raise ImportError('linear_probe needs scikit-learn: pip install "kerassl[data]"') from error
     check_number("l2", l2, above=0, mend="Usual values: 1e-4 to 1e-2.")
     check_count("max_iterations", max_iterations)
-    features, labels = check_labelled(features, labels, "features")
+    features, labels = check_labeled(features, labels, "features")
     check_two_classes(labels, "labels")
     mean, std = features.mean(0, dtype="float64"), features.std(0, dtype="float64")
     std[std <= 1e-6 * np.abs(mean)] = 1.0

@@ -9,7 +9,7 @@ from kerassl.metrics.features import (
     check_array,
     check_features,
     check_one_width,
-    drop_unlabelled,
+    drop_unlabeled,
     l2_normalize,
 )
 
@@ -46,7 +46,7 @@ def mahalanobis(
     train, labels, features = _check(train_features, train_labels, features)
     if labels is None:
         labels = np.zeros(len(train), "int64")
-    train, labels = drop_unlabelled(train.astype("float64"), labels, "train_labels")
+    train, labels = drop_unlabeled(train.astype("float64"), labels, "train_labels")
     classes, own = np.unique(labels, return_inverse=True)
     means = np.stack([train[own == index].mean(0) for index in range(len(classes))])
     variances, directions = np.linalg.eigh(np.atleast_2d(np.cov((train - means[own]).T, bias=True)))
@@ -132,12 +132,12 @@ def ood_detection(
     unit = l2_normalize(train)
     both = np.concatenate([test, outliers])
     k = min(check_count("k", k), len(train))
-    labelled = labels is not None and len(np.unique(labels[labels >= 0])) > 1
+    labeled = labels is not None and len(np.unique(labels[labels >= 0])) > 1
     scores = {
-        "Mahalanobis": mahalanobis(unit, l2_normalize(both), labels if labelled else None),
+        "Mahalanobis": mahalanobis(unit, l2_normalize(both), labels if labeled else None),
         f"kNN k{k}": neighbor_distance(train, both, k),
     }
-    if labelled:
+    if labeled:
         scores["probability"] = -fit_linear_probe(train, labels, l2).probabilities(both).max(1)
     results = {}
     for name, values in scores.items():

@@ -19,7 +19,7 @@ from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.sgd_probe import sgd_probe
 from kerassl.evaluation.transductive import constrained_kmeans, laplacian_shot, nearest_prototype
 from kerassl.metrics.checks import check_count, check_names, check_number, short
-from kerassl.metrics.features import check_array, check_features, drop_unlabelled
+from kerassl.metrics.features import check_array, check_features, drop_unlabeled
 from kerassl.metrics.hypersphere import tolerance, uniformity
 from kerassl.metrics.power_law import alpha_req
 from kerassl.metrics.spectrum import rankme
@@ -155,7 +155,7 @@ def evaluate_features(
     train = check_features(train_features, train_labels, "train_features")
     test = check_features(test_features, test_labels, "test_features")
     for part, name in ((train, "train_labels"), (test, "test_labels")) if needy else ():
-        drop_unlabelled(*part, name)
+        drop_unlabeled(*part, name)
     train_features, test_features = train[0], test[0]
     results = {
         "few_shot": lambda: {

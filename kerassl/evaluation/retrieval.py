@@ -4,7 +4,7 @@ import numpy as np
 
 from kerassl.evaluation.knn import chunks
 from kerassl.metrics.checks import check_count
-from kerassl.metrics.features import check_same_width, drop_unlabelled, l2_normalize
+from kerassl.metrics.features import check_same_width, drop_unlabeled, l2_normalize
 
 
 def retrieval_map(
@@ -48,8 +48,8 @@ def retrieval_map(
     bank, bank_labels, queries, labels = check_same_width(
         bank_features, bank_labels, features, labels, ("bank_features", "features")
     )
-    bank, bank_labels = drop_unlabelled(bank, bank_labels, "bank_labels")
-    queries, labels = drop_unlabelled(queries, labels)
+    bank, bank_labels = drop_unlabeled(bank, bank_labels, "bank_labels")
+    queries, labels = drop_unlabeled(queries, labels)
     known = np.isin(labels, bank_labels)
     if not known.any():
         raise ValueError("bank_labels hold none of the classes in labels: nothing can be found.")

@@ -40,7 +40,7 @@ def quantized(network: keras.Model) -> keras.Model:
         >>> quantized(network).layers[0].quantization_mode
         'int8'
     """
-    _check_something_to_quantise(network)
+    _check_something_to_quantize(network)
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "network.keras")
         network.save(file)
@@ -57,10 +57,10 @@ def check_int8(network: keras.Model, formats: Iterable[str]) -> None:
             "Export without int8, and let NNCF, its own tool, quantize the file."
         )
     if set(formats) - {"litert"}:
-        _check_something_to_quantise(network)
+        _check_something_to_quantize(network)
 
 
-def _check_something_to_quantise(network: keras.Model) -> None:
+def _check_something_to_quantize(network: keras.Model) -> None:
     changed, left = coverage(network)
     if not changed:
         raise ValueError(

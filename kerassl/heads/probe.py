@@ -71,10 +71,10 @@ class OnlineProbe(RemembersArguments, keras.layers.Layer):
         variance = self.variance + rate * (variance - self.variance)
 
         inputs = self._inputs(features, mean, variance)
-        labelled = ops.cast(labels >= 0, "float32")[:, None]
+        labeled = ops.cast(labels >= 0, "float32")[:, None]
         target = ops.one_hot(ops.maximum(labels, 0), self.arguments.num_classes, dtype="float32")
-        error = (ops.softmax(ops.matmul(inputs, self.kernel)) - target) * labelled
-        count = replica_mean(ops.sum(labelled))
+        error = (ops.softmax(ops.matmul(inputs, self.kernel)) - target) * labeled
+        count = replica_mean(ops.sum(labeled))
         gradient = replica_mean(ops.matmul(ops.transpose(inputs), error)) / ops.maximum(count, 1.0)
 
         first = 0.9 * self.first_moment + 0.1 * gradient

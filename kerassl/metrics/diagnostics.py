@@ -129,7 +129,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
         self.images, self.means, self.distances = total("images"), total("means", dim), total("distances")
         self.between, self.within = total("between", dim, dim), total("within", dim, dim)
         if num_classes is not None:
-            self.class_sums, self.labelled = total("class_sums", num_classes, dim), total("labelled")
+            self.class_sums, self.labeled = total("class_sums", num_classes, dim), total("labelled")
 
     def update_state(self, features: Any, views: Any = None, labels: Any = None) -> None:
         """Adds a batch.
@@ -156,7 +156,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
             # A label of -1 gives a row of zeros.
             members = ops.one_hot(labels, self.num_classes, dtype="float32")
             self.class_sums.assign_add(ops.transpose(members) @ unit)
-            self.labelled.assign_add(ops.sum(members))
+            self.labeled.assign_add(ops.sum(members))
         if views is not None:
             self._add_views([_constant(view) for view in views], batch)
 
@@ -200,9 +200,9 @@ class StreamingDiagnostics(keras.metrics.Metric):
             between = _covariance(images, _numpy(self.means), _numpy(self.between)) * images / (images - 1)
             found["alignment"] = float(_numpy(self.distances)) / images
             found["lidar"] = lidar_of_scatters(between, _numpy(self.within) / images)
-        if self.num_classes is not None and float(_numpy(self.labelled)):
-            sums, labelled = _numpy(self.class_sums), float(_numpy(self.labelled))
-            found["tolerance"] = float(np.sum(np.square(sums))) / labelled**2
+        if self.num_classes is not None and float(_numpy(self.labeled)):
+            sums, labeled = _numpy(self.class_sums), float(_numpy(self.labeled))
+            found["tolerance"] = float(np.sum(np.square(sums))) / labeled**2
         return found
 
     def _names(self) -> list[str]:
@@ -210,7 +210,7 @@ class StreamingDiagnostics(keras.metrics.Metric):
         names = ["alpha_req", "uniformity"]
         if float(_numpy(self.images)):
             names += ["alignment", "lidar"]
-        return names + ["tolerance"] * (self.num_classes is not None and float(_numpy(self.labelled)) > 0)
+        return names + ["tolerance"] * (self.num_classes is not None and float(_numpy(self.labeled)) > 0)
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""

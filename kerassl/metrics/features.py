@@ -116,7 +116,7 @@ def check_labels(labels: np.ndarray, number: int, name: str) -> np.ndarray:
     return labels.astype("int64")
 
 
-def check_labelled(features: np.ndarray, labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+def check_labeled(features: np.ndarray, labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """As `check_features`, without the entries of label -1; labels are required.
 
     Raises:
@@ -124,10 +124,10 @@ def check_labelled(features: np.ndarray, labels: np.ndarray, name: str) -> tuple
     """
     features, _ = check_features(features, None, name)
     labels_name = name.replace("features", "labels")
-    return drop_unlabelled(features, check_labels(labels, len(features), labels_name), labels_name)
+    return drop_unlabeled(features, check_labels(labels, len(features), labels_name), labels_name)
 
 
-def drop_unlabelled(
+def drop_unlabeled(
     features: np.ndarray, labels: np.ndarray, name: str = "labels"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the `(number, dim)` features and `(number,)` labels without the entries of label -1.
@@ -135,12 +135,12 @@ def drop_unlabelled(
     Raises:
         ValueError: no entry has a label.
     """
-    labelled = labels >= 0
-    if labelled.all():
+    labeled = labels >= 0
+    if labeled.all():
         return features, labels
-    if not labelled.any():
+    if not labeled.any():
         raise ValueError(f"All {len(labels)} {name} are -1 (unlabeled), but labeled features are needed.")
-    return features[labelled], labels[labelled]
+    return features[labeled], labels[labeled]
 
 
 def check_one_width(first: np.ndarray, first_name: str, second: np.ndarray, second_name: str) -> None:
@@ -196,9 +196,9 @@ def check_probe_data(
     train, labels, test, test_labels = check_same_width(
         train_features, train_labels, test_features, test_labels, ("train_features", "test_features")
     )
-    train, labels = drop_unlabelled(train, labels, "train_labels")
+    train, labels = drop_unlabeled(train, labels, "train_labels")
     check_two_classes(labels, "train_labels")
-    return train, labels, *drop_unlabelled(test, test_labels, "test_labels")
+    return train, labels, *drop_unlabeled(test, test_labels, "test_labels")
 
 
 def check_two_classes(labels: np.ndarray, name: str) -> None:

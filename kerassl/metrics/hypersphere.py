@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerassl.metrics.checks import check_number
-from kerassl.metrics.features import check_features, check_labelled
+from kerassl.metrics.features import check_features, check_labeled
 
 CHUNK = 1024
 
@@ -95,7 +95,7 @@ def tolerance(features: np.ndarray, labels: np.ndarray) -> float:
         >>> tolerance(np.ones((4, 2)), np.array([0, 0, 1, 1]))
         0.5
     """
-    features, labels = check_labelled(features, labels, "features")
+    features, labels = check_labeled(features, labels, "features")
     unit = _unit(features)
     total = 0.0
     for label in np.unique(labels):

@@ -59,7 +59,7 @@ def test_a_vit_gives_the_same_tokens(kwargs):
     np.testing.assert_allclose(_numpy(encoder(images(24))), tokens[:, 0], atol=1e-4)
     patches = load_keras_hub(backbone, pool="mean")
     np.testing.assert_allclose(_numpy(patches(images(24))), tokens[:, 1:].mean(1), atol=1e-4)
-    # Its tokens are there for masked modelling, and positions for other sizes.
+    # Its tokens are there for masked modeling, and positions for other sizes.
     assert load_keras_hub(backbone, image_size=40).grid == (5, 5)
 
 

@@ -75,7 +75,7 @@ def test_last_scale_is_one_without_zero_init():
     )
 
 
-def test_initialisation_is_he_normal_fan_out():
+def test_initialization_is_he_normal_fan_out():
     kernel = resnet18((32, 32, 3), stem="small").get_layer("stage2_block1_conv2").get_weights()[0]
     assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 128)), rel=0.02)
 

@@ -17,7 +17,7 @@ def _tiny(**kwargs):
     return ViT(**{**defaults, **kwargs})
 
 
-def _randomise(model, seed=0):
+def _randomize(model, seed=0):
     rng = np.random.default_rng(seed)
     model.set_weights([w + rng.normal(0, 0.1, w.shape).astype("float32") for w in model.get_weights()])
     return model
@@ -83,7 +83,7 @@ def _reference_block(block, x):
 
 
 def test_block_equals_a_numpy_loop():
-    block = _randomise(TransformerBlock(8, num_heads=2, name="block_under_test"))
+    block = _randomize(TransformerBlock(8, num_heads=2, name="block_under_test"))
     x = np.random.default_rng(1).normal(size=(2, 5, 8)).astype("float32")
     expected = np.stack([_reference_block(block, sample.astype("float64")) for sample in x])
     np.testing.assert_allclose(_numpy(block(x)), expected, atol=1e-4)
@@ -91,13 +91,13 @@ def test_block_equals_a_numpy_loop():
 
 @pytest.mark.parametrize("last", [1, 3, 5])
 def test_the_last_tokens_alone_are_those_of_the_whole_block(last):
-    block = _randomise(TransformerBlock(8, num_heads=2))
+    block = _randomize(TransformerBlock(8, num_heads=2))
     x = np.random.default_rng(1).normal(size=(2, 5, 8)).astype("float32")
     np.testing.assert_allclose(_numpy(block(x, last=last)), _numpy(block(x))[:, -last:], atol=1e-6)
 
 
 def test_without_positions_the_order_of_patches_does_not_matter():
-    model = _randomise(_tiny(pool="mean"))
+    model = _randomize(_tiny(pool="mean"))
     patches = model.patch_embedding(np.random.default_rng(1).normal(size=(2, 16, 192)).astype("float32"))
     order = np.random.default_rng(2).permutation(16)
     a = model.pool_tokens(model.encode_tokens(patches))
@@ -107,7 +107,7 @@ def test_without_positions_the_order_of_patches_does_not_matter():
 
 @pytest.mark.parametrize("positions", ["sincos", "learned"])
 def test_with_positions_the_order_of_patches_in_the_image_matters(positions):
-    model = _randomise(_tiny(pool="mean", positions=positions))
+    model = _randomize(_tiny(pool="mean", positions=positions))
     images = _images()
     assert np.abs(_numpy(model(images)) - _numpy(model(images[:, ::-1, ::-1]))).max() > 1e-3
 
@@ -115,7 +115,7 @@ def test_with_positions_the_order_of_patches_in_the_image_matters(positions):
 @pytest.mark.parametrize("positions", ["sincos", "learned"])
 def test_each_kept_patch_carries_its_own_position(positions):
     # Equal patches differ by their positions only, and a subset keeps those of its places.
-    model = _randomise(_tiny(positions=positions))
+    model = _randomize(_tiny(positions=positions))
     tokens = _numpy(model.embed_patches(np.full((1, 32, 32, 3), 0.3, "float32")))[0]
     if positions == "sincos":
         from kerassl.backbones import sincos_positions
@@ -128,7 +128,7 @@ def test_each_kept_patch_carries_its_own_position(positions):
 
 @pytest.mark.parametrize("positions", ["sincos", "learned"])
 def test_a_mask_token_takes_the_place_of_a_patch_before_its_position(positions):
-    model = _randomise(_tiny(positions=positions))
+    model = _randomize(_tiny(positions=positions))
     images, token = _images(), np.linspace(-1, 1, 16).astype("float32")
     mask = np.zeros((2, 16), bool)
     mask[0, [3, 7]] = mask[1, 0] = True
@@ -143,7 +143,7 @@ def test_a_mask_token_takes_the_place_of_a_patch_before_its_position(positions):
 
 def test_encoding_a_subset_equals_an_attention_without_the_others():
     # A block of one head over [cls, kept]: the tokens that are left out have no influence at all.
-    model = _randomise(_tiny())
+    model = _randomize(_tiny())
     images, other = _images(seed=0), _images(seed=1)
     kept = np.array([1, 6, 12])
     rows, columns = kept // 4, kept % 4
@@ -229,7 +229,7 @@ def test_copy_under_a_name_scope_has_its_own_paths_and_weights():
 
 @pytest.mark.parametrize("positions", ["sincos", "learned"])
 def test_save_and_load(tmp_path, positions):
-    model = _randomise(_tiny(positions=positions))
+    model = _randomize(_tiny(positions=positions))
     model.save(tmp_path / "encoder.keras")
     loaded = keras.saving.load_model(tmp_path / "encoder.keras")
     assert isinstance(loaded, ViT) and loaded.get_config() == model.get_config()
@@ -237,7 +237,7 @@ def test_save_and_load(tmp_path, positions):
 
 
 def test_weights_load_into_a_model_that_was_never_called(tmp_path):
-    model = _randomise(_tiny())
+    model = _randomize(_tiny())
     model.save_weights(tmp_path / "encoder.weights.h5")
     fresh = _tiny()
     fresh.load_weights(tmp_path / "encoder.weights.h5")
@@ -276,7 +276,7 @@ def test_mixed_bfloat16(how):
         keras.config.set_dtype_policy("float32")
 
 
-def test_initialisation():
+def test_initialization():
     model = vit((32, 32, 3), "tiny", patch_size=4, depth=1, positions="learned")
     kernel = _numpy(model.patch_embedding.kernel)
     bound = np.sqrt(6 / (48 + 192))

@@ -61,8 +61,8 @@ def test_bad_knn_settings(arguments):
 
 def test_knn_says_before_training_that_labels_are_missing():
     x, y = images(8), labels(8)
-    unlabelled = (x, (x,), {"images": x}, ImageDataset(x, batch_size=4), [(x,), (x,)])
-    for data in unlabelled:
+    unlabeled = (x, (x,), {"images": x}, ImageDataset(x, batch_size=4), [(x,), (x,)])
+    for data in unlabeled:
         with pytest.raises(ValueError, match="bank needs labels.*got none"):
             KNNAccuracy(data, (x, y), k=1)
         with pytest.raises(ValueError, match="queries needs labels.*got none"):

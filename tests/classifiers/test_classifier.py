@@ -32,7 +32,7 @@ def test_it_learns_the_labels_and_its_accuracy_is_that_of_classify():
     assert model.evaluate(pictures, classes, verbose=0)["accuracy"] == pytest.approx(hits, abs=1e-6)
 
 
-def test_unlabelled_images_move_nothing_and_count_nothing():
+def test_unlabeled_images_move_nothing_and_count_nothing():
     model = make("Classifier", views=None)
     model.compile(keras.optimizers.SGD(0.1))
     before = [numpy(v) for v in model.trainable_variables]

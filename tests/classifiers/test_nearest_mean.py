@@ -13,10 +13,10 @@ def features(seed=0, n=60, dim=6):
 
 
 @pytest.mark.parametrize("seed", (0, 1, 2))
-@pytest.mark.parametrize("transform", ("l2", "none", "centred_l2"))
+@pytest.mark.parametrize("transform", ("l2", "none", "centered_l2"))
 def test_parts_merged_equal_the_whole_to_the_bit(seed, transform):
     x, labels = features(seed)
-    center = x.mean(axis=0) if transform == "centred_l2" else None
+    center = x.mean(axis=0) if transform == "centered_l2" else None
     make = lambda: ClassMeans(6, transform, center)  # noqa: E731
     whole = make().add(x, labels)
     order = np.random.default_rng(seed).permutation(60)
@@ -51,15 +51,15 @@ def test_invariances_of_the_transforms():
     scales = np.random.default_rng(1).uniform(0.5, 2, (60, 1)).astype("float32")
     l2 = ClassMeans(6).add(x, labels)
     np.testing.assert_allclose(ClassMeans(6).add(scales * x, labels).means, l2.means, atol=1e-6)
-    centred = ClassMeans(6, "centred_l2", np.zeros(6)).add(x, labels)
-    np.testing.assert_array_equal(centred.means, l2.means)
+    centered = ClassMeans(6, "centered_l2", np.zeros(6)).add(x, labels)
+    np.testing.assert_array_equal(centered.means, l2.means)
     shift = np.arange(6, dtype="float32")
-    one = ClassMeans(6, "centred_l2", x.mean(axis=0)).add(x, labels)
-    other = ClassMeans(6, "centred_l2", (x + shift).mean(axis=0)).add(x + shift, labels)
+    one = ClassMeans(6, "centered_l2", x.mean(axis=0)).add(x, labels)
+    other = ClassMeans(6, "centered_l2", (x + shift).mean(axis=0)).add(x + shift, labels)
     np.testing.assert_allclose(other.means, one.means, atol=1e-5)
 
 
-def test_new_classes_may_come_later_and_unlabelled_rows_count_for_nothing():
+def test_new_classes_may_come_later_and_unlabeled_rows_count_for_nothing():
     x, labels = features()
     means = ClassMeans(6).add(x[labels < 2], labels[labels < 2])
     assert means.classes.tolist() == [0, 1]
@@ -99,7 +99,7 @@ def encoder(pool=True):
 
 
 @pytest.mark.parametrize("pool", (True, False))
-@pytest.mark.parametrize("transform", ("none", "l2", "centred_l2"))
+@pytest.mark.parametrize("transform", ("none", "l2", "centered_l2"))
 def test_images_are_classified_and_explained(pool, transform, tmp_path):
     images, labels = pictures()
     classifier = (
@@ -147,7 +147,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="transform='cl2n' is unknown"):
         ClassMeans(6, "cl2n")
     with pytest.raises(ValueError, match="needs center="):
-        ClassMeans(6, "centred_l2")
+        ClassMeans(6, "centered_l2")
     with pytest.raises(ValueError, match="must have 5 dimensions, got 6"):
         ClassMeans(5).add(x, labels)
     with pytest.raises(ValueError, match="No class has been seen"):

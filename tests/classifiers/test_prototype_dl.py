@@ -36,7 +36,7 @@ def test_terms_are_those_of_the_paper():
     assert float(terms["nearest_image"]) == pytest.approx(0.5 * distances.min(axis=0).mean(), rel=1e-3)
     assert float(terms["nearest_prototype"]) == pytest.approx(2 * distances.min(axis=1).mean(), rel=1e-3)
     np.testing.assert_allclose(rest["logits"].detach(), distances @ numpy(model.classifier.kernel), atol=1e-4)
-    # In units of images in [0, 1], whatever the normalisation.
+    # In units of images in [0, 1], whatever the normalization.
     made = numpy(model.views.preprocess.normalize.invert(model.decoder(latents)))
     error = np.mean(np.sum((made - batch / 255) ** 2, axis=(1, 2, 3)))
     assert float(terms["reconstruction"]) == pytest.approx(3 * error, rel=1e-3)

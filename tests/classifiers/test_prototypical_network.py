@@ -17,7 +17,7 @@ def numpy(x):
     return keras.ops.convert_to_numpy(x)
 
 
-def coloured(n=60, seed=0):
+def colored(n=60, seed=0):
     """Images whose class is their brightness."""
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, 3, n)
@@ -54,7 +54,7 @@ def test_means_run_with_the_batches_and_are_weighted_by_age():
 
 
 def test_it_learns_explains_and_leaves_whole(tmp_path):
-    pictures, classes = coloured()
+    pictures, classes = colored()
     model = make("PrototypicalNetwork", shots=3)
     model.compile(keras.optimizers.Adam(1e-2))
     history = model.fit(pictures, classes, batch_size=20, epochs=8, verbose=0).history
@@ -84,7 +84,7 @@ def test_it_learns_explains_and_leaves_whole(tmp_path):
 
 
 def test_it_trains_on_episodes_of_some_classes():
-    pictures, classes = coloured()
+    pictures, classes = colored()
     model = make("PrototypicalNetwork", shots=2)
     model.compile(keras.optimizers.SGD(0.01))
     episodes = kerassl.data.Episodes(pictures, classes, ways=2, shots=2, queries=3, episodes=3)
@@ -95,7 +95,7 @@ def test_it_trains_on_episodes_of_some_classes():
 
 
 def test_what_validation_is_kept_for_does_not_make_means():
-    pictures, classes = coloured(40)
+    pictures, classes = colored(40)
     model = make("PrototypicalNetwork")
     model.compile(keras.optimizers.SGD(0.0))
     model.fit(pictures, classes, validation_split=0.5, batch_size=10, verbose=0)

@@ -46,9 +46,9 @@ def by_hand(model, view, weights, training=True):
     logits = numpy(model.features_and_logits(view, training)[1]).astype("float64")
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     each = -log_p[np.arange(8), CLASSES]
-    labelled = CLASSES >= 0
-    # Divided by the number of labelled examples, not by the sum of their weights.
-    return (weights * each)[labelled].sum() / labelled.sum()
+    labeled = CLASSES >= 0
+    # Divided by the number of labeled examples, not by the sum of their weights.
+    return (weights * each)[labeled].sum() / labeled.sum()
 
 
 def test_losses_are_weighted_as_by_hand(model, view):

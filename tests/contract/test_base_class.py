@@ -73,7 +73,7 @@ def test_the_probe_never_moves_the_method(name):
 
 
 @of_the_base_class
-def test_unlabelled_images_train_and_leave_the_probe_alone(name):
+def test_unlabeled_images_train_and_leave_the_probe_alone(name):
     model = make(name, views=None)
     model.compile(keras.optimizers.SGD(0.1))
     kernel = keras.ops.convert_to_numpy(model.probe.kernel)

@@ -118,7 +118,7 @@ def without_chance(model):
 
 
 def images(n=24, seed=0):
-    """uint8 images with structure: one random colour gradient each."""
+    """uint8 images with structure: one random color gradient each."""
     rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 1, 16)[None, :, None, None]
     low, high = rng.uniform(0, 255, (2, n, 1, 1, 3))
@@ -132,7 +132,7 @@ def labels(n=24):
 
 
 def ready_views(name, n=8, seed=0, indices=None):
-    """Normalised views as the method takes them with `views=None`, float32; with indices if it needs them."""
+    """Normalized views as the method takes them with `views=None`, float32; with indices if it needs them."""
     name = name.removesuffix(" without chance")
     beside, rng = TINY[name].get("with"), np.random.default_rng(seed)
     further = ()

@@ -82,11 +82,11 @@ def archive(path, files, **more):
 
 
 def test_an_archive_takes_the_channels_of_all_its_files_and_turns_them(tmp_path):
-    colour = encoded("JPEG")
-    archive(tmp_path / "a.npz", [encoded("JPEG", mode="L"), colour])
+    color = encoded("JPEG")
+    archive(tmp_path / "a.npz", [encoded("JPEG", mode="L"), color])
     train, _, info = load(f"npz:{tmp_path}/a.npz", test_fraction=0)
     assert info.image_shape == (16, 16, 3)
-    plain = np.asarray(Image.open(io.BytesIO(colour)).convert("RGB"))
+    plain = np.asarray(Image.open(io.BytesIO(color)).convert("RGB"))
     turned = np.rot90(plain, -1)
     assert any((image == turned).all() for image in train.images), "orientation 6 is a turn to the right"
 

@@ -1,4 +1,4 @@
-"""Grey files of 16 bits, 32 bits and floats: one stated range for a whole data set, and no level lost."""
+"""Gray files of 16 bits, 32 bits and floats: one stated range for a whole data set, and no level lost."""
 
 import struct
 import warnings

@@ -73,8 +73,8 @@ def test_bad_clusters(clusters):
 def test_images_that_differ_are_in_different_clusters():
     rng = np.random.default_rng(0)
     kinds = np.arange(24) % 3
-    colours = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250]])
-    images = colours[kinds][:, None, None] + rng.normal(0, 3, (24, 12, 12, 3))
+    colors = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250]])
+    images = colors[kinds][:, None, None] + rng.normal(0, 3, (24, 12, 12, 3))
     data = ImageDataset(np.clip(images, 0, 255).astype("uint8"), batch_size=8)
     clusters = cluster_images(data, 3, epochs=2, verbose=0)
     assert clusters.dtype == np.int32

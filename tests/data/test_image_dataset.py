@@ -51,7 +51,7 @@ def test_batches_and_remainder():
         numbered(batch_size=11, drop_remainder=True)
 
 
-def test_unlabelled_gives_a_one_tuple():
+def test_unlabeled_gives_a_one_tuple():
     (images,) = ImageDataset(np.zeros((3, 4, 4, 2), "float32"), batch_size=2)[0]
     assert images.shape == (2, 4, 4, 2)
 
@@ -108,7 +108,7 @@ def test_integers_out_of_range_are_refused():
         validate_batch(np.full((3, 4, 4, 1), 300))
 
 
-def test_floats_that_look_normalised_warn():
+def test_floats_that_look_normalized_warn():
     with pytest.warns(UserWarning, match=r"\[0, 255\]"):
         validate_batch(np.full((2, 4, 4, 1), 0.5))
     with pytest.warns(UserWarning, match="normalized"):
@@ -120,7 +120,7 @@ def test_floats_that_look_normalised_warn():
         validate_batch(np.ones((2, 4, 4, 1), "uint8"))
 
 
-def test_tensors_and_unlabelled_labels_pass():
+def test_tensors_and_unlabeled_labels_pass():
     images = keras.ops.convert_to_tensor(np.full((2, 4, 4, 3), 7.0, "float32"))
     validate_batch(images, keras.ops.convert_to_tensor(np.array([-1, 2], "int32")), num_classes=3)
     validate_batch(keras.ops.cast(images, "bfloat16"))

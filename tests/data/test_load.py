@@ -94,7 +94,7 @@ def test_flat_folder_has_no_labels(tmp_path):
     assert values == [0, 50, 100, 150, 200]
 
 
-def test_loose_images_beside_classes_are_unlabelled(tmp_path):
+def test_loose_images_beside_classes_are_unlabeled(tmp_path):
     for i in range(4):
         picture(tmp_path / "a" / f"{i}.png", 1)
         picture(tmp_path / f"{i}.png", 2)
@@ -162,7 +162,7 @@ def test_npz_with_parts(tmp_path):
     assert load(f"npz:{tmp_path}/a.npz", limit_train=1, limit_test=1)[2].num_classes == 3
 
 
-def test_npz_with_images_and_unlabelled_entries(tmp_path):
+def test_npz_with_images_and_unlabeled_entries(tmp_path):
     images, labels = np.ones((10, 4, 4, 5), "float32") * 9, np.array([0, 1, -1, -1, -1] * 2)
     np.savez(tmp_path / "a.npz", images=images, labels=labels, class_names=["x", "y"])
     train, test, info = load(f"npz:{tmp_path}/a.npz", test_fraction=0.5, image_size=6)

@@ -51,7 +51,7 @@ def test_pascal_voc_and_the_first_of_them(tmp_path):
 
 def test_a_palette_keeps_255_for_what_is_left_out_and_grey_may_have_it_for_an_object(tmp_path):
     pixels = np.array([[0, 255], [255, 0]])
-    for name, palette in (("grey", False), ("palette", True)):
+    for name, palette in (("gray", False), ("palette", True)):
         save(tmp_path / f"images/{name}.png", pixels)
         save(tmp_path / f"masks/{name}.png", pixels, palette)
     _, masks = load_masks(tmp_path, (2, 2), channels=1)

@@ -90,8 +90,8 @@ def test_large_data_is_streamed(directory, monkeypatch):
     assert [order(twin), order(twin)] == [first, second], "the same seed must give the same orders"
     assert first != second and sorted(first) == sorted(second) == list(range(0, 40, 2))
     assert order(test) == order(test) == order(test_twin)
-    unlabelled, _, _ = load("tfds:tiny", data_dir=directory, labels=False)
-    assert len(next(iter(unlabelled))) == 1
+    unlabeled, _, _ = load("tfds:tiny", data_dir=directory, labels=False)
+    assert len(next(iter(unlabeled))) == 1
 
 
 def test_unknown_tfds_name(directory):

@@ -106,13 +106,13 @@ def test_the_teacher_classifies_with_its_own_weights():
     np.testing.assert_allclose(model.classify(images(5)), by_student, atol=1e-6)
 
 
-def test_sure_pseudo_labels_teach_the_strong_view_of_unlabelled_images():
-    model = make("FST", views=None, unlabelled_weight=2.0)
+def test_sure_pseudo_labels_teach_the_strong_view_of_unlabeled_images():
+    model = make("FST", views=None, unlabeled_weight=2.0)
     strong, weak = ready_views("FST")
     known = labels(8)
     known[:5] = -1
     taught = model.teacher_classifier(model.teacher_encoder(weak, training=True))
-    # So that the teacher is sure of half of the unlabelled images.
+    # So that the teacher is sure of half of the unlabeled images.
     model.arguments.threshold = float(np.median(numpy(keras.ops.softmax(taught))[:5].max(axis=1))) - 1e-5
     terms, rest = terms_and_rest(model, (strong, weak), keras.ops.convert_to_tensor(known))
     views = np.concatenate([weak, strong])

@@ -88,7 +88,7 @@ def test_self_distillation_teaches_a_second_classifier_that_answers_alone():
     )
 
 
-def test_colours_are_permuted_and_what_cannot_be_is_named():
+def test_colors_are_permuted_and_what_cannot_be_is_named():
     x = np.random.default_rng(0).uniform(size=(2, 4, 4, 3)).astype("float32")
     permuted = numpy(color_permutations(x))
     orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]

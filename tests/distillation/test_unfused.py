@@ -26,9 +26,9 @@ def whitened_teacher(model, pictures):
     """The teacher's features as they are clustered, of images without augmentation."""
     prepared = model.teacher.as_it_expects(model.views.preprocess(pictures), model.views)
     features = numpy(model.teacher.network(prepared, training=False)).astype("float64")
-    centred = features - features.mean(axis=0)
-    left, deviations, right = np.linalg.svd(centred / np.sqrt(len(features)), full_matrices=False)
-    rows = centred @ right[:6].T / deviations[:6]
+    centered = features - features.mean(axis=0)
+    left, deviations, right = np.linalg.svd(centered / np.sqrt(len(features)), full_matrices=False)
+    rows = centered @ right[:6].T / deviations[:6]
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

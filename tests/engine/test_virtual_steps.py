@@ -22,7 +22,7 @@ def test_they_leave_no_trace_but_in_what_the_method_keeps():
     """Views are ready and pseudo-labels weigh nothing, so that a virtual step is a step of a plain model."""
     models = []
     for num_virtual_steps in (2, 0):
-        model = make("FST", views=None, num_virtual_steps=num_virtual_steps, unlabelled_weight=0.0)
+        model = make("FST", views=None, num_virtual_steps=num_virtual_steps, unlabeled_weight=0.0)
         model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1, clipnorm=1.0))
         step(model)
         models.append(model)

@@ -50,7 +50,7 @@ def test_an_encoder_of_low_rank_has_collapsed_dimensionally(rank, seed):
 
 
 def test_a_line_of_embeddings_is_dimensional_and_two_points_are_clusters():
-    # Off the origin: after normalisation the features of an encoder of rank 1 lie on an arc.
+    # Off the origin: after normalization the features of an encoder of rank 1 lie on an arc.
     assert find_collapse(features_of(encoder(of_rank(1), bias=1.0))).kind == "dimensional"
     # Through the origin they become two points.
     assert find_collapse(features_of(encoder(of_rank(1)))).kind == "cluster"
@@ -83,7 +83,7 @@ def test_images_that_are_in_the_data_twice_are_no_clusters():
     assert find_collapse(np.concatenate([features, features])).kind is None
 
 
-def test_diagnose_names_what_it_needs_and_leaves_unlabelled_images_out():
+def test_diagnose_names_what_it_needs_and_leaves_unlabeled_images_out():
     features = np.random.default_rng(0).normal(size=(20, 4))
     labels = np.arange(20) % 3 - 1
     views = np.stack([features, features[::-1]], axis=1)

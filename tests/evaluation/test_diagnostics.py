@@ -76,7 +76,7 @@ def test_alpha_req_of_white_features_is_zero_and_equals_a_weighted_fit():
     assert fit.alpha == pytest.approx(-slope, rel=1e-6) and 0.5 < fit.r2 < 1
 
 
-def test_spectrum_is_that_of_the_centred_covariance():
+def test_spectrum_is_that_of_the_centered_covariance():
     features = np.random.default_rng(0).normal(size=(60, 4)) + 10
     expected = np.sort(np.linalg.eigvalsh(np.cov(features.T)))[::-1]
     np.testing.assert_allclose(eigenspectrum(features), expected / expected.sum(), rtol=1e-5)

@@ -35,17 +35,17 @@ def test_order_and_labels_of_a_shuffled_dataset():
     assert features.dtype == np.float32 and data.epoch == 4
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_every_kind_of_data(labelled):
-    labels = np.arange(10) if labelled else None
+@pytest.mark.parametrize("labeled", [True, False])
+def test_every_kind_of_data(labeled):
+    labels = np.arange(10) if labeled else None
 
     def batches():
         for start in range(0, 10, 4):
             part = images()[start : start + 4]
-            yield (part, labels[start : start + 4]) if labelled else (part,)
+            yield (part, labels[start : start + 4]) if labeled else (part,)
 
     kinds = [batches(), list(batches()), (images(), labels)]
-    if labelled:
+    if labeled:
         kinds.append((keras.ops.convert_to_tensor(images()), keras.ops.convert_to_tensor(labels)))
     else:
         kinds += [
@@ -58,7 +58,7 @@ def test_every_kind_of_data(labelled):
     for data in kinds:
         features, found = embed(model, data)
         np.testing.assert_array_equal(features, images().reshape(10, -1))
-        assert found.tolist() == labels.tolist() if labelled else found is None
+        assert found.tolist() == labels.tolist() if labeled else found is None
 
 
 def test_tf_data_is_read_once_so_that_labels_stay_aligned():

@@ -36,8 +36,8 @@ def test_the_plane_keeps_the_widest_directions_whatever_the_rotation():
     features = rng.normal(size=(50, 5)) * [5, 3, 0.1, 0.1, 0.1] + [20, 0, 0, 0, 0]
     places = plane(features)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    centred = unit - unit.mean(0)
-    singular = np.linalg.svd(centred, compute_uv=False)
+    centered = unit - unit.mean(0)
+    singular = np.linalg.svd(centered, compute_uv=False)
     np.testing.assert_allclose(np.linalg.norm(places, axis=0), singular[:2], rtol=1e-4)
     rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0]
     turned = plane(features @ rotation)
@@ -66,7 +66,7 @@ def test_a_umap_keeps_groups_together_and_torchs_threads_as_they_are(monkeypatch
         plane(features[:9], "umap")
 
 
-def test_neighbours_of_another_class_are_framed():
+def test_neighbors_of_another_class_are_framed():
     images = [np.full((24, 24, 3), 200, "uint8")] * 3
     bank, query = np.array([[1.0, 0.0], [1.0, 0.2], [1.0, 0.5]]), np.array([[1.0, 0.0]])
     arguments = {"count": 3, "size": 24, "bank_labels": np.array([1, 0, -1]), "labels": np.array([1])}
@@ -76,7 +76,7 @@ def test_neighbours_of_another_class_are_framed():
     assert picture[12, 30 + 26 + 12].tolist() == [200] * 3
 
 
-def test_neighbours_stand_in_order_of_similarity():
+def test_neighbors_stand_in_order_of_similarity():
     images = [np.full((4, 4, 1), value, "uint8") for value in (10, 60, 110, 160)]
     bank = np.array([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [1.0, 0.5]])
     picture = neighbors_picture(bank, images, np.array([[1.0, 0.0]]), images, count=3, size=4)
@@ -85,7 +85,7 @@ def test_neighbours_stand_in_order_of_similarity():
     assert [row[10], row[16], row[22]] == [10, 60, 160]
 
 
-def test_confusion_leaves_unlabelled_images_out_and_names_classes():
+def test_confusion_leaves_unlabeled_images_out_and_names_classes():
     figure = confusion_figure([0, 1, 1, 2], [0, 0, -1, 2], ["cat", "dog", "emu"])
     axes = figure.axes[0]
     assert axes.images[0].get_array().tolist() == [[50, 50, 0], [0, 0, 0], [0, 0, 100]]

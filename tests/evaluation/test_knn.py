@@ -43,14 +43,14 @@ def test_scores_equal_the_loop(k, temperature):
     )
 
 
-def test_one_neighbour_is_the_nearest():
+def test_one_neighbor_is_the_nearest():
     bank, labels, queries = problem()
     cosine = queries @ (bank / np.linalg.norm(bank, axis=1, keepdims=True)).T
     np.testing.assert_array_equal(knn(bank, labels, queries, k=1), labels[cosine.argmax(1)])
     assert knn_accuracy(bank, labels, 3 * bank, labels, k=1) == 1.0
 
 
-def test_all_neighbours_at_high_temperature_give_the_class_prior():
+def test_all_neighbors_at_high_temperature_give_the_class_prior():
     bank, labels, queries = problem()
     prior = np.bincount(labels) / len(labels)
     np.testing.assert_allclose(
@@ -74,7 +74,7 @@ def test_classes_come_from_the_bank_and_not_from_the_test_labels():
     assert knn_accuracy(bank, labels, queries, np.full(25, 7)) == 0.0
 
 
-def test_unlabelled_entries_are_left_out():
+def test_unlabeled_entries_are_left_out():
     bank, labels, queries = problem()
     some = np.where(np.arange(60) % 3 == 0, -1, labels)
     kept = some >= 0
@@ -114,7 +114,7 @@ def test_answers_are_scikit_learns(seed):
 @pytest.mark.backends("torch")  # NumPy, run on torch.
 @pytest.mark.parametrize(("k", "bank", "dim", "queries"), [(20, 20000, 64, 500), (200, 9000, 256, 2000)])
 def test_memory_is_what_the_docstring_says(monkeypatch, k, bank, dim, queries):
-    """With pieces of a 128th: 4 of them, 72 bytes for a neighbour of a query, 8 for a label, the votes."""
+    """With pieces of a 128th: 4 of them, 72 bytes for a neighbor of a query, 8 for a label, the votes."""
     monkeypatch.setattr(importlib.import_module("kerassl.evaluation.knn"), "_CHUNK_ELEMENTS", 2**18)
     bank, labels, queries = problem(bank=bank, dim=dim, queries=queries)
     knn_scores(bank[:500], labels[:500], queries[:5], k)

@@ -67,7 +67,7 @@ def test_labels_of_the_test_part_do_not_change_what_is_predicted(protocol):
 
 
 @pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name not in WITHOUT_LABELS])
-def test_unlabelled_test_images_change_nothing(protocol):
+def test_unlabeled_test_images_change_nothing(protocol):
     more = np.concatenate([BOTH[0], 9 + SECOND[0]]), np.concatenate([BOTH[1], np.full(18, -1)])
     np.testing.assert_allclose(score(protocol, *more), score(protocol, *BOTH), rtol=1e-9)
 

@@ -45,8 +45,8 @@ def test_mahalanobis_of_classes_is_that_to_the_nearest():
     means = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     train = means[labels] + RNG.normal(size=(90, 2))
     scores = mahalanobis(train, np.array([[10.0, 0.0], [5.0, 5.0]]), labels)
-    centred = train - np.stack([train[labels == c].mean(axis=0) for c in range(3)])[labels]
-    precision = np.linalg.inv(centred.T @ centred / 90)
+    centered = train - np.stack([train[labels == c].mean(axis=0) for c in range(3)])[labels]
+    precision = np.linalg.inv(centered.T @ centered / 90)
     near = [x - train[labels == 1].mean(axis=0) for x in ([10.0, 0.0],)]
     assert scores[0] == pytest.approx(near[0] @ precision @ near[0], rel=1e-3)
     assert scores[1] > 20 > 1 > scores[0]

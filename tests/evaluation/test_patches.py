@@ -72,9 +72,9 @@ def test_patches_of_a_vit_an_exported_encoder_and_a_method():
     vit = kerassl.backbones.vit((8, 8, 1), patch_size=4, hidden_dim=8, depth=1, num_heads=2)
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1)).astype("uint8")
     model = kerassl.classifiers.Classifier(vit, views="unaugmented", num_classes=2)
-    normalised = keras.ops.convert_to_numpy(model.views.preprocess(images))
-    found = patch_features(vit, normalised, batch_size=2)
-    tokens = keras.ops.convert_to_numpy(vit.encode_tokens(vit.embed_patches(normalised)))
+    normalized = keras.ops.convert_to_numpy(model.views.preprocess(images))
+    found = patch_features(vit, normalized, batch_size=2)
+    tokens = keras.ops.convert_to_numpy(vit.encode_tokens(vit.embed_patches(normalized)))
     assert found.shape == (3, 2, 2, 8)
     np.testing.assert_allclose(found, tokens[:, 1:].reshape(3, 2, 2, 8), atol=1e-5)
     for raw in (model, kerassl.export.exportable_encoder(model)):

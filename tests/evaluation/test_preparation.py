@@ -88,11 +88,11 @@ def test_a_gap_says_what_differs_and_its_numbers_are_those_of_both_preparations(
     assert len(shown.differences) == 1 and shown.knn_as_trained == gap.knn_as_trained
 
 
-def test_images_that_were_normalised_already_are_undone_for_the_comparison(trained):
+def test_images_that_were_normalized_already_are_undone_for_the_comparison(trained):
     images, labels = pictures(seed=1)
-    normalised = (images / 255 - 0.305) / 0.376
-    gap = preparation_gap(trained, normalised, labels)
-    assert gap.differences == ("the values are normalised, those of training were 0 to 255",)
+    normalized = (images / 255 - 0.305) / 0.376
+    gap = preparation_gap(trained, normalized, labels)
+    assert gap.differences == ("the values are normalized, those of training were 0 to 255",)
     features = trained.predict(images, verbose=0)
     expected = knn_accuracy(features[::2], labels[::2], features[1::2], labels[1::2], 5)
     assert gap.knn_as_trained == pytest.approx(float(expected))
@@ -114,7 +114,7 @@ def test_an_evaluation_is_warned_about_once(trained, tmp_path):
 
 
 @pytest.mark.backends("torch")  # A short training, as on every backend.
-def test_resizing_and_normalisation_matter_as_much_as_the_probe_says():
+def test_resizing_and_normalization_matter_as_much_as_the_probe_says():
     """As in arXiv 2305.13456: the same encoder and images, another preparation, many points fewer."""
     train, test, _ = kerassl.data.load("digits", image_size=SIZE, batch_size=64, limit_train=512)
     keras.utils.set_random_seed(0)

@@ -27,7 +27,7 @@ def test_linear_probe_is_repeatable_and_free_of_scale():
     assert 0.5 < accuracy < 1
 
 
-def test_linear_probe_minimises_the_stated_objective():
+def test_linear_probe_minimizes_the_stated_objective():
     """A larger penalty pulls towards the prior; at the extreme the majority class is all that is left."""
     (features, labels), test = blobs(90, spread=0.3), blobs(30, seed=1)
     labels = np.where(np.arange(90) < 60, 2, labels)
@@ -100,8 +100,8 @@ def test_few_shot_labels():
     only = test[1] == 2
     assert few_shot(*bank, test[0][only], test[1][only])[1][0] == 1.0
     assert few_shot(bank[0], 10 * bank[1], test[0], 10 * test[1])[1][0] == 1.0
-    unlabelled = np.where(np.arange(60) < 30, -1, bank[1])
-    assert few_shot(bank[0], unlabelled, *test)[5][0] == 1.0
+    unlabeled = np.where(np.arange(60) < 30, -1, bank[1])
+    assert few_shot(bank[0], unlabeled, *test)[5][0] == 1.0
     with pytest.raises(ValueError, match="class 0 has 20"):
         few_shot(*bank, *test, shots=(21,))
     with pytest.raises(ValueError, match="at least 1"):

@@ -84,8 +84,8 @@ def test_the_rate_is_chosen_without_the_test_labels_and_reaches_the_optimum():
 def test_clusters_of_separate_blobs_are_the_classes_whatever_their_names():
     features, labels = blobs(spread=0.1)
     assert cluster_scores(features, labels * 3 + 2) == (1.0, 1.0, 1.0)
-    unlabelled = np.where(np.arange(60) < 50, labels, -1)
-    assert cluster_scores(features, unlabelled) == (1.0, 1.0, 1.0)
+    unlabeled = np.where(np.arange(60) < 50, labels, -1)
+    assert cluster_scores(features, unlabeled) == (1.0, 1.0, 1.0)
     assert cluster_scores(features, labels, seed=3) == cluster_scores(features, labels, seed=3)
 
 

@@ -49,7 +49,7 @@ def test_raw_pixels_of_large_images_are_means_of_squares():
     np.testing.assert_allclose((train[0] - train[1]).reshape(43, 13, 3)[1, 2], expected, atol=1e-6)
 
 
-def test_raw_pixels_are_centred_by_the_training_mean():
+def test_raw_pixels_are_centered_by_the_training_mean():
     train = np.random.default_rng(0).integers(0, 255, (20, 3, 3, 2)).astype("uint8")
     bank, queries = raw_pixels(train, train[:5])
     assert bank.shape == (20, 18) and np.abs(bank.mean(0)).max() < 1e-6

@@ -31,7 +31,7 @@ def test_rankme_oracles(function):
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))[0]
     for same in (1e-8 * features, 1e6 * features @ rotation):
         assert function(same) == pytest.approx(expected, rel=1e-3)
-    assert function(features + 5.0) < 0.8 * expected, "RankMe is not centred"
+    assert function(features + 5.0) < 0.8 * expected, "RankMe is not centered"
 
 
 def test_rankme_equals_the_papers_equation():

@@ -25,7 +25,7 @@ def episode(seed, ways=3, shots=2, queries=7, dim=6, spread=0.7):
     return features[:, :shots], features[:, shots:].reshape(-1, dim), np.repeat(np.arange(ways), queries)
 
 
-def loop_laplacian(support, queries, smoothness, neighbours, rectify, iterations):
+def loop_laplacian(support, queries, smoothness, neighbors, rectify, iterations):
     """Equations 3 and 8 of arXiv 2006.15486, one query at a time."""
     ways, shots, _ = support.shape
     prototypes = [np.mean(support[k], axis=0) for k in range(ways)]
@@ -46,7 +46,7 @@ def loop_laplacian(support, queries, smoothness, neighbours, rectify, iterations
         others = sorted(
             (q for q in range(number) if q != p), key=lambda q: np.sum((queries[p] - queries[q]) ** 2)
         )
-        near.append(others[:neighbours])
+        near.append(others[:neighbors])
     unary = np.array([[np.sum((q - m) ** 2) for m in prototypes] for q in queries])
     soft = np.exp(-unary) / np.exp(-unary).sum(1, keepdims=True)
     for _ in range(iterations):
@@ -135,7 +135,7 @@ def test_clusters_help_one_shot(classify):
     assert moved[0] == pytest.approx(together, abs=0.01)
 
 
-def test_episodes_are_centred_by_the_bank_and_of_length_one():
+def test_episodes_are_centered_by_the_bank_and_of_length_one():
     rng = np.random.default_rng(0)
     bank, labels = rng.normal(size=(40, 4)) + 5, np.arange(60) % 4
     features = (rng.normal(size=(60, 4)) + 5).astype("float32")
@@ -150,9 +150,9 @@ def test_episodes_are_centred_by_the_bank_and_of_length_one():
     support, queries = seen[0]
     assert support.shape == (3, 1, 4) and queries.shape == (15, 4)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
-    centred = features - bank.mean(0)
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    assert all(np.abs(centred - row).sum(1).min() < 1e-4 for row in queries)
+    centered = features - bank.mean(0)
+    centered /= np.linalg.norm(centered, axis=1, keepdims=True)
+    assert all(np.abs(centered - row).sum(1).min() < 1e-4 for row in queries)
     with pytest.raises(ValueError, match="bank_features have 3 dimensions but features 4"):
         episode_accuracy(features, labels, bank_features=bank[:, :3])
 

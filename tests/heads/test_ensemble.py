@@ -22,7 +22,7 @@ def of_head(weight, h, num_heads):
     return weight[:, h] if weight.ndim == 3 and weight.shape[1] == num_heads else weight[h]
 
 
-def test_heads_normalise_their_batch_by_themselves():
+def test_heads_normalize_their_batch_by_themselves():
     together = multi_head_mlp(
         3, (6, 5), 4, num_heads=2, activation="gelu", hidden_batch_norm=True, name="together"
     )

@@ -18,12 +18,12 @@ def numpy(x):
 
 def newton(x, iterations, epsilon=1e-5):
     """Algorithm 1 of the paper on one group, in float64."""
-    centred = x.astype("float64") - x.mean(axis=0, dtype="float64")
-    sigma = centred.T @ centred / len(x) + epsilon * np.eye(x.shape[1])
+    centered = x.astype("float64") - x.mean(axis=0, dtype="float64")
+    sigma = centered.T @ centered / len(x) + epsilon * np.eye(x.shape[1])
     trace, p = np.trace(sigma), np.eye(x.shape[1])
     for _ in range(iterations):
         p = 0.5 * (3 * p - p @ p @ p @ sigma / trace)
-    return centred @ (p / np.sqrt(trace))
+    return centered @ (p / np.sqrt(trace))
 
 
 @pytest.mark.parametrize("num_groups", [1, 2])
@@ -34,7 +34,7 @@ def test_groups_are_whitened_by_the_papers_iteration(num_groups):
     np.testing.assert_allclose(made, expected, atol=2e-5)
 
 
-def test_many_iterations_whiten_and_groups_of_one_standardise():
+def test_many_iterations_whiten_and_groups_of_one_standardize():
     made = numpy(IterNorm(6, num_groups=1, iterations=25)(rows(), training=True))
     np.testing.assert_allclose(np.cov(made.T, bias=True), np.eye(6), atol=2e-3)
     x = rows()

@@ -42,7 +42,7 @@ def test_one_update_is_adam_on_the_gradient_of_the_cross_entropy():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(probe.kernel), expected, atol=2e-5)
 
 
-def test_unlabelled_rows_do_not_count():
+def test_unlabeled_rows_do_not_count():
     features, labels = clusters(12)
     hidden = labels.copy()
     hidden[6:] = -1

@@ -61,7 +61,7 @@ def test_a_frozen_head_gets_no_gradient():
         assert (np.abs(numpy(head.prototypes) - start).max() > 1e-6) == moves
 
 
-def test_the_gradient_of_a_weight_normalised_prototype_is_orthogonal_to_it():
+def test_the_gradient_of_a_weight_normalized_prototype_is_orthogonal_to_it():
     """A step of plain gradient descent makes it longer, by Pythagoras; otherwise it also moves along it."""
     lengths = []
     for normalize_gradient in (True, False):

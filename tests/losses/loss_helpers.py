@@ -820,16 +820,16 @@ def grids(rng, batch):
     return tuple(rng.normal(size=(batch, 3, width)) for width in (4, 4, 5, 5))
 
 
-def labelled_rows(rng, batch):
+def labeled_rows(rng, batch):
     return rng.normal(size=(batch, 4)), (np.arange(batch) // 2 % 2).astype("float64")
 
 
-def labelled_pair(rng, batch):
+def labeled_pair(rng, batch):
     return *embeddings(rng, batch), (np.arange(batch) % 4).astype("float64")
 
 
-def labelled_past(rng, batch):
-    logits, past, labels = labelled_pair(rng, batch)
+def labeled_past(rng, batch):
+    logits, past, labels = labeled_pair(rng, batch)
     past = np.array([softmax(row) for row in past])
     past[0] = 0
     return logits, past, labels
@@ -959,19 +959,19 @@ CASES = {
     "look": Case(
         functools.partial(losses.look, queue=QUEUE, queue_labels=QUEUE_LABELS, num_neighbors=3),
         look_reference,
-        labelled_rows,
+        labeled_rows,
         (0,),
     ),
     "cross_entropy": Case(
         functools.partial(losses.cross_entropy, label_smoothing=0.1),
         functools.partial(cross_entropy_reference, label_smoothing=0.1),
-        labelled_rows,
+        labeled_rows,
         (0,),
     ),
     "prototypical": Case(
         functools.partial(losses.prototypical, prototypes=PROTOTYPES),
         functools.partial(prototypical_reference, prototypes=PROTOTYPES.astype("float64")),
-        labelled_rows,
+        labeled_rows,
         (0,),
     ),
     "nearest_image": Case(
@@ -982,7 +982,7 @@ CASES = {
         name: Case(
             functools.partial(getattr(losses, name), prototype_classes=PROTOTYPE_CLASSES),
             functools.partial(class_cost_reference, of_own_class=name == "cluster_cost"),
-            lambda rng, batch: [*squared_distances(rng, batch), labelled_rows(rng, batch)[1]],
+            lambda rng, batch: [*squared_distances(rng, batch), labeled_rows(rng, batch)[1]],
             (0,),
         )
         for name in ("cluster_cost", "separation_cost")
@@ -1011,7 +1011,7 @@ CASES = {
     "prototype_nll": Case(
         functools.partial(losses.prototype_nll, means=PROTOTYPES, log_stds=0.2 * PROTOTYPES),
         prototype_nll_reference,
-        labelled_rows,
+        labeled_rows,
         (0,),
     ),
     "palm": Case(
@@ -1022,7 +1022,7 @@ CASES = {
         rows_and_weights,
         (0,),
     ),
-    "sup_con": Case(losses.sup_con, sup_con_reference, labelled_rows, (0,)),
+    "sup_con": Case(losses.sup_con, sup_con_reference, labeled_rows, (0,)),
     "barlow_twins": Case(
         losses.barlow_twins, barlow_twins_reference, embeddings, (0, 1), has_reduction=False
     ),
@@ -1173,12 +1173,12 @@ CASES = {
     "nkd": Case(
         functools.partial(losses.nkd, temperature=2.0),
         functools.partial(nkd_reference, temperature=2.0),
-        labelled_pair,
+        labeled_pair,
         (0,),
     ),
-    "uskd_target": Case(losses.uskd_target, uskd_target_reference, labelled_rows, (0,), detaches=True),
-    "uskd_non_target": Case(losses.uskd_non_target, uskd_non_target_reference, labelled_pair, (0,)),
-    "ps_kd": Case(functools.partial(losses.ps_kd, weight=0.4), ps_kd_reference, labelled_past, (0,)),
+    "uskd_target": Case(losses.uskd_target, uskd_target_reference, labeled_rows, (0,), detaches=True),
+    "uskd_non_target": Case(losses.uskd_non_target, uskd_non_target_reference, labeled_pair, (0,)),
+    "ps_kd": Case(functools.partial(losses.ps_kd, weight=0.4), ps_kd_reference, labeled_past, (0,)),
     "pseudo_label": Case(
         functools.partial(losses.pseudo_label, threshold=0.45), pseudo_label_reference, embeddings, (0,)
     ),

@@ -11,7 +11,7 @@ def test_cross_entropy_of_uniform_logits_is_the_logarithm_of_the_classes():
     assert float(losses.cross_entropy(np.zeros((3, 7)), [0, 3, 6])) == pytest.approx(np.log(7), rel=1e-6)
 
 
-def test_cross_entropy_leaves_unlabelled_rows_out_of_sum_mean_and_gradient():
+def test_cross_entropy_leaves_unlabeled_rows_out_of_sum_mean_and_gradient():
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
     labels = np.array([2, -1, 0, -1, 1])
     loss = fast(losses.cross_entropy)

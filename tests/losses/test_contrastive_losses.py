@@ -12,7 +12,7 @@ from loss_helpers import (
     embeddings,
     fast,
     finite_differences,
-    labelled_rows,
+    labeled_rows,
     sup_con_reference,
     value_and_grad,
 )
@@ -144,13 +144,13 @@ def test_sup_con_of_identical_rows_and_of_lonely_ones():
 
 
 def test_sup_con_ignores_the_names_of_classes():
-    z, labels = labelled_rows(np.random.default_rng(0), 6)
+    z, labels = labeled_rows(np.random.default_rng(0), 6)
     assert float(sup_con(z, 7 - 3 * labels)) == pytest.approx(sup_con_reference(z, labels), rel=1e-5)
 
 
 @three_seeds
 def test_sup_con_of_the_parts_of_a_batch_is_that_of_the_batch(seed):
-    z, labels = labelled_rows(np.random.default_rng(seed), 6)
+    z, labels = labeled_rows(np.random.default_rng(seed), 6)
 
     def by_parts(z):
         parts = [

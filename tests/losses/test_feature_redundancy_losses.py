@@ -26,7 +26,7 @@ def test_collapse_is_one_half():
     assert float(redundancy(same, same, same, same)) == pytest.approx(0.5, rel=1e-6)
 
 
-def test_the_columns_are_not_centred_and_the_students_have_no_length():
+def test_the_columns_are_not_centered_and_the_students_have_no_length():
     z1, z2, t1, t2 = (rows(seed) for seed in range(4))
     value = float(redundancy(z1, z2, t1, t2))
     scale = np.array([2.0, 5.0, 0.1, 1.0], "float32")

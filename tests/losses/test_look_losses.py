@@ -19,7 +19,7 @@ def labels(*values):
     return np.array(values, "int32")
 
 
-def test_with_all_rows_as_neighbours_it_is_nca_over_the_queue():
+def test_with_all_rows_as_neighbors_it_is_nca_over_the_queue():
     q, classes = queries(), labels(0, 1, 2, 0, 1)
     queue = QUEUE / np.linalg.norm(QUEUE, axis=1, keepdims=True)
     weights = np.exp(q / np.linalg.norm(q, axis=1, keepdims=True) @ queue.T / 0.2)
@@ -29,7 +29,7 @@ def test_with_all_rows_as_neighbours_it_is_nca_over_the_queue():
     np.testing.assert_allclose(each, -np.log(right / weights.sum(axis=1)), rtol=1e-4, atol=1e-6)
 
 
-def test_neighbours_of_one_class_cost_nothing_and_a_tied_vote_its_share():
+def test_neighbors_of_one_class_cost_nothing_and_a_tied_vote_its_share():
     near, far = [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]]
     queue = np.array(4 * near + 3 * far, "float32")
     q = np.array(near, "float32")
@@ -67,7 +67,7 @@ def test_what_has_no_label_neither_learns_nor_votes():
 
 
 @pytest.mark.parametrize("num_neighbors", (1, 2, 5))
-def test_it_is_the_loop_for_any_number_of_neighbours(num_neighbors):
+def test_it_is_the_loop_for_any_number_of_neighbors(num_neighbors):
     q, classes = queries(8, seed=3), labels(0, 1, 2, 0, 1, 2, 0, 1)
     value = look(q, classes, QUEUE, QUEUE_LABELS, num_neighbors=num_neighbors)
     assert float(value) == pytest.approx(look_reference(q, classes, num_neighbors), rel=1e-4)

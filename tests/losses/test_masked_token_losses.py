@@ -52,7 +52,7 @@ def test_koleo_closed_forms():
     antipodal = np.array([[3.0, 0.0], [-0.1, 0.0]])
     assert float(koleo(antipodal)) == pytest.approx(-np.log(2), rel=1e-6)
     assert float(koleo(5 * np.eye(6))) == pytest.approx(-np.log(2) / 2, rel=1e-6)
-    # Each of two equal rows, and a third whose neighbour is either.
+    # Each of two equal rows, and a third whose neighbor is either.
     each = koleo(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]), reduction="none")
     expected = [-np.log(1e-8), -np.log(1e-8), -np.log(2) / 2]
     np.testing.assert_allclose([float(v) for v in each], expected, rtol=1e-5)
@@ -63,7 +63,7 @@ def test_koleo_of_one_row_is_zero():
     assert value == 0 and not grad.any()
 
 
-def test_koleo_reaches_the_neighbour_too():
+def test_koleo_reaches_the_neighbor_too():
     angles = np.array([0.0, 0.5, 2.5])
     z = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     _, (grad,) = value_and_grad(lambda z: losses.koleo(z, reduction="none")[2:], z)

@@ -1,4 +1,4 @@
-"""Closed forms of the regulariser of Mixed Barlow Twins."""
+"""Closed forms of the regularizer of Mixed Barlow Twins."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_a_linear_embedding_of_standard_columns_mixes_linearly(mixing):
     q = np.linalg.qr(np.concatenate([np.ones((16, 1)), np.random.default_rng(0).normal(size=(16, 8))], 1))[0]
     z1, z2 = 4 * q[:, 1:5], 4 * q[:, 5:]
     z_mixed = mixing * z1 + (1 - mixing) * z2
-    # Standardising divides the mixture by its own deviation, which is what is left.
+    # Standardizing divides the mixture by its own deviation, which is what is left.
     factor = 1 / np.sqrt(mixing**2 + (1 - mixing) ** 2) - 1
     expected = 4 * factor**2 * (mixing**2 + (1 - mixing) ** 2)
     value = float(regularizer(z1, z2, z_mixed, mixing, np.arange(16)))

@@ -96,7 +96,7 @@ def test_masked_mse_visible_patches_do_not_count():
     assert float(masked_mse(prediction, target, mask)) == pytest.approx(float(value), rel=1e-6)
 
 
-def test_masked_mse_normalised_target():
+def test_masked_mse_normalized_target():
     prediction, target, mask = patches(rng(0), 3)
     value, (grad, _) = value_and_grad(
         lambda p, t: losses.masked_mse(p, t, mask, True), prediction, 5 + 3 * target
@@ -130,7 +130,7 @@ def test_masked_mse_weighs_masked_patches_equally_over_the_batch():
     )
 
 
-def test_masked_mse_refuses_single_values_to_normalise():
+def test_masked_mse_refuses_single_values_to_normalize():
     with pytest.raises(ValueError, match="two values or more; target has dim=1"):
         masked_mse(np.zeros((2, 3, 1)), np.zeros((2, 3, 1)), np.ones((2, 3)), normalize_target=True)
 

@@ -40,7 +40,7 @@ def test_prototypical_moves_the_prototypes_too():
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=2e-5)
 
 
-def test_prototypical_leaves_out_the_unlabelled_and_classes_without_a_prototype():
+def test_prototypical_leaves_out_the_unlabeled_and_classes_without_a_prototype():
     mask = np.array([True, True, False])
     labels = np.array([0, 1, 2, -1, 1, 2, 0, 0])
     counted = labels % 3 < 2
@@ -50,7 +50,7 @@ def test_prototypical_leaves_out_the_unlabelled_and_classes_without_a_prototype(
     assert float(losses.prototypical(Z, np.full(8, 2), CENTRES, mask)) == 0.0
 
 
-def test_class_means_are_those_of_the_labelled_rows():
+def test_class_means_are_those_of_the_labeled_rows():
     labels = np.array([0, 3, 0, -1, 3, 3, -1, 0])
     means, seen = losses.class_means(Z, labels, num_classes=4)
     assert np.asarray(seen).tolist() == [True, False, False, True]
@@ -71,7 +71,7 @@ def test_both_nearest_terms_vanish_where_latents_and_prototypes_are_the_same():
     assert float(losses.nearest_image(apart)) == float(losses.nearest_prototype(apart)) == 2.5
 
 
-def test_costs_of_classes_leave_out_the_unlabelled_and_what_is_masked():
+def test_costs_of_classes_leave_out_the_unlabeled_and_what_is_masked():
     distances = np.array([[0.0, 3.0, 5.0, 9.0], [4.0, 3.0, 0.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
     labels, classes = np.array([0, 1, -1]), np.array([0, 0, 1, 1])
     # Every image holds a prototype of its class.

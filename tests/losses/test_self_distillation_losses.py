@@ -59,7 +59,7 @@ def test_nkd_minds_no_constant_and_its_second_term_no_shift_of_the_target():
 
 
 @pytest.mark.parametrize("name", ("nkd", "uskd_target", "uskd_non_target", "ps_kd"))
-def test_unlabelled_rows_count_nothing(name):
+def test_unlabeled_rows_count_nothing(name):
     labels = np.where(np.arange(5) % 2, LABELS, -1)
     known = labels >= 0
     past = np.array([softmax(row) for row in logits(1)])

@@ -1,4 +1,4 @@
-"""The contrast over remembered normalisers, and the gradients of its temperatures."""
+"""The contrast over remembered normalizers, and the gradients of its temperatures."""
 
 import numpy as np
 import pytest

@@ -24,7 +24,7 @@ def test_collapse_costs_the_variance_weight():
 
 
 def test_nothing_is_left_to_improve():
-    # Centred columns, orthogonal to each other, of unbiased variance 1.
+    # Centered columns, orthogonal to each other, of unbiased variance 1.
     z = np.linalg.qr(np.concatenate([np.ones((8, 1)), np.random.default_rng(0).normal(size=(8, 4))], 1))[0]
     z = z[:, 1:] * np.sqrt(7)
     assert float(vicreg(z, z)) == pytest.approx(0, abs=1e-5)

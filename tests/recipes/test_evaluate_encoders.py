@@ -22,7 +22,7 @@ def vit(tmp_path_factory):
 
 
 def masked_images(folder, count):
-    """A white and a black square on grey, in other places in each image."""
+    """A white and a black square on gray, in other places in each image."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
     for index in range(count):

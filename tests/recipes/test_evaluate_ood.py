@@ -58,6 +58,6 @@ def test_shares_of_the_labels_and_episodes_are_in_the_table(encoder):
 
 
 def test_what_does_not_fit_is_refused(encoder, tmp_path):
-    np.savez(tmp_path / "colour.npz", images=np.zeros((20, 8, 8, 3), "uint8"))
+    np.savez(tmp_path / "color.npz", images=np.zeros((20, 8, 8, 3), "uint8"))
     with pytest.raises(ValueError, match="have 3 channels, those of digits 1: both must have as many"):
-        evaluate.run(encoder=encoder, ood=f"npz:{tmp_path / 'colour.npz'}", protocols="knn", **SETTINGS)
+        evaluate.run(encoder=encoder, ood=f"npz:{tmp_path / 'color.npz'}", protocols="knn", **SETTINGS)

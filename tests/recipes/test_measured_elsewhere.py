@@ -1,4 +1,4 @@
-"""Runs on unlabelled images that are measured on another data set, and reports that are tried first."""
+"""Runs on unlabeled images that are measured on another data set, and reports that are tried first."""
 
 import json
 
@@ -11,7 +11,7 @@ from recipes.report import try_target
 pytestmark = pytest.mark.backends("torch")  # Nothing of a backend in it.
 
 
-def test_unlabelled_images_are_measured_on_a_labelled_set(tmp_path, capsys):
+def test_unlabeled_images_are_measured_on_a_labeled_set(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype="uint8")
     np.savez(tmp_path / "bare.npz", images=images)
     options = {

@@ -427,7 +427,7 @@ def test_cut_off_metrics_and_whole_files(tmp_path):
     assert [(file.name, file.read_text()) for file in tmp_path.glob("f*")] == [("f", "new")]
 
 
-def test_scores_of_unlabelled_and_of_few_images():
+def test_scores_of_unlabeled_and_of_few_images():
     features = np.random.default_rng(0).normal(size=(40, 5)).astype("float32")
     images = np.zeros((40, 8, 8, 1), "uint8")
     bare = kerassl.data.ImageDataset(images)
@@ -447,12 +447,12 @@ def test_sample_is_fixed_and_divisible():
     np.testing.assert_array_equal(part.labels, scores.sample(data, 21, multiple=4).labels)
 
 
-def test_unlabelled_images_are_added_with_label_minus_one():
+def test_unlabeled_images_are_added_with_label_minus_one():
     train, _, info = kerassl.data.load("digits", limit_train=100)
-    both = distill.with_unlabelled(train, "digits", info, 50)
+    both = distill.with_unlabeled(train, "digits", info, 50)
     assert both.num_examples == 150 and both.shuffle
     assert (both.labels[100:] == -1).all() and (both.labels[:100] >= 0).all()
-    assert distill.with_unlabelled(train, None, info, None) is train
+    assert distill.with_unlabeled(train, None, info, None) is train
 
 
 def test_export_takes_weights_of_timm(tmp_path, capsys):

@@ -92,7 +92,7 @@ def test_it_holds_all_sections_and_fetches_nothing(page):
     links = Links()
     links.feed(text)
     assert links.headings == [
-        "Numbers", "Curves", "Spectrum", "Map", "Nearest neighbours", "Confusion", "Attention", "Settings",
+        "Numbers", "Curves", "Spectrum", "Map", "Nearest neighbors", "Confusion", "Attention", "Settings",
         "Preparation", "Environment",
     ]  # fmt: skip
     assert all(address.startswith(("#", "data:")) for address in links.addresses)

@@ -12,7 +12,7 @@ def numpy(x):
 
 
 def test_what_a_cell_shows_lies_at_its_centre():
-    # The colours of a pixel are its row and its column, so that a view shows where it was cropped.
+    # The colors of a pixel are its row and its column, so that a view shows where it was cropped.
     rows, columns = np.meshgrid(np.arange(40) + 0.5, np.arange(48) + 0.5, indexing="ij")
     image = np.stack([rows, columns, 0 * rows], axis=-1).astype("float32")
     view = FusedAugmentation((32, 24), scale=(0.2, 0.8), jitter_probability=0.0, mean=0.0, std=1 / 255)

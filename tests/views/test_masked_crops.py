@@ -17,7 +17,7 @@ def masks_of(counts, grid, seed=0):
 
 
 def pairs(masks, grid):
-    """Neighbours of which both are masked, on average."""
+    """Neighbors of which both are masked, on average."""
     m = masks.reshape(-1, *grid)
     return (m[:, 1:] & m[:, :-1]).sum() / len(m) + (m[:, :, 1:] & m[:, :, :-1]).sum() / len(m)
 
@@ -32,7 +32,7 @@ def test_each_mask_has_its_count(grid):
 
 
 @pytest.mark.parametrize("share", (0.1, 0.3, 0.5))
-def test_masked_patches_are_neighbours(share):
+def test_masked_patches_are_neighbors(share):
     grid = (14, 14)
     masks = masks_of(np.full(500, int(196 * share)), grid)
     scattered = np.random.default_rng(0).permuted(masks, axis=1)

@@ -25,14 +25,14 @@ def test_pieces_are_thirds_that_see_nothing_of_each_other():
     for place in range(9):
         row, column = divmod(place, 3)
         third = x[:, 4 * row : 4 * row + 4, 3 * column : 3 * column + 3]
-        # Corners are the corners' own, and a piece of one colour stays so.
+        # Corners are the corners' own, and a piece of one color stays so.
         np.testing.assert_allclose(pieces[:, place, 0, 0], third[:, 0, 0], atol=1e-5)
         np.testing.assert_allclose(pieces[:, place, -1, -1], third[:, -1, -1], atol=1e-5)
         flat = np.zeros_like(x)
         flat[:, 4 * row : 4 * row + 4, 3 * column : 3 * column + 3] = 1
-        coloured = ops.convert_to_numpy(nine_pieces(flat))
-        np.testing.assert_allclose(coloured[:, place], 1, atol=1e-6)
-        np.testing.assert_allclose(np.delete(coloured, place, axis=1), 0, atol=1e-6)
+        colored = ops.convert_to_numpy(nine_pieces(flat))
+        np.testing.assert_allclose(colored[:, place], 1, atol=1e-6)
+        np.testing.assert_allclose(np.delete(colored, place, axis=1), 0, atol=1e-6)
     with pytest.raises(ValueError, match="cannot be cut into 3 x 3"):
         nine_pieces(images(2))
 

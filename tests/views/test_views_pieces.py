@@ -98,7 +98,7 @@ def test_boxes_lie_inside_and_spread_over_scale_and_ratio():
     assert abs(np.log(ratio).mean()) < 0.05
 
 
-def test_boxes_of_an_impossible_ratio_are_the_largest_centred_ones():
+def test_boxes_of_an_impossible_ratio_are_the_largest_centered_ones():
     top, left, height, width = (
         to_numpy(v)[0] for v in random_boxes(StepSeed(0, 0), 1, 10, 40, (1.0, 1.0), (1.0, 1.0))
     )
@@ -233,7 +233,7 @@ def test_permutations_are_valid_uniform_and_differ_per_sample():
 
 
 @pytest.mark.parametrize(("size_in", "size_out"), [((20, 12), (8, 8)), ((8, 9), (16, 12))])
-def test_preprocess_resizes_as_pillow_and_normalises(size_in, size_out):
+def test_preprocess_resizes_as_pillow_and_normalizes(size_in, size_out):
     image = pytest.importorskip("PIL.Image")
     x = pixels(2, *size_in, 3) * 255
     ours = to_numpy(views.Preprocess(size_out, mean=(0.1, 0.2, 0.3), std=0.5)(x))
@@ -244,7 +244,7 @@ def test_preprocess_resizes_as_pillow_and_normalises(size_in, size_out):
             np.testing.assert_allclose(ours[i, :, :, channel], (plane / 255 - mean) / 0.5, atol=1e-5)
 
 
-def test_preprocess_at_its_size_only_normalises_and_inverts():
+def test_preprocess_at_its_size_only_normalizes_and_inverts():
     x = RNG.integers(0, 256, (2, 8, 8, 3), dtype="uint8")
     layer = views.Preprocess(8)
     out = layer(x)

@@ -143,7 +143,7 @@ def test_a_fused_blur_equals_a_blur_after_the_crop():
     np.testing.assert_allclose(outputs(fused, x), outputs(composed, x), atol=1e-5)
 
 
-def test_solarize_works_on_normalised_values():
+def test_solarize_works_on_normalized_values():
     x = photos(4, 8, 8, 3)
     view = views.FusedAugmentation(
         8, scale=(1, 1), ratio=(1, 1), flip=0.0, solarize_probability=1.0, solarize_threshold=0.3
@@ -152,7 +152,7 @@ def test_solarize_works_on_normalised_values():
     np.testing.assert_allclose(unit, np.where(x / 255.0 >= 0.3, 1 - x / 255.0, x / 255.0), atol=1e-5)
 
 
-def test_outputs_have_the_statistics_of_normalised_images():
+def test_outputs_have_the_statistics_of_normalized_images():
     x = np.clip(RNG.normal(0.47, 0.25, (48, 24, 24, 3)), 0, 1) * 255
     for view in outputs(views.preset("byol_cifar", 24), x.astype("float32")):
         assert abs(view.mean()) < 0.5 and 0.3 < view.std() < 1.5

@@ -44,7 +44,7 @@ class ImageFiles(LazyImages):
         >>> from PIL import Image
         >>> from kerassl.data import ImageFiles
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "grey.png")
+        ...     path = pathlib.Path(folder, "gray.png")
         ...     Image.fromarray(np.full((4, 6), 7, "uint8")).save(path)
         ...     files = ImageFiles([path, path], (2, 2), channels=1)
         ...     images = files[:1]

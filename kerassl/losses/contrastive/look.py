@@ -7,7 +7,7 @@ from keras import KerasTensor, ops
 from kerassl.losses.common import check_positive, check_reduction, reduce
 from kerassl.losses.contrastive.info_nce import rows_as_wide_as
 from kerassl.losses.contrastive.logsumexp import MASKED
-from kerassl.losses.contrastive.sup_con import labelled_rows
+from kerassl.losses.contrastive.sup_con import labeled_rows
 
 
 def look(
@@ -61,13 +61,13 @@ def look(
     check_positive("temperature", temperature)
     check_reduction(reduction)
     check_num_neighbors(num_neighbors)
-    q, labels = labelled_rows("q", q, "labels", labels, 1.0 / ops.cast(temperature, "float32"))
+    q, labels = labeled_rows("q", q, "labels", labels, 1.0 / ops.cast(temperature, "float32"))
     queue = rows_as_wide_as(q, "queue", queue)
-    queue, queue_labels = labelled_rows("queue", queue, "queue_labels", queue_labels, 1.0)
+    queue, queue_labels = labeled_rows("queue", queue, "queue_labels", queue_labels, 1.0)
     labels, queue_labels = ops.cast(labels, "int32"), ops.cast(queue_labels, "int32")
-    labelled = queue_labels >= 0
-    same = ops.logical_and(labels[:, None] == queue_labels[None, :], labelled)
-    similarities = ops.where(labelled, ops.matmul(q, ops.transpose(queue)), MASKED)
+    labeled = queue_labels >= 0
+    same = ops.logical_and(labels[:, None] == queue_labels[None, :], labeled)
+    similarities = ops.where(labeled, ops.matmul(q, ops.transpose(queue)), MASKED)
     fixed = ops.stop_gradient(similarities)
     furthest = ops.top_k(fixed, min(num_neighbors, queue.shape[0]))[0][:, -1:]
     nearest_of_class = ops.max(ops.where(same, fixed, MASKED), axis=1, keepdims=True)

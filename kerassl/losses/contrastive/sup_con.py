@@ -66,10 +66,10 @@ def sup_con(
         check_positive("base_temperature", base_temperature)
         factor = ops.cast(temperature, "float32") / base_temperature
     root = ops.rsqrt(ops.cast(temperature, "float32"))
-    z, labels = labelled_rows("z", z, "labels", labels, root)
+    z, labels = labeled_rows("z", z, "labels", labels, root)
     everyone, all_labels = z, labels
     if candidates is not None:
-        everyone, all_labels = labelled_rows(
+        everyone, all_labels = labeled_rows(
             "candidates[0]", candidates[0], "candidates[1]", candidates[1], root
         )
     own = first_row + ops.arange(ops.shape(z)[0], dtype="int32")
@@ -86,7 +86,7 @@ def sup_con(
     return reduce(factor * ops.where(count > 0, others - to_positives, 0.0), reduction)
 
 
-def labelled_rows(
+def labeled_rows(
     name: str, z: KerasTensor, labels_name: str, labels: KerasTensor, scale: KerasTensor
 ) -> tuple:
     """Checked rows, normalized and scaled, and their labels."""

@@ -11,7 +11,7 @@ from kerassl.losses.common import (
     to_float32,
 )
 from kerassl.losses.distillation.non_target import non_target_log_softmax, target_mask
-from kerassl.losses.supervised.cross_entropy import labelled_mean
+from kerassl.losses.supervised.cross_entropy import labeled_mean
 
 
 def nkd(
@@ -71,4 +71,4 @@ def nkd(
     of_others = -ops.sum(ops.where(is_target, 0.0, ops.exp(log_t) * log_s), axis=-1)
     each = of_target + gamma * ops.square(temperature) * of_others
     each = ops.where(labels >= 0, each, 0.0)
-    return labelled_mean(each, labels) if reduction == "mean" else each
+    return labeled_mean(each, labels) if reduction == "mean" else each

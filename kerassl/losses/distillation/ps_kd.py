@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_rank, check_reduction, check_same_shape, to_float32
-from kerassl.losses.supervised.cross_entropy import cross_entropy, labelled_mean
+from kerassl.losses.supervised.cross_entropy import cross_entropy, labeled_mean
 
 
 def ps_kd(
@@ -53,4 +53,4 @@ def ps_kd(
     of_past = -ops.sum(past * ops.log_softmax(logits, axis=-1), axis=-1)
     weight = ops.where(ops.sum(past, axis=-1) > 0, ops.cast(weight, "float32"), 0.0)
     each = ops.where(labels >= 0, (1.0 - weight) * of_label + weight * of_past, 0.0)
-    return labelled_mean(each, labels) if reduction == "mean" else each
+    return labeled_mean(each, labels) if reduction == "mean" else each

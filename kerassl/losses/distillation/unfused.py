@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_rank, check_reduction, check_same_shape, cosine, to_float32
-from kerassl.losses.supervised.cross_entropy import cross_entropy, labelled_mean
+from kerassl.losses.supervised.cross_entropy import cross_entropy, labeled_mean
 
 
 def unfused(
@@ -48,7 +48,7 @@ def unfused(
     z, labels = to_float32(logits), ops.cast(labels, "int32")
     check_reduction(reduction)
     each = cross_entropy(z, labels, reduction="none")
-    labelled = ops.cast(labels >= 0, "float32")
+    labeled = ops.cast(labels >= 0, "float32")
     log_p = ops.log_softmax(z, axis=-1)
     for branch in branch_logits:
         branch = to_float32(branch)
@@ -56,5 +56,5 @@ def unfused(
         check_same_shape("logits", z, "branch_logits", branch)
         divergence = ops.sum(ops.exp(log_p) * (log_p - ops.log_softmax(branch, axis=-1)), axis=-1)
         follow = divergence_weight * divergence + similarity_weight * (2.0 - 2.0 * cosine(branch, z))
-        each = each + branch_weight * cross_entropy(branch, labels, reduction="none") + labelled * follow
-    return labelled_mean(each, labels) if reduction == "mean" else each
+        each = each + branch_weight * cross_entropy(branch, labels, reduction="none") + labeled * follow
+    return labeled_mean(each, labels) if reduction == "mean" else each

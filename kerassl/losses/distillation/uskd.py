@@ -4,7 +4,7 @@ from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_rank, check_reduction, check_same_shape, to_float32
 from kerassl.losses.distillation.non_target import non_target_log_softmax, target_mask
-from kerassl.losses.supervised.cross_entropy import cross_entropy, labelled_mean
+from kerassl.losses.supervised.cross_entropy import cross_entropy, labeled_mean
 
 
 def uskd_target(logits: KerasTensor, labels: KerasTensor, reduction: str = "mean") -> KerasTensor:
@@ -40,8 +40,8 @@ def uskd_target(logits: KerasTensor, labels: KerasTensor, reduction: str = "mean
     each = cross_entropy(logits, labels, reduction="none")
     check_reduction(reduction)
     squares = ops.exp(-2.0 * ops.stop_gradient(each))
-    each = (1.0 + squares - labelled_mean(squares, labels)) * each
-    return labelled_mean(each, labels) if reduction == "mean" else each
+    each = (1.0 + squares - labeled_mean(squares, labels)) * each
+    return labeled_mean(each, labels) if reduction == "mean" else each
 
 
 def uskd_non_target(
@@ -92,7 +92,7 @@ def uskd_non_target(
     zipf = zipf / ops.sum(zipf, axis=-1, keepdims=True)
     each = -ops.sum(zipf * non_target_log_softmax(logits, is_target), axis=-1)
     each = ops.where(labels >= 0, each, 0.0)
-    return labelled_mean(each, labels) if reduction == "mean" else each
+    return labeled_mean(each, labels) if reduction == "mean" else each
 
 
 def _over_the_rest(logits: KerasTensor, is_target: KerasTensor) -> KerasTensor:

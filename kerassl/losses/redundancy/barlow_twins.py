@@ -10,7 +10,7 @@ def barlow_twins(
 ) -> KerasTensor:
     """Pulls the cross-correlation matrix of two views toward the identity.
 
-    `C = standardise(z1)^T standardise(z2) / N`, `L = sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, where
+    `C = standardize(z1)^T standardize(z2) / N`, `L = sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, where
     the columns are standardized over the batch with the biased variance and epsilon 1e-5, as a batch norm
     without scale and offset does. Symmetric in the views; nothing is detached. There is no per-sample value,
     hence no `reduction`: `C` is a statistic of the batch. For a loss over several devices, gather `z1` and

@@ -40,13 +40,13 @@ def cross_entropy(
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1); 0.1 is usual.")
     log_p = ops.log_softmax(logits, axis=-1)
-    labelled = ops.cast(labels >= 0, "float32")
+    labeled = ops.cast(labels >= 0, "float32")
     own = ops.take_along_axis(log_p, ops.maximum(labels, 0)[:, None], axis=1)[:, 0]
-    each = -labelled * ((1 - label_smoothing) * own + label_smoothing * ops.mean(log_p, axis=-1))
-    return labelled_mean(each, labels) if reduction == "mean" else each
+    each = -labeled * ((1 - label_smoothing) * own + label_smoothing * ops.mean(log_p, axis=-1))
+    return labeled_mean(each, labels) if reduction == "mean" else each
 
 
-def labelled_mean(each: KerasTensor, labels: KerasTensor) -> KerasTensor:
+def labeled_mean(each: KerasTensor, labels: KerasTensor) -> KerasTensor:
     """The mean of `(batch,)` values over the rows whose label is not negative; 0 without any."""
-    labelled = ops.cast(labels >= 0, "float32")
-    return ops.sum(each * labelled) / ops.maximum(ops.sum(labelled), 1.0)
+    labeled = ops.cast(labels >= 0, "float32")
+    return ops.sum(each * labeled) / ops.maximum(ops.sum(labeled), 1.0)

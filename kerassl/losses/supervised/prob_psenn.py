@@ -5,7 +5,7 @@ import math
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_rank, check_reduction, check_same_shape, to_float32
-from kerassl.losses.supervised.cross_entropy import labelled_mean
+from kerassl.losses.supervised.cross_entropy import labeled_mean
 
 
 def prototype_nll(
@@ -61,4 +61,4 @@ def prototype_nll(
     standard = (latents - ops.take(means, own, axis=0)) * ops.exp(-log_std)
     nll = ops.sum(0.5 * ops.square(standard) + log_std + 0.5 * math.log(2 * math.pi), axis=1)
     each = ops.where(labels >= 0, ops.clip(nll, low, high), 0.0)
-    return labelled_mean(each, labels) if reduction == "mean" else each
+    return labeled_mean(each, labels) if reduction == "mean" else each

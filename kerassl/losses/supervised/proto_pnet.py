@@ -3,7 +3,7 @@
 from keras import KerasTensor, ops
 
 from kerassl.losses.common import check_rank, check_reduction, check_same_shape, to_float32
-from kerassl.losses.supervised.cross_entropy import labelled_mean
+from kerassl.losses.supervised.cross_entropy import labeled_mean
 
 # Stands for the distance of prototypes outside the mask.
 _FAR = 1e30
@@ -99,4 +99,4 @@ def _nearest(
         asked = ops.logical_and(asked, ops.cast(mask, "bool"))
     nearest = ops.min(ops.where(asked, distances, _FAR), axis=1)
     each = ops.where(ops.logical_and(ops.any(asked, axis=1), labels >= 0), nearest, 0.0)
-    return labelled_mean(each, labels) if reduction == "mean" else each
+    return labeled_mean(each, labels) if reduction == "mean" else each

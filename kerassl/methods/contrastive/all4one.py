@@ -32,7 +32,7 @@ class All4One(SSLModel):
     Args:
         temperature: divides the cosines of neighbors; > 0.
         centroid_temperature: divides the cosines of centroids; > 0.
-        neighbour_weight: weight of the contrast with the nearest neighbor; >= 0.
+        neighbor_weight: weight of the contrast with the nearest neighbor; >= 0.
         centroid_weight: weight of the contrast of centroids; >= 0.
         feature_weight: weight of `kerassl.losses.feature_redundancy`; >= 0.
         num_neighbors: number of neighbors that form a centroid.
@@ -57,8 +57,8 @@ class All4One(SSLModel):
         (None, 5, 16)
     """
 
-    family, terms, default_views = "contrastive", ("neighbour", "centroid", "feature"), ("byol_cifar", "byol")
-    renamed_arguments = {"num_neighbours": "num_neighbors"}
+    family, terms, default_views = "contrastive", ("neighbor", "centroid", "feature"), ("byol_cifar", "byol")
+    renamed_arguments = {"num_neighbours": "num_neighbors", "neighbour_weight": "neighbor_weight"}
 
     # ImaGonEs/all4one, `scripts/pretrain/cifar`.
     recipes = {
@@ -85,7 +85,7 @@ class All4One(SSLModel):
         *,
         temperature: PositiveFloat = 0.2,
         centroid_temperature: PositiveFloat = 0.1,
-        neighbour_weight: NonNegativeFloat = 0.5,
+        neighbor_weight: NonNegativeFloat = 0.5,
         centroid_weight: NonNegativeFloat = 0.5,
         feature_weight: NonNegativeFloat = 5.0,
         num_neighbors: PositiveInt = 5,
@@ -157,7 +157,7 @@ class All4One(SSLModel):
         of_centroids = contrast(centroids[:2], centroids[2:], given.centroid_temperature)
         of_features = losses.feature_redundancy(*map(self.gather, (*z, *keys)))
         terms = {
-            "neighbour": given.neighbour_weight * of_neighbors,
+            "neighbor": given.neighbor_weight * of_neighbors,
             "centroid": given.centroid_weight * of_centroids,
             "feature": given.feature_weight * of_features,
         }

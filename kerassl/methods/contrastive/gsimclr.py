@@ -1,6 +1,6 @@
 """G-SimCLR: SimCLR in batches of images from different clusters, so that few negatives are alike.
 
-"G-SimCLR: Self-Supervised Contrastive Learning with Guided Projection via Pseudo Labelling", arXiv
+"G-SimCLR: Self-Supervised Contrastive Learning with Guided Projection via Pseudo Labeling", arXiv
 2009.12007, section 3. Official code: ariG23498/G-SimCLR, `CIFAR10/Autoencoder.ipynb`,
 `CIFAR10/SimCLR_Pseudo_Labels/SimCLR_Pseudo_Labels_Training.ipynb`.
 

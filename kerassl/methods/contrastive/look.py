@@ -17,7 +17,7 @@ from keras import Model, ops
 from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import plain_mlp
 from kerassl.losses import look
-from kerassl.memory import LabelledQueue
+from kerassl.memory import LabeledQueue
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
@@ -72,7 +72,7 @@ class LOOK(SSLModel):
         self.projector = plain_mlp(self.feature_dim, (self.feature_dim,), projection_dim)
         self.teacher_encoder = make_teacher(self.encoder)
         self.teacher_projector = make_teacher(self.projector)
-        self.queue = LabelledQueue(queue_size, projection_dim, seed=self.seed)
+        self.queue = LabeledQueue(queue_size, projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Error of the vote of the first view's neighbors in the queue on its class."""

@@ -1,4 +1,4 @@
-"""Color jitter, random grayscale and solarise: one affine map of the channels per image.
+"""Color jitter, random grayscale and solarize: one affine map of the channels per image.
 
 Brightness, contrast, saturation, hue and grayscale are affine in the pixel, so their product is one
 matrix and one offset, applied in one pass. Against torchvision: the order is fixed (brightness, contrast,

@@ -21,7 +21,7 @@ from kerassl.views.image.resample import check_interpolation, from_scanlines
 
 @keras.saving.register_keras_serializable("kerassl", name="View")
 class FusedAugmentation(Augmentation):
-    """Crop, flip, blur, color jitter, grayscale, clip, solarise and normalize, in few passes over memory.
+    """Crop, flip, blur, color jitter, grayscale, clip, solarize and normalize, in few passes over memory.
 
     Raw images in, float32 normalized images out; every sample draws its own parameters. The blur is folded
     into the resampling matrices and all color changes into one matrix: the papers' order (jitter before
@@ -41,7 +41,7 @@ class FusedAugmentation(Augmentation):
         blur_probability: share of the images that are blurred.
         blur_sigma: standard deviation of the blur in pixels, `(low, high)`.
         blur_kernel_size: odd length of the blur kernel in pixels; `None` is about a tenth of `size`.
-        solarize_probability: share of the images that are solarised.
+        solarize_probability: share of the images that are solarized.
         solarize_threshold: in [0, 1].
         mean: a number or one per channel, for images in [0, 1]; see `Normalize`.
         std: the same.

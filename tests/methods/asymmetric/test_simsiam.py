@@ -12,7 +12,7 @@ TINY = {
 }
 
 
-def test_the_loss_is_the_papers_with_views_normalised_apart():
+def test_the_loss_is_the_papers_with_views_normalized_apart():
     model = make("SimSiam", views=None)
     views = ready_views("SimSiam")
     z = [model.projector(model.encoder(view, training=True), training=True) for view in views]

@@ -41,7 +41,7 @@ def test_anchors_have_the_target_of_the_teacher():
     model = make("MSN", views=None, drop_ratio=0.0, regularization_weight=0.5)
     model.teacher_encoder.set_weights([1.3 * w for w in model.teacher_encoder.get_weights()])
     views = ready_views("MSN")
-    # Those of one size are normalised together.
+    # Those of one size are normalized together.
     logits = [model.head(model.encoder(v), training=True) for v in (views[1], np.concatenate(views[2:]))]
     p = softmax(np.concatenate([numpy(part)[:, 0].astype("float64") for part in logits]) / 0.1)
     teacher = model.teacher_projector(model.teacher_encoder(views[0]), training=True)

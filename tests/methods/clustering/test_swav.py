@@ -38,7 +38,7 @@ def sinkhorn(scores, iterations=3):
 
 
 def scores_of(model, views):
-    """Unit embeddings and cosines of each crop; all are of one size, and so normalised together."""
+    """Unit embeddings and cosines of each crop; all are of one size, and so normalized together."""
     z = numpy(model.projector(model.encoder(np.concatenate(views), training=True), training=True))
     z = np.split(z / np.linalg.norm(z, axis=1, keepdims=True), 4)
     return z, [crop @ numpy(model.prototypes.prototypes) for crop in z]

@@ -44,7 +44,7 @@ def test_the_three_terms_are_the_papers_and_the_queue_takes_the_first_keys():
         views=None,
         temperature=0.3,
         centroid_temperature=0.4,
-        neighbour_weight=0.6,
+        neighbor_weight=0.6,
         centroid_weight=0.7,
         feature_weight=2.0,
     )
@@ -58,15 +58,15 @@ def test_the_three_terms_are_the_papers_and_the_queue_takes_the_first_keys():
     def centroid(tokens):
         return numpy(model.transformer((tokens + model.positions).astype("float32"), training=True))[:, 0]
 
-    neighbour = centroids = 0.0
+    neighbor = centroids = 0.0
     for mine, other in ((0, 1), (1, 0)):
-        neighbour += info_nce(near[mine][:, 0], numpy(model.predictor(z[other], training=True)), 0.3) / 2
+        neighbor += info_nce(near[mine][:, 0], numpy(model.predictor(z[other], training=True)), 0.3) / 2
         prediction = numpy(model.centroid_predictor(z[other], training=True))
         shifted = np.stack([prediction, near[other][:, 0], near[other][:, 1]], axis=1)
         centroids += info_nce(centroid(near[mine]), centroid(shifted), 0.4) / 2
     feature = float(losses.feature_redundancy(*z, *(k.astype("float32") for k in keys)))
     history = model.fit(views, labels(8), batch_size=8, shuffle=False, verbose=0).history
-    assert history["neighbour"][0] == pytest.approx(0.6 * neighbour, rel=1e-4)
+    assert history["neighbor"][0] == pytest.approx(0.6 * neighbor, rel=1e-4)
     assert history["centroid"][0] == pytest.approx(0.7 * centroids, rel=1e-4)
     assert history["feature"][0] == pytest.approx(2 * feature, rel=1e-4)
     np.testing.assert_allclose(numpy(model.queue.features)[:8], unit(keys[0]), atol=1e-4)

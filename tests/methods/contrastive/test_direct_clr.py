@@ -13,7 +13,7 @@ TINY = {
 }
 
 
-def test_the_loss_is_that_of_the_features_with_views_normalised_apart():
+def test_the_loss_is_that_of_the_features_with_views_normalized_apart():
     model = make("DirectCLR", views=None, temperature=0.3)
     views = ready_views("DirectCLR")
     r1, r2 = (model.encoder(view, training=True) for view in views)

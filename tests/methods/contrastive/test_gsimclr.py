@@ -15,7 +15,7 @@ TINY = {
 
 
 def in_order(dataset, num_clusters, epochs, seed, verbose):
-    """Clusters of neighbouring images, without an autoencoder."""
+    """Clusters of neighboring images, without an autoencoder."""
     assert (epochs, seed) == (1, 0)
     return (np.arange(dataset.num_examples) * num_clusters // dataset.num_examples).astype("int32")
 
@@ -46,7 +46,7 @@ def test_fit_trains_on_guided_batches(monkeypatch, known_clusters):
     for batches, y in given:
         assert isinstance(batches, kerassl.data.GuidedBatches) and y is None
         assert batches.clusters.tolist() == np.repeat(np.arange(8), 3).tolist()
-        # Neighbours of three are a cluster.
+        # Neighbors of three are a cluster.
         assert all(sorted(batches[index][1] // 3) == list(range(8)) for index in range(3))
 
 

@@ -17,7 +17,7 @@ def numpy(x):
 
 
 def filled(**kwargs):
-    """A model whose queue holds labelled rows."""
+    """A model whose queue holds labeled rows."""
     model = make("LOOK", views=None, **kwargs)
     rng = np.random.default_rng(0)
     model.queue.enqueue(rng.normal(size=(20, 8)), np.arange(20) % 3)
@@ -39,7 +39,7 @@ def test_the_first_view_asks_the_queue_and_the_second_ones_key_joins_it():
     np.testing.assert_array_equal(numpy(model.queue.labels)[:8], labels(8))
 
 
-def test_an_empty_queue_and_unlabelled_images_move_nothing():
+def test_an_empty_queue_and_unlabeled_images_move_nothing():
     model = make("LOOK", views=None)
     before = state(model)
     model.compile(keras.optimizers.SGD(0.1))

@@ -18,7 +18,7 @@ def numpy(x):
     return keras.ops.convert_to_numpy(x)
 
 
-def test_the_loss_is_the_papers_on_jointly_normalised_views():
+def test_the_loss_is_the_papers_on_jointly_normalized_views():
     model = make("SimCLR", views=None, temperature=0.3)
     views = ready_views("SimCLR")
     z = numpy(model.projector(model.encoder(np.concatenate(views), training=True), training=True))

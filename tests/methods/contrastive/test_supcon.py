@@ -17,7 +17,7 @@ def loss(model, classes):
     return float(terms_and_rest(model, views, keras.ops.convert_to_tensor(classes))[0]["sup_con"])
 
 
-def test_the_loss_is_the_papers_on_jointly_normalised_views():
+def test_the_loss_is_the_papers_on_jointly_normalized_views():
     model = make("SupCon", views=None, temperature=0.3)
     views = ready_views("SupCon")
     z = keras.ops.convert_to_numpy(
@@ -27,7 +27,7 @@ def test_the_loss_is_the_papers_on_jointly_normalised_views():
     assert loss(model, labels(8)) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_an_unlabelled_image_is_a_class_of_its_own():
+def test_an_unlabeled_image_is_a_class_of_its_own():
     model = make("SupCon", views=None)
     alone = loss(model, np.arange(8, dtype="int32"))
     assert loss(model, np.full(8, -1, "int32")) == pytest.approx(alone, rel=1e-6)

@@ -12,7 +12,7 @@ TINY = {
 }
 
 
-def test_the_loss_is_the_papers_with_views_normalised_apart():
+def test_the_loss_is_the_papers_with_views_normalized_apart():
     model = make("BarlowTwins", views=None, redundancy_weight=0.01)
     views = ready_views("BarlowTwins")
     z = [

@@ -12,7 +12,7 @@ TINY = {
 }
 
 
-def test_the_loss_is_the_papers_with_views_normalised_apart():
+def test_the_loss_is_the_papers_with_views_normalized_apart():
     model = make("FroSSL", views=None, invariance_weight=1.4)
     views = (*ready_views("FroSSL"), ready_views("FroSSL", seed=1)[0])
     z = [

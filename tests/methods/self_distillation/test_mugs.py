@@ -64,7 +64,7 @@ def test_the_terms_are_the_three_supervisions():
         rows = numpy(memory.features)
         for _, mean in parts:
             nearest = np.argsort(-(mean @ rows.T), axis=1)[:, :3]
-            # Of any length: the block normalises them.
+            # Of any length: the block normalizes them.
             group = np.concatenate([mean[:, None], rows[nearest] * 10.0], axis=1)
             outputs.append(numpy(encoder.final_norm(block(group)))[:, 0])
         return np.concatenate(outputs)

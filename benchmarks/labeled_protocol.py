@@ -1,8 +1,8 @@
 """Learning from 5,000 labels: 40 epochs of a small ResNet on CIFAR-10, held-out accuracy of the last epoch.
 
-    python -m benchmarks.labelled_protocol --data=cifar10.npz --method=sla --seeds=0,1,2 --output=runs.json
-    python -m benchmarks.labelled_protocol --data=cifar10.npz --width=32 --save=teacher.keras
-    python -m benchmarks.labelled_protocol --data=cifar10.npz --method=nkd --teacher=teacher.keras
+    python -m benchmarks.labeled_protocol --data=cifar10.npz --method=sla --seeds=0,1,2 --output=runs.json
+    python -m benchmarks.labeled_protocol --data=cifar10.npz --width=32 --save=teacher.keras
+    python -m benchmarks.labeled_protocol --data=cifar10.npz --method=nkd --teacher=teacher.keras
 
 First 5,000 training images with their labels, first 2,000 test images; fst and mean_teacher also see the
 5,000 training images that follow, without labels, in half as many epochs, so all methods see
@@ -28,11 +28,11 @@ from kerassl.distillation import FST, LSSKD, MEALV2, NKD, PSKD, SLA, USKD, Disti
 from kerassl.views import CIFAR_MEAN, CIFAR_STD, FusedAugmentation, TwoViews
 from recipes.names import CLASSIFIERS
 
-NUM_LABELLED, NUM_UNLABELLED, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 5_000, 5_000, 2_000, 128, 40, 16
+NUM_LABELED, NUM_UNLABELED, NUM_TEST, BATCH_SIZE, EPOCHS, WIDTH = 5_000, 5_000, 2_000, 128, 40, 16
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-4
 WEAK = {"scale": (0.5, 1.0), "mean": CIFAR_MEAN, "std": CIFAR_STD}
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "grayscale_probability": 0.2}
-NUM_UPDATES = EPOCHS * NUM_LABELLED // BATCH_SIZE
+NUM_UPDATES = EPOCHS * NUM_LABELED // BATCH_SIZE
 # Some 1,600 updates are too few for the usual momentum of 0.999.
 MEAN_TEACHER = {"max_momentum": 0.99, "threshold": 0.9}
 METHODS = {
@@ -43,13 +43,13 @@ METHODS = {
     "mean_teacher": (FST, {**MEAN_TEACHER, "num_virtual_steps": 0}),
     "meal_v2": (MEALV2, {}),
     "nkd": (NKD, {}),
-    "ps_kd": (PSKD, {"num_images": NUM_LABELLED}),
+    "ps_kd": (PSKD, {"num_images": NUM_LABELED}),
     "sla": (SLA, {}),
     "sla_sd": (SLA, {"self_distillation": True}),
     # As of a ResNet-18 on CIFAR-100.
     "uskd": (USKD, {"alpha": 0.1, "beta": 0.1, "mu": 0.1}),
     **{
-        name: (method.cls, method.arguments(NUM_UPDATES, NUM_LABELLED, None))
+        name: (method.cls, method.arguments(NUM_UPDATES, NUM_LABELED, None))
         for name, method in CLASSIFIERS.items()
         if issubclass(method.cls, kerassl.classifiers.PrototypeClassifier)
     },
@@ -117,7 +117,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="path of an npz file of CIFAR-10")
     parser.add_argument("--method", choices=sorted(METHODS), default="classifier")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the labelled images")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the labeled images")
     parser.add_argument("--seeds", default="0", help="separated by commas")
     parser.add_argument("--width", type=int, default=WIDTH, help="of the ResNet")
     parser.add_argument("--teacher", help="for those that have one: a classifier saved by --save")
@@ -125,7 +125,7 @@ def main():
     parser.add_argument(
         "--settings", type=json.loads, default={}, help="JSON that overrides the method's settings"
     )
-    parser.add_argument("--limit", type=int, default=NUM_LABELLED, help="labelled images, to try it out")
+    parser.add_argument("--limit", type=int, default=NUM_LABELED, help="labeled images, to try it out")
     parser.add_argument("--output", help="JSON file to which the method's results are added")
     parser.add_argument("--table", help="print this results file as a table and train nothing")
     arguments = parser.parse_args()
@@ -136,7 +136,7 @@ def main():
     if (arguments.teacher is None) != (arguments.method not in TAUGHT):
         parser.error(f"--teacher is needed for {', '.join(TAUGHT)}, and for no other method.")
 
-    more = arguments.limit * NUM_UNLABELLED // NUM_LABELLED if method is FST else 0
+    more = arguments.limit * NUM_UNLABELED // NUM_LABELED if method is FST else 0
     train, test, _ = kerassl.data.load(
         f"npz:{arguments.data}", limit_train=arguments.limit + more, limit_test=NUM_TEST
     )
@@ -150,8 +150,8 @@ def main():
     results = {
         **results_file.describe_run(),
         "settings": {
-            "labelled_images": arguments.limit,
-            "unlabelled_images": more,
+            "labeled_images": arguments.limit,
+            "unlabeled_images": more,
             "epochs": epochs,
             "batch_size": BATCH_SIZE,
             "width": arguments.width,

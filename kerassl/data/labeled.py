@@ -11,7 +11,7 @@ from kerassl.data.image.image_dataset import ImageDataset
 from kerassl.data.inspect import is_array
 
 
-def labelled_batches(
+def labeled_batches(
     data: object, labels: np.ndarray | None = None, batch_size: int = 256
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of raw images and their int64 labels, of one pass over a data set.
@@ -27,9 +27,9 @@ def labelled_batches(
 
     Example:
         >>> import numpy as np
-        >>> from kerassl.data import ImageDataset, labelled_batches
+        >>> from kerassl.data import ImageDataset, labeled_batches
         >>> data = ImageDataset(np.zeros((3, 8, 8, 1), "uint8"), [4, 5, 6], shuffle=True)
-        >>> [labels.tolist() for _, labels in labelled_batches(data, batch_size=2)]
+        >>> [labels.tolist() for _, labels in labeled_batches(data, batch_size=2)]
         [[4, 5], [6]]
     """
     needed = "Labels are needed: pass (images, labels) or a labeled kerassl.data.ImageDataset."

@@ -1,4 +1,4 @@
-"""NNCLR, NNBYOL and NNSiam: a queue that holds the targets themselves gives the method without neighbours."""
+"""NNCLR, NNBYOL and NNSiam: a queue that holds the targets themselves gives the method without neighbors."""
 
 import keras
 import numpy as np
@@ -47,7 +47,7 @@ def test_with_its_targets_in_the_queue_it_is_the_plain_method(name, plain, targe
     assert value(model, views) == pytest.approx(value(other, views), rel=1e-5)
 
 
-def test_nnclr_contrasts_neighbours_with_the_other_views_predictions():
+def test_nnclr_contrasts_neighbors_with_the_other_views_predictions():
     model = make("NNCLR", views=None, temperature=0.3)
     views, queue = ready_views("NNCLR"), numpy(model.queue.features).astype("float64")
     z = [projections(model, view).astype("float64") for view in views]
@@ -55,8 +55,8 @@ def test_nnclr_contrasts_neighbours_with_the_other_views_predictions():
     expected = 0.0
     for mine, other in ((0, 1), (1, 0)):
         for i in range(8):
-            neighbour = queue[np.argmax(queue @ z[mine][i])]
-            logits = [neighbour @ row / np.linalg.norm(row) / 0.3 for row in p[other]]
+            neighbor = queue[np.argmax(queue @ z[mine][i])]
+            logits = [neighbor @ row / np.linalg.norm(row) / 0.3 for row in p[other]]
             expected += (np.log(np.sum(np.exp(logits))) - logits[i]) / 16
     assert value(model, views) == pytest.approx(expected, rel=1e-5)
 

@@ -43,7 +43,7 @@ METHODS = {
     "mean_teacher": (FST, {**MEAN_TEACHER, "num_virtual_steps": 0}),
     "meal_v2": (MEALV2, {}),
     "nkd": (NKD, {}),
-    "ps_kd": (PSKD, {"num_images": NUM_LABELED}),
+    "ps_kd": (PSKD, {"num_examples": NUM_LABELED}),
     "sla": (SLA, {}),
     "sla_sd": (SLA, {"self_distillation": True}),
     # As of a ResNet-18 on CIFAR-100.

@@ -50,15 +50,15 @@ class Method(NamedTuple):
         if self.cls.needs_labels and num_classes is None:
             raise ValueError(f"--method={self.name} learns from labels, and {dataset} has none.")
 
-    def arguments(self, num_updates: int, num_images: int, given: Mapping | None) -> dict:
+    def arguments(self, num_updates: int, num_examples: int, given: Mapping | None) -> dict:
         """The constructor's arguments for a run.
 
         Args:
             num_updates: optimizer steps of the whole run.
-            num_images: training images, for a method that remembers each of them.
+            num_examples: training examples, for a method that remembers each of them.
             given: arguments that take the place of the recipe's; older names are read, too.
         """
-        indexed = {"num_images": num_images} if self.cls.needs_sample_index else {}
+        indexed = {"num_examples": num_examples} if self.cls.needs_sample_index else {}
         return {**self.recipe.for_length(num_updates).arguments, **indexed, **self.renamed(given or {})}
 
     def renamed(self, arguments: Mapping) -> dict:

@@ -111,7 +111,7 @@ METHODS = {
     "BYOL": {"projection_dim": 8, "hidden_dim": 8},
     "VICReg": {"projection_dim": 8, "hidden_dim": 8},
     "SwAV": {"num_prototypes": 6, "projection_dim": 8, "hidden_dims": (8,), "queue_size": 0},
-    "SogCLR": {"num_images": COUNT, "projection_dim": 8},
+    "SogCLR": {"num_examples": COUNT, "projection_dim": 8},
     "DINO": {"num_prototypes": 8, "hidden_dim": 8, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0},
 }
 

@@ -37,7 +37,7 @@ class PSKD(Classifier):
 
     Args:
         encoder: as in `Classifier`.
-        num_images: number of training images; `num_classes` probabilities are remembered for each.
+        num_examples: number of training examples; `num_classes` probabilities are remembered for each.
         alpha: share of the past in the target at the end of the run, in [0, 1]; alpha_T in the paper.
         memory_dtype: "float32", or "float16" for half of the memory.
         label_smoothing: smoothing of the label's part of the target, in [0, 1).
@@ -49,12 +49,13 @@ class PSKD(Classifier):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
-        >>> model = kerassl.distillation.PSKD(encoder, num_classes=10, num_images=50_000)
+        >>> model = kerassl.distillation.PSKD(encoder, num_classes=10, num_examples=50_000)
         >>> tuple(model.past.values.shape)
         (50001, 10)
     """
 
     family, terms = "distillation", ("ps_kd",)
+    renamed_arguments = {"num_images": "num_examples"}
     needs_sample_index = True
     supports_gradient_accumulation = False
 
@@ -69,7 +70,7 @@ class PSKD(Classifier):
         self,
         encoder: keras.Model,
         *,
-        num_images: PositiveInt,
+        num_examples: PositiveInt,
         alpha: Fraction = 0.8,
         memory_dtype: Literal["float32", "float16"] = "float32",
         label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
@@ -77,12 +78,12 @@ class PSKD(Classifier):
     ) -> None:
         super().__init__(encoder, label_smoothing=label_smoothing, **common)
         # Zeros for images that were never seen.
-        self.past = SampleMemory(self, "past", num_images, (self.num_classes,), dtype=memory_dtype)
+        self.past = SampleMemory(self, "past", num_examples, (self.num_classes,), dtype=memory_dtype)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy with the softened labels of the global batch."""
         (view,) = views
-        rows = rows_of(batch, self.arguments.num_images, training, "PSKD")
+        rows = rows_of(batch, self.arguments.num_examples, training, "PSKD")
         features, logits = self.features_and_logits(view, training)
         labels = self.gather(self.needed(batch.labels))
         # Images of an evaluation differ from those of training, whatever their indices.

@@ -39,8 +39,8 @@ class UNFUSED(SSLModel):
             from images to features, which are clustered. It is copied and frozen.
         student: built `keras.Model` from images to features `(batch, dim)`, functional or a ViT of
             `kerassl.backbones`; it is trained and exported.
-        num_images: number of training images.
-        num_clusters: number of clusters of the teacher's features; at most `num_images`.
+        num_examples: number of training examples.
+        num_clusters: number of clusters of the teacher's features; at most `num_examples`.
         layers: names of the student's layers that get a branch, feature maps or tokens; `None` for all stages
             but the last of a ResNet or ViT of `kerassl.backbones`.
         branch_weight: weight of the branches' cross entropies, at least 0.
@@ -60,12 +60,13 @@ class UNFUSED(SSLModel):
         >>> import kerassl
         >>> teacher = kerassl.methods.SimCLR(kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16))
         >>> student = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=4)
-        >>> model = kerassl.distillation.UNFUSED(teacher, student, num_images=500)
+        >>> model = kerassl.distillation.UNFUSED(teacher, student, num_examples=500)
         >>> len(model.branches), tuple(model.centroids.shape)
         (3, (32, 128))
     """
 
     family, terms, default_views = "distillation", ("unfused",), ("crop_flip", "crop_flip")
+    renamed_arguments = {"num_images": "num_examples"}
 
     needs_sample_index = True
     # Several layers of the encoder are used.
@@ -83,7 +84,7 @@ class UNFUSED(SSLModel):
         teacher: keras.Model,
         student: keras.Model,
         *,
-        num_images: PositiveInt,
+        num_examples: PositiveInt,
         num_clusters: PositiveInt = 32,
         layers: tuple[str, ...] | None = None,
         branch_weight: NonNegativeFloat = 0.7,
@@ -94,9 +95,9 @@ class UNFUSED(SSLModel):
         teacher_preprocess: keras.layers.Layer | None = None,
         **common: Unpack[Common],
     ) -> None:
-        if not 1 <= num_clusters <= num_images:
+        if not 1 <= num_clusters <= num_examples:
             raise ValueError(
-                f"num_clusters={num_clusters} clusters cannot be made of num_images={num_images} images."
+                f"num_clusters={num_clusters} clusters cannot be made of {num_examples} examples."
             )
         super().__init__(student, num_prototypes=num_clusters, **common)
         self.teacher = FrozenTeacher(teacher, teacher_preprocess)
@@ -119,7 +120,7 @@ class UNFUSED(SSLModel):
         self.mean = state("mean", (dim,))
         self.whitening = state("whitening", (dim, whitened))
         self.centroids = state("centroids", (num_clusters, whitened))
-        self.clusters = SampleMemory(self, "clusters", num_images, start=-1, dtype="int32")
+        self.clusters = SampleMemory(self, "clusters", num_examples, start=-1, dtype="int32")
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
         """Clusters the teacher's features of all images, before the first epoch."""
@@ -131,14 +132,14 @@ class UNFUSED(SSLModel):
             return self.teacher.outputs(self, self.preprocess(images))
 
         features, indices = self.map_examples(features_of, data, verbose)
-        known = (indices >= 0) & (indices < given.num_images)
+        known = (indices >= 0) & (indices < given.num_examples)
         mean, whitening = pca_whitening(features[known], self.whitening.shape[1])
         self.mean.assign(mean)
         self.whitening.assign(whitening)
         rows = (features[known] - mean) @ whitening
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         centroids, found, _ = kmeans(rows, given.num_clusters, given.kmeans_iterations, seed=self.seed)
-        clusters = np.full(given.num_images + 1, -1, "int32")
+        clusters = np.full(given.num_examples + 1, -1, "int32")
         clusters[indices[known]] = found
         self.centroids.assign(centroids)
         self.clusters.values.assign(clusters)
@@ -146,7 +147,7 @@ class UNFUSED(SSLModel):
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy of all layers with pseudo-labels, and agreement of branches and last layer."""
         (view,) = views
-        rows = rows_of(batch, self.arguments.num_images, training, "UNFUSED")
+        rows = rows_of(batch, self.arguments.num_examples, training, "UNFUSED")
         features, *maps = self.encode_unpooled(self.intermediate, view, training)
         features = average_pool(features)
         logits = self.classifier(features)

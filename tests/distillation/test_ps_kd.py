@@ -8,7 +8,7 @@ import kerassl
 pytestmark = pytest.mark.backends("torch")
 
 TINY = {
-    "PSKD": {"arguments": {"num_images": 24}, "sizes": (16,)},
+    "PSKD": {"arguments": {"num_examples": 24}, "sizes": (16,)},
 }
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.backends("torch")
 TINY = {
     "UNFUSED": {
         "teacher": "SimCLR",
-        "arguments": {"num_images": 24, "num_clusters": 5, "layers": ("early",), "whitened_dim": 6},
+        "arguments": {"num_examples": 24, "num_clusters": 5, "layers": ("early",), "whitened_dim": 6},
         "sizes": (16,),
     },
 }
@@ -92,16 +92,16 @@ def test_the_loss_is_that_of_the_last_layer_and_its_branches():
 def test_our_networks_get_a_branch_for_each_stage_but_the_last():
     teacher = kerassl.methods.SimCLR(tiny_encoder(6), projection_dim=8)
     resnet = kerassl.backbones.ResNet((16, 16, 3), (1, 1, 1, 1), width=2, stem="small")
-    model = UNFUSED(teacher, resnet, num_images=40)
+    model = UNFUSED(teacher, resnet, num_examples=40)
     assert [branch.input_shape[-1] for branch in model.branches] == [2, 4, 8]
     assert [layer.units for layer in model.branches[0].layers if hasattr(layer, "units")] == [32, 32, 32]
-    vit = UNFUSED(teacher, tiny_vit(), num_images=24, num_clusters=4)
+    vit = UNFUSED(teacher, tiny_vit(), num_examples=24, num_clusters=4)
     vit.compile(keras.optimizers.Adam(1e-3))
     assert np.isfinite(vit.fit(images(), batch_size=8, verbose=0).history["loss"]).all()
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="num_clusters=25 clusters cannot be made of num_images=24 images"):
+    with pytest.raises(ValueError, match="num_clusters=25 clusters cannot be made of 24 examples"):
         make("UNFUSED", num_clusters=25)
     with pytest.raises(ValueError, match="UNFUSED: the encoder .* has no layer 'nothing'"):
         make("UNFUSED", layers=("nothing",))

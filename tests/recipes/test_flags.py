@@ -140,22 +140,22 @@ class _Base:
 
 
 class _Derived(_Base):
-    def __init__(self, encoder, *, num_images, **kwargs):
+    def __init__(self, encoder, *, num_examples, **kwargs):
         super().__init__(encoder, **kwargs)
 
 
 def test_arguments_of_a_class_and_its_base_are_known():
-    names.check_arguments("method_args", {"num_images": 3, "width": 4}, "derived", _Derived)
+    names.check_arguments("method_args", {"num_examples": 3, "width": 4}, "derived", _Derived)
     with pytest.raises(ValueError) as caught:
-        names.check_arguments("method_args", {"num_images": 3, "widht": 4}, "derived", _Derived)
+        names.check_arguments("method_args", {"num_examples": 3, "widht": 4}, "derived", _Derived)
     assert str(caught.value) == (
-        "--method_args={'num_images': 3, 'widht': 4} do not fit derived, which has no 'widht'; "
-        "it takes: num_images, temperature, width. Did you mean 'width'?"
+        "--method_args={'num_examples': 3, 'widht': 4} do not fit derived, which has no 'widht'; "
+        "it takes: num_examples, temperature, width. Did you mean 'width'?"
     )
     for own in ("encoder", "seed"):
         with pytest.raises(ValueError, match=f"which has no '{own}'"):
-            names.check_arguments("method_args", {"num_images": 3, own: 4}, "derived", _Derived)
-    with pytest.raises(ValueError, match="derived needs num_images: pass --method_args={'num_images'"):
+            names.check_arguments("method_args", {"num_examples": 3, own: 4}, "derived", _Derived)
+    with pytest.raises(ValueError, match="derived needs num_examples: pass --method_args={'num_examples'"):
         names.check_arguments("method_args", {}, "derived", _Derived)
 
 

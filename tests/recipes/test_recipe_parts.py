@@ -310,7 +310,7 @@ def test_the_arguments_of_a_short_run_are_the_methods(name):
         encoder = build.make_encoder("vit_tiny", (8, 8, 1), 96, {"depth": 1, "num_heads": 3})
     else:
         encoder = build.make_encoder("resnet18", (8, 8, 1), 16, method.recipe.backbone_args)
-    arguments = method.arguments(num_updates=100, num_images=500, given={})
+    arguments = method.arguments(num_updates=100, num_examples=500, given={})
     model = build.make_method(method, [encoder], "default", "digits", info, arguments, seed=0)
     for argument, value in arguments.items():
         assert model.get_config()[argument] == value
@@ -353,9 +353,9 @@ def test_one_view_of_two_and_default_views():
 
 def test_arguments_of_an_older_version_have_their_present_names():
     mae = METHODS["mae"]
-    given = mae.arguments(num_updates=100, num_images=1, given={"decoder_heads": 2})
+    given = mae.arguments(num_updates=100, num_examples=1, given={"decoder_heads": 2})
     assert given["decoder_num_heads"] == 2 and "decoder_heads" not in given
-    assert METHODS["sogclr"].arguments(100, 7, None)["num_images"] == 7
+    assert METHODS["sogclr"].arguments(100, 7, None)["num_examples"] == 7
 
 
 def test_a_workdir_of_an_older_version_is_continued_under_present_names(tmp_path):

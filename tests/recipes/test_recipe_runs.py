@@ -274,7 +274,7 @@ def test_self_distillation_starts_from_an_encoder_and_teaches_another(whole, tmp
     assert 0 <= rows["trained encoder"]["classifier"] <= 1
     rows = distill.run(workdir=str(tmp_path / "ps_kd"), method="ps_kd", **small)
     config = json.loads((tmp_path / "ps_kd" / "config.json").read_text())
-    assert config["method_args"] == {"num_images": 120}
+    assert config["method_args"] == {"num_examples": 120}
     line = read_metrics(tmp_path / "nkd" / "metrics.jsonl")[0]
     assert {"cross_entropy", "nkd", "accuracy"} <= line.keys()
 

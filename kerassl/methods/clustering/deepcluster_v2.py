@@ -37,8 +37,8 @@ class DeepClusterV2(SSLModel):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)` that accepts the sizes of
             all crops.
-        num_images: number of training images.
-        num_prototypes: number of clusters of each head; at most `num_images`.
+        num_examples: number of training examples.
+        num_prototypes: number of clusters of each head; at most `num_examples`.
         num_heads: number of clusterings, each from a different start.
         temperature: divides the cosines; > 0.
         kmeans_iterations: k-means iterations of each clustering.
@@ -54,12 +54,13 @@ class DeepClusterV2(SSLModel):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
-        >>> model = kerassl.methods.DeepClusterV2(encoder, num_images=500, num_prototypes=20)
+        >>> model = kerassl.methods.DeepClusterV2(encoder, num_examples=500, num_prototypes=20)
         >>> tuple(model.centroids.shape), tuple(model.clusters.shape)
         ((3, 128, 20), (3, 501))
     """
 
     family, terms, default_views = "clustering", ("deepcluster_v2",), ("swav_cifar", "swav")
+    renamed_arguments = {"num_images": "num_examples"}
 
     needs_sample_index = True
     # Each batch is remembered as it comes.
@@ -76,7 +77,7 @@ class DeepClusterV2(SSLModel):
         self,
         encoder: Model,
         *,
-        num_images: PositiveInt,
+        num_examples: PositiveInt,
         num_prototypes: PositiveInt = 3000,
         num_heads: PositiveInt = 3,
         temperature: PositiveFloat = 0.1,
@@ -86,9 +87,9 @@ class DeepClusterV2(SSLModel):
         projection_dim: PositiveInt = 128,
         **common: Unpack[Common],
     ) -> None:
-        if not 1 <= num_prototypes <= num_images:
+        if not 1 <= num_prototypes <= num_examples:
             raise ValueError(
-                f"num_prototypes={num_prototypes} clusters cannot be made of num_images={num_images} images."
+                f"num_prototypes={num_prototypes} clusters cannot be made of {num_examples} examples."
             )
         super().__init__(encoder, num_prototypes=num_prototypes * num_heads, **common)
         self.projector = mlp(
@@ -108,15 +109,15 @@ class DeepClusterV2(SSLModel):
         self.centroids = state("centroids", (num_heads, projection_dim, num_prototypes))
         unknown = initializers.Constant(-1)
         # The last column belongs to images of unknown index.
-        self.clusters = state("clusters", (num_heads, num_images + 1), unknown, "int32")
-        self.memory = SampleMemory(self, "memory", num_images, (num_global_crops, projection_dim))
+        self.clusters = state("clusters", (num_heads, num_examples + 1), unknown, "int32")
+        self.memory = SampleMemory(self, "memory", num_examples, (num_global_crops, projection_dim))
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
         """Clusters the remembered embeddings: the previous epoch's or, at first, the untrained network's."""
         given, memory = self.arguments, ops.convert_to_numpy(self.memory.values)
         if not memory.any():
             z, indices = self.project(data, self.encoder, self.projector, verbose)
-            known = (indices >= 0) & (indices < given.num_images)
+            known = (indices >= 0) & (indices < given.num_examples)
             z = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True)
             memory = np.zeros(memory.shape, "float32")
             memory[indices[known]] = z[:, None]
@@ -141,7 +142,7 @@ class DeepClusterV2(SSLModel):
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Cross entropy of all crops with the cluster of their image, in each head."""
         given = self.arguments
-        rows = rows_of(batch, given.num_images, training, "DeepClusterV2")
+        rows = rows_of(batch, given.num_examples, training, "DeepClusterV2")
         if len(views) < given.num_global_crops:
             raise ValueError(
                 f"DeepClusterV2 remembers num_global_crops={given.num_global_crops} crops of an image; got "

@@ -34,8 +34,8 @@ class PCL(MoCoV2):
     before each epoch after the warm-up.
 
     Args:
-        num_images: number of training images.
-        num_prototypes: number of clusters of each clustering, each at most `num_images`.
+        num_examples: number of training examples.
+        num_prototypes: number of clusters of each clustering, each at most `num_examples`.
         num_negative_prototypes: maximal number of prototypes drawn as negatives in each step, r in the paper.
         warmup_epochs: number of first epochs with InfoNCE alone.
         kmeans_iterations: k-means iterations of each clustering.
@@ -53,12 +53,13 @@ class PCL(MoCoV2):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
-        >>> model = kerassl.methods.PCL(encoder, num_images=500, num_prototypes=(20, 50), queue_size=256)
+        >>> model = kerassl.methods.PCL(encoder, num_examples=500, num_prototypes=(20, 50), queue_size=256)
         >>> [tuple(centroids.shape) for centroids in model.centroids]
         [(20, 128), (50, 128)]
     """
 
     family = "clustering"
+    renamed_arguments = {"num_images": "num_examples"}
     needs_sample_index = True
     terms = ("info_nce", "proto_nce")
 
@@ -80,7 +81,7 @@ class PCL(MoCoV2):
         self,
         encoder: Model,
         *,
-        num_images: PositiveInt,
+        num_examples: PositiveInt,
         num_prototypes: tuple[PositiveInt, ...] = (25_000, 50_000, 100_000),
         num_negative_prototypes: PositiveInt = 16_384,
         warmup_epochs: NonNegativeInt = 20,
@@ -94,9 +95,9 @@ class PCL(MoCoV2):
         **common: Unpack[Common],
     ) -> None:
         num_prototypes = tuple(num_prototypes)
-        if not num_prototypes or not 1 <= min(num_prototypes) <= max(num_prototypes) <= num_images:
+        if not num_prototypes or not 1 <= min(num_prototypes) <= max(num_prototypes) <= num_examples:
             raise ValueError(
-                f"num_prototypes={num_prototypes} must be numbers of clusters up to num_images={num_images}."
+                f"num_prototypes={num_prototypes} must be numbers up to num_examples={num_examples}."
             )
         super().__init__(
             encoder,
@@ -117,7 +118,7 @@ class PCL(MoCoV2):
         self.centroids = [state(f"centroids{i}", (k, projection_dim)) for i, k in sizes]
         self.densities = [state(f"densities{i}", (k,), temperature) for i, k in sizes]
         self.clusters = [
-            SampleMemory(self, f"clusters{i}", num_images, start=-1, dtype="int32") for i, _ in sizes
+            SampleMemory(self, f"clusters{i}", num_examples, start=-1, dtype="int32") for i, _ in sizes
         ]
 
     def start_epoch(self, data: object, verbose: str | int) -> None:
@@ -126,7 +127,7 @@ class PCL(MoCoV2):
         if self.clock.epoch < given.warmup_epochs:
             return
         z, indices = self.project(data, self.teacher_encoder, self.teacher_projector, verbose)
-        known = (indices >= 0) & (indices < given.num_images)
+        known = (indices >= 0) & (indices < given.num_examples)
         z, indices = z[known] / np.linalg.norm(z[known], axis=1, keepdims=True), indices[known]
         for i, number in enumerate(given.num_prototypes):
             centers, found, distances = kmeans(
@@ -136,7 +137,7 @@ class PCL(MoCoV2):
                 given.kmeans_restarts,
                 seed=(self.seed, self.clock.epoch, i),
             )
-            clusters = np.full(given.num_images + 1, -1, "int32")
+            clusters = np.full(given.num_examples + 1, -1, "int32")
             clusters[indices] = found
             norms = np.linalg.norm(centers, axis=1, keepdims=True)
             self.centroids[i].assign(centers / np.maximum(norms, 1e-12))
@@ -145,7 +146,7 @@ class PCL(MoCoV2):
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """InfoNCE, and the mean over clusterings of the contrast with prototypes."""
-        rows = rows_of(batch, self.arguments.num_images, training, "PCL")
+        rows = rows_of(batch, self.arguments.num_examples, training, "PCL")
         outputs = super().loss_terms(views, batch, training)
         contrasts = [
             self.contrast_with_prototypes(q, rows, i, training)

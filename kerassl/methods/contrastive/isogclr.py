@@ -25,7 +25,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
     An unknown image takes the initial temperature.
 
     Args:
-        num_images: number of training images; three numbers are remembered for each.
+        num_examples: number of training examples; three numbers are remembered for each.
         temperature: initial temperature of all images, between the two bounds; 0.1 in the official command
             for CIFAR.
         gamma: weight of the batch's normalizer against the remembered one, in (0, 1].
@@ -46,7 +46,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
-        >>> model = kerassl.methods.iSogCLR(encoder, num_images=50_000)
+        >>> model = kerassl.methods.iSogCLR(encoder, num_examples=50_000)
         >>> temperatures = model.memories["temperatures"].values
         >>> print(f"{float(temperatures[0]):.2f}")
         0.07
@@ -72,7 +72,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         self,
         encoder: Model,
         *,
-        num_images: PositiveInt,
+        num_examples: PositiveInt,
         temperature: PositiveFloat = 0.07,
         gamma: Annotated[float, Bound(0, 1, open_low=True)] = 0.8,
         robustness: NonNegativeFloat = 6.0,
@@ -91,7 +91,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
             )
         super().__init__(
             encoder,
-            num_images=num_images,
+            num_examples=num_examples,
             temperature=temperature,
             gamma=gamma,
             projection_dim=projection_dim,
@@ -99,7 +99,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
             **common,
         )
         for name, start in (("temperatures", temperature), ("temperature_moments", 0.0)):
-            self.memories[name] = SampleMemory(self, name, num_images, start=start)
+            self.memories[name] = SampleMemory(self, name, num_examples, start=start)
 
     def temperature_of(self, rows: KerasTensor) -> KerasTensor:
         """The temperature of each image."""

@@ -36,11 +36,11 @@ class SogCLR(SSLModel):
 
     The step needs the index of each example. `fit` supplies the indices of arrays and of a
     `kerassl.data.ArrayDataset`; other data yield `{"inputs": inputs, "sample_index": indices}` instead of
-    inputs, which may be ready views. An index outside `0..num_images - 1`, such as -1, means unknown: that
+    inputs, which may be ready views. An index outside `0..num_examples - 1`, such as -1, means unknown: that
     example takes the normalizer of its batch and is not remembered. Evaluation needs no indices.
 
     Args:
-        num_images: number of training images; one number is remembered for each.
+        num_examples: number of training examples; one number is remembered for each.
         temperature: divides the cosines in the weights of the negatives; > 0. Changing it invalidates the
             remembered normalizers.
         gamma: weight of the batch's normalizer against the remembered one, in (0, 1].
@@ -54,12 +54,13 @@ class SogCLR(SSLModel):
     Example:
         >>> import kerassl
         >>> encoder = kerassl.backbones.resnet18((32, 32, 3), stem="small", width=16)
-        >>> model = kerassl.methods.SogCLR(encoder, num_images=50_000)
+        >>> model = kerassl.methods.SogCLR(encoder, num_examples=50_000)
         >>> tuple(model.memories["log_normalizers"].values.shape)
         (50001,)
     """
 
     family, default_views = "contrastive", ("simclr_cifar", "sogclr")
+    renamed_arguments = {"num_images": "num_examples"}
     needs_sample_index = True
     terms = ("sogclr",)
 
@@ -70,7 +71,7 @@ class SogCLR(SSLModel):
         self,
         encoder: Model,
         *,
-        num_images: PositiveInt,
+        num_examples: PositiveInt,
         temperature: PositiveFloat = 0.1,
         gamma: Annotated[float, Bound(0, 1, open_low=True)] = 0.9,
         projection_dim: PositiveInt = 128,
@@ -81,12 +82,12 @@ class SogCLR(SSLModel):
         self.projector = mlp(
             self.feature_dim, (hidden_dim,), projection_dim, output_batch_norm="plain", name="projector"
         )
-        self.memories = {"log_normalizers": SampleMemory(self, "log_normalizers", num_images, start=NEVER)}
+        self.memories = {"log_normalizers": SampleMemory(self, "log_normalizers", num_examples, start=NEVER)}
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Contrast with the remembered normalizers, updated toward those of the batch."""
         view1, view2 = views
-        rows = rows_of(batch, self.arguments.num_images, training, type(self).__name__)
+        rows = rows_of(batch, self.arguments.num_examples, training, type(self).__name__)
         features = self.encode_views(self.encoder, (view1, view2), training)
         z1, z2 = ops.split(self.projector(features, training=training), 2)
         # Each replica compares its own rows with the whole batch.

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.backends("torch")
 TINY = {
     "DeepClusterV2": {
         "arguments": {
-            "num_images": 24,
+            "num_examples": 24,
             "num_prototypes": 6,
             "num_heads": 2,
             "hidden_dims": (16,),
@@ -142,7 +142,7 @@ def test_data_without_positions_is_refused():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="num_prototypes=25 clusters cannot be made of num_images=24"):
+    with pytest.raises(ValueError, match="num_prototypes=25 clusters cannot be made of 24"):
         make("DeepClusterV2", num_prototypes=25)
 
 

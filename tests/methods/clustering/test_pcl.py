@@ -8,7 +8,7 @@ pytestmark = pytest.mark.backends("torch")
 TINY = {
     "PCL": {
         "arguments": {
-            "num_images": 24,
+            "num_examples": 24,
             "num_prototypes": (5, 8),
             "num_negative_prototypes": 8,
             "warmup_epochs": 0,
@@ -117,9 +117,7 @@ def test_clusters_are_of_the_teachers_projections_once_the_warm_up_is_over():
 
 
 def test_bad_arguments():
-    with pytest.raises(
-        ValueError, match=r"num_prototypes=\(6, 25\) must be numbers of clusters up to num_images=24"
-    ):
+    with pytest.raises(ValueError, match=r"num_prototypes=\(6, 25\) must be numbers up to num_examples=24"):
         make("PCL", num_prototypes=(6, 25))
     with pytest.raises(ValueError, match=r"num_prototypes=\(\) must be"):
         make("PCL", num_prototypes=())

@@ -10,10 +10,10 @@ import kerassl
 pytestmark = pytest.mark.backends("torch")
 
 TINY = {
-    "SogCLR": {"arguments": {"num_images": 24, "projection_dim": 8, "hidden_dim": 16}},
+    "SogCLR": {"arguments": {"num_examples": 24, "projection_dim": 8, "hidden_dim": 16}},
     "iSogCLR": {
         "arguments": {
-            "num_images": 24,
+            "num_examples": 24,
             "projection_dim": 8,
             "hidden_dim": 16,
             "robustness": 0.4,
@@ -107,7 +107,7 @@ def test_the_price_drives_temperatures_to_their_bounds(robustness, end):
 
 
 def test_fit_tells_the_indices_of_images_in_memory():
-    model = make("SogCLR", num_images=30)
+    model = make("SogCLR", num_examples=30)
     model.compile(keras.optimizers.SGD(0.1))
     model.fit(images(17), labels(17), batch_size=8, verbose=0)
     assert np.flatnonzero(numpy(model.memories["log_normalizers"].values) > NEVER / 2).tolist() == list(

@@ -62,7 +62,7 @@ def test_describe_is_the_format_of_the_images():
         "size": (8, 8), "channels": 3, "values": "0 to 255", "resize": None
     }  # fmt: skip
     assert VIEWS.describe(images(0, 1))["values"] == "0 to 1"
-    assert VIEWS.describe(images(-2, 2))["values"] == "normalised"
+    assert VIEWS.describe(images(-2, 2))["values"] == "normalized"
     wide = views.preset("simclr_cifar", 8, value_range=(-100, 4000))
     assert wide.describe(images(-100, 4000))["values"] == "-100 to 4000"
     assert wide.describe(images(0, 4000, "uint16"))["values"] == "-100 to 4000"
@@ -88,3 +88,8 @@ def test_image_views_of_ones_own():
     assert layer.get_config()["size"] == (4, 4)
     with pytest.raises(ValueError, match="Images must have shape"):
         layer(np.zeros((2, 4, 4)))
+
+
+def test_a_format_of_an_older_file_is_read():
+    old = {"size": [8, 6], "channels": 3, "values": "normalised", "resize": None}
+    assert views.InputFormat.get(old) == views.InputFormat((8, 6), 3, "normalized")

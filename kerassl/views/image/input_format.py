@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 # What the values of images say of their scale.
-BYTES, UNIT, NORMALIZED = "0 to 255", "0 to 1", "normalised"
+BYTES, UNIT, NORMALIZED = "0 to 255", "0 to 1", "normalized"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class InputFormat:
     Attributes:
         size: (height, width) in pixels.
         channels: their number.
-        values: "0 to 255" or another range of the views, "0 to 1", or "normalised" where some are negative.
+        values: "0 to 255" or another range of the views, "0 to 1", or "normalized" where some are negative.
         resize: how they were brought to their size, in words; `None` if they came so or it is not known.
     """
 
@@ -29,7 +29,11 @@ class InputFormat:
     @classmethod
     def get(cls, given: "InputFormat | dict | None") -> "InputFormat | None":
         """Returns the format itself, or that of a dict of its attributes."""
-        return cls(**{**given, "size": tuple(given["size"])}) if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        # Older files spell it the British way.
+        values = given["values"].replace("normalised", NORMALIZED)
+        return cls(**{**given, "size": tuple(given["size"]), "values": values})
 
     @classmethod
     def of(

@@ -124,7 +124,7 @@ class GaussianBlur(Augmentation):
         self.kernel_size = check_kernel_size(kernel_size)
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
-        """Returns float32 images of the shape that came."""
+        """Returns float32 images of the input's shape."""
         if not self.probability:
             return images
         blur = random_blur(seed, ops.shape(images)[0], self.probability, self.sigma, self.kernel_size)

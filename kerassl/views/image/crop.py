@@ -153,7 +153,7 @@ class RandomHorizontalFlip(Augmentation):
         self.probability = check_probability("probability", probability)
 
     def augment(self, images: KerasTensor, seed: keras.random.SeedGenerator) -> KerasTensor:
-        """Returns the images, some mirrored, in the dtype that came."""
+        """Returns the images, some mirrored, in the input's dtype."""
         if not self.probability:
             return images
         mirrored = bernoulli(seed, ops.shape(images)[0], self.probability)

@@ -53,6 +53,8 @@ PositiveFloat = Annotated[float, Bound(0, open_low=True)]
 NonNegativeFloat = Annotated[float, Bound(0)]
 # A share, a probability or a momentum.
 Fraction = Annotated[float, Bound(0, 1)]
+# A momentum, a rate of dropout.
+FractionBelowOne = Annotated[float, Bound(0, 1, open_high=True)]
 # A share that leaves something on both sides.
 ProperFraction = Annotated[float, Bound(0, 1, open_low=True, open_high=True)]
 

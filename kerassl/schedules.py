@@ -12,6 +12,8 @@ import numbers
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import NonNegativeInt, PositiveInt, checked
+
 __all__ = ["Cosine", "InfiniteLearningRate", "Linear", "WarmupCosine", "cosine", "linear"]
 
 
@@ -91,7 +93,8 @@ class Linear(keras.optimizers.schedules.LearningRateSchedule):
         0.75
     """
 
-    def __init__(self, start: float, end: float, total_steps: int) -> None:
+    @checked
+    def __init__(self, start: float, end: float, total_steps: PositiveInt) -> None:
         super().__init__()
         _check_steps(total_steps)
         self.start, self.end, self.total_steps = start, end, total_steps
@@ -123,7 +126,8 @@ class Cosine(keras.optimizers.schedules.LearningRateSchedule):
         0.22
     """
 
-    def __init__(self, start: float, end: float, total_steps: int) -> None:
+    @checked
+    def __init__(self, start: float, end: float, total_steps: PositiveInt) -> None:
         super().__init__()
         _check_steps(total_steps)
         self.start, self.end, self.total_steps = start, end, total_steps
@@ -158,11 +162,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         [0.0, 0.5, 1.0, 0.0]
     """
 
+    @checked
     def __init__(
         self,
         peak: float,
-        total_steps: int,
-        warmup_steps: int = 0,
+        total_steps: PositiveInt,
+        warmup_steps: NonNegativeInt = 0,
         final: float = 0.0,
         initial: float = 0.0,
     ) -> None:
@@ -228,18 +233,19 @@ class InfiniteLearningRate(keras.optimizers.schedules.LearningRateSchedule):
         ['0.00e+00', '1.00e-03', '5.50e-04', '1.00e-04', '3.16e-05', '1.00e-05']
     """
 
+    @checked
     def __init__(
         self,
         peak: float,
         constant: float,
         final: float,
-        total_steps: int,
+        total_steps: PositiveInt,
         warmup_end: float = 0.05,
         cooldown_end: float = 0.15,
         constant_end: float = 0.80,
         cooldown: str = "cosine",
         first_task: bool = True,
-        start_step: int = 0,
+        start_step: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         _check_steps(total_steps)

@@ -116,10 +116,10 @@ def test_optimizers_evaluate_schedules_in_float32(schedule):
     [
         (lambda: schedules.cosine(0, 1, 3, 0), "total_steps=0 must be positive"),
         (lambda: schedules.linear(0, 1, 3, -1), "total_steps=-1 must be positive"),
-        (lambda: Linear(0, 1, 0), "total_steps=0 must be positive"),
-        (lambda: Cosine(0, 1, float("nan")), "total_steps=nan must be positive"),
+        (lambda: Linear(0, 1, 0), "total_steps must be >= 1, got 0"),
+        (lambda: Cosine(0, 1, float("nan")), "total_steps must be an integer >= 1, got nan"),
         (lambda: WarmupCosine(1.0, 10, warmup_steps=10), "warmup_steps=10 must be .* below total_steps=10"),
-        (lambda: WarmupCosine(1.0, 10, warmup_steps=-1), "warmup_steps=-1 must be at least 0"),
+        (lambda: WarmupCosine(1.0, 10, warmup_steps=-1), "warmup_steps must be >= 0, got -1"),
         (lambda: InfiniteLearningRate(1e-3, 1e-4, 0.0, 100), "final=0.0 must all be positive"),
         (lambda: InfiniteLearningRate(1e-3, 1e-4, 1e-5, 100, warmup_end=0.2), "increase strictly"),
         (lambda: InfiniteLearningRate(1e-3, 1e-4, 1e-5, 100, cooldown="cosin"), "Did you mean 'cosine'"),

@@ -6,7 +6,7 @@ import keras
 from keras import KerasTensor, backend, layers, ops
 
 from kerassl import engine
-from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt, RemembersArguments
+from kerassl.arguments import FractionBelowOne, PositiveFloat, PositiveInt, RemembersArguments
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -30,7 +30,7 @@ class DropPath(RemembersArguments, keras.layers.Layer):
         [0.0, 2.0]
     """
 
-    def __init__(self, rate: Annotated[float, Bound(0, 1, open_high=True)], **kwargs) -> None:
+    def __init__(self, rate: FractionBelowOne, **kwargs) -> None:
         super().__init__(**kwargs)
         self.rate = rate
         if rate > 0:
@@ -124,7 +124,7 @@ class TransformerBlock(RemembersArguments, keras.layers.Layer):
         hidden_dim: PositiveInt,
         num_heads: PositiveInt,
         mlp_ratio: PositiveFloat = 4.0,
-        drop_path: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        drop_path: FractionBelowOne = 0.0,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
-from kerassl.arguments import Annotated, Bound, Literal, PositiveInt, checked
+from kerassl.arguments import FractionBelowOne, Literal, PositiveInt, checked
 from kerassl.backbones.backbone import Backbone
 from kerassl.backbones.naming import unique_name
 from kerassl.backbones.patches import patch_grid, patchify, take_patches
@@ -72,7 +72,7 @@ class ViT(Backbone, keras.Model):
         num_heads: PositiveInt = 3,
         pool: Literal["cls", "mean"] = "cls",
         positions: Literal["sincos", "learned"] = "sincos",
-        drop_path: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        drop_path: FractionBelowOne = 0.0,
         name: str | None = None,
         dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
@@ -257,7 +257,7 @@ def vit(
     patch_size: PositiveInt = 16,
     pool: Literal["cls", "mean"] = "cls",
     positions: Literal["sincos", "learned"] = "sincos",
-    drop_path: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+    drop_path: FractionBelowOne = 0.0,
     hidden_dim: PositiveInt | None = None,
     depth: PositiveInt | None = None,
     num_heads: PositiveInt | None = None,

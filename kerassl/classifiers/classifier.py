@@ -12,7 +12,7 @@ from kerassl.batch import Batch, Outputs, StepRecord
 from kerassl.losses import cross_entropy
 from kerassl.losses.supervised.cross_entropy import labeled_mean
 from kerassl.methods.contrastive.simclr_v2 import SIMCLR_V2_PAPER
-from kerassl.training import Annotated, Bound, Common, Recipe, SSLModel, Unpack
+from kerassl.training import Common, FractionBelowOne, Recipe, SSLModel, Unpack
 
 
 class Classifier(SSLModel):
@@ -75,7 +75,7 @@ class Classifier(SSLModel):
         encoder: keras.Model,
         *,
         num_classes: int | None = None,
-        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        label_smoothing: FractionBelowOne = 0.0,
         **common: Unpack[Common],
     ) -> None:
         if num_classes is None or num_classes < 2:

@@ -24,7 +24,7 @@ from kerassl.data import labeled_batches
 from kerassl.heads import PrototypeDistances
 from kerassl.losses import class_means, prototypical
 from kerassl.losses.supervised.prototypical import prototype_logits
-from kerassl.training import Annotated, Batch, Bound, Common, Fraction, Outputs, PositiveInt, Recipe, Unpack
+from kerassl.training import Batch, Common, Fraction, FractionBelowOne, Outputs, PositiveInt, Recipe, Unpack
 
 
 @keras.saving.register_keras_serializable("kerassl")
@@ -100,7 +100,7 @@ class PrototypicalNetwork(PrototypeClassifier):
         encoder: keras.Model,
         *,
         shots: PositiveInt = 5,
-        momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.9,
+        momentum: FractionBelowOne = 0.9,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, **common)

@@ -33,7 +33,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine
-from kerassl.arguments import Annotated, Bound, Fraction, Literal, NonNegativeFloat, NonNegativeInt
+from kerassl.arguments import Fraction, FractionBelowOne, Literal, NonNegativeFloat, NonNegativeInt
 from kerassl.classifiers import Classifier
 from kerassl.losses import pseudo_label
 from kerassl.losses.supervised.cross_entropy import labeled_mean
@@ -98,7 +98,7 @@ class FST(Classifier):
         threshold: Fraction = 0.968,
         unlabeled_weight: NonNegativeFloat = 1.0,
         max_momentum: Fraction = 0.999,
-        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        label_smoothing: FractionBelowOne = 0.0,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, label_smoothing=label_smoothing, **common)

@@ -19,7 +19,7 @@ winycg/HSAKD), on which it builds:
 import keras
 from keras import ops
 
-from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat
+from kerassl.arguments import FractionBelowOne, NonNegativeFloat, PositiveFloat
 from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, stages_of
 from kerassl.classifiers import Classifier
 from kerassl.distillation.ps_kd import PS_KD_PAPER
@@ -75,7 +75,7 @@ class LSSKD(Classifier):
         temperature: PositiveFloat = 3.0,
         kd_weight: NonNegativeFloat = 1.0,
         feature_weight: NonNegativeFloat = 0.1,
-        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        label_smoothing: FractionBelowOne = 0.0,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, label_smoothing=label_smoothing, **common)

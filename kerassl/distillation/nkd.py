@@ -10,7 +10,7 @@ Customized Soft Labels", arXiv 2303.13005. Official code: yzd-v/cls_KD, `mmcls/m
 
 import keras
 
-from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat
+from kerassl.arguments import FractionBelowOne, NonNegativeFloat, PositiveFloat
 from kerassl.classifiers import Classifier
 from kerassl.distillation.frozen_teacher import FrozenTeacher
 from kerassl.losses import nkd
@@ -57,7 +57,7 @@ class NKD(Classifier):
         *,
         gamma: NonNegativeFloat = 1.5,
         temperature: PositiveFloat = 1.0,
-        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        label_smoothing: FractionBelowOne = 0.0,
         teacher_preprocess: keras.layers.Layer | None = None,
         **common: Unpack[Common],
     ) -> None:

@@ -15,7 +15,7 @@ lgcnsai/PS-KD-Pytorch, `main.py`, `loss/pskd_loss.py`.
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Annotated, Bound, Fraction, Literal, PositiveInt
+from kerassl.arguments import Fraction, FractionBelowOne, Literal, PositiveInt
 from kerassl.classifiers import Classifier
 from kerassl.distillation.fst import FIXMATCH_PAPER
 from kerassl.losses import ps_kd
@@ -73,7 +73,7 @@ class PSKD(Classifier):
         num_examples: PositiveInt,
         alpha: Fraction = 0.8,
         memory_dtype: Literal["float32", "float16"] = "float32",
-        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        label_smoothing: FractionBelowOne = 0.0,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, label_smoothing=label_smoothing, **common)

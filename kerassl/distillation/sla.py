@@ -13,7 +13,7 @@
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Annotated, Bound, Literal, NonNegativeFloat, PositiveFloat
+from kerassl.arguments import FractionBelowOne, Literal, NonNegativeFloat, PositiveFloat
 from kerassl.classifiers import Classifier
 from kerassl.losses import kd
 from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
@@ -69,7 +69,7 @@ class SLA(Classifier):
         inference: Literal["aggregated", "single"] | None = None,
         temperature: PositiveFloat = 1.0,
         joint_weight: NonNegativeFloat = 1.0,
-        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        label_smoothing: FractionBelowOne = 0.0,
         **common: Unpack[Common],
     ) -> None:
         if self_distillation:

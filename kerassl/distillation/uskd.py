@@ -18,7 +18,7 @@ from kerassl.backbones.feature_maps import IntermediateFeatures, average_pool, s
 from kerassl.classifiers import Classifier
 from kerassl.distillation.nkd import NKD_PAPER
 from kerassl.losses import cross_entropy, uskd_non_target, uskd_target
-from kerassl.training import Annotated, Batch, Bound, Common, NonNegativeFloat, Outputs, Recipe, Unpack
+from kerassl.training import Batch, Common, FractionBelowOne, NonNegativeFloat, Outputs, Recipe, Unpack
 
 
 class USKD(Classifier):
@@ -60,7 +60,7 @@ class USKD(Classifier):
         alpha: NonNegativeFloat = 1.0,
         beta: NonNegativeFloat = 0.1,
         mu: NonNegativeFloat = 0.005,
-        label_smoothing: Annotated[float, Bound(0, 1, open_high=True)] = 0.0,
+        label_smoothing: FractionBelowOne = 0.0,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(encoder, label_smoothing=label_smoothing, **common)

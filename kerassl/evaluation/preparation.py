@@ -15,7 +15,7 @@ from kerassl.evaluation.knn import knn_accuracy
 from kerassl.metrics.checks import check_count, short
 from kerassl.metrics.features import check_array, check_labels, l2_normalize
 from kerassl.views import InputFormat, Preprocess, preprocessing_of
-from kerassl.views.image.input_format import BYTES, NORMALIZED, UNIT
+from kerassl.views.image.input_format import NORMALIZED, UNIT
 from kerassl.views.image.preprocess import statistics
 
 PROBE_IMAGES = 400
@@ -145,7 +145,8 @@ def preparation_gap(
     known = preparation(encoder)
     if known is None or known.images is None:
         return None
-    here, there = InputFormat.of(images), known.images
+    value_range = preprocessing_of(encoder).value_range
+    here, there = InputFormat.of(images, value_range=value_range), known.images
     differences = []
     if here.values != there.values:
         differences.append(f"the values are {here.values}, those of training were {there.values}")
@@ -157,7 +158,7 @@ def preparation_gap(
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:PROBE_IMAGES])
     given = np.asarray(images)[chosen]
     if as_trained is None:
-        as_trained = resize_and_crop_all(rescaled(given, here.values, known), there.size)
+        as_trained = resize_and_crop_all(rescaled(given, here.values, known, value_range), there.size)
         if min(here.size) < min(there.size):
             differences.append("smaller images have lost what the numbers here cannot show")
     else:
@@ -172,14 +173,20 @@ def preparation_gap(
     return PreparationGap(tuple(differences), len(given), cosine, *accuracies)
 
 
-def rescaled(images: np.ndarray, values: str, known: Preparation) -> np.ndarray:
+def rescaled(
+    images: np.ndarray, values: str, known: Preparation, value_range: tuple[float, float]
+) -> np.ndarray:
     """Images on the scale of training; normalized ones are taken to be so by the encoder's numbers."""
     images = images.astype("float32")
     if values == NORMALIZED:
         mean, std = map(keras.ops.convert_to_numpy, statistics(known.mean, known.std, images.shape[-1]))
         images, values = images * std + mean, UNIT
-    factor = {(UNIT, BYTES): 255.0, (BYTES, UNIT): 1 / 255}.get((values, known.images.values), 1.0)
-    return images * np.float32(factor)
+    if values == known.images.values:
+        return images
+    black, white = value_range
+    if values == UNIT:
+        return images * np.float32(white - black) + np.float32(black)
+    return (images - np.float32(black)) / np.float32(white - black) if known.images.values == UNIT else images
 
 
 def warn_of_preparation(
@@ -199,7 +206,7 @@ def warn_of_preparation(
     layer = preprocessing_of(encoder)
     if layer is None or layer.trained_on is None:
         return
-    here = InputFormat.of(images)
+    here = InputFormat.of(images, value_range=layer.value_range)
     difference = (here.size, here.values)
     if difference == (layer.trained_on.size, layer.trained_on.values) or difference in layer.warned_of:
         return

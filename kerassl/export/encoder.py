@@ -44,13 +44,18 @@ class RawImageModel(keras.Model):
         trained_on = None if layer is None else layer.trained_on
         if not hasattr(images, "dtype") or len(getattr(images, "shape", ())) != 4:
             return
-        if trained_on is not None and trained_on.values == UNIT:
+        black, white = (0, 255) if layer is None else layer.value_range
+        if white <= 1 or (trained_on is not None and trained_on.values == UNIT):
             return
         if len(images) and InputFormat.of(images).values == UNIT:
+            mend = (
+                "Multiply them by 255, or pass uint8 images."
+                if (black, white) == (0, 255)
+                else "Rescale them."
+            )
             warnings.warn(
-                f"{self.name} takes images in [0, 255]; got floats in [0, 1], which are nearly black on "
-                f"that scale. "
-                "Multiply them by 255, or pass uint8 images.",
+                f"{self.name} takes images in [{black:g}, {white:g}]; got floats in [0, 1], which are nearly "
+                f"black on that scale. {mend}",
                 stacklevel=3,
             )
 

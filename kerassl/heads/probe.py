@@ -3,7 +3,14 @@
 import keras
 from keras import KerasTensor, ops
 
-from kerassl.arguments import Annotated, Bound, PositiveFloat, PositiveInt, RemembersArguments
+from kerassl.arguments import (
+    Annotated,
+    Bound,
+    FractionBelowOne,
+    PositiveFloat,
+    PositiveInt,
+    RemembersArguments,
+)
 from kerassl.engine import replica_mean
 
 
@@ -35,7 +42,7 @@ class OnlineProbe(RemembersArguments, keras.layers.Layer):
         feature_dim: PositiveInt,
         num_classes: Annotated[int, Bound(2)],
         learning_rate: PositiveFloat = 3e-3,
-        momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.99,
+        momentum: FractionBelowOne = 0.99,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, dtype="float32")

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from kerassl.arguments import Annotated, Bound, PositiveInt, checked
+from kerassl.arguments import FractionBelowOne, PositiveInt, checked
 
 
 @checked
@@ -14,7 +14,7 @@ def transformer(
     depth: PositiveInt = 3,
     num_heads: PositiveInt = 8,
     hidden_dim: PositiveInt | None = None,
-    dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.1,
+    dropout: FractionBelowOne = 0.1,
     name: str = "transformer",
 ) -> keras.Model:
     """A built transformer encoder: blocks of self-attention and two Dense layers.

@@ -5,6 +5,7 @@ from typing import TypeAlias
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import FractionBelowOne, NonNegativeFloat, checked
 from kerassl.engine.keras_internals import batches_seen, marked, variable_key
 from kerassl.optimizers.decay import is_decayed
 from kerassl.optimizers.per_variable_rates import PerVariableRates
@@ -37,12 +38,10 @@ class AdamW(PerVariableRates, keras.optimizers.AdamW):
             variables that no schedule moves, and further arguments of `keras.optimizers.AdamW`.
 
     Raises:
-        ValueError: for a negative decay.
+        ValueError: for an argument out of its bounds.
 
     Example:
-        >>> from typing import TypeAlias
-
-    import keras
+        >>> import keras
         >>> from kerassl.optimizers import AdamW
         >>> from kerassl.schedules import Cosine
         >>> optimizer = AdamW(learning_rate=1e-3, weight_decay=Cosine(0.04, 0.4, total_steps=1000))
@@ -54,18 +53,17 @@ class AdamW(PerVariableRates, keras.optimizers.AdamW):
     # Of the variables that are being decayed.
     _decay_factor = 1.0
 
+    @checked
     def __init__(
         self,
-        learning_rate: float | _Schedule = 1e-3,
-        weight_decay: float | _Schedule = 0.05,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
+        learning_rate: NonNegativeFloat | _Schedule = 1e-3,
+        weight_decay: NonNegativeFloat | _Schedule = 0.05,
+        beta_1: FractionBelowOne = 0.9,
+        beta_2: FractionBelowOne = 0.999,
+        epsilon: NonNegativeFloat = 1e-8,
         decay_bias_and_norm: bool = False,
         **kwargs,
     ) -> None:
-        if not isinstance(weight_decay, _Schedule) and (weight_decay is None or not weight_decay >= 0):
-            raise ValueError(f"weight_decay={weight_decay} must be a number >= 0 or a schedule.")
         super().__init__(
             learning_rate,
             weight_decay=weight_decay,

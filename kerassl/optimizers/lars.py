@@ -3,6 +3,7 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import FractionBelowOne, NonNegativeFloat, PositiveFloat, checked
 from kerassl.engine.keras_internals import variable_index, variable_key
 from kerassl.optimizers.decay import is_decayed
 from kerassl.optimizers.per_variable_rates import PerVariableRates
@@ -49,12 +50,13 @@ class LARS(PerVariableRates):
         [2.5, 4.0]
     """
 
+    @checked
     def __init__(
         self,
-        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.2,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        trust_coefficient: float = 1e-3,
+        learning_rate: NonNegativeFloat | keras.optimizers.schedules.LearningRateSchedule = 0.2,
+        momentum: FractionBelowOne = 0.9,
+        weight_decay: NonNegativeFloat = 0.0,
+        trust_coefficient: PositiveFloat = 1e-3,
         lr_in_momentum: bool = False,
         decay_bias_and_norm: bool = False,
         clip: bool = False,
@@ -62,11 +64,6 @@ class LARS(PerVariableRates):
     ) -> None:
         # Keras' own weight decay is decoupled from the gradient.
         super().__init__(learning_rate, weight_decay=None, **kwargs)
-        if not (0 <= momentum < 1 and weight_decay >= 0 and trust_coefficient > 0):
-            raise ValueError(
-                f"LARS got momentum={momentum}, weight_decay={weight_decay}, trust_coefficient="
-                f"{trust_coefficient}; it needs 0 <= momentum < 1, weight_decay >= 0, trust_coefficient > 0."
-            )
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
         self.trust_coefficient = trust_coefficient

@@ -3,6 +3,7 @@
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import FractionBelowOne, NonNegativeFloat, checked
 from kerassl.engine.keras_internals import variable_index, variable_key
 from kerassl.optimizers.decay import is_decayed
 from kerassl.optimizers.per_variable_rates import PerVariableRates
@@ -39,22 +40,20 @@ class SGD(PerVariableRates):
         0.5
     """
 
+    @checked
     def __init__(
         self,
-        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.05,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
+        learning_rate: NonNegativeFloat | keras.optimizers.schedules.LearningRateSchedule = 0.05,
+        momentum: FractionBelowOne = 0.9,
+        weight_decay: NonNegativeFloat = 0.0,
         nesterov: bool = False,
         decay_bias_and_norm: bool = True,
         **kwargs,
     ) -> None:
         # Keras' own weight decay is decoupled from the gradient.
         super().__init__(learning_rate, weight_decay=None, **kwargs)
-        if not (0 <= momentum < 1 and weight_decay >= 0) or (nesterov and momentum == 0):
-            raise ValueError(
-                f"SGD got momentum={momentum}, weight_decay={weight_decay}, nesterov={nesterov}; it needs "
-                "0 <= momentum < 1, weight_decay >= 0, and a momentum above 0 for nesterov."
-            )
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov=True needs a momentum above 0, got momentum=0.")
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
         self.nesterov = nesterov

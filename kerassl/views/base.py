@@ -7,10 +7,12 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from kerassl import engine
+from kerassl.arguments import check_value
 
 
 def check_probability(name: str, value: float) -> float:
     """Returns `value` as a float if it lies in [0, 1], and raises `ValueError` otherwise."""
+    check_value(name, value, float)
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1]; got {value}. 0 turns the transform off.")
     return float(value)
@@ -20,6 +22,7 @@ def check_range(
     name: str, value: float | tuple[float, float], low: float = 0.0, high: float = float("inf")
 ) -> tuple[float, float]:
     """Returns `value` as `(a, b)` if low < a <= b <= high, and raises `ValueError` otherwise."""
+    check_value(name, value, float | tuple[float, float])
     pair = tuple(float(v) for v in value) if isinstance(value, (tuple, list)) else (float(value),) * 2
     if len(pair) != 2 or not low < pair[0] <= pair[1] <= high:
         raise ValueError(f"{name} must be a pair (a, b) with {low} < a <= b <= {high}; got {value}.")
@@ -63,6 +66,7 @@ class RandomLayer(keras.layers.Layer):
         self, seed: int | None = None, generator: keras.random.SeedGenerator | None = None, **kwargs
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
+        check_value("seed", seed, int | None)
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed) if generator is None else generator
         # Such layers have no weights, so nothing waits for a shape.

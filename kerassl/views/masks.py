@@ -5,14 +5,14 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
+from kerassl.arguments import PositiveInt, check_value
 from kerassl.views.base import RandomLayer, ViewsOf, batch_size, uniform
 from kerassl.views.multiview import one_view
 
 
 def check_num_patches(num_patches: int) -> int:
     """Returns `num_patches` if it is a positive integer, and raises `ValueError` otherwise."""
-    if int(num_patches) != num_patches or num_patches < 1:
-        raise ValueError(f"num_patches must be a positive integer; got {num_patches}.")
+    check_value("num_patches", num_patches, PositiveInt)
     return int(num_patches)
 
 

@@ -1,5 +1,6 @@
 """What every class makes of odd arguments: a `ValueError` that names the argument, nothing built."""
 
+import inspect
 import math
 import re
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from tiny import METHODS, make, method_class
 
+import kerassl
 from kerassl.arguments import RemembersArguments, check_arguments, parameters
 
 pytestmark = pytest.mark.backends("torch")
@@ -69,3 +71,39 @@ def test_what_fits_the_signature_is_taken_or_named_too(name):
                 make(name, **{"views": None, argument: odd})
             except ValueError as error:
                 assert re.search(rf"\b{argument}\b", str(error)), f"{argument}={odd}: {error}"
+
+
+# What optimizers, schedules and augmentations cannot do without.
+NEEDED = {
+    "size": 8,
+    "total_steps": 9,
+    "num_patches": 4,
+    "start": 0.0,
+    "end": 1.0,
+    "peak": 1.0,
+    "constant": 0.5,
+    "final": 0.1,
+}
+
+
+def parts():
+    for room in (kerassl.optimizers, kerassl.schedules, kerassl.callbacks, kerassl.views):
+        for name, cls in vars(room).items():
+            if inspect.isclass(cls) and cls.__module__.startswith("kerassl.") and not name.startswith("_"):
+                given = inspect.signature(cls).parameters.values()
+                if all(
+                    p.name in NEEDED for p in given if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+                ):
+                    yield cls
+
+
+@pytest.mark.parametrize("cls", dict.fromkeys(parts()), ids=lambda cls: cls.__name__)
+def test_parts_name_the_argument_that_does_not_fit(cls):
+    known = inspect.signature(cls).parameters
+    needed = {name: value for name, value in NEEDED.items() if name in known}
+    for name in known:
+        for odd in (None, "text", math.nan, {}):
+            try:
+                cls(**{**needed, name: odd})
+            except (TypeError, ValueError) as error:
+                assert re.search(rf"\b{name}\b", str(error)), f"{name}={odd}: {error}"

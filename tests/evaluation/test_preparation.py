@@ -113,6 +113,27 @@ def test_an_evaluation_is_warned_about_once(trained, tmp_path):
         embed(encoder, ((images[i : i + 20] / 255, labels[i : i + 20]) for i in (0, 20)))
 
 
+def test_images_of_another_scale_are_compared_on_that_scale(tmp_path):
+    """Those of training pass in silence; others are brought to its scale, not to bytes."""
+    images = pictures()[0].astype("float32") * np.float32(40 / 255)
+    encoder = network().encoder
+    views = kerassl.views.preset("digits", SIZE, channels=1, value_range=(0, 40))
+    model = kerassl.methods.SimCLR(encoder, views=views, projection_dim=8)
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(images, verbose=0)
+    exported = keras.models.load_model(model.export_encoder(tmp_path / "encoder", format="keras"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        embed(exported, images)
+    assert not [w for w in caught if w.category is UserWarning]
+    assert preparation_gap(exported, images) is None
+    gap = preparation_gap(exported, images / 40, as_trained=images)
+    assert gap.differences == ("the values are 0 to 1, those of training were 0 to 40",)
+    assert preparation_gap(exported, images / 40).cosine == pytest.approx(gap.cosine, abs=1e-4)
+    with pytest.warns(UserWarning, match=r"takes images in \[0, 40\]; got floats in \[0, 1\].* Rescale them"):
+        exported.predict(images / 40, verbose=0)
+
+
 @pytest.mark.backends("torch")  # A short training, as on every backend.
 def test_resizing_and_normalization_matter_as_much_as_the_probe_says():
     """As in arXiv 2305.13456: the same encoder and images, another preparation, many points fewer."""

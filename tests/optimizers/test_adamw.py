@@ -97,5 +97,5 @@ def test_a_model_of_vectors_only_trains():
 
 @pytest.mark.parametrize("decay", [-0.1, None, float("nan")])
 def test_bad_decay_is_refused(decay):
-    with pytest.raises(ValueError, match="weight_decay=.* must be a number >= 0 or a schedule"):
+    with pytest.raises(ValueError, match="weight_decay must be .*>= 0 or a LearningRateSchedule"):
         AdamW(1e-3, decay)

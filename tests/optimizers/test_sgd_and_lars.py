@@ -138,11 +138,11 @@ def test_sgd_decay_enters_the_momentum_unlike_keras():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: LARS(0.1, momentum=1.0), "LARS got momentum=1.0"),
-        (lambda: LARS(0.1, weight_decay=-1.0), "weight_decay=-1.0"),
-        (lambda: LARS(0.1, trust_coefficient=0.0), "trust_coefficient > 0"),
-        (lambda: SGD(0.1, momentum=-0.1), "SGD got momentum=-0.1"),
-        (lambda: SGD(0.1, momentum=0.0, nesterov=True), "a momentum above 0 for nesterov"),
+        (lambda: LARS(0.1, momentum=1.0), "momentum must be in .0, 1., got 1.0"),
+        (lambda: LARS(0.1, weight_decay=-1.0), "weight_decay must be >= 0, got -1.0"),
+        (lambda: LARS(0.1, trust_coefficient=0.0), "trust_coefficient must be > 0, got 0.0"),
+        (lambda: SGD(0.1, momentum=-0.1), "momentum must be in .0, 1., got -0.1"),
+        (lambda: SGD(0.1, momentum=0.0, nesterov=True), "nesterov=True needs a momentum above 0"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):

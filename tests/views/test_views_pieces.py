@@ -299,7 +299,7 @@ def test_statistics_that_do_not_fit_the_channels_are_an_error():
         (lambda: views.GaussianBlur(kernel_size=4), "kernel_size must be odd"),
         (lambda: views.GaussianBlur(kernel_size=9)(np.zeros((1, 4, 4, 1), "float32")), "needs an image of"),
         (lambda: views.Preprocess(8, std=0.0), "std must be positive"),
-        (lambda: views.RandomPatchMask(0), "num_patches must be a positive integer"),
+        (lambda: views.RandomPatchMask(0), "num_patches must be >= 1"),
         (
             lambda: views.FusedAugmentation(8)(np.zeros((8, 8, 3), "uint8")),
             r"Images must have shape .*got shape \(8, 8, 3\)",

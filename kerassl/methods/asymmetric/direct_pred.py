@@ -25,7 +25,7 @@ Official code: facebookresearch/luckmatters, `ssl/real-dataset/byol_trainer.py`;
 from keras import KerasTensor, Model, ops
 
 from kerassl import losses
-from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.arguments import Fraction, FractionBelowOne, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
@@ -68,7 +68,7 @@ class DirectPred(SSLModel):
         encoder: Model,
         *,
         momentum: Fraction = 0.996,
-        correlation_momentum: Annotated[float, Bound(0, 1, open_high=True)] = 0.3,
+        correlation_momentum: FractionBelowOne = 0.3,
         boost: PositiveFloat = 0.01,
         projection_dim: PositiveInt = 128,
         hidden_dim: PositiveInt = 512,

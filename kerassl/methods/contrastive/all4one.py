@@ -18,7 +18,7 @@
 from keras import KerasTensor, Model, ops
 
 from kerassl import losses
-from kerassl.arguments import Annotated, Bound, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.arguments import Fraction, FractionBelowOne, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerassl.heads import mlp, sinusoidal_positions, transformer
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
@@ -96,7 +96,7 @@ class All4One(SSLModel):
         prediction_hidden_dim: PositiveInt = 4096,
         transformer_depth: PositiveInt = 3,
         num_heads: PositiveInt = 8,
-        dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.1,
+        dropout: FractionBelowOne = 0.1,
         **common: Unpack[Common],
     ) -> None:
         if num_neighbors > queue_size:

@@ -16,7 +16,7 @@ datasets", arXiv 2108.13939, section 3. Official code: vkinakh/scatsimclr,
 
 from keras import KerasTensor, Model, Sequential, ops, random
 
-from kerassl.arguments import Annotated, Bound, Literal, NonNegativeFloat, PositiveFloat
+from kerassl.arguments import Annotated, Bound, FractionBelowOne, Literal, NonNegativeFloat, PositiveFloat
 from kerassl.heads import mlp, plain_mlp
 from kerassl.methods.contrastive.simclr import SimCLR
 from kerassl.training import Batch, Outputs, Recipe
@@ -67,7 +67,7 @@ class ScatSimCLR(SimCLR):
         pretext: Literal["rotation", "jigsaw"] = "rotation",
         pretext_weight: NonNegativeFloat = 0.3,
         num_permutations: Annotated[int, Bound(2, 72)] = 35,
-        dropout: Annotated[float, Bound(0, 1, open_high=True)] = 0.5,
+        dropout: FractionBelowOne = 0.5,
         temperature: PositiveFloat = 0.5,
         **kwargs,
     ) -> None:

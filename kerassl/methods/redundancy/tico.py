@@ -13,7 +13,7 @@ arXiv 2206.10698, section 3. The authors' code is not public; details as in ligh
 from keras import KerasTensor, Model, ops
 
 from kerassl import losses
-from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, PositiveInt
+from kerassl.arguments import Fraction, FractionBelowOne, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
 from kerassl.teachers import make_teacher, update_teacher
@@ -56,7 +56,7 @@ class TiCo(SSLModel):
         encoder: Model,
         *,
         covariance_weight: PositiveFloat = 8.0,
-        covariance_decay: Annotated[float, Bound(0, 1, open_high=True)] = 0.9,
+        covariance_decay: FractionBelowOne = 0.9,
         momentum: Fraction = 0.996,
         projection_dim: PositiveInt = 256,
         hidden_dim: PositiveInt = 4096,

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import check_value
 from kerassl.views.base import Modality, RandomLayer, to_numpy
 from kerassl.views.image.input_format import InputFormat
 
@@ -28,6 +29,7 @@ def check_images(images: KerasTensor) -> None:
 
 def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """Returns `size` as `(height, width)` in pixels, from an integer or a pair."""
+    check_value("size", size, int | tuple[int, int])
     pair = tuple(int(v) for v in size) if isinstance(size, (tuple, list)) else (int(size),) * 2
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"size must be a positive integer or a pair (height, width); got {size}.")

@@ -6,15 +6,17 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import check_value
 from kerassl.views.base import bernoulli, check_probability, check_range, uniform
 from kerassl.views.image.base import Augmentation
 from kerassl.views.image.resample import from_scanlines, resample, tiles, to_scanlines
 
 
-def check_kernel_size(kernel_size: int | None) -> int | None:
+def check_kernel_size(kernel_size: int | None, name: str = "kernel_size") -> int | None:
     """Returns `kernel_size` if it is odd, positive or `None`, and raises `ValueError` otherwise."""
+    check_value(name, kernel_size, int | None)
     if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
-        raise ValueError(f"The blur kernel_size must be odd and positive, or None; got {kernel_size}.")
+        raise ValueError(f"{name} must be odd and positive, or None; got {kernel_size}.")
     return kernel_size
 
 

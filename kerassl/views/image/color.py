@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from kerassl.arguments import check_value
 from kerassl.views.base import bernoulli, check_probability, uniform
 from kerassl.views.image.base import Augmentation
 from kerassl.views.image.resample import from_scanlines, to_scanlines
@@ -30,6 +31,7 @@ TURN = _INVERSE @ np.array([[0.0, 0, 0], [0, 0, 1], [0, -1, 0]]) @ YIQ
 
 def check_jitter(name: str, value: float, high: float = float("inf")) -> float:
     """Returns a jitter strength as a float if it lies in [0, high], and raises `ValueError` otherwise."""
+    check_value(name, value, float)
     if not 0 <= value <= high:
         raise ValueError(f"{name} must lie in [0, {high}]; got {value}. 0 turns it off.")
     return float(value)

@@ -97,7 +97,7 @@ class FusedAugmentation(Augmentation):
         self.grayscale_probability = check_probability("grayscale_probability", grayscale_probability)
         self.blur_probability = check_probability("blur_probability", blur_probability)
         self.blur_sigma = check_range("blur_sigma", blur_sigma)
-        self.blur_kernel_size = check_kernel_size(blur_kernel_size)
+        self.blur_kernel_size = check_kernel_size(blur_kernel_size, "blur_kernel_size")
         self.solarize_probability = check_probability("solarize_probability", solarize_probability)
         self.solarize_threshold = check_probability("solarize_threshold", solarize_threshold)
         self.interpolation = check_interpolation(interpolation)

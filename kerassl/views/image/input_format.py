@@ -31,6 +31,8 @@ class InputFormat:
         """Returns the format itself, or that of a dict of its attributes."""
         if not isinstance(given, dict):
             return given
+        if not {"size", "channels", "values"} <= given.keys():
+            raise ValueError(f"trained_on must have size, channels and values, got {given}.")
         # Older files spell it the British way.
         values = given["values"].replace("normalised", NORMALIZED)
         return cls(**{**given, "size": tuple(given["size"]), "values": values})

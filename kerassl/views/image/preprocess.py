@@ -22,7 +22,12 @@ def check_statistic(name: str, value: Statistic) -> tuple[float, ...] | None:
     """Returns a mean or a standard deviation as a tuple, or `None`."""
     if value is None:
         return None
-    values = tuple(float(v) for v in np.ravel(value))
+    try:
+        values = tuple(float(v) for v in np.ravel(value))
+    except (TypeError, ValueError):
+        values = ()
+    if not values or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be a number, or one per channel, got {value!r}.")
     if name == "std" and min(values) <= 0:
         raise ValueError(f"std must be positive; got {value}.")
     return values

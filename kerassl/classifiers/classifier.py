@@ -26,8 +26,8 @@ class Classifier(SSLModel):
     `fit` gets `sample_weight=` or `class_weight=`. As in Keras the sum is then divided by the number of
     examples, here the labeled ones, and not by the sum of their weights. Accuracy knows no weights.
 
-    A subclass names its loss terms in `terms`, and writes `loss_terms`, whose `Outputs` hold the logits of the
-    examples (and in `state["counted"]` which of them the accuracy counts, if not all labeled ones), and
+    A subclass names its loss terms in `terms`, and writes `loss_terms`, whose `Outputs` hold the logits of
+    the examples (and in `state["counted"]` which of them the accuracy counts, if not all labeled ones), and
     `features_and_logits` where there is more than a linear layer. If its `loss_terms` applies
     `batch.weights`, it sets `supports_sample_weight = True`.
 

@@ -177,14 +177,18 @@ def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
         cls: a class.
     """
     found: dict[str, inspect.Parameter] = {}
+    changed: dict[str, object] = {}
     for owner in cls.__mro__:
         if "__init__" not in vars(owner):
             continue
         init = inspect.unwrap(vars(owner)["__init__"])
         if not inspect.isfunction(init):
             break
+        for name, default in vars(owner).get("default_arguments", {}).items():
+            if name not in found:
+                changed.setdefault(name, default)
         hints = typing.get_type_hints(init, include_extras=True)
-        _, *own = inspect.signature(init).parameters.values()
+        own = [p for p in inspect.signature(init).parameters.values() if p.kind is not p.VAR_POSITIONAL][1:]
         open_ended = False
         for parameter in own:
             if parameter.kind is parameter.VAR_KEYWORD:
@@ -208,7 +212,9 @@ def parameters(cls: type) -> Mapping[str, inspect.Parameter]:
             break
         if not open_ended:
             break
-    return types.MappingProxyType(found)
+    return types.MappingProxyType(
+        {name: entry.replace(default=changed.get(name, entry.default)) for name, entry in found.items()}
+    )
 
 
 def _constructor_defaults(cls: type, below: type) -> dict[str, object]:
@@ -223,6 +229,26 @@ def _constructor_defaults(cls: type, below: type) -> dict[str, object]:
             if parameter.default is not parameter.empty:
                 defaults.setdefault(name, parameter.default)
     return defaults
+
+
+def check_at_most(**numbers: float | tuple[float, ...]) -> None:
+    """Raises unless the second of two arguments is at most as large as the first.
+
+    Args:
+        **numbers: the limit by its name, then what it limits, a number or some numbers.
+
+    Raises:
+        ValueError: with both names and values.
+
+    Example:
+        >>> from kerassl.arguments import check_at_most
+        >>> check_at_most(queue_size=64, num_neighbors=100)
+        Traceback (most recent call last):
+        ValueError: num_neighbors must be at most queue_size=64, got 100.
+    """
+    (limit_name, limit), (name, value) = numbers.items()
+    if max(value if isinstance(value, tuple) else (value,)) > limit:
+        raise ValueError(f"{name} must be at most {limit_name}={limit}, got {value}.")
 
 
 def check_arguments(cls: type, arguments: Mapping[str, object]) -> None:
@@ -293,7 +319,8 @@ class RemembersArguments:
 
     `self.arguments.temperature` is the constructor's argument, or its default; a class whose constructor is
     called by a subclass finds its own there, too. The config that Keras saves is written from the arguments
-    that the object's own class takes. Where a constructor resolves an argument to something else that is to
+    that the object's own class takes. A class that only changes defaults says so in `default_arguments`, and
+    needs no constructor. Where a constructor resolves an argument to something else that is to
     be saved, it puts that in the argument's place, as in `self.arguments.views = self.views`.
 
     Example:
@@ -310,15 +337,18 @@ class RemembersArguments:
         ValueError: units must be an integer >= 1, got 2.5. The default is 8.
     """
 
+    # Arguments of the base classes whose defaults are others in this class: `{name: default}`.
+    default_arguments: typing.ClassVar[dict[str, Any]] = {}
     # Arguments that had another name in older files: `{old: new}`.
     renamed_arguments: typing.ClassVar[dict[str, str]] = {}
     arguments: types.SimpleNamespace
 
     def __init_subclass__(cls, **keywords) -> None:
         super().__init_subclass__(**keywords)
-        init = vars(cls).get("__init__")
-        if init is not None:
-            cls.__init__ = _remembering(init)
+        own, changed = vars(cls).get("__init__"), vars(cls).get("default_arguments", {})
+        if own is not None or changed:
+            signature = _with_defaults(inspect.signature(own or cls.__init__), changed)
+            cls.__init__ = _remembering(own or _base_constructor(cls), signature)
 
     @classmethod
     def prepared_arguments(cls, given: Mapping[str, object]) -> dict[str, object]:
@@ -359,9 +389,32 @@ def deserialized(config: Mapping[str, object]) -> dict[str, object]:
     return {name: read(value) for name, value in config.items()}
 
 
-def _remembering(init: Callable) -> Callable:
+def _base_constructor(cls: type) -> Callable:
+    """A constructor that calls that of the base class."""
+
+    def construct(self: RemembersArguments, *args, **kwargs):
+        super(cls, self).__init__(*args, **kwargs)
+
+    return construct
+
+
+def _with_defaults(signature: inspect.Signature, changed: Mapping[str, object]) -> inspect.Signature:
+    """A constructor's signature with other defaults, also of arguments that its keywords hand on."""
+    named = {
+        name: p.replace(default=changed.get(name, p.default)) for name, p in signature.parameters.items()
+    }
+    further = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in changed.items()
+        if name not in named
+    ]
+    keywords = [p for p in named.values() if p.kind is p.VAR_KEYWORD]
+    own = [p for p in named.values() if p.kind is not p.VAR_KEYWORD]
+    return signature.replace(parameters=[*own, *further, *keywords])
+
+
+def _remembering(init: Callable, signature: inspect.Signature) -> Callable:
     """The constructor `init` of a class, with its arguments checked and kept before it runs."""
-    signature = inspect.signature(init)
     keywords = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
 
     @functools.wraps(init)

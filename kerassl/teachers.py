@@ -12,6 +12,41 @@ from kerassl.engine import layers_of
 _AS_MADE = weakref.WeakKeyDictionary()
 
 
+class EMATeachers:
+    """The teachers of a method, which follow their students after every update.
+
+    `SSLModel` moves them, by the method's `teacher_momentum()`.
+
+    Example:
+        >>> import keras
+        >>> from kerassl.teachers import EMATeachers
+        >>> student = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> teachers = EMATeachers()
+        >>> (teacher,) = teachers.of(student)
+        >>> student.set_weights([weight + 1 for weight in student.get_weights()])
+        >>> teachers.move(momentum=0.5)
+        >>> bool(keras.ops.all(teacher.weights[1] == 0.5))
+        True
+    """
+
+    def __init__(self) -> None:
+        self._students: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._students)
+
+    def of(self, *students: keras.layers.Layer) -> tuple[keras.layers.Layer, ...]:
+        """A teacher of each student, as `make_teacher` makes it, that follows it from now on."""
+        teachers = tuple(make_teacher(student) for student in students)
+        self._students += zip(teachers, students, strict=True)
+        return teachers
+
+    def move(self, momentum: float | KerasTensor) -> None:
+        """Moves every teacher towards its student, as `update_teacher` does."""
+        for teacher, student in self._students:
+            update_teacher(teacher, student, momentum)
+
+
 def make_teacher(
     student: keras.layers.Layer, name: str = "teacher", follows: bool = True
 ) -> keras.layers.Layer:

@@ -1,5 +1,6 @@
 """Annotations as bounds, and constructors that remember what they were given."""
 
+import inspect
 import math
 from typing import Literal, TypedDict, Unpack
 
@@ -107,6 +108,39 @@ def test_an_object_remembers_what_it_was_given_and_what_its_base_was():
     assert made.arguments.rate == 0.25 and "rate" not in made.get_config()
     again = Derived.from_config(made.get_config())
     assert vars(again.arguments) == {**vars(made.arguments), "name": made.name}
+
+
+class OtherDefaults(Base):
+    default_arguments = {"size": 6}
+
+
+class FurtherDefaults(OtherDefaults):
+    default_arguments = {"rate": 0.1}
+
+    def __init__(self, *, depth: PositiveInt = 2, **base) -> None:
+        super().__init__(**base)
+
+
+def test_a_class_changes_defaults_without_a_constructor():
+    assert str(inspect.signature(OtherDefaults)).startswith("(*, size: ")
+    assert {name: p.default for name, p in parameters(OtherDefaults).items()} == {
+        "size": 6,
+        "rate": 0.5,
+        "name": None,
+    }
+    made = OtherDefaults()
+    assert made.size == made.arguments.size == made.get_config()["size"] == 6
+    assert OtherDefaults(size=3).size == 3
+    with pytest.raises(ValueError, match="size must be >= 1, got 0. The default is 6"):
+        OtherDefaults(size=0)
+
+
+def test_changed_defaults_meet_further_arguments_and_are_inherited():
+    defaults = {name: p.default for name, p in parameters(FurtherDefaults).items()}
+    assert defaults == {"depth": 2, "size": 6, "rate": 0.1, "name": None}
+    made = FurtherDefaults()
+    assert (made.size, made.arguments.rate, made.arguments.depth) == (6, 0.1, 2)
+    assert made.get_config()["rate"] == 0.1 and FurtherDefaults(rate=0.3, size=1).size == 1
 
 
 def test_files_with_older_names_of_arguments_load():

@@ -67,6 +67,22 @@ class TokenDecoder(RemembersArguments, keras.Model):
         )
         self.built = True
 
+    @classmethod
+    def for_pixels(cls, encoder: keras.Model, **decoder) -> "TokenDecoder":
+        """A decoder of an encoder's tokens that predicts the pixels of its patches.
+
+        Args:
+            encoder: one with the token interface of `kerassl.backbones.vit`.
+            **decoder: `hidden_dim`, `depth`, `num_heads` and `name`, as in the constructor.
+        """
+        return cls(
+            input_dim=encoder.hidden_dim,
+            output_dim=encoder.patch_size**2 * encoder.input_shape[-1],
+            grid=encoder.grid,
+            num_prefix_tokens=encoder.num_prefix_tokens,
+            **decoder,
+        )
+
     def call(
         self, tokens: KerasTensor, permutation: KerasTensor, training: bool | None = None
     ) -> KerasTensor:

@@ -54,8 +54,7 @@ def check_tokens(encoder: keras.Model, method: str, why: str) -> None:
     if not hasattr(encoder, "encode_tokens"):
         raise ValueError(
             f"{method} {why}, which {getattr(encoder, 'name', encoder)!r} cannot do. Use an encoder with the "
-            f"token "
-            "interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
+            "token interface, such as kerassl.backbones.vit(input_shape, patch_size=16)."
         )
 
 

@@ -304,3 +304,19 @@ def vit(
 
 def _normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def check_vit(encoder: keras.Model, method: str, why: str) -> None:
+    """Raises a ValueError unless an encoder is a `ViT`.
+
+    Args:
+        encoder: of the method.
+        method: its name.
+        why: what it does with a ViT, as in "trains networks that are parts of it".
+    """
+    if not isinstance(encoder, ViT):
+        got = f"{getattr(encoder, 'name', encoder)!r}, a {type(encoder).__name__}"
+        raise ValueError(
+            f"{method} {why}, so it needs a ViT of kerassl.backbones, such as "
+            f"kerassl.backbones.vit(input_shape, patch_size=16); got {got}."
+        )

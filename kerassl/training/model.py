@@ -15,6 +15,7 @@ from kerassl.heads import OnlineProbe
 from kerassl.metrics import StreamingDiagnostics
 from kerassl.objectives import Objective
 from kerassl.optimizers import AdamW
+from kerassl.teachers import EMATeachers
 from kerassl.training.clock import Clock
 from kerassl.training.compile_checks import check_compile, inner_optimizer
 from kerassl.training.describe import describe
@@ -50,8 +51,9 @@ class SSLModel(
 
     - `loss_terms(views, batch, training) -> Outputs`: the named terms whose sum is minimized, and what else
       is to be known of the step;
-    - `after_update(state)`, where it has state (EMA teacher, queue, center): assignments to Keras variables,
-      run inside the compiled step once per optimizer update. It receives `Outputs.state`.
+    - `after_update(state)`, where it has state (queue, center): assignments to Keras variables, run inside
+      the compiled step once per optimizer update. It receives `Outputs.state`. Teachers that
+      `self.ema_teachers.of(...)` made follow their students without it, by `teacher_momentum()`.
 
     Args:
         encoder: built `keras.Model` from preprocessed inputs to features `(batch, dim)`; a feature map or
@@ -71,6 +73,7 @@ class SSLModel(
     Attributes:
         arguments: the constructor's arguments by name.
         clock: the run's counters, a `kerassl.training.Clock`.
+        ema_teachers: the teachers that follow their students, a `kerassl.teachers.EMATeachers`.
 
     Raises:
         TypeError: for an argument that the method does not take.
@@ -127,6 +130,7 @@ class SSLModel(
         self.num_classes = num_classes
         self.seed = seed
         self.clock = Clock(self, seed)
+        self.ema_teachers = EMATeachers()
         self.skipped_updates = self.add_weight(
             name="skipped_updates", shape=(), dtype="int32", initializer="zeros", trainable=False
         )
@@ -164,8 +168,12 @@ class SSLModel(
         on; `virtual.restore()` takes all of them back, which the method must do in the end.
         """
 
+    def teacher_momentum(self) -> float | KerasTensor:
+        """The momentum of `ema_teachers` in this update: the argument, for a method without a schedule."""
+        return self.arguments.momentum
+
     def after_update(self, state: dict) -> None:
-        """Moves the method's state after an optimizer update; a method without state has none to move."""
+        """Moves state other than teachers after an optimizer update; most methods have none."""
 
     def extra_metrics(self, record: StepRecord, training: bool) -> list[keras.metrics.Metric]:
         """Adds a batch to metrics of the method's own and returns those to show; most have none."""
@@ -292,6 +300,8 @@ class SSLModel(
         """
 
         def move():
+            if self.ema_teachers:
+                self.ema_teachers.move(self.teacher_momentum())
             self.after_update(record.outputs.state)
             for objective, outputs in zip(self.objectives, record.attached, strict=True):
                 objective.after_update(self, outputs.state)

@@ -9,13 +9,10 @@ Official code: google-deepmind/deepmind-research, `byol/byol_experiment.py`.
 - Moving batch-norm statistics are not averaged: the teacher keeps its own.
 """
 
-import math
-
 from keras import KerasTensor, Model
 
 from kerassl import losses
 from kerassl.heads import mlp
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Fraction, Outputs, PositiveInt, Recipe, SSLModel, Unpack
 
 BYOL_PAPER = {"optimizer": "lars", "learning_rate": 0.2, "weight_decay": 1.5e-6, "warmup_epochs": 10}
@@ -49,7 +46,6 @@ class BYOL(SSLModel):
             by_updates={
                 20_000: {"learning_rate": 0.45, "weight_decay": 1e-6, "arguments": {"momentum": 0.97}},
                 150_000: {"learning_rate": 0.3, "weight_decay": 1e-6, "arguments": {"momentum": 0.99}},
-                math.inf: {"arguments": {"momentum": 0.996}},
             },
         )
     }
@@ -67,31 +63,21 @@ class BYOL(SSLModel):
         widths = (hidden_dim,), projection_dim
         self.projector = mlp(self.feature_dim, *widths, hidden_bias=True, name="projector")
         self.predictor = mlp(projection_dim, *widths, hidden_bias=True, name="predictor")
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Squared distance between normalized predictions and teacher projections, both directions."""
-
-        def student(view: KerasTensor):
-            features = self.encode(self.encoder, view, training)
-            return self.predictor(self.projector(features, training=training), training=training), features
-
-        def teacher(view: KerasTensor):
-            features = self.encode(self.teacher_encoder, view, training)
-            return self.teacher_projector(features, training=training)
-
-        (p1, features1), (p2, features2) = student(views[0]), student(views[1])
-        z1, z2 = teacher(views[0]), teacher(views[1])
+        features = [self.encode(self.encoder, view, training) for view in views]
+        p1, p2 = (self.predictor(self.projector(f, training=training), training=training) for f in features)
+        targets = [self.encode(self.teacher_encoder, view, training) for view in views]
+        z1, z2 = (self.teacher_projector(f, training=training) for f in targets)
         loss = losses.byol(p1, self.target(z2)) + losses.byol(p2, self.target(z1))
-        return Outputs({"byol": loss}, features=(features1, features2), state={"targets": z1})
+        return Outputs({"byol": loss}, features=features, state={"targets": z1})
 
     def target(self, z: KerasTensor) -> KerasTensor:
         """The target of the other view's prediction: the teacher's projection."""
         return z
 
-    def after_update(self, state: dict) -> None:
-        """Updates the teacher."""
-        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_projector, self.projector, momentum)
+    def teacher_momentum(self) -> KerasTensor:
+        """Rises to 1 by a half cosine over the run."""
+        return self.clock.cosine(self.arguments.momentum, 1.0)

@@ -27,7 +27,6 @@ from keras import KerasTensor, Model, ops
 from kerassl import losses
 from kerassl.arguments import Fraction, FractionBelowOne, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 DIRECT_PRED_PAPER = {"optimizer": "sgd", "learning_rate": 0.06, "weight_decay": 4e-4, "warmup_epochs": 0}
@@ -83,8 +82,7 @@ class DirectPred(SSLModel):
             output_bias=True,
             name="projector",
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
 
         def matrix(name: str, initializer: str):
             shape = (projection_dim, projection_dim)
@@ -114,9 +112,7 @@ class DirectPred(SSLModel):
         )
 
     def after_update(self, state: dict) -> None:
-        """Updates the teacher and the correlation matrix, and sets the predictor."""
-        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        """Updates the correlation matrix and sets the predictor."""
         z = self.gather(state["projections"])
         of_batch = ops.matmul(ops.transpose(z), z) / ops.cast(ops.shape(z)[0], "float32")
         old, rho = ops.convert_to_tensor(self.correlation), self.arguments.correlation_momentum
@@ -153,13 +149,12 @@ class DirectSet(DirectPred):
         1.0
     """
 
+    default_arguments = {"boost": 0.3}
     # As in DirectPred.
     recipes = {"direct_set": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
 
-    def __init__(
-        self, encoder: Model, *, exponent: PositiveFloat = 1.0, boost: PositiveFloat = 0.3, **kwargs
-    ) -> None:
-        super().__init__(encoder, boost=boost, **kwargs)
+    def __init__(self, encoder: Model, *, exponent: PositiveFloat = 1.0, **kwargs) -> None:
+        super().__init__(encoder, **kwargs)
 
     def relative(self, correlation: KerasTensor) -> KerasTensor:
         """The predictor without boost: a power of the correlation matrix."""
@@ -185,11 +180,9 @@ class DirectCopy(DirectPred):
         0.3
     """
 
+    default_arguments = {"boost": 0.3}
     # As in DirectPred.
     recipes = {"direct_copy": Recipe(paper=DIRECT_PRED_PAPER, short_arguments={"momentum": 0.97})}
-
-    def __init__(self, encoder: Model, *, boost: PositiveFloat = 0.3, **kwargs) -> None:
-        super().__init__(encoder, boost=boost, **kwargs)
 
     def relative(self, correlation: KerasTensor) -> KerasTensor:
         """The predictor without boost: the correlation matrix by its Frobenius norm."""

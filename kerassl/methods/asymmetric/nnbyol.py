@@ -11,7 +11,7 @@ from keras import KerasTensor, Model
 
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.byol import BYOL, BYOL_PAPER
-from kerassl.training import Fraction, PositiveInt, Recipe
+from kerassl.training import PositiveInt, Recipe
 
 
 class NNBYOL(BYOL):
@@ -33,6 +33,7 @@ class NNBYOL(BYOL):
         (1024, 16)
     """
 
+    default_arguments = {"momentum": 0.99}
     # As in BYOL.
     recipes = {
         "nnbyol": Recipe(
@@ -41,10 +42,8 @@ class NNBYOL(BYOL):
         )
     }
 
-    def __init__(
-        self, encoder: Model, *, momentum: Fraction = 0.99, queue_size: PositiveInt = 65536, **kwargs
-    ) -> None:
-        super().__init__(encoder, momentum=momentum, **kwargs)
+    def __init__(self, encoder: Model, *, queue_size: PositiveInt = 65536, **kwargs) -> None:
+        super().__init__(encoder, **kwargs)
         self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
 
     def target(self, z: KerasTensor) -> KerasTensor:
@@ -52,6 +51,5 @@ class NNBYOL(BYOL):
         return self.queue.nearest(z)
 
     def after_update(self, state: dict) -> None:
-        """Updates the teacher and puts the first view's targets of the global batch into the queue."""
-        super().after_update(state)
+        """Puts the first view's targets of the global batch into the queue."""
         self.queue.enqueue(self.gather(state["targets"]))

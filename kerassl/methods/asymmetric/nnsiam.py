@@ -34,7 +34,7 @@ class NNSiam(SimSiam):
         (1024, 64)
     """
 
-    default_views = ("byol_cifar", "byol")
+    default_views, default_arguments = ("byol_cifar", "byol"), {"prediction_hidden_dim": 4096}
     # As in SimSiam.
     recipes = {
         "nnsiam": Recipe(
@@ -44,15 +44,8 @@ class NNSiam(SimSiam):
         )
     }
 
-    def __init__(
-        self,
-        encoder: Model,
-        *,
-        queue_size: PositiveInt = 65536,
-        prediction_hidden_dim: PositiveInt = 4096,
-        **kwargs,
-    ) -> None:
-        super().__init__(encoder, prediction_hidden_dim=prediction_hidden_dim, **kwargs)
+    def __init__(self, encoder: Model, *, queue_size: PositiveInt = 65536, **kwargs) -> None:
+        super().__init__(encoder, **kwargs)
         self.queue = FeatureQueue(queue_size, self.arguments.projection_dim, seed=self.seed)
 
     def target(self, z: KerasTensor) -> KerasTensor:

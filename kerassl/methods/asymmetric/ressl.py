@@ -17,7 +17,6 @@ from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import plain_mlp
 from kerassl.memory import FeatureQueue
 from kerassl.methods.asymmetric.simsiam import SIMSIAM_PAPER
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -67,8 +66,7 @@ class ReSSL(SSLModel):
     ) -> None:
         super().__init__(encoder, **common)
         self.projector = plain_mlp(self.feature_dim, (hidden_dim,), projection_dim)
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
@@ -85,7 +83,5 @@ class ReSSL(SSLModel):
         return Outputs({"ressl": loss}, features=features, state={"keys": k})
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and puts the keys of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        """Puts the keys of the global batch into the queue."""
         self.queue.enqueue(self.gather(state["keys"]))

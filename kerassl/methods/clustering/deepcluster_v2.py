@@ -19,6 +19,7 @@ facebookresearch/swav, `main_deepclusterv2.py`.
 import numpy as np
 from keras import Model, initializers, ops
 
+from kerassl.arguments import check_at_most
 from kerassl.clustering import kmeans
 from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
@@ -87,10 +88,7 @@ class DeepClusterV2(SSLModel):
         projection_dim: PositiveInt = 128,
         **common: Unpack[Common],
     ) -> None:
-        if not 1 <= num_prototypes <= num_examples:
-            raise ValueError(
-                f"num_prototypes={num_prototypes} clusters cannot be made of {num_examples} examples."
-            )
+        check_at_most(num_examples=num_examples, num_prototypes=num_prototypes)
         super().__init__(encoder, num_prototypes=num_prototypes * num_heads, **common)
         self.projector = mlp(
             self.feature_dim,

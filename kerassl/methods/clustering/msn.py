@@ -36,7 +36,6 @@ from kerassl.heads import EnsembleHead
 from kerassl.losses.clustering.weighted_ensemble import Weighting
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.metrics import assigned_prototypes
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 from kerassl.views import random_patch_permutation
 from kerassl.views.multiview import same_size_batches
@@ -137,8 +136,7 @@ class MSN(SSLModel):
             bottleneck_dim=projection_dim,
             use_batch_norm=use_batch_norm_in_head,
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.head.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.head.projector)
 
     @property
     def supports_chunks(self) -> bool:
@@ -219,9 +217,7 @@ class MSN(SSLModel):
         """The prior: the share of images that each prototype should get; `None` for equal shares."""
         return None
 
-    def after_update(self, state: dict) -> None:
-        """Updates the teacher."""
+    def teacher_momentum(self) -> KerasTensor:
+        """Rises linearly towards 1, which it would reach after 1.25 times the run."""
         planned = PLANNED_UPDATES * ops.cast(self.clock.total_updates, "float32")
-        momentum = schedules.linear(self.arguments.momentum, 1.0, self.clock.update, planned)
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_projector, self.head.projector, momentum)
+        return schedules.linear(self.arguments.momentum, 1.0, self.clock.update, planned)

@@ -18,13 +18,13 @@ entropy
 import numpy as np
 from keras import KerasTensor, Model, initializers, ops, random
 
-from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from kerassl.arguments import NonNegativeInt, PositiveInt, check_at_most
 from kerassl.clustering import cluster_densities, kmeans
 from kerassl.losses import proto_nce
 from kerassl.memory import SampleMemory, rows_of
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.metrics import PrototypeUsage
-from kerassl.training import Batch, Common, Outputs, Recipe, Unpack
+from kerassl.training import Batch, Outputs, Recipe
 
 
 class PCL(MoCoV2):
@@ -45,7 +45,8 @@ class PCL(MoCoV2):
         queue_size: as in `MoCoV2`.
         projection_dim: as in `MoCoV2`.
         symmetric: as in `MoCoV2`.
-        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+        hard_fraction: as in `MoCoV2`.
+        **kwargs: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for more clusters than images, and as `MoCoV2`.
@@ -61,7 +62,7 @@ class PCL(MoCoV2):
     family = "clustering"
     renamed_arguments = {"num_images": "num_examples"}
     needs_sample_index = True
-    terms = ("info_nce", "proto_nce")
+    terms, default_arguments = ("info_nce", "proto_nce"), {"queue_size": 16_384}
 
     # As in MoCo v2.
     recipes = {
@@ -87,27 +88,13 @@ class PCL(MoCoV2):
         warmup_epochs: NonNegativeInt = 20,
         kmeans_iterations: PositiveInt = 20,
         kmeans_restarts: PositiveInt = 5,
-        temperature: PositiveFloat = 0.2,
-        momentum: Fraction = 0.999,
-        queue_size: PositiveInt = 16_384,
-        projection_dim: PositiveInt = 128,
-        symmetric: bool = False,
-        **common: Unpack[Common],
+        **kwargs,
     ) -> None:
         num_prototypes = tuple(num_prototypes)
-        if not num_prototypes or not 1 <= min(num_prototypes) <= max(num_prototypes) <= num_examples:
-            raise ValueError(
-                f"num_prototypes={num_prototypes} must be numbers up to num_examples={num_examples}."
-            )
-        super().__init__(
-            encoder,
-            temperature=temperature,
-            momentum=momentum,
-            queue_size=queue_size,
-            projection_dim=projection_dim,
-            symmetric=symmetric,
-            **common,
-        )
+        if not num_prototypes:
+            raise ValueError("num_prototypes must be one number of prototypes or more, got ().")
+        check_at_most(num_examples=num_examples, num_prototypes=num_prototypes)
+        super().__init__(encoder, **kwargs)
         self.step_metrics.usages[None] = PrototypeUsage(num_prototypes[0])
 
         def state(name: str, shape: tuple, start: float = 0.0):
@@ -115,8 +102,8 @@ class PCL(MoCoV2):
             return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
 
         sizes = list(enumerate(num_prototypes))
-        self.centroids = [state(f"centroids{i}", (k, projection_dim)) for i, k in sizes]
-        self.densities = [state(f"densities{i}", (k,), temperature) for i, k in sizes]
+        self.centroids = [state(f"centroids{i}", (k, self.arguments.projection_dim)) for i, k in sizes]
+        self.densities = [state(f"densities{i}", (k,), self.arguments.temperature) for i, k in sizes]
         self.clusters = [
             SampleMemory(self, f"clusters{i}", num_examples, start=-1, dtype="int32") for i, _ in sizes
         ]

@@ -13,7 +13,7 @@ from keras import KerasTensor, Model
 from kerassl.losses import power_law_prior
 from kerassl.methods.clustering.msn import MSN, MSN_PAPER, SHORT_MSN
 from kerassl.methods.self_distillation.dino import SHORT_VIT
-from kerassl.training import NonNegativeFloat, NonNegativeInt, Recipe
+from kerassl.training import NonNegativeFloat, Recipe
 
 
 class PMSN(MSN):
@@ -36,6 +36,7 @@ class PMSN(MSN):
         [0.667, 0.333]
     """
 
+    default_arguments = {"sinkhorn_iterations": 0}
     # As in MSN.
     recipes = {
         "pmsn": Recipe(
@@ -47,15 +48,8 @@ class PMSN(MSN):
         )
     }
 
-    def __init__(
-        self,
-        encoder: Model,
-        *,
-        prior_exponent: NonNegativeFloat = 0.25,
-        sinkhorn_iterations: NonNegativeInt = 0,
-        **kwargs,
-    ) -> None:
-        super().__init__(encoder, sinkhorn_iterations=sinkhorn_iterations, **kwargs)
+    def __init__(self, encoder: Model, *, prior_exponent: NonNegativeFloat = 0.25, **kwargs) -> None:
+        super().__init__(encoder, **kwargs)
 
     def prior(self) -> KerasTensor:
         """The prior: the share of images that each prototype should get."""

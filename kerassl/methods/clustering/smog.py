@@ -18,14 +18,13 @@ code was not available; details are those of lightly-ai/lightly (`heads.py`, SMo
 
 from keras import KerasTensor, Model, ops, random
 
-from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from kerassl.arguments import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, check_at_most
 from kerassl.clustering import kmeans
 from kerassl.heads import mlp
 from kerassl.heads.prototypes import unit
 from kerassl.losses import moved_groups, smog
 from kerassl.memory import FeatureQueue
 from kerassl.methods.clustering.swav import SWAV_PAPER
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -83,10 +82,7 @@ class SMoG(SSLModel):
         projection_dim: PositiveInt = 128,
         **common: Unpack[Common],
     ) -> None:
-        if not 1 <= num_groups <= bank_size:
-            raise ValueError(
-                f"num_groups={num_groups} groups cannot be made of bank_size={bank_size} embeddings."
-            )
+        check_at_most(bank_size=bank_size, num_groups=num_groups)
         super().__init__(encoder, num_prototypes=num_groups, **common)
         self.projector = mlp(
             self.feature_dim,
@@ -105,8 +101,7 @@ class SMoG(SSLModel):
             output_bias=True,
             name="predictor",
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
         self.bank = FeatureQueue(bank_size, projection_dim, seed=None, name="bank")
 
         def unit_rows(shape: tuple, dtype: str):
@@ -166,11 +161,9 @@ class SMoG(SSLModel):
         )
 
     def after_update(self, state: dict) -> None:
-        """Stores the moved groups and the embeddings of the global batch, and updates the teacher."""
+        """Stores the moved groups and the embeddings of the global batch."""
         self.groups.assign(state["groups"])
         self.bank.enqueue(self.gather(state["embeddings"]))
-        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
 
 
 def nearest_groups(embeddings: KerasTensor, groups: KerasTensor) -> KerasTensor:

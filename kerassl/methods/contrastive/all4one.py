@@ -18,11 +18,17 @@
 from keras import KerasTensor, Model, ops
 
 from kerassl import losses
-from kerassl.arguments import Fraction, FractionBelowOne, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.arguments import (
+    Fraction,
+    FractionBelowOne,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    check_at_most,
+)
 from kerassl.heads import mlp, sinusoidal_positions, transformer
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -99,8 +105,7 @@ class All4One(SSLModel):
         dropout: FractionBelowOne = 0.1,
         **common: Unpack[Common],
     ) -> None:
-        if num_neighbors > queue_size:
-            raise ValueError(f"num_neighbors must be at most queue_size={queue_size}, got {num_neighbors}.")
+        check_at_most(queue_size=queue_size, num_neighbors=num_neighbors)
         super().__init__(encoder, **common)
         self.projector = mlp(
             self.feature_dim,
@@ -119,8 +124,7 @@ class All4One(SSLModel):
             num_neighbors, projection_dim, depth=transformer_depth, num_heads=num_heads, dropout=dropout
         )
         self.positions = sinusoidal_positions(num_neighbors, projection_dim)
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
@@ -163,9 +167,10 @@ class All4One(SSLModel):
         }
         return Outputs(terms, features=features, state={"keys": keys[0]})
 
+    def teacher_momentum(self) -> KerasTensor:
+        """Rises to 1 by a half cosine over the run."""
+        return self.clock.cosine(self.arguments.momentum, 1.0)
+
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and puts the first view's keys of the global batch into the queue."""
-        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_projector, self.projector, momentum)
+        """Puts the first view's keys of the global batch into the queue."""
         self.queue.enqueue(self.gather(state["keys"]))

@@ -15,7 +15,6 @@ from kerassl.heads import PairTemperature, multi_head_mlp
 from kerassl.losses import amcl_queue
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.amcl import AMCL_PAPER, SHORT_AMCL
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -77,8 +76,7 @@ class AMCLMoCo(SSLModel):
         self.temperature = PairTemperature(
             projection_dim, temperature_hidden_dim, min_temperature, max_temperature
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
         # The keys of an image in all heads form one row; their norms do not matter.
         self.queue = FeatureQueue(queue_size, num_heads * projection_dim, seed=self.seed)
 
@@ -109,9 +107,7 @@ class AMCLMoCo(SSLModel):
         return amcl_queue(q, k, queue, own, others, self.arguments.regularization)
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and puts the keys of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        """Puts the keys of the global batch into the queue."""
         # Each view is gathered separately, so that the order of the keys is that of a single device.
         keys = ops.concatenate([self.gather(k) for k in state["keys"]])
         self.queue.enqueue(ops.reshape(keys, (-1, self.arguments.num_heads * self.arguments.projection_dim)))

@@ -17,7 +17,6 @@ from kerassl.backbones.feature_maps import check_feature_map
 from kerassl.losses import dense_info_nce
 from kerassl.memory import FeatureQueue
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Fraction, NonNegativeInt, Outputs, Recipe
 
 
@@ -66,7 +65,7 @@ class DenseCL(MoCoV2):
         super().__init__(encoder, **kwargs)
         check_feature_map(encoder, "DenseCL")
         self.dense_projector = self.make_projector("dense_projector")
-        self.teacher_dense_projector = make_teacher(self.dense_projector)
+        (self.teacher_dense_projector,) = self.ema_teachers.of(self.dense_projector)
         self.dense_queue = FeatureQueue(
             self.arguments.queue_size, self.arguments.projection_dim, seed=self.seed + 1, name="dense_queue"
         )
@@ -118,8 +117,7 @@ class DenseCL(MoCoV2):
         )
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and puts the keys of the global batch into the queues."""
+        """Puts the keys of the global batch into the queues."""
         super().after_update(state)
-        update_teacher(self.teacher_dense_projector, self.dense_projector, self.arguments.momentum)
         for keys in state["dense_keys"]:
             self.dense_queue.enqueue(self.gather(keys))

@@ -12,11 +12,11 @@ Individualization", arXiv 2305.11965, algorithm 1. Official code: zhqiu/contrast
 
 from keras import KerasTensor, Model, ops
 
-from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat
 from kerassl.losses import temperature_gradients
 from kerassl.memory import SampleMemory
 from kerassl.methods.contrastive.sogclr import SOGCLR_PAPER, SogCLR
-from kerassl.training import Common, Recipe, Unpack
+from kerassl.training import Recipe
 
 
 class iSogCLR(SogCLR):  # noqa: N801, the paper's name
@@ -38,7 +38,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         max_temperature: the highest temperature.
         projection_dim: width of the embedding that the loss sees.
         hidden_dim: width of the projector's hidden layer.
-        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+        **kwargs: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: for temperatures that are not in order, and as `SogCLR`.
@@ -52,7 +52,7 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         0.07
     """
 
-    terms = ("isogclr",)
+    terms, default_arguments = ("isogclr",), {"gamma": 0.8}
 
     # As in SogCLR.
     recipes = {
@@ -72,34 +72,22 @@ class iSogCLR(SogCLR):  # noqa: N801, the paper's name
         self,
         encoder: Model,
         *,
-        num_examples: PositiveInt,
         temperature: PositiveFloat = 0.07,
-        gamma: Annotated[float, Bound(0, 1, open_low=True)] = 0.8,
         robustness: NonNegativeFloat = 6.0,
         temperature_learning_rate: NonNegativeFloat = 1e-3,
         temperature_momentum: Annotated[float, Bound(0, 1, open_low=True)] = 0.9,
         min_temperature: PositiveFloat = 0.05,
         max_temperature: PositiveFloat = 1.0,
-        projection_dim: PositiveInt = 128,
-        hidden_dim: PositiveInt = 2048,
-        **common: Unpack[Common],
+        **kwargs,
     ) -> None:
         if not min_temperature <= temperature <= max_temperature:
             raise ValueError(
                 "The temperatures must be positive and in the order min_temperature <= temperature <= "
                 f"max_temperature, got {min_temperature}, {temperature}, {max_temperature}."
             )
-        super().__init__(
-            encoder,
-            num_examples=num_examples,
-            temperature=temperature,
-            gamma=gamma,
-            projection_dim=projection_dim,
-            hidden_dim=hidden_dim,
-            **common,
-        )
+        super().__init__(encoder, temperature=temperature, **kwargs)
         for name, start in (("temperatures", temperature), ("temperature_moments", 0.0)):
-            self.memories[name] = SampleMemory(self, name, num_examples, start=start)
+            self.memories[name] = SampleMemory(self, name, self.arguments.num_examples, start=start)
 
     def temperature_of(self, rows: KerasTensor) -> KerasTensor:
         """The temperature of each image."""

@@ -19,7 +19,6 @@ from kerassl.heads import plain_mlp
 from kerassl.losses import look
 from kerassl.memory import LabeledQueue
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -70,8 +69,7 @@ class LOOK(SSLModel):
     ) -> None:
         super().__init__(encoder, **common)
         self.projector = plain_mlp(self.feature_dim, (self.feature_dim,), projection_dim)
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
         self.queue = LabeledQueue(queue_size, projection_dim, seed=self.seed)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
@@ -91,7 +89,5 @@ class LOOK(SSLModel):
         return Outputs({"look": loss}, features=features, state={"keys": k, "key_labels": batch.labels})
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and puts keys and labels of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        """Puts keys and labels of the global batch into the queue."""
         self.queue.enqueue(self.gather(state["keys"]), self.gather(state["key_labels"]))

@@ -10,6 +10,7 @@ public; ranges as in giakoumoglou/synco, `synco/builder.py`.
 from keras import KerasTensor, Model, ops, random
 
 from kerassl import losses
+from kerassl.arguments import check_at_most
 from kerassl.methods.contrastive.moco_v2 import MOCO_PAPER, SHORT_MOCO, MoCoV2
 from kerassl.training import NonNegativeInt, PositiveInt, Recipe
 
@@ -65,11 +66,7 @@ class MoCHi(MoCoV2):
             raise ValueError(
                 "MoCHi mixes the hardest negatives and keeps the others; hard_fraction is MoCoV2's."
             )
-        if num_hardest > self.arguments.queue_size:
-            raise ValueError(
-                f"num_hardest must lie between 1 and queue_size={self.arguments.queue_size}, got "
-                f"{num_hardest}."
-            )
+        check_at_most(queue_size=self.arguments.queue_size, num_hardest=num_hardest)
 
     def contrast(self, q: KerasTensor, k: KerasTensor, rng: random.SeedGenerator) -> KerasTensor:
         """InfoNCE with the queue and, from `mixing_start_epoch` on, the mixtures."""

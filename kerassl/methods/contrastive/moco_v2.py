@@ -18,7 +18,6 @@ from kerassl.arguments import Annotated, Bound, Fraction, PositiveFloat, Positiv
 from kerassl.heads import plain_mlp
 from kerassl.losses import hard_contrastive, info_nce
 from kerassl.memory import FeatureQueue
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 MOCO_PAPER = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4, "warmup_epochs": 0}
@@ -65,8 +64,7 @@ class MoCoV2(SSLModel):
     ) -> None:
         super().__init__(encoder, **common)
         self.projector = self.make_projector("projector")
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
         self.queue = FeatureQueue(queue_size, projection_dim, seed=self.seed)
 
     def make_projector(self, name: str) -> Sequential:
@@ -100,9 +98,7 @@ class MoCoV2(SSLModel):
         return hard_contrastive(q, k, queue, self.arguments.temperature, self.arguments.hard_fraction)
 
     def after_update(self, state: dict) -> None:
-        """Moves the teacher and puts the keys of the global batch into the queue."""
-        update_teacher(self.teacher_encoder, self.encoder, self.arguments.momentum)
-        update_teacher(self.teacher_projector, self.projector, self.arguments.momentum)
+        """Puts the keys of the global batch into the queue."""
         # One view after the other, so that the order does not depend on the number of replicas.
         for keys in state["keys"]:
             self.queue.enqueue(self.gather(keys))

@@ -16,7 +16,6 @@ from keras import KerasTensor, Model, ops
 from kerassl.arguments import Fraction, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.losses import info_nce
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -91,8 +90,7 @@ class MoCoV3(SSLModel):
             output_batch_norm="plain" if is_vit else None,
             name="predictor",
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """InfoNCE of each view's prediction with the other view's keys of the global batch."""
@@ -113,8 +111,6 @@ class MoCoV3(SSLModel):
         loss = contrast(q1, key(views[1])) + contrast(q2, key(views[0]))
         return Outputs({"moco_v3": loss}, features=(features1, features2))
 
-    def after_update(self, state: dict) -> None:
-        """Updates the teacher."""
-        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_projector, self.projector, momentum)
+    def teacher_momentum(self) -> KerasTensor:
+        """Rises to 1 by a half cosine over the run."""
+        return self.clock.cosine(self.arguments.momentum, 1.0)

@@ -16,7 +16,7 @@ datasets", arXiv 2108.13939, section 3. Official code: vkinakh/scatsimclr,
 
 from keras import KerasTensor, Model, Sequential, ops, random
 
-from kerassl.arguments import Annotated, Bound, FractionBelowOne, Literal, NonNegativeFloat, PositiveFloat
+from kerassl.arguments import Annotated, Bound, FractionBelowOne, Literal, NonNegativeFloat
 from kerassl.heads import mlp, plain_mlp
 from kerassl.methods.contrastive.simclr import SimCLR
 from kerassl.training import Batch, Outputs, Recipe
@@ -49,7 +49,7 @@ class ScatSimCLR(SimCLR):
         (None, 4)
     """
 
-    terms = ("nt_xent", "pretext")
+    terms, default_arguments = ("nt_xent", "pretext"), {"temperature": 0.5}
 
     # vkinakh/scatsimclr, which uses Adam.
     recipes = {
@@ -68,10 +68,9 @@ class ScatSimCLR(SimCLR):
         pretext_weight: NonNegativeFloat = 0.3,
         num_permutations: Annotated[int, Bound(2, 72)] = 35,
         dropout: FractionBelowOne = 0.5,
-        temperature: PositiveFloat = 0.5,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, temperature=temperature, **kwargs)
+        super().__init__(encoder, **kwargs)
 
         def layer(input_dim: int, output_dim: int, name: str):
             return mlp(input_dim, (), output_dim, output_bias=True, name=f"pretext_{name}")

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from kerassl.methods.contrastive.simclr import SIMCLR_PAPER, SimCLR
-from kerassl.training import PositiveInt, Recipe
+from kerassl.training import Recipe
 
 SIMCLR_V2_PAPER = {
     **SIMCLR_PAPER,
@@ -43,11 +43,9 @@ class SimCLRv2(SimCLR):
         (None, 128)
     """
 
+    default_arguments = {"projection_layers": 3}
     # google-research/simclr, readme: the rate grows with the root of the batch.
     recipes = {"simclr_v2": Recipe(paper=SIMCLR_V2_PAPER, short_arguments={"temperature": 0.2})}
-
-    def __init__(self, encoder: keras.Model, *, projection_layers: PositiveInt = 3, **kwargs) -> None:
-        super().__init__(encoder, projection_layers=projection_layers, **kwargs)
 
     def encoder_with_head(self, layers: int = 1) -> keras.Model:
         """The encoder with the first layers of the head, for fine-tuning; weights are shared with this model.

@@ -84,15 +84,8 @@ class MAE(SSLModel):
             )
         super().__init__(encoder, views_options={"num_patches": num_patches}, **common)
         self.num_visible = num_visible
-        self.decoder = TokenDecoder(
-            input_dim=encoder.hidden_dim,
-            output_dim=encoder.patch_size**2 * encoder.input_shape[-1],
-            grid=encoder.grid,
-            num_prefix_tokens=encoder.num_prefix_tokens,
-            hidden_dim=decoder_dim,
-            depth=decoder_depth,
-            num_heads=decoder_num_heads,
-            name="decoder",
+        self.decoder = TokenDecoder.for_pixels(
+            encoder, hidden_dim=decoder_dim, depth=decoder_depth, num_heads=decoder_num_heads
         )
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:

@@ -19,7 +19,6 @@ from kerassl import losses
 from kerassl.arguments import Fraction, NonNegativeFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -76,8 +75,7 @@ class MSBReg(SSLModel):
         self.predictor = mlp(
             projection_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="predictor"
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The attraction to the teacher's centroid, the spread of the spectrum, and the random push."""
@@ -105,8 +103,6 @@ class MSBReg(SSLModel):
         }
         return Outputs(terms, features=features)
 
-    def after_update(self, state: dict) -> None:
-        """Updates the teacher."""
-        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_projector, self.projector, momentum)
+    def teacher_momentum(self) -> KerasTensor:
+        """Rises to 1 by a half cosine over the run."""
+        return self.clock.cosine(self.arguments.momentum, 1.0)

@@ -16,7 +16,6 @@ from kerassl import losses
 from kerassl.arguments import Fraction, FractionBelowOne, PositiveFloat, PositiveInt
 from kerassl.heads import mlp
 from kerassl.methods.asymmetric.byol import BYOL_PAPER
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Common, Outputs, Recipe, SSLModel, Unpack
 
 
@@ -66,8 +65,7 @@ class TiCo(SSLModel):
         self.projector = mlp(
             self.feature_dim, (hidden_dim,), projection_dim, hidden_bias=True, name="projector"
         )
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_projector = make_teacher(self.projector)
+        self.teacher_encoder, self.teacher_projector = self.ema_teachers.of(self.encoder, self.projector)
         self.covariance = self.add_weight(
             name="covariance",
             shape=(projection_dim, projection_dim),
@@ -94,9 +92,10 @@ class TiCo(SSLModel):
         )
         return Outputs({"tico": loss / 2}, features=features, state={"covariance": covariance})
 
+    def teacher_momentum(self) -> KerasTensor:
+        """Rises to 1 by a half cosine over the run."""
+        return self.clock.cosine(self.arguments.momentum, 1.0)
+
     def after_update(self, state: dict) -> None:
-        """Updates the covariance and the teacher."""
+        """Stores the moved covariance."""
         self.covariance.assign(state["covariance"])
-        momentum = self.clock.cosine(self.arguments.momentum, 1.0)
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_projector, self.projector, momentum)

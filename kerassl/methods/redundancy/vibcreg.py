@@ -16,7 +16,7 @@ from keras import Model
 from kerassl.heads import IterNorm
 from kerassl.losses import off_diagonal_correlation
 from kerassl.methods.redundancy.vicreg import VICReg
-from kerassl.training import Batch, Common, Outputs, PositiveInt, Recipe, Unpack
+from kerassl.training import Batch, Outputs, PositiveInt, Recipe
 
 
 class VIbCReg(VICReg):
@@ -30,7 +30,7 @@ class VIbCReg(VICReg):
         hidden_dim: width of the head's two hidden layers.
         num_groups: groups of dimensions that are whitened together; must divide `projection_dim`. See
             `kerassl.heads.IterNorm`.
-        **common: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
+        **kwargs: `views`, `num_classes`, `seed` and `name`, as in `kerassl.SSLModel`.
 
     Raises:
         ValueError: if `num_groups` does not divide `projection_dim`.
@@ -43,6 +43,7 @@ class VIbCReg(VICReg):
         8
     """
 
+    default_arguments = {"covariance": 200.0, "projection_dim": 4096, "hidden_dim": 4096}
     recipes = {
         "vibcreg": Recipe(
             paper={"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-5, "warmup_epochs": 0},
@@ -54,24 +55,11 @@ class VIbCReg(VICReg):
         self,
         encoder: Model,
         *,
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 200.0,
-        projection_dim: PositiveInt = 4096,
-        hidden_dim: PositiveInt = 4096,
         num_groups: PositiveInt = 64,
-        **common: Unpack[Common],
+        **kwargs,
     ) -> None:
-        super().__init__(
-            encoder,
-            invariance=invariance,
-            variance=variance,
-            covariance=covariance,
-            projection_dim=projection_dim,
-            hidden_dim=hidden_dim,
-            **common,
-        )
-        self.whitening = IterNorm(projection_dim, num_groups, name="whitening")
+        super().__init__(encoder, **kwargs)
+        self.whitening = IterNorm(self.arguments.projection_dim, num_groups, name="whitening")
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """Distance between the whitened views, and their variances and correlations over the global batch."""

@@ -9,11 +9,11 @@ Official code: HaiyuWu/visreg, `visreg/losses/visreg.py`.
   directions.
 """
 
-from keras import KerasTensor, Model
+from keras import KerasTensor
 
 from kerassl.losses import visreg
 from kerassl.methods.redundancy.lejepa import LeJEPA
-from kerassl.training import PositiveInt, ProperFraction, Recipe
+from kerassl.training import Recipe
 
 
 class VISReg(LeJEPA):
@@ -39,8 +39,14 @@ class VISReg(LeJEPA):
         (None, 256)
     """
 
-    activation = "gelu"
-    terms = ("invariance", "visreg")
+    activation, terms = "gelu", ("invariance", "visreg")
+    default_arguments = {
+        "num_views": 4,
+        "num_global_views": 4,
+        "regularization_weight": 0.9,
+        "num_directions": 4096,
+        "projection_dim": 256,
+    }
 
     # HaiyuWu/visreg.
     recipes = {
@@ -61,27 +67,6 @@ class VISReg(LeJEPA):
             },
         )
     }
-
-    def __init__(
-        self,
-        encoder: Model,
-        *,
-        num_views: PositiveInt = 4,
-        num_global_views: PositiveInt = 4,
-        regularization_weight: ProperFraction = 0.9,
-        num_directions: PositiveInt = 4096,
-        projection_dim: PositiveInt = 256,
-        **kwargs,
-    ) -> None:
-        super().__init__(
-            encoder,
-            num_views=num_views,
-            num_global_views=num_global_views,
-            regularization_weight=regularization_weight,
-            num_directions=num_directions,
-            projection_dim=projection_dim,
-            **kwargs,
-        )
 
     def regularization(self, z: list, directions: KerasTensor) -> KerasTensor:
         """Center, scale and shape terms of the global batch."""

@@ -30,7 +30,7 @@ from kerassl import losses
 from kerassl.backbones import take_patches
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_VIT
 from kerassl.methods.self_distillation.ibot import SHORT_IBOT, iBOT
-from kerassl.training import Batch, Fraction, Literal, NonNegativeFloat, Outputs, PositiveInt, Recipe
+from kerassl.training import Batch, Literal, NonNegativeFloat, Outputs, PositiveInt, Recipe
 
 DINOV2_PAPER = {**DINO_PAPER, "learning_rate": 2e-3, "batch_power": 0.5}
 
@@ -62,6 +62,7 @@ class DINOv2(iBOT):
     """
 
     terms, default_views = ("dino", "ibot", "koleo"), ("ibot_cifar", "dinov2")
+    default_arguments = {"num_prototypes": 65536, "momentum": 0.992}
 
     # facebookresearch/dinov2, whose 0.004 at 1024 grows with the root of the batch and is 0.002 at 256.
     recipes = {
@@ -72,14 +73,12 @@ class DINOv2(iBOT):
         self,
         encoder: Model,
         *,
-        num_prototypes: PositiveInt = 65536,
         centering: Literal["sinkhorn", "softmax"] = "sinkhorn",
         sinkhorn_iterations: PositiveInt = 3,
         koleo_weight: NonNegativeFloat = 0.1,
-        momentum: Fraction = 0.992,
         **kwargs,
     ) -> None:
-        super().__init__(encoder, num_prototypes=num_prototypes, momentum=momentum, **kwargs)
+        super().__init__(encoder, **kwargs)
 
     def loss_terms(self, views: tuple, batch: Batch, training: bool) -> Outputs:
         """The terms of iBOT, and KoLeo of each global crop's features."""

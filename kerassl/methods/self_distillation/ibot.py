@@ -23,8 +23,7 @@ from kerassl import engine, losses
 from kerassl.backbones.feature_maps import check_tokens
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_DINO, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
-from kerassl.teachers import make_teacher, update_teacher
-from kerassl.training import Batch, Fraction, NonNegativeFloat, Outputs, PositiveFloat, PositiveInt, Recipe
+from kerassl.training import Batch, Fraction, NonNegativeFloat, Outputs, PositiveInt, Recipe
 from kerassl.views import MaskedCrops
 from kerassl.views.choice import choose_views
 
@@ -66,6 +65,11 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
     # Masked crops are encoded by `encode_tokens`.
     supports_chunks = False
     terms, default_views = ("dino", "ibot"), ("ibot_cifar", "ibot")
+    default_arguments = {
+        "num_prototypes": 8192,
+        "teacher_temperature": 0.07,
+        "warmup_teacher_temperature_epochs": 30,
+    }
 
     # arXiv 2111.07832; bytedance/ibot.
     recipes = {
@@ -77,9 +81,6 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         encoder: Model,
         *,
         views: str | layers.Layer | None = "default",
-        num_prototypes: PositiveInt = 8192,
-        teacher_temperature: PositiveFloat = 0.07,
-        warmup_teacher_temperature_epochs: NonNegativeFloat = 30,
         cls_weight: NonNegativeFloat = 1.0,
         patch_weight: NonNegativeFloat = 1.0,
         share_head: bool = True,
@@ -98,17 +99,11 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
             )
         elif views is not None:
             views = MaskedCrops(views, encoder.grid, num_global_crops, mask_probability, mask_ratio)
-        super().__init__(
-            encoder,
-            views=views,
-            num_prototypes=num_prototypes,
-            teacher_temperature=teacher_temperature,
-            warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
-            num_global_crops=num_global_crops,
-            **teacher,
-        )
-        self.patch_head = self.head if share_head else self.make_head("patch_head")
-        self.teacher_patch_head = self.teacher_head if share_head else make_teacher(self.patch_head)
+        super().__init__(encoder, views=views, num_global_crops=num_global_crops, **teacher)
+        self.patch_head, self.teacher_patch_head = self.head, self.teacher_head
+        if not share_head:
+            self.patch_head = self.make_head("patch_head")
+            (self.teacher_patch_head,) = self.ema_teachers.of(self.patch_head)
         self.mask_token = self.add_weight(
             name="mask_token", shape=(encoder.hidden_dim,), initializer="zeros", dtype="float32"
         )
@@ -217,7 +212,7 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         return self.teacher_probabilities(logits, center)
 
     def after_update(self, state: dict) -> None:
-        """Updates the centers and the teacher."""
+        """Updates the centers."""
         super().after_update(state)
         rate = self.arguments.center_momentum
         total, count = (
@@ -227,8 +222,6 @@ class iBOT(PrototypeTeacher):  # noqa: N801, the paper's name
         # Without hidden patches the center stays.
         mean, rate = total / ops.where(count > 0, count, 1.0), ops.where(count > 0, rate, 1.0)
         self.patch_center.assign(rate * self.patch_center + (1 - rate) * mean)
-        if not self.arguments.share_head:
-            update_teacher(self.teacher_patch_head, self.patch_head, self.teacher_momentum())
 
 
 def each_token(logits_of: Callable, head: Model, tokens: KerasTensor, training: bool) -> KerasTensor:

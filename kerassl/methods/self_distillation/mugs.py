@@ -21,14 +21,14 @@ code: sail-sg/mugs, `main.py`, `src/model.py`, `src/loss.py`.
 from keras import KerasTensor, Model, initializers, ops
 
 from kerassl import losses
-from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat, PositiveInt
+from kerassl.arguments import Annotated, Bound, NonNegativeFloat, PositiveFloat, PositiveInt, check_at_most
 from kerassl.backbones import TransformerBlock, ViT
+from kerassl.backbones.vit import check_vit
 from kerassl.heads import mlp
 from kerassl.heads.mlp import fan_in_uniform
 from kerassl.memory import FeatureQueue
 from kerassl.methods.self_distillation.dino import DINO_PAPER, SHORT_DINO, SHORT_VIT
 from kerassl.methods.self_distillation.prototype_teacher import PrototypeTeacher
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Batch, Outputs, Recipe
 from kerassl.views.multiview import same_size_batches
 
@@ -71,6 +71,7 @@ class Mugs(PrototypeTeacher):
     # Tokens are encoded by `encode_tokens`.
     supports_chunks = False
     terms = ("instance", "local_group", "dino")
+    default_arguments = {"teacher_temperature": 0.07, "warmup_teacher_temperature_epochs": 30}
 
     # arXiv 2203.14415; sail-sg/mugs.
     recipes = {
@@ -100,32 +101,16 @@ class Mugs(PrototypeTeacher):
         queue_size: PositiveInt = 65536,
         num_neighbors: PositiveInt = 8,
         memory_size: PositiveInt = 65536,
-        teacher_temperature: PositiveFloat = 0.07,
-        warmup_teacher_temperature_epochs: NonNegativeFloat = 30,
         num_global_crops: Annotated[int, Bound(2)] = 2,
-        hidden_dim: PositiveInt = 2048,
         prediction_hidden_dim: PositiveInt = 4096,
-        bottleneck_dim: PositiveInt = 256,
         **teacher,
     ) -> None:
-        if not isinstance(encoder, ViT):
-            raise ValueError(
-                f"Mugs uses the patches of an image before the final norm, which {encoder.name!r} does "
-                "not give. Use a ViT: kerassl.backbones.vit(input_shape, patch_size=16)."
-            )
+        check_vit(encoder, "Mugs", "uses the patches of an image before the final norm")
         if instance_weight + local_group_weight + group_weight == 0:
             raise ValueError("One of the three weights must be > 0, got 0 for all.")
-        if num_neighbors > memory_size:
-            raise ValueError(f"num_neighbors must be at most memory_size={memory_size}, got {num_neighbors}.")
-        super().__init__(
-            encoder,
-            teacher_temperature=teacher_temperature,
-            warmup_teacher_temperature_epochs=warmup_teacher_temperature_epochs,
-            num_global_crops=num_global_crops,
-            hidden_dim=hidden_dim,
-            bottleneck_dim=bottleneck_dim,
-            **teacher,
-        )
+        check_at_most(memory_size=memory_size, num_neighbors=num_neighbors)
+        super().__init__(encoder, num_global_crops=num_global_crops, **teacher)
+        hidden_dim, bottleneck_dim = self.arguments.hidden_dim, self.arguments.bottleneck_dim
         self.projectors = [
             mlp(
                 self.feature_dim,
@@ -151,8 +136,8 @@ class Mugs(PrototypeTeacher):
             for part in PARTS
         ]
         self.block = TransformerBlock(self.feature_dim, self.encoder.num_heads, name="block")
-        self.teacher_projectors = [make_teacher(projector) for projector in self.projectors]
-        self.teacher_block = make_teacher(self.block)
+        self.teacher_projectors = list(self.ema_teachers.of(*self.projectors))
+        (self.teacher_block,) = self.ema_teachers.of(self.block)
         self.queues = [
             FeatureQueue(queue_size, bottleneck_dim, self.seed, name=f"{part}_queue") for part in PARTS
         ]
@@ -244,12 +229,8 @@ class Mugs(PrototypeTeacher):
         return encoder.final_norm(block(group)[:, 0])
 
     def after_update(self, state: dict) -> None:
-        """Updates center and teachers, and puts the global batch into queues and memories."""
+        """Updates the center and puts the global batch into queues and memories."""
         super().after_update(state)
-        momentum = self.teacher_momentum()
-        update_teacher(self.teacher_block, self.block, momentum)
-        for teacher, student in zip(self.teacher_projectors, self.projectors, strict=True):
-            update_teacher(teacher, student, momentum)
         # One view after the other, so that the order does not depend on the number of replicas.
         for queue, keys in zip(self.queues, state["keys"], strict=True):
             for view in range(self.arguments.num_global_crops):

@@ -25,7 +25,9 @@ import numpy as np
 from keras import KerasTensor, Model, ops, random
 
 from kerassl import engine, losses
+from kerassl.arguments import check_at_most
 from kerassl.backbones import ViT, encode_elastic, kept_blocks, sub_vit
+from kerassl.backbones.vit import check_vit
 from kerassl.heads import MultiDINOHead
 from kerassl.methods.self_distillation.dino import SHORT_VIT
 from kerassl.methods.self_distillation.dinov2 import DINOV2_PAPER, DINOv2
@@ -87,10 +89,7 @@ class POA(DINOv2):
         patch_start_epoch: NonNegativeInt = 30,
         **kwargs,
     ) -> None:
-        if not isinstance(encoder, ViT):
-            raise ValueError(
-                f"POA cuts sub-networks out of a kerassl.backbones.vit; {encoder.name!r} is another encoder."
-            )
+        check_vit(encoder, "POA", "trains networks that are parts of the encoder")
         head_dim = encoder.hidden_dim // encoder.num_heads
         min_width = min_width or -(-encoder.num_heads // 2) * head_dim
         min_depth = min_depth or -(-encoder.depth // 2)
@@ -99,8 +98,7 @@ class POA(DINOv2):
                 f"min_width={min_width} must be a multiple of {head_dim}, a head's width, up to "
                 f"{encoder.hidden_dim}."
             )
-        if min_depth > encoder.depth:
-            raise ValueError(f"min_depth={min_depth} must lie in 1..{encoder.depth}.")
+        check_at_most(depth=encoder.depth, min_depth=min_depth)
         num_prototypes = (num_prototypes,) if isinstance(num_prototypes, int) else num_prototypes
         super().__init__(encoder, num_prototypes=num_prototypes, **kwargs)
         self.widths = tuple(range(min_width, encoder.hidden_dim + 1, head_dim))

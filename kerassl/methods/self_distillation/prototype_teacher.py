@@ -5,7 +5,6 @@ from keras import KerasTensor, Model, Variable, ops
 
 from kerassl import engine, losses
 from kerassl.heads import DINOHead
-from kerassl.teachers import make_teacher, update_teacher
 from kerassl.training import Common, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, SSLModel, Unpack
 
 
@@ -53,8 +52,7 @@ class PrototypeTeacher(SSLModel):
     ) -> None:
         super().__init__(encoder, num_prototypes=self.counted_prototypes, **common)
         self.head = self.make_head("head")
-        self.teacher_encoder = make_teacher(self.encoder)
-        self.teacher_head = make_teacher(self.head)
+        self.teacher_encoder, self.teacher_head = self.ema_teachers.of(self.encoder, self.head)
         self.center = self.make_center("center")
 
     @property
@@ -109,10 +107,7 @@ class PrototypeTeacher(SSLModel):
         return self.clock.cosine(self.arguments.momentum, 1.0)
 
     def after_update(self, state: dict) -> None:
-        """Updates the center and the teacher."""
+        """Updates the center."""
         mean = engine.replica_mean(ops.mean(state["teacher_logits"], axis=0))
         rate = self.arguments.center_momentum
         self.center.assign(rate * self.center + (1 - rate) * mean)
-        momentum = self.teacher_momentum()
-        update_teacher(self.teacher_encoder, self.encoder, momentum)
-        update_teacher(self.teacher_head, self.head, momentum)

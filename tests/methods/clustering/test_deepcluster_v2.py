@@ -142,7 +142,7 @@ def test_data_without_positions_is_refused():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="num_prototypes=25 clusters cannot be made of 24"):
+    with pytest.raises(ValueError, match="num_prototypes must be at most num_examples=24, got 25"):
         make("DeepClusterV2", num_prototypes=25)
 
 

@@ -117,9 +117,9 @@ def test_clusters_are_of_the_teachers_projections_once_the_warm_up_is_over():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"num_prototypes=\(6, 25\) must be numbers up to num_examples=24"):
+    with pytest.raises(ValueError, match=r"num_prototypes must be at most num_examples=24, got \(6, 25\)"):
         make("PCL", num_prototypes=(6, 25))
-    with pytest.raises(ValueError, match=r"num_prototypes=\(\) must be"):
+    with pytest.raises(ValueError, match="num_prototypes must be one number of prototypes or more"):
         make("PCL", num_prototypes=())
     model = make("PCL")
     model.compile()

@@ -90,5 +90,5 @@ def test_groups_are_left_alone_without_resets_or_embeddings():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="num_groups=17 groups cannot be made of bank_size=16"):
+    with pytest.raises(ValueError, match="num_groups must be at most bank_size=16, got 17"):
         make("SMoG", num_groups=17)

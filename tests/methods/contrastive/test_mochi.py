@@ -74,5 +74,5 @@ def test_no_mixture_enters_the_queue():
 def test_bad_numbers():
     with pytest.raises(ValueError, match="hard_fraction is MoCoV2's"):
         make("MoCHi", hard_fraction=0.1)
-    with pytest.raises(ValueError, match="num_hardest must lie between 1 and queue_size=20, got 21"):
+    with pytest.raises(ValueError, match="num_hardest must be at most queue_size=20, got 21"):
         make("MoCHi", num_hardest=21)

@@ -12,6 +12,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # emitters of fused kernels XLA makes one in a quarter of the time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# JAX' programs are compiled once for all processes, and kept for the next run.
+PROGRAMS = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax_programs"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # The long ones come first, so that no process is left alone with one in the end.
 LONG = (

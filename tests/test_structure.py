@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import importlib
 import inspect
 import pathlib
@@ -92,14 +93,18 @@ def own_names(tree):
 
 def of_keras(kind):
     """The private names of a class of Keras and of those that it derives from."""
-    names = set()
-    for base in kind.__mro__:
-        if base.__module__.split(".")[0] == "keras":
-            names |= set(filter(is_private, vars(base)))
-            # Some classes are made by a function, and have no source of their own.
-            with contextlib.suppress(OSError):
-                tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(base)))
-                names |= set(filter(is_private, own_names(tree)))
+    bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] == "keras"]
+    return set().union(*map(private_names, bases))
+
+
+@functools.cache
+def private_names(base):
+    """The private names that one class defines."""
+    names = set(filter(is_private, vars(base)))
+    # Some classes are made by a function, and have no source of their own.
+    with contextlib.suppress(OSError):
+        tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(base)))
+        names |= set(filter(is_private, own_names(tree)))
     return names
 
 

@@ -3,13 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from compiled_on_jax import compiled_on_jax
 
 from kerassl.backbones import Scattering, scatnet
 
 
 def scatter(images, num_scales, num_orientations):
     layer = Scattering(num_scales, num_orientations)
-    return keras.ops.convert_to_numpy(layer(images.astype("float32"))), layer
+    return keras.ops.convert_to_numpy(compiled_on_jax(layer)(images.astype("float32"))), layer
 
 
 def images(height, width, channels=1, batch=2, seed=0):

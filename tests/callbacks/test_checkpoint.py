@@ -367,6 +367,7 @@ def test_a_disk_that_becomes_full_in_the_middle_of_a_file(tmp_path):
     assert Checkpoint(tmp_path).latest() is not None
 
 
+@not_on_jax
 def test_sigterm_saves_and_exits_with_zero_and_the_script_goes_on(tmp_path):
     done = run(PREEMPTED, tmp_path, "preempt")
     assert done.returncode == 0, done.stderr[-2000:]

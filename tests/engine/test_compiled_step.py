@@ -12,8 +12,6 @@ FEW = (
     "SimCLR", "BYOL", "DINO", "MAE", "SwAV", "DeepClusterV2", "GroCo", "MMCR", "PSKD", "POA", "ProtoPNet",
     "FST",
 )  # fmt: skip
-# With views that no other method has; those of the others are SimCLR's and BYOL's.
-OWN_VIEWS = (*FEW, "EMPSSL", "ScatSimCLR", "VICRegL", "iBOT", "MSN", "SLA")
 # Eigenvalues, Cholesky factors and triangular systems are calls into the device's own library, on a processor
 # into LAPACK.
 OTHER_CALLS = r'custom_call @(?!lapack_(?:ssyevd|spotrf|strsm))\w+|custom_call_target=(?!"Eigh")\S+'
@@ -43,8 +41,9 @@ def compiled_text(model, shown):
 
 
 @pytest.mark.backends("tensorflow", "jax")  # Torch does not compile with XLA.
-# With the views before it, in mixed precision; tests/contract has the steps of all methods on ready views.
-@pytest.mark.parametrize("name", OWN_VIEWS if BACKEND == "tensorflow" else FEW)
+# With the views before it, in mixed precision; tests/contract has the steps of all methods on ready views,
+# tests/views/test_views_pipelines.py the views of each kind.
+@pytest.mark.parametrize("name", FEW)
 def test_the_step_never_leaves_the_device(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import keras
 import numpy as np
+from compiled_on_jax import compiled_on_jax
 from keras import ops
 
 from kerassl import losses
@@ -67,13 +68,9 @@ def value_and_grad(fn, *arrays, compiled=BACKEND == "jax", dtype="float32", dyna
 
 @functools.cache
 def fast(loss):
-    """Returns `loss`, compiled as one piece on JAX, whose eager operations each compile on first use."""
-    if BACKEND != "jax":
-        return loss
-    import jax
-
-    compiled = functools.cache(lambda **kwargs: jax.jit(functools.partial(loss, **kwargs)))
-    return lambda *arrays, **kwargs: compiled(**kwargs)(*map(np.asarray, arrays))
+    """Returns `loss` of arrays, compiled as one piece on JAX."""
+    compiled = compiled_on_jax(loss)
+    return lambda *arrays, **kwargs: compiled(*map(np.asarray, arrays), **kwargs)
 
 
 def finite_differences(fn, arrays, which, step=1e-5):

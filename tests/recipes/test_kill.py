@@ -7,19 +7,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from recipes.workdir import read_metrics
 
+# It is about files; tests/callbacks/test_checkpoint.py kills runs on the other backends.
+pytestmark = pytest.mark.backends("torch")
 SCRIPT = pathlib.Path(__file__).with_name("train_and_die.py")
 
 
 def start(workdir, kind="never", step=0):
-    # JAX's processes share what they compile, which is most of what they do.
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    environment = {**os.environ, **cache, "PYTHONPATH": str(SCRIPT.parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
     command = [sys.executable, str(SCRIPT), str(workdir), kind, str(step)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

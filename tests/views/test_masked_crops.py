@@ -5,15 +5,17 @@ import json
 import keras
 import numpy as np
 import pytest
+from compiled_on_jax import compiled_on_jax
 from keras import ops
 
 from kerassl import views
+from kerassl.engine import StepSeed
 
 
 def masks_of(counts, grid, seed=0):
-    generator = keras.random.SeedGenerator(seed)
     counts = ops.convert_to_tensor(np.asarray(counts, "int32"))
-    return ops.convert_to_numpy(views.block_masks(counts, grid, generator))
+    made = compiled_on_jax(lambda counts: views.block_masks(counts, grid, StepSeed(seed, 0)))(counts)
+    return ops.convert_to_numpy(made)
 
 
 def pairs(masks, grid):
@@ -44,7 +46,7 @@ def test_masked_patches_are_neighbors(share):
 def test_half_of_the_crops_are_masked_by_a_tenth_to_a_half():
     layer = views.MaskedCrops(views.TwoViews(views.FusedAugmentation(32)), (8, 8))
     images = np.zeros((600, 2, 2, 3), "uint8")
-    view1, view2, *masks = layer(images, seed=keras.random.SeedGenerator(0))
+    view1, view2, *masks = compiled_on_jax(lambda x: layer(x, seed=StepSeed(0, 0)))(images)
     assert view1.shape == view2.shape == (600, 32, 32, 3)
     first, second = (ops.convert_to_numpy(mask).sum(axis=1) for mask in masks)
     counts = np.concatenate([first, second])
@@ -60,7 +62,7 @@ def test_half_of_the_crops_are_masked_by_a_tenth_to_a_half():
 def test_local_crops_get_no_mask():
     crops = views.MultiCrop([views.FusedAugmentation(16)] * 2, [views.FusedAugmentation(8)] * 3)
     layer = views.MaskedCrops(crops, (4, 4), mask_probability=1.0, mask_ratio=(0.5, 0.5))
-    made = layer(np.zeros((2, 20, 20, 3), "uint8"), seed=keras.random.SeedGenerator(0))
+    made = compiled_on_jax(lambda x: layer(x, seed=StepSeed(0, 0)))(np.zeros((2, 20, 20, 3), "uint8"))
     assert [tuple(view.shape[1:]) for view in made] == [(16, 16, 3)] * 2 + [(8, 8, 3)] * 3 + [(16,)] * 2
     assert all((ops.convert_to_numpy(mask).sum(axis=1) == 8).all() for mask in made[5:])
     assert layer.num_views == 5 and layer.preprocess is crops.preprocess

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from compiled_on_jax import compiled_on_jax
 
 from kerassl.engine import StepSeed
 from kerassl.views import BatchStyles, FusedAugmentation, TwoViews
@@ -17,6 +18,10 @@ def numpy(x):
 
 def pictures(shape, seed=0):
     return np.random.default_rng(seed).uniform(0.2, 0.8, shape).astype("float32")
+
+
+def mixed(images, donor, *ratios):
+    return numpy(compiled_on_jax(lambda *both: with_amplitudes_of(*both, *ratios))(images, donor))
 
 
 def window(size, ratio):
@@ -37,14 +42,14 @@ def test_amplitudes_are_the_donors_within_the_window(shape, ratio):
     images = pictures(shape)
     expected = by_fft(images, images[1:2], ratio)
     np.testing.assert_allclose(expected.imag, 0, atol=1e-9)
-    found = numpy(with_amplitudes_of(images, images[1:2], ratio))
+    found = mixed(images, images[1:2], ratio)
     np.testing.assert_allclose(found, expected.real, atol=2e-5)
     np.testing.assert_allclose(found[1], images[1], atol=2e-5)
     assert np.abs(found[0] - images[0]).max() > 1e-3
     # The window may be larger than what is kept of it.
     np.testing.assert_allclose(
-        numpy(with_amplitudes_of(images, images[1:2], ratio / 2)),
-        numpy(with_amplitudes_of(images, images[1:2], ratio / 2, ratio)),
+        mixed(images, images[1:2], ratio / 2),
+        mixed(images, images[1:2], ratio / 2, ratio),
         atol=1e-5,
     )
 
@@ -52,14 +57,14 @@ def test_amplitudes_are_the_donors_within_the_window(shape, ratio):
 @SIZES
 def test_a_ratio_of_zero_and_a_batch_of_one_image_change_nothing(shape):
     images = pictures(shape)
-    np.testing.assert_array_equal(numpy(with_amplitudes_of(images, images[1:2], 0.0)), images)
+    np.testing.assert_array_equal(mixed(images, images[1:2], 0.0), images)
     same = np.repeat(images[:1], 4, axis=0)
-    np.testing.assert_allclose(numpy(with_amplitudes_of(same, same[:1], 1.0)), same, atol=2e-5)
+    np.testing.assert_allclose(mixed(same, same[:1], 1.0), same, atol=2e-5)
 
 
 def test_an_image_without_contrast_takes_the_donors_mean():
     images = np.stack([np.zeros((8, 8, 1)), np.full((8, 8, 1), 0.7)]).astype("float32")
-    np.testing.assert_allclose(numpy(with_amplitudes_of(images, images[1:], 1.0)), 0.7, atol=1e-5)
+    np.testing.assert_allclose(mixed(images, images[1:], 1.0), 0.7, atol=1e-5)
 
 
 def test_two_views_have_two_styles_and_a_view_has_one():

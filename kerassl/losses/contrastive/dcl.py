@@ -49,8 +49,8 @@ def dcl(
         >>> print(f"{float(dcl(np.eye(4), np.eye(4), temperature=0.5)):.4f}")
         -0.2082
     """
-    positives, others = _decoupled(z1, z2, temperature, reduction, block_size, candidates, first_row)
-    return reduce(others - positives, reduction)
+    positives, others = decoupled(z1, z2, temperature, reduction, block_size, candidates, first_row)
+    return reduce(ops.mean(others, axis=0) - positives, reduction)
 
 
 def dclw(
@@ -95,7 +95,7 @@ def dclw(
         -0.2082
     """
     check_positive("sigma", sigma)
-    positives, others = _decoupled(z1, z2, temperature, reduction, block_size, candidates, first_row)
+    positives, others = decoupled(z1, z2, temperature, reduction, block_size, candidates, first_row)
     # The similarities are divided by the temperature; this rescales them to sigma.
     to_sigma = ops.cast(temperature, "float32") / sigma
     everyone = positives
@@ -105,10 +105,10 @@ def dclw(
     count = ops.cast(ops.shape(everyone)[0], "float32")
     log_mean = ops.logsumexp(everyone * to_sigma) - ops.log(count)
     weights = ops.stop_gradient(2.0 - ops.exp(positives * to_sigma - log_mean))
-    return reduce(others - weights * positives, reduction)
+    return reduce(ops.mean(others, axis=0) - weights * positives, reduction)
 
 
-def _decoupled(
+def decoupled(
     z1: KerasTensor,
     z2: KerasTensor,
     temperature: float | KerasTensor,
@@ -117,7 +117,10 @@ def _decoupled(
     candidates: tuple[KerasTensor, KerasTensor] | None,
     first_row: int | KerasTensor,
 ) -> tuple[KerasTensor, KerasTensor]:
-    """The similarities of the positive pairs, and the log-sum-exps over the other images, `(batch,)` each."""
+    """The similarities of the positive pairs `(batch,)`, and log-sum-exps over the other images `(2, batch)`.
+
+    The latter are 0 for an image that has no others. Arguments are those of `dcl`, which are checked.
+    """
     z1, z2 = embeddings("z1", z1, "z2", z2)
     check_positive("temperature", temperature)
     check_reduction(reduction)

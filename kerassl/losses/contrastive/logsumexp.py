@@ -16,7 +16,7 @@ def two_view_logsumexp(
     first_row: int | KerasTensor,
     with_partner: bool,
 ) -> KerasTensor:
-    """The mean over the two views of an image of `log sum_k exp(<z_i, z_k>)`.
+    """`log sum_k exp(<z_i, z_k>)` of each view of each image.
 
     Args:
         z1: `(batch, dim)` normalized rows over the root of the temperature, the first views.
@@ -28,7 +28,7 @@ def two_view_logsumexp(
         with_partner: whether k runs over the other view of the same image, too, or only over other images.
 
     Returns:
-        `(batch,)` float32; a huge negative number if there is no k.
+        `(2, batch)` float32; a huge negative number if there is no k.
     """
     if candidates is None and block_size is None:
         others = _of_whole_batch(z1, z2, with_partner)
@@ -42,7 +42,7 @@ def two_view_logsumexp(
             others = blockwise_logsumexp(z, excluded, block_size)
         else:
             others = logsumexp_over_candidates(z, ops.concatenate(candidates), excluded, block_size)
-    return ops.mean(ops.reshape(others, (2, -1)), axis=0)
+    return ops.reshape(others, (2, -1))
 
 
 def _of_whole_batch(z1: KerasTensor, z2: KerasTensor, with_partner: bool) -> KerasTensor:

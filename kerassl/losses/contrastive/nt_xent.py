@@ -67,7 +67,7 @@ def nt_xent(
     check_block_size(block_size)
     z1, z2, candidates = scaled(z1, z2, temperature, candidates)
     others = two_view_logsumexp(z1, z2, block_size, candidates, first_row, with_partner=True)
-    return reduce(others - ops.sum(z1 * z2, axis=1), reduction)
+    return reduce(ops.mean(others, axis=0) - ops.sum(z1 * z2, axis=1), reduction)
 
 
 def scaled(

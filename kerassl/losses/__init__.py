@@ -21,6 +21,7 @@ from kerassl.losses.contrastive.hard_contrastive import hard_contrastive
 from kerassl.losses.contrastive.hard_negative_mixtures import hard_negative_mixtures
 from kerassl.losses.contrastive.info_nce import info_nce
 from kerassl.losses.contrastive.look import look
+from kerassl.losses.contrastive.macl import macl
 from kerassl.losses.contrastive.multi_crop_info_nce import multi_crop_info_nce
 from kerassl.losses.contrastive.nt_xent import nt_xent
 from kerassl.losses.contrastive.proto_nce import proto_nce
@@ -104,6 +105,7 @@ __all__ = [
     "koleo",
     "log_mean_similarities",
     "look",
+    "macl",
     "masked_mse",
     "match_cells",
     "matched_cells",

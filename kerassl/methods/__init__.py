@@ -25,6 +25,7 @@ from kerassl.methods.contrastive.groco import GroCo
 from kerassl.methods.contrastive.gsimclr import GSimCLR
 from kerassl.methods.contrastive.isogclr import iSogCLR
 from kerassl.methods.contrastive.look import LOOK
+from kerassl.methods.contrastive.macl import MACL
 from kerassl.methods.contrastive.mochi import MoCHi
 from kerassl.methods.contrastive.moco_v2 import MoCoV2
 from kerassl.methods.contrastive.moco_v3 import MoCoV3
@@ -81,6 +82,7 @@ __all__ = [
     "GroCo",
     "LOOK",
     "LeJEPA",
+    "MACL",
     "MAE",
     "MMCR",
     "MSBReg",

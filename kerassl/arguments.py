@@ -133,6 +133,8 @@ def _misfit(value: object, annotation: object) -> str | None:
         options = [inner[0]] * len(value) if many else inner
         misfits = [_misfit(entry, option) for entry, option in zip(value, options, strict=True)]
         return next((f"a tuple whose entries are {misfit}" for misfit in misfits if misfit), None)
+    if inspect.isclass(origin):
+        return None if isinstance(value, origin) else _describe(origin)
     if annotation is list:
         return None if isinstance(value, (list, tuple)) else "a list"
     if annotation is bool:

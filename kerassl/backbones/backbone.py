@@ -5,10 +5,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerassl.arguments import RemembersArguments
+from kerassl.arguments import PositiveFloat, PositiveInt, RemembersArguments
 
 # A number, or one per channel.
 Statistic = float | tuple[float, ...] | None
+Deviation = PositiveFloat | tuple[PositiveFloat, ...] | None
+ImageSize = PositiveInt | tuple[PositiveInt, PositiveInt] | None
 _STATISTICS = ("input_mean", "input_std", "input_value_range")
 
 

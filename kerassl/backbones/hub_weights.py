@@ -3,19 +3,21 @@
 import keras
 import numpy as np
 
-from kerassl.backbones.backbone import Statistic
+from kerassl.arguments import checked
+from kerassl.backbones.backbone import Deviation, ImageSize, Statistic
 from kerassl.backbones.resnet import ResNet
 from kerassl.backbones.timm_weights import load_timm
 from kerassl.backbones.vit import ViT
 
 
+@checked
 def load_keras_hub(
     backbone: keras.Model,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: ImageSize = None,
     pool: str | None = "default",
     name: str | None = None,
     mean: Statistic = None,
-    std: Statistic = None,
+    std: Deviation = None,
 ) -> ResNet | ViT:
     """Returns the ResNet or ViT with the weights of a `keras_hub.models.ResNetBackbone` or `ViTBackbone`.
 

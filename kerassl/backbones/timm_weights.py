@@ -11,7 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerassl.backbones.backbone import Statistic, carry_statistics
+from kerassl.arguments import PositiveInt, checked
+from kerassl.backbones.backbone import Deviation, ImageSize, Statistic, carry_statistics
 from kerassl.backbones.positions import resize_positions
 from kerassl.backbones.resnet import ResNet
 from kerassl.backbones.vit import ViT
@@ -35,14 +36,15 @@ _PARTS = {
 }
 
 
+@checked
 def load_timm(
     weights: str | os.PathLike | Mapping[str, Any],
-    image_size: int | tuple[int, int] | None = None,
-    num_heads: int | None = None,
+    image_size: ImageSize = None,
+    num_heads: PositiveInt | None = None,
     pool: str | None = "default",
     name: str | None = None,
     mean: Statistic = None,
-    std: Statistic = None,
+    std: Deviation = None,
 ) -> ResNet | ViT:
     """Returns the ResNet or ViT whose weights timm, torchvision, DINO, DINOv2, MAE or DeiT name alike.
 

@@ -255,5 +255,15 @@ def test_the_statistics_beside_a_file_become_those_of_the_default_views(tmp_path
     # What is passed comes before the file, and a state dict knows nothing.
     assert load_timm(tmp_path / "model.safetensors", 16, mean=0.1).input_mean == (0.1, 0.1, 0.1)
     assert load_timm(state, 16, std=0.3).input_std == (0.3, 0.3, 0.3)
-    with pytest.raises(ValueError, match="input_std must be > 0, got 0"):
+    with pytest.raises(ValueError, match="std must be > 0, got 0"):
         load_timm(state, 16, std=0)
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.parametrize("name", ("image_size", "num_heads", "mean", "std"))
+def test_arguments_of_another_kind_are_named(name):
+    for odd in ("text", np.nan, {}, -1 if name != "mean" else True):
+        with pytest.raises(ValueError, match=rf"^{name} must be .*, got "):
+            load_timm({}, **{name: odd})
+    with pytest.raises(ValueError, match="^weights must be a string, a PathLike or a Mapping, got 3"):
+        load_timm(3)

@@ -255,7 +255,7 @@ def test_the_statistics_beside_a_file_become_those_of_the_default_views(tmp_path
     # What is passed comes before the file, and a state dict knows nothing.
     assert load_timm(tmp_path / "model.safetensors", 16, mean=0.1).input_mean == (0.1, 0.1, 0.1)
     assert load_timm(state, 16, std=0.3).input_std == (0.3, 0.3, 0.3)
-    with pytest.raises(ValueError, match="std must be > 0, got 0"):
+    with pytest.raises(ValueError, match="^std must be > 0, .* got 0"):
         load_timm(state, 16, std=0)
 
 

@@ -71,3 +71,16 @@ def test_healthy_runs_are_not_warned():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "The embedding has collapsed")
         model.fit(images(16), batch_size=8, epochs=3, verbose=0)
+
+
+def test_a_first_step_that_is_compiled_is_announced(capsys):
+    model = kerassl.methods.SimCLR(encoder(), projection_dim=8)
+    model.compile(keras.optimizers.SGD(0.01))
+    told = []
+    for verbose in (2, 2, 0):
+        model.fit(images(8), batch_size=8, verbose=verbose)
+        told.append("Compiling the training step" in capsys.readouterr().out)
+    assert told == [keras.backend.backend() != "torch", False, False]
+    model.compile(keras.optimizers.SGD(0.01))
+    model.fit(images(8), batch_size=8, verbose=0)
+    assert not capsys.readouterr().out

@@ -35,6 +35,9 @@ class VirtualSteps:
 class WholeStep:
     """A step that XLA compiles whole or not at all; a backend overrides the parts that it cannot support."""
 
+    # Whether the backend makes a program of the step before the first batch.
+    compiles_step = True
+
     def run_virtual_steps(self, data: tuple) -> None:
         """The method's `before_update`, with steps on this batch."""
         self.before_update(VirtualSteps(self, lambda number: self.virtual_step(data, number)))

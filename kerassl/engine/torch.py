@@ -18,6 +18,8 @@ class Step(WholeStep):
     share of the batch, and the gradients are summed.
     """
 
+    compiles_step = False
+
     @property
     def num_devices(self) -> int:
         """Devices among which each global batch is cut."""

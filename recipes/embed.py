@@ -154,7 +154,7 @@ def find_images(dataset: str, model: keras.Model, image_size: int | None, data_d
     if image_size is not None:
         size = (image_size, image_size)
     else:
-        known = kerassl.evaluation.preparation(model)
+        known = kerassl.evaluation.training_preprocessing(model)
         size = (height, width) if known is None else known.images.size if known.images else known.size
     if dataset.startswith("folder:"):
         root = pathlib.Path(dataset.removeprefix("folder:")).expanduser()

@@ -20,7 +20,7 @@ import numpy as np
 
 import kerassl
 from kerassl.arguments import PositiveInt
-from kerassl.evaluation.preparation import warn_of_preparation
+from kerassl.evaluation.preprocessing import warn_of_preprocessing
 
 from . import command_line, scores
 from . import report as pages
@@ -128,7 +128,7 @@ def run(
                     f"{path} takes images of {model.input_shape[-1]} channels, those of {info.name} have "
                     f"{info.image_shape[-1]}."
                 )
-            compare_preparation(model, dataset, info.image_shape[:2], settings["data_dir"])
+            compare_preprocessing(model, dataset, info.image_shape[:2], settings["data_dir"])
             # Of a SavedModel there is nothing that could be drawn anew.
             if len(paths) == 1 and not kerassl.export.is_saved_model(path):
                 import_quietly("tensorflow")
@@ -231,7 +231,7 @@ def names(paths: list[pathlib.Path]) -> list[str]:
 def size_of_training(paths: list[pathlib.Path]) -> tuple[int, int] | None:
     """The size of the images that encoders were trained on, if it is known of all and the same."""
     files = [encoder_file(path) for path in paths]
-    known = [None if file.is_dir() else kerassl.evaluation.preparation(file) for file in files]
+    known = [None if file.is_dir() else kerassl.evaluation.training_preprocessing(file) for file in files]
     sizes = {None if one is None or one.images is None else one.images.size for one in known}
     return sizes.pop() if len(sizes) == 1 else None
 
@@ -244,14 +244,14 @@ def untrained_twin(model: keras.Model) -> keras.Model:
     return twin
 
 
-def compare_preparation(
+def compare_preprocessing(
     model: keras.Model, dataset: str, size: tuple[int, int], data_dir: str | None, probe: int = 400
 ) -> None:
     """Warns if an encoder was trained on images of another size than `size`, with what that makes.
 
     Some of the data set's images are loaded in both sizes.
     """
-    known = kerassl.evaluation.preparation(model)
+    known = kerassl.evaluation.training_preprocessing(model)
     if known is None or known.images is None or known.images.size == size:
         return
     given, as_trained = (
@@ -259,7 +259,7 @@ def compare_preparation(
         for s in (size, known.images.size)
     )
     part = 0 if given[1] is None else 1
-    warn_of_preparation(model, given[part].images, given[part].labels, as_trained[part].images)
+    warn_of_preprocessing(model, given[part].images, given[part].labels, as_trained[part].images)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ one label per class it then gets 0.764 of the held-out digits right (0.759, 0.77
 The same command again continues an interrupted run from its last checkpoint, to the same weights, bit for
 bit; SIGTERM saves one and exits with status 0. The workdir receives config.json, metrics.jsonl,
 checkpoints/, result.json, views.png, curves.png, tensorboard/, encoder.keras, encoder/ (SavedModel),
-encoder.md (its model card) and preparation.json (how its images were prepared).
+encoder.md (its model card) and preprocessing.json (how its images were prepared).
 """
 
 from typing import Annotated

@@ -241,10 +241,10 @@ def settings(page: Page, encoders: Mapping[str, Measured]) -> None:
         first = next(iter(flat.values()))
         title = "Settings of all runs" if len(configs) > 1 else "Settings"
         page.section(title).table({key: {"": as_text(first[key])} for key in keys if key in same})
-    known = {name: kerassl.evaluation.preparation(one.model) for name, one in encoders.items()}
+    known = {name: kerassl.evaluation.training_preprocessing(one.model) for name, one in encoders.items()}
     known = {name: prepared(one) for name, one in known.items() if one is not None}
     if known:
-        page.section("Preparation", "What was done to the images that each encoder was trained on.")
+        page.section("TrainingPreprocessing", "What was done to the images that each encoder was trained on.")
         rows = dict.fromkeys(key for one in known.values() for key in one)
         page.table({key: {name: one[key] for name, one in known.items()} for key in rows})
 
@@ -256,8 +256,8 @@ def as_text(value: object) -> str:
     return "-" if value in (None, "") else str(value)
 
 
-def prepared(one: kerassl.evaluation.Preparation) -> dict[str, str]:
-    """The cells of an encoder's preparation."""
+def prepared(one: kerassl.evaluation.TrainingPreprocessing) -> dict[str, str]:
+    """The cells of an encoder's preprocessing in training."""
 
     def numbers(values: tuple | None, default: str) -> str:
         return default if values is None else ", ".join(f"{value:g}" for value in values)

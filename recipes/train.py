@@ -164,10 +164,10 @@ def _train_in(
     if chief:
         card = kerassl.export.model_card(encoder, files, **run_facts(workdir.config, rows))
         write_text(workdir.path / "encoder.md", card)
-        prepared = kerassl.evaluation.preparation(model)
+        prepared = kerassl.evaluation.training_preprocessing(model)
         if prepared is not None:
             text = json.dumps(dataclasses.asdict(prepared), indent=2)
-            write_text(workdir.path / "preparation.json", text + "\n")
+            write_text(workdir.path / "preprocessing.json", text + "\n")
         workdir.finish(scores.to_json(rows))
     scores.show(rows, bank, held_out)
     print(f"\nIn {workdir.path}: {', '.join(sorted(file.name for file in workdir.path.iterdir()))}")

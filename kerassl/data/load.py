@@ -18,7 +18,7 @@ from kerassl.data.tensorflow_datasets import TFDSSource
 from kerassl.data.validation import validate_labels
 
 # The preprocessing of `resize_and_crop`, also for TFDS images.
-RESIZE = "shorter side, centre crop, antialiased bilinear"
+RESIZE = "shorter side, center crop, antialiased bilinear"
 _NAMES = ("digits", "folder:", "npz:", "tfds:")
 # Those of TensorFlow Datasets that are asked for by their bare names.
 _TFDS = (

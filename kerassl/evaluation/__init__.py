@@ -19,7 +19,12 @@ from kerassl.evaluation.patches import (
     prompt_picture,
     prompt_segmentation,
 )
-from kerassl.evaluation.preparation import Preparation, PreparationGap, preparation, preparation_gap
+from kerassl.evaluation.preprocessing import (
+    PreprocessingMismatch,
+    TrainingPreprocessing,
+    preprocessing_mismatch,
+    training_preprocessing,
+)
 from kerassl.evaluation.report import PROTOCOLS, evaluate_features, raw_pixels, report, table
 from kerassl.evaluation.retrieval import retrieval_map
 from kerassl.evaluation.sgd_probe import SGDProbe, sgd_probe
@@ -46,14 +51,14 @@ __all__ = [
     "ObjectSimilarity",
     "PROTOCOLS",
     "PowerLaw",
-    "Preparation",
-    "PreparationGap",
+    "PreprocessingMismatch",
     "PromptSegmentation",
     "PrototypeUsage",
     "RankMe",
     "SGDProbe",
     "SparsityCurve",
     "StreamingDiagnostics",
+    "TrainingPreprocessing",
     "alignment",
     "alpha_req",
     "assigned_prototypes",
@@ -90,8 +95,7 @@ __all__ = [
     "object_similarity",
     "ood_detection",
     "patch_features",
-    "preparation",
-    "preparation_gap",
+    "preprocessing_mismatch",
     "prompt_picture",
     "prompt_segmentation",
     "prototype_entropy",
@@ -102,6 +106,7 @@ __all__ = [
     "sgd_probe",
     "table",
     "tolerance",
+    "training_preprocessing",
     "uniformity",
 ]
 

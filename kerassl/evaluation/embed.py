@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kerassl.data import ImageDataset, LazyImages
-from kerassl.evaluation.preparation import warn_of_preparation
+from kerassl.evaluation.preprocessing import warn_of_preprocessing
 from kerassl.metrics.checks import check_count, short
 from kerassl.views import preprocessing_of
 
@@ -26,7 +26,7 @@ def embed(
     An `ImageDataset` is read in the order of its `images`, whatever its shuffling and epoch. Other data sets
     are read once, so that features and labels stay in step, and a batch is read while the one before it is
     computed. A warning says, once for an encoder, if images differ from those of training, and what that
-    makes; see `preparation_gap`.
+    makes; see `preprocessing_mismatch`.
 
     Args:
         model: an `SSLModel` or any `keras.Model` from examples to `(batch, dim)`; what has axes between,
@@ -63,7 +63,7 @@ def embed(
     whole = _whole(model, data)
     if whole is not None:
         inputs, labels = _checked(model, *whole)
-        warn_of_preparation(model, inputs, labels)
+        warn_of_preprocessing(model, inputs, labels)
         return _pool(model.predict(inputs, batch_size=batch_size, verbose=verbose)), labels
     if not isinstance(data, Iterable) or isinstance(data, (str, bytes)):
         raise ValueError(f"data must be {_TAKEN}; got {short(data)}.")
@@ -72,7 +72,7 @@ def embed(
     for batch in one_ahead(data):
         inputs, of_batch = _checked(model, *_unpacked(model, batch))
         if not features:
-            warn_of_preparation(model, inputs, of_batch)
+            warn_of_preprocessing(model, inputs, of_batch)
         features.append(_pool(model.predict_on_batch(inputs)))
         labels.append(of_batch)
         bar.add(1)

@@ -177,8 +177,8 @@ CASES = {
         {"model": ENCODER, "images": IMAGES.astype("float32")},
         {"model": "model", "images": "images", "batch_size": "count"},
     ),
-    "preparation": ({"encoder": PIXELS}, {"encoder": "any"}),
-    "preparation_gap": (
+    "training_preprocessing": ({"encoder": PIXELS}, {"encoder": "any"}),
+    "preprocessing_mismatch": (
         {"encoder": PIXELS, "images": IMAGES},
         {"encoder": "model", "images": "images", "batch_size": "count"},
     ),

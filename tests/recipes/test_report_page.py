@@ -93,7 +93,7 @@ def test_it_holds_all_sections_and_fetches_nothing(page):
     links.feed(text)
     assert links.headings == [
         "Numbers", "Curves", "Spectrum", "Map", "Nearest neighbors", "Confusion", "Attention", "Settings",
-        "Preparation", "Environment",
+        "TrainingPreprocessing", "Environment",
     ]  # fmt: skip
     assert all(address.startswith(("#", "data:")) for address in links.addresses)
     assert "my &lt;run&gt;" in text and "<run>" not in text
@@ -112,7 +112,7 @@ def test_settings_that_differ_stand_apart(page, tmp_path):
     configs["b"]["method_args"] = {"momentum": 0.9}
     made = Page("runs")
     report.settings(made, {n: report.Measured(model, None, None, config) for n, config in configs.items()})
-    assert made.sections == ["Settings that differ", "Settings of all runs", "Preparation"]
+    assert made.sections == ["Settings that differ", "Settings of all runs", "TrainingPreprocessing"]
     assert "<tr><th>method</th><td>simclr</td><td>byol</td></tr>" in made.parts[1]
     assert "<td>-</td><td>momentum=0.9</td>" in made.parts[1] and "seed" not in made.parts[1]
     assert "<tr><th>seed</th><td>0</td></tr>" in made.parts[3]

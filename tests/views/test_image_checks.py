@@ -91,5 +91,5 @@ def test_image_views_of_ones_own():
 
 
 def test_a_format_of_an_older_file_is_read():
-    old = {"size": [8, 6], "channels": 3, "values": "normalised", "resize": None}
-    assert views.InputFormat.get(old) == views.InputFormat((8, 6), 3, "normalized")
+    old = {"size": [8, 6], "channels": 3, "values": "normalised", "resize": "centre crop"}
+    assert views.InputFormat.get(old) == views.InputFormat((8, 6), 3, "normalized", "center crop")

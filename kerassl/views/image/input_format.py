@@ -35,7 +35,8 @@ class InputFormat:
             raise ValueError(f"trained_on must have size, channels and values, got {given}.")
         # Older files spell it the British way.
         values = given["values"].replace("normalised", NORMALIZED)
-        return cls(**{**given, "size": tuple(given["size"]), "values": values})
+        resize = given.get("resize") and given["resize"].replace("centre", "center")
+        return cls(**{**given, "size": tuple(given["size"]), "values": values, "resize": resize})
 
     @classmethod
     def of(

@@ -39,7 +39,7 @@ def test_another_size_is_warned_about_with_what_it_makes(encoder):
     model = load_encoder(encoder)
     as_trained = kerassl.data.load("digits", image_size=16)[1]
     given = kerassl.data.load("digits")[1]
-    gap = kerassl.evaluation.preparation_gap(model, given.images, given.labels, as_trained.images)
+    gap = kerassl.evaluation.preprocessing_mismatch(model, given.images, given.labels, as_trained.images)
     assert f"{100 * gap.knn:.1f} % as the images come, {100 * gap.knn_as_trained:.1f} % as in" in texts[0]
 
 

@@ -23,7 +23,7 @@ NEIGHBORS = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Preparation:
+class TrainingPreprocessing:
     """The preprocessing of images on their way into an encoder.
 
     Attributes:
@@ -39,7 +39,7 @@ class Preparation:
     std: tuple[float, ...] | None
 
 
-def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
+def training_preprocessing(encoder: keras.Model | str | os.PathLike) -> TrainingPreprocessing | None:
     """Returns how an encoder's images were prepared for training, `None` where it has no preprocessing.
 
     Args:
@@ -50,11 +50,11 @@ def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
 
     Example:
         >>> import numpy as np, kerassl
-        >>> from kerassl.evaluation import preparation
+        >>> from kerassl.evaluation import training_preprocessing
         >>> encoder = kerassl.backbones.ResNet((16, 16, 1), depths=(1,), width=4, stem="small")
         >>> model = kerassl.methods.SimCLR(encoder, projection_dim=8)
         >>> _ = model.fit(np.zeros((4, 24, 24, 1), "uint8"), verbose=0)
-        >>> found = preparation(model)
+        >>> found = training_preprocessing(model)
         >>> found.images.size, found.images.values, found.size
         ((24, 24), '0 to 255', (16, 16))
     """
@@ -63,17 +63,17 @@ def preparation(encoder: keras.Model | str | os.PathLike) -> Preparation | None:
     layer = preprocessing_of(encoder) if isinstance(encoder, keras.Model) else _read_layer(encoder)
     if layer is None:
         return None
-    return Preparation(layer.trained_on, layer.size, layer.normalize.mean, layer.normalize.std)
+    return TrainingPreprocessing(layer.trained_on, layer.size, layer.normalize.mean, layer.normalize.std)
 
 
 @dataclasses.dataclass(frozen=True)
-class PreparationGap:
+class PreprocessingMismatch:
     """Effect on features of inputs preprocessed differently than in training.
 
     Attributes:
         differences: each in words.
         images: number of compared images.
-        cosine: mean cosine of an image's features under both preparations, less the mean feature.
+        cosine: mean cosine of an image's features under both preprocessings, less the mean feature.
         knn: accuracy of 5 nearest neighbors among them with the images as they come; `None` without labels.
         knn_as_trained: the same accuracy with images preprocessed as in training.
     """
@@ -85,7 +85,7 @@ class PreparationGap:
     knn_as_trained: float | None = None
 
     def __str__(self) -> str:
-        measured = [f"the cosine of the features under both preparations is {self.cosine:.2f}"]
+        measured = [f"the cosine of the features under both preprocessings is {self.cosine:.2f}"]
         if self.knn is not None:
             come, trained = (f"{100 * share:.1f} %" for share in (self.knn, self.knn_as_trained))
             measured.append(
@@ -95,13 +95,13 @@ class PreparationGap:
         return f"{'; '.join(self.differences)}. On {self.images} images, {' and '.join(measured)}."
 
 
-def preparation_gap(
+def preprocessing_mismatch(
     encoder: keras.Model,
     images: np.ndarray,
     labels: np.ndarray | None = None,
     as_trained: np.ndarray | None = None,
     batch_size: int = 256,
-) -> PreparationGap | None:
+) -> PreprocessingMismatch | None:
     """Compares images with those that an encoder was trained on, and measures the effect of differences.
 
     Some of the images are embedded as given, and again scaled and resized as in training. Differences that
@@ -111,7 +111,7 @@ def preparation_gap(
     matters, arXiv 2305.13456.
 
     Args:
-        encoder: as in `preparation`, but no path.
+        encoder: as in `training_preprocessing`, but no path.
         images: `(number, height, width, channels)`.
         labels: `(number,)` integers, -1 for unlabeled, or `None`.
         as_trained: the same images prepared as in training; by default made from `images`, which shows less
@@ -119,20 +119,20 @@ def preparation_gap(
         batch_size: images at a time.
 
     Returns:
-        The gap, or `None` if nothing differs or the encoder's training images are unknown.
+        The mismatch, or `None` if nothing differs or the encoder's training images are unknown.
 
     Raises:
         ValueError: for an encoder, images or labels that are something else.
 
     Example:
         >>> import numpy as np, kerassl
-        >>> from kerassl.evaluation import preparation_gap
+        >>> from kerassl.evaluation import preprocessing_mismatch
         >>> encoder = kerassl.backbones.ResNet((16, 16, 1), depths=(1,), width=4, stem="small")
         >>> model = kerassl.methods.SimCLR(encoder, projection_dim=8)
         >>> images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1)).astype("uint8")
         >>> _ = model.fit(images, verbose=0)
-        >>> preparation_gap(model, images)
-        >>> preparation_gap(model, images / 255).differences
+        >>> preprocessing_mismatch(model, images)
+        >>> preprocessing_mismatch(model, images / 255).differences
         ('the values are 0 to 1, those of training were 0 to 255',)
     """
     if not isinstance(encoder, keras.Model):
@@ -142,7 +142,7 @@ def preparation_gap(
         images = check_array("images", images, ("number", "height", "width", "channels"))
     if labels is not None:
         labels = check_labels(labels, len(images), "labels")
-    known = preparation(encoder)
+    known = training_preprocessing(encoder)
     if known is None or known.images is None:
         return None
     value_range = preprocessing_of(encoder).value_range
@@ -170,11 +170,11 @@ def preparation_gap(
     if labels is not None:
         labels = labels[chosen]
         accuracies = _half_knn(features, labels), _half_knn(others, labels)
-    return PreparationGap(tuple(differences), len(given), cosine, *accuracies)
+    return PreprocessingMismatch(tuple(differences), len(given), cosine, *accuracies)
 
 
 def rescaled(
-    images: np.ndarray, values: str, known: Preparation, value_range: tuple[float, float]
+    images: np.ndarray, values: str, known: TrainingPreprocessing, value_range: tuple[float, float]
 ) -> np.ndarray:
     """Images on the scale of training; normalized ones are taken to be so by the encoder's numbers."""
     images = images.astype("float32")
@@ -189,7 +189,7 @@ def rescaled(
     return (images - np.float32(black)) / np.float32(white - black) if known.images.values == UNIT else images
 
 
-def warn_of_preparation(
+def warn_of_preprocessing(
     encoder: keras.Model,
     images: np.ndarray,
     labels: np.ndarray | None = None,
@@ -198,10 +198,10 @@ def warn_of_preparation(
     """Warns, once per loaded encoder and difference, if images differ from those of training.
 
     Args:
-        encoder: as in `preparation_gap`.
-        images: as in `preparation_gap`.
-        labels: as in `preparation_gap`.
-        as_trained: as in `preparation_gap`.
+        encoder: as in `preprocessing_mismatch`.
+        images: as in `preprocessing_mismatch`.
+        labels: as in `preprocessing_mismatch`.
+        as_trained: as in `preprocessing_mismatch`.
     """
     layer = preprocessing_of(encoder)
     if layer is None or layer.trained_on is None:
@@ -213,9 +213,9 @@ def warn_of_preparation(
     layer.warned_of = (*layer.warned_of, difference)
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "ui"):
         labels = None
-    gap = preparation_gap(encoder, images, labels, as_trained)
-    if gap is not None:
-        warnings.warn(f"Evaluation prepares images otherwise than training did: {gap}", stacklevel=3)
+    mismatch = preprocessing_mismatch(encoder, images, labels, as_trained)
+    if mismatch is not None:
+        warnings.warn(f"Evaluation prepares images otherwise than training did: {mismatch}", stacklevel=3)
 
 
 def _read_layer(path: str | os.PathLike) -> Preprocess | None:

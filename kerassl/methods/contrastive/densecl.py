@@ -76,12 +76,12 @@ class DenseCL(MoCoV2):
         def student(view: KerasTensor):
             cells = self.cells(self.encoder, view, training)
             features = ops.mean(cells, axis=1)
-            return self.projector(features), self.project(self.dense_projector, cells), cells, features
+            return self.projector(features), self.project_cells(self.dense_projector, cells), cells, features
 
         def teacher(view: KerasTensor):
             cells = self.cells(self.teacher_encoder, view, training)
             k = self.teacher_projector(ops.mean(cells, axis=1))
-            dense_k = self.project(self.teacher_dense_projector, cells)
+            dense_k = self.project_cells(self.teacher_dense_projector, cells)
             return ops.stop_gradient(k), ops.stop_gradient(dense_k), cells
 
         rng = self.clock.seed("contrast", training)
@@ -109,7 +109,7 @@ class DenseCL(MoCoV2):
         batch, height, width, dim = ops.shape(feature_map)
         return ops.reshape(feature_map, (batch, height * width, dim))
 
-    def project(self, projector: Model, cells: KerasTensor) -> KerasTensor:
+    def project_cells(self, projector: Model, cells: KerasTensor) -> KerasTensor:
         """Projections of all cells by 1x1 convolutions, `(batch, cells, projection_dim)`."""
         batch, count, dim = ops.shape(cells)
         return ops.reshape(

@@ -12,7 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The tests compile much and compute little: programs that are made sooner and run slower. Without the
 # emitters of fused kernels XLA makes one in a quarter of the time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", f"{FLAGS} --xla_cpu_parallel_codegen_split_count=1")
 # JAX' programs are compiled once for all processes, and kept for the next run.
 PROGRAMS = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax_programs"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))

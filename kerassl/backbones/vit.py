@@ -23,7 +23,7 @@ class ViT(Backbone, keras.Model):
     MAE (arXiv 2111.06377; facebookresearch/mae `models_mae.py`): linear maps Xavier-uniform, the patch
     embedding as one linear map too; class token and learned positions normal of deviation
     0.02. DINO (arXiv 2104.14294) uses learned positions and the class token, MAE's fine-tuning the
-    mean of the patch tokens. There is always one class token, whatever `pool`: the weights
+    mean of the patch tokens. There is always one class token, regardless of `pool`: the weights
     and the token layout do not depend on it.
 
     Images may have another size than `input_shape`, divisible by `patch_size`; positions are then

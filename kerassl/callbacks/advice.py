@@ -1,6 +1,6 @@
 """What to try when an embedding has collapsed, by the kind of collapse and the family of the method.
 
-Models with prototypes get the advice of clustering, whatever their family.
+Models with prototypes get the advice for clustering, regardless of their family.
 """
 
 from kerassl.training import SSLModel

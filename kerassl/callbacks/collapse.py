@@ -20,7 +20,7 @@ class CollapseGuard(keras.callbacks.Callback):
         min_std: smallest healthy `feature_std`.
         min_rank: smallest healthy `effective_rank`.
         patience: epochs in a row that must look collapsed; an untrained encoder may look so at first.
-        stop: whether training stops. Otherwise it goes on with one warning; `fit` adds such a guard where
+        stop: whether training stops. Otherwise it continues after one warning; `fit` adds such a guard where
             there is none.
 
     Example:

@@ -25,7 +25,7 @@ class Diagnostics(keras.callbacks.Callback):
     Whatever reads the logs gets them: `history`, and a `keras.callbacks.CSVLogger` or `TensorBoard` that
     comes after it. `feature_std` and `effective_rank`, which `fit` logs of its batches, are not overwritten.
     A warning names the kind of collapse as `kerassl.evaluation.find_collapse` sees it, the number that shows
-    it and what to try with a method of this family; training goes on (`CollapseGuard` stops it).
+    it and what to try with a method of this family; training continues (`CollapseGuard` stops it).
 
     Args:
         data: images, `(images, labels)`, a `kerassl.data.ImageDataset` or an iterable of batches; embedded

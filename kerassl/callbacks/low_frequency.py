@@ -1,4 +1,4 @@
-"""EfficientTrain's curriculum: images grow as training goes on."""
+"""EfficientTrain's curriculum: images grow during training."""
 
 import keras
 

@@ -41,7 +41,7 @@ class LazyImages(abc.ABC):
 
 
 class JoinedImages(LazyImages):
-    """Several arrays of images, one after the other, some or all of them lazy.
+    """Several concatenated arrays of images, some or all of them lazy.
 
     Args:
         parts: arrays or `LazyImages` of the same height, width and channels.
@@ -68,7 +68,7 @@ class JoinedImages(LazyImages):
 
 
 def join_images(parts: Sequence[np.ndarray | LazyImages]) -> np.ndarray | JoinedImages:
-    """Returns images one after the other: an array where all parts are arrays, else something lazy.
+    """Concatenates images: returns an array where all parts are arrays, else something lazy.
 
     Args:
         parts: arrays or `ImageFiles` of the same height, width and channels.

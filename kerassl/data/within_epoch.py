@@ -1,4 +1,4 @@
-"""Data sets entered in the middle of an epoch, for a run that goes on where it was interrupted."""
+"""Data sets entered in the middle of an epoch, for a run that resumes where it was interrupted."""
 
 import copy
 

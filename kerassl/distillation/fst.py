@@ -23,7 +23,7 @@ mean, and after the real step the student.
   steps, as in the official code for few labels; the code for other domains also counts virtual steps.
 - Both views go through batch norm together in the student. The teacher uses batch statistics of the weak view
   and its own moving statistics; only its weights are averaged, as in the official code.
-- This is the official code for other domains, `mmseg`, where the student is used in the end;
+- This is the official code for other domains, `mmseg`, where the student is the result;
   `classify_by_teacher` uses the teacher. The code for few labels, `semi_seg`, uses the teacher, which labels
   in eval mode, follows once more after the step, and leaves out the most uncertain pixels.
 """
@@ -55,7 +55,7 @@ class FST(Classifier):
     Args:
         encoder: as in `Classifier`.
         num_virtual_steps: number of virtual steps in each step, at least 0. Each costs as much as a step.
-        variant: "deeper" (one after the other) or "wider" (side by side, averaged).
+        variant: "deeper" (sequential) or "wider" (parallel, averaged).
         threshold: smallest probability at which a pseudo-label counts, in [0, 1].
         unlabeled_weight: weight of the pseudo-labels' loss, at least 0.
         max_momentum: the EMA's momentum is `min(1 - 1 / (step + 1), max_momentum)`, in [0, 1].

@@ -9,7 +9,7 @@ Official code: seanie12/self-distillation, `trainer.py`.
    images.
 3. The student's encoder is fine-tuned.
 
-- The class token is taken after the final norm, whatever the encoder's `pool`.
+- The class token is taken after the final norm, regardless of the encoder's `pool`.
 - Both of the student's passes are in training mode, as in the official code.
 - Images are cropped and flipped, as in MAE; the official code only resizes them, as `views="unaugmented"`
   does.

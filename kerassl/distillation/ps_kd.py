@@ -86,7 +86,7 @@ class PSKD(Classifier):
         rows = rows_of(batch, self.arguments.num_examples, training, "PSKD")
         features, logits = self.features_and_logits(view, training)
         labels = self.gather(self.needed(batch.labels))
-        # Images of an evaluation differ from those of training, whatever their indices.
+        # Images of an evaluation differ from those of training, regardless of their indices.
         weight = self.past_weight() if training else 0.0
         everyone, past = self.gather(logits), self.gather(self.past.read(rows))
         loss = ps_kd(everyone, past, labels, weight, self.arguments.label_smoothing)

@@ -144,7 +144,7 @@ class Step(NoSymbolicBuild, WholeStep):
         """Within it variables move only where there was a batch, of which `of_batch` is.
 
         Without XLA, a dataset of unknown length makes Keras run the step once more at its end, and with it
-        whatever does not depend on the batch, such as counters.
+        everything that does not depend on the batch, such as counters.
         """
         return contextlib.nullcontext() if self.jit_compile else tf.control_dependencies([of_batch])
 

@@ -23,7 +23,7 @@ def embed(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the features of every example in eval mode: no view, no weight or statistic moves.
 
-    An `ImageDataset` is read in the order of its `images`, whatever its shuffling and epoch. Other data sets
+    An `ImageDataset` is read in the order of its `images`, regardless of shuffling and epoch. Other data sets
     are read once, so that features and labels stay in step, and a batch is read while the one before it is
     computed. A warning says, once for an encoder, if images differ from those of training, and what that
     makes; see `preprocessing_mismatch`.

@@ -193,7 +193,7 @@ def fpr_at_tpr(inlier_scores: np.ndarray, outlier_scores: np.ndarray, tpr: float
     """
     inliers, outliers = _check_scores(inlier_scores, outlier_scores)
     check_number("tpr", tpr, above=0, most=1, mend="0.95 is usual.")
-    # The smallest threshold that takes in enough; 0.95 of 100 are 95, whatever floats make of it.
+    # The smallest threshold that accepts enough; 0.95 of 100 is 95 despite rounding.
     needed = int(np.ceil(round(tpr * len(inliers), 6)))
     return float(np.mean(outliers <= np.sort(inliers)[needed - 1]))
 

@@ -37,7 +37,7 @@ def sgd_probe(
     validation_fraction: float = 0.1,
     seed: int = 0,
 ) -> SGDProbe:
-    """Returns the test accuracy of a linear layer trained by SGD, at the rate that was best beforehand.
+    """Returns the test accuracy of a linear layer trained by SGD, at the best rate on validation data.
 
     A layer for each rate is trained on a part of the training features; the rate whose layer does best on the
     rest is taken for a layer on all of them. The official codes choose by the images that are reported. Rates

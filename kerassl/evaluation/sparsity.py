@@ -35,7 +35,7 @@ def essential_sparsity(
 
     Weights are pruned once for each share, by their size among those of all layers together, without training
     in between. Kernels of linear layers and convolutions are pruned; the first layer of these, biases, norms,
-    tokens and positions are not. The encoder has its weights back in the end.
+    tokens and positions are not. The encoder's weights are restored at the end.
 
     Source: The Emergence of Essential Sparsity in Large Pre-trained Models, arXiv 2306.03805, which prunes
     the linear layers of transformers and fine-tunes each pruned model. That a drop of 1 % of the dense score

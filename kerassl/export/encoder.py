@@ -75,7 +75,7 @@ def export_encoder(
     views' preprocessing takes them, float32 where they are no integers. The input is called `images` or
     `inputs`, several by their own names, and the output `features`.
 
-    SavedModel, ONNX, LiteRT and OpenVINO files are made by TensorFlow whatever the backend, torch files by
+    SavedModel, ONNX, LiteRT and OpenVINO files are made by TensorFlow on every backend, torch files by
     torch; on other backends a second process makes them from a `.keras` file.
 
     Args:

@@ -126,7 +126,7 @@ for name in write_here(keras.models.load_model(source, compile=False), targets, 
 def write_network(
     network: keras.Model, path: str | os.PathLike, formats: Sequence[str], int8: bool = False
 ) -> Iterator[tuple[str, pathlib.Path]]:
-    """Writes a network in several formats, one after the other.
+    """Writes a network in several formats.
 
     A format that another backend has to make is made of a `.keras` file in a second process. LiteRT
     takes 8-bit weights by its own converter, which knows convolutions, all others by `quantized`.

@@ -8,7 +8,7 @@ from kerassl.arguments import PositiveFloat, PositiveInt, RemembersArguments
 
 @keras.saving.register_keras_serializable("kerassl")
 class PairTemperature(RemembersArguments, keras.layers.Layer):
-    """A perceptron of one hidden layer from two embeddings, one after the other, to their temperature.
+    """A perceptron of one hidden layer from two concatenated embeddings to their temperature.
 
     The first layer of a perceptron on a concatenation is a sum of two products, one for each embedding, so
     that a pair costs `hidden_dim` additions and not a product of its own; the pairs' hidden values are never

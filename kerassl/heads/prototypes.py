@@ -11,7 +11,7 @@ from kerassl.engine import mark
 class PrototypeHead(RemembersArguments, keras.layers.Layer):
     """Cosines of embeddings with K learned unit vectors, without bias and without gain.
 
-    The prototypes are brought back to length one after each update, by whatever optimizer, and weight decay
+    The prototypes are brought back to length one after each update of any optimizer, and weight decay
     and LARS leave them alone.
 
     Args:

@@ -9,7 +9,7 @@ REDUCTIONS = ("mean", "none")
 
 
 def to_float32(x: KerasTensor) -> KerasTensor:
-    """Returns `x` as a float32 tensor, whatever its dtype."""
+    """Returns `x` as a float32 tensor, regardless of its dtype."""
     return ops.cast(x, "float32")
 
 

@@ -83,7 +83,7 @@ def _alpha(fit: Any) -> float:
     try:
         return fit().alpha
     except ValueError:
-        # Collapsed features have no spectrum to fit, and a run that watches them must go on.
+        # Collapsed features have no spectrum to fit, and a run that watches them must continue.
         return float("nan")
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints from which a run goes on exactly where it was interrupted."""
+"""Checkpoints from which a run resumes exactly where it was interrupted."""
 
 import contextlib
 import dataclasses
@@ -44,7 +44,7 @@ class Position:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves everything that a run needs to go on bit for bit, and lets the same script go on.
+    """Saves everything that a run needs to resume bit for bit; the same script resumes it.
 
     `SSLModel.fit` finds it among its callbacks, restores the newest checkpoint of the folder and trains
     what is left of the run. A checkpoint is one `.keras` file, `step_00000120.keras`, with weights,
@@ -53,11 +53,11 @@ class Checkpoint(keras.callbacks.Callback):
     name, flushed to disk and then renamed, so a kill leaves the last one whole; a file damaged afterwards is
     found by its checksums and the one before it is used.
 
-    A run goes on only with the settings and the data that it began with; the number of epochs and the lengths
+    A run resumes only with the settings and the data that it began with; the number of epochs and the lengths
     of schedules may grow. One process at a time writes to a folder; other files in it are left alone.
 
     On SIGTERM the run saves after the current batch and exits with status 0; a run of several processes
-    ends at once and goes on from its last checkpoint. Callbacks of your own keep no state over a restart.
+    ends at once and resumes from its last checkpoint. Callbacks of your own keep no state over a restart.
 
     Args:
         folder: where the checkpoints are; made if it is not there. `~` is the home folder.
@@ -255,7 +255,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _load(self, model: keras.Model, path: pathlib.Path) -> Position:
         try:
             with warnings.catch_warnings():
-                # Keras would go on with a fresh optimizer.
+                # Keras would continue with a fresh optimizer.
                 warnings.filterwarnings("error", message="Skipping variable loading")
                 model.load_weights(path)
             with zipfile.ZipFile(path) as archive:
@@ -378,7 +378,7 @@ def damage(path: pathlib.Path) -> str | None:
     """What is wrong with a checkpoint file, or `None` if it is whole.
 
     Raises:
-        PermissionError: for a file that may not be read, which says nothing of what it holds.
+        PermissionError: for a file without read permission, whose contents are unknown.
     """
     try:
         with zipfile.ZipFile(path) as archive:

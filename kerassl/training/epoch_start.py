@@ -6,7 +6,7 @@ import keras
 class EpochStart(keras.callbacks.Callback):
     """Calls `model.start_epoch(data, verbose)` before each epoch; `SSLModel.fit` adds it where it is needed.
 
-    A run that goes on in the middle of an epoch has started it before.
+    A run that resumes in the middle of an epoch has already started that epoch.
 
     Args:
         data: what is trained on.

@@ -1,7 +1,6 @@
 """What comes between the data that `fit` and `evaluate` are given and Keras' own loops.
 
-The views know what their inputs must be: all data are checked in the words of their modality, whatever holds
-them.
+The views know what their inputs must be: all data are checked in the words of their modality, in any container.
 """
 
 import functools

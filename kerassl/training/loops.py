@@ -59,7 +59,7 @@ class Loops:
     ) -> keras.callbacks.History:
         """Trains; as `keras.Model.fit`, with the data checked and the schedules told how long the run is.
 
-        With a `kerassl.callbacks.Checkpoint` among the callbacks, a run that its folder holds goes on
+        With a `kerassl.callbacks.Checkpoint` among the callbacks, a run that its folder holds resumes
         where it stood, in the middle of an epoch if need be, bit for bit; see docs/resume.md.
 
         Args:
@@ -132,14 +132,14 @@ class Loops:
             x.start_at(first_step)
             kwargs["shuffle"] = False
         elif isinstance(x, ArrayDataset):
-            # It shuffles by itself, as a function of (seed, epoch); Keras' shuffle could not be resumed.
+            # It does its own shuffling, as a function of (seed, epoch); Keras' shuffle could not be resumed.
             kwargs.setdefault("shuffle", False)
             x.epoch = first_step // length
         elif isinstance(x, keras.utils.PyDataset) and length is not None and x.num_batches == length:
             x = OrderedBatches(x, shuffle, self.seed, first_step // length)
             kwargs["shuffle"] = False
         elif not (is_array(x) or holds_arrays(x) or isinstance(x, keras.utils.PyDataset)):
-            # Such data sets shuffle by themselves, if at all; Keras would warn that it cannot.
+            # Such data sets do their own shuffling, if any; Keras would warn that it cannot.
             kwargs.setdefault("shuffle", False)
         callbacks = with_guards(callbacks)
         if type(self).start_epoch is not Loops.start_epoch:
@@ -207,7 +207,7 @@ class Loops:
             return keras.tree.map_structure(lambda array: array[start:stop], x)
 
         if engine.process_index_and_count()[1] > 1:
-            # Every process embeds all inputs by itself: its answer is whole, and none waits for another.
+            # Every process embeds all inputs: each has the whole result, and none waits for another.
             starts = range(0, count, batch_size)
             return np.concatenate([self.call_locally(self, rows(i, i + batch_size)) for i in starts])
         batch_size += -batch_size % self.num_devices

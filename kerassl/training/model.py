@@ -165,7 +165,7 @@ class SSLModel(
         """What a method with `uses_virtual_steps` does at the start of a step, before the forward pass.
 
         `virtual.take(number)` takes a gradient step on the batch, with views drawn for that number, from 1
-        on; `virtual.restore()` takes all of them back, which the method must do in the end.
+        on; `virtual.restore()` undoes all of them; the method must call it at the end.
         """
 
     def teacher_momentum(self) -> float | KerasTensor:

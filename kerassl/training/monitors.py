@@ -52,7 +52,7 @@ def check_monitors(callbacks: Sequence[keras.callbacks.Callback], names: Iterabl
     there = list(names)
     for place, callback in enumerate(callbacks):
         monitor = getattr(callback, "monitor", None)
-        # Another ModelCheckpoint saves whatever the number is.
+        # Other ModelCheckpoints save regardless of the value.
         monitors = isinstance(monitor, str) and getattr(callback, "save_best_only", True)
         if _is_of_keras(callback) and monitors and monitor not in there:
             later = [one for one in callbacks[place + 1 :] if monitor in getattr(one, "log_names", ())]

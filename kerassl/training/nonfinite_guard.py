@@ -41,7 +41,7 @@ class NonfiniteGuard(keras.callbacks.Callback):
         self.broken = self.broken or not math.isfinite((logs or {}).get("loss", 0.0))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks at the epoch's loss, and tells of updates that were left out."""
+        """Checks the epoch's loss, and reports updates that were left out."""
         if self.broken or not math.isfinite((logs or {}).get("loss", 0.0)):
             self.fail()
         skipped = int((logs or {}).get("skipped_updates", 0))

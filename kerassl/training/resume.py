@@ -1,4 +1,4 @@
-"""How `SSLModel.fit` goes on with a run where a checkpoint left it."""
+"""How `SSLModel.fit` resumes a run from a checkpoint."""
 
 from collections.abc import Callable
 
@@ -100,7 +100,7 @@ def restore(
 def _refuse_other_data(
     checkpoint: Checkpoint, position: Position, skips: bool, needs: str, length: int | None, facts: dict
 ) -> None:
-    """Raises unless a run can go on with this data from its position."""
+    """Raises unless a run can resume with this data from its position."""
     if position.batch:
         where = f"The run in {checkpoint.folder} stopped after batch {position.batch} of an epoch"
         if not skips:

@@ -1,4 +1,4 @@
-"""A picture of what a views layer makes of some images."""
+"""A picture of the views of some images."""
 
 import os
 

@@ -322,7 +322,7 @@ def resize_and_crop(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarra
 def covered_box(
     source_size: tuple[int, int], image_size: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """Returns (left, top, right, bottom) of what `resize_and_crop` keeps of an image, in its pixels."""
+    """Returns (left, top, right, bottom) of the part that `resize_and_crop` keeps, in pixels of the image."""
     height, width = source_size
     scale = max(image_size[0] / height, image_size[1] / width)
     box_height, box_width = min(image_size[0] / scale, height), min(image_size[1] / scale, width)

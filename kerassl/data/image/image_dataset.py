@@ -19,7 +19,7 @@ class ImageDataset(ArrayDataset):
 
     Args:
         images: `(num_examples, height, width, channels)` array or a list of such images, uint8 or float in
-            [0, 255], or `ImageFiles` (also joined by `join_images`), which are read while training goes on.
+            [0, 255], or `ImageFiles` (also joined by `join_images`), which are read during training.
         labels: `(num_examples,)` integers, -1 for unlabeled, or None for no labels at all.
         batch_size: images a batch; the last batch may be smaller.
         shuffle: whether each epoch has a new order; False keeps the order of `images`.

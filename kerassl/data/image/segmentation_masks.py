@@ -40,7 +40,7 @@ def load_masks(
 
     Returns:
         uint8 `(number, height, width, channels)`, or float32 where `find_value_range` finds a range, and
-        int32 `(number, height, width)`, -1 for what is left out, as
+        int32 `(number, height, width)`, -1 for ignored pixels, as
         `kerassl.evaluation.prompt_segmentation` takes it.
 
     Raises:

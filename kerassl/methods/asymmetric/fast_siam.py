@@ -7,7 +7,7 @@ of it.
 - Every view predicts in turn, so with two views the method is exactly SimSiam.
 - The embeddings are averaged without normalization.
 - Everything but the target is SimSiam's (`kerassl/methods/asymmetric/simsiam.py`): each view goes through
-  batch norm by itself. In the launcher the predictor's rate falls, as in lightly.
+  batch norm separately. In the launcher the predictor's rate falls, as in lightly.
 """
 
 from keras import Model, ops

@@ -6,7 +6,7 @@ does not include this form.
 - The loss is our interpretation, `kerassl.losses.amcl_barlow_twins`: the equation's loss has no lower bound.
 - The temperatures are weights, one for each pair of dimensions in each head: the paper does not say what
   would predict them. They start at 1, where the method is Barlow Twins in several heads.
-- As in `BarlowTwins`, the views go through the encoder one after the other, and the correlation is computed
+- As in `BarlowTwins`, the views go through the encoder separately, and the correlation is computed
   over the global batch.
 """
 

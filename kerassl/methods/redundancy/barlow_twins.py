@@ -3,7 +3,7 @@
 "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", arXiv 2103.03230, equation 1.
 Official code: facebookresearch/barlowtwins, `main.py`.
 
-- The views go through the encoder one after the other, so batch norm sees each view separately.
+- The views go through the encoder, and so through batch norm, separately.
 - The correlation is computed over the global batch, with gradients of all replicas; the official code sums
   the matrix over devices without differentiating across them.
 """

@@ -3,7 +3,7 @@
 "FroSSL: Frobenius Norm Minimization for Efficient Multiview Self-Supervised Learning", arXiv 2310.02903,
 section 4. Official code: OFSkean/FroSSL, `solo/methods/frossl.py`, `solo/losses/frossl.py`.
 
-- The views go through the encoder one after the other, so batch norm sees each view separately.
+- The views go through the encoder, and so through batch norm, separately.
 - The official views of small images blur, with a jitter twice as strong; this class takes `simclr_cifar`.
 - The loss is computed over the global batch; the official code computes it per device.
 """

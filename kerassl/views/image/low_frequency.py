@@ -13,7 +13,7 @@ class LowFrequency(ViewsOf):
 
     The centered block of a view's discrete Fourier transform becomes a smaller image of the same mean. Early
     in training a network learns from low frequencies anyway; `kerassl.callbacks.LowFrequencyCurriculum`
-    raises `image_size` as training goes on. The encoder must take images of several sizes, as
+    raises `image_size` during training. The encoder must take images of several sizes, as
     `backbones.ResNet` and `backbones.vit` do.
 
     The frequency at half of an even size stands unpaired in the block and would make the image complex: it is

@@ -98,8 +98,8 @@ class Normalize(keras.layers.Layer):
 class Preprocess(keras.layers.Layer):
     """Resizes and normalizes raw images as evaluation needs them: no randomness.
 
-    Antialiased bilinear resizing to `size`, whatever the aspect ratio; nothing is resized where the static
-    size is right already. Height and width may be unknown under TensorFlow, also in exported models.
+    Resizing to `size` is antialiased and bilinear, and ignores the aspect ratio. Images whose static size is
+    right already are not resized. Height and width may be unknown under TensorFlow, also in exported models.
 
     Args:
         size: output height and width in pixels, an integer or a pair.

@@ -1,6 +1,6 @@
 """What comes between the data that `fit` and `evaluate` are given and Keras' own loops.
 
-The views know what their inputs must be: all data are checked in the words of their modality, in any container.
+The views know what their inputs must be: data in any container are checked in the words of their modality.
 """
 
 import functools

@@ -119,6 +119,20 @@ def refuse_weights(model: keras.Model, *weights: Any) -> None:
         )
 
 
+def has_labels(x: Any, y: Any = None) -> bool:
+    """Whether data of `fit` has labels; data that must be read to know it counts as labeled.
+
+    Args:
+        x: inputs, a data set, or validation data as `(inputs,)` or `(inputs, labels)`.
+        y: labels beside `x`.
+    """
+    if isinstance(x, tuple) and 0 < len(x) < 4 and y is None:
+        return len(x) > 1 and x[1] is not None
+    if is_array(x) or holds_arrays(x):
+        return y is not None
+    return getattr(x, "labels", True) is not None
+
+
 def _are_labels(values: Any) -> bool:
     """Whether values are one integer for each example."""
     if isinstance(values, list):

@@ -28,7 +28,7 @@ from kerassl.teachers import align_teachers
 from kerassl.training import resume
 from kerassl.training.encoder_checks import check_channels
 from kerassl.training.epoch_start import EpochStart
-from kerassl.training.feed import checked, checked_validation, inputs_and_labels, refuse_weights
+from kerassl.training.feed import checked, checked_validation, has_labels, inputs_and_labels, refuse_weights
 from kerassl.training.guards import with_guards
 from kerassl.training.monitors import check_monitors, log_names
 from kerassl.views import Preprocess
@@ -91,6 +91,7 @@ class Loops:
         x = checked(self, x, y, batch_size, note=True)
         if kwargs.get("validation_data") is not None:
             kwargs["validation_data"] = checked_validation(self, kwargs["validation_data"])
+        labeled = has_labels(x, y)
         weighted = any(kwargs.get(name) is not None for name in WEIGHTS)
         if (is_array(x) or holds_arrays(x)) and not weighted:
             kind = ImageDataset if is_array(x) and self.modality.modality == "images" else ArrayDataset
@@ -107,8 +108,12 @@ class Loops:
         shuffle = kwargs.get("shuffle", True)
         x, steps_per_epoch = in_epochs_of(x, steps_per_epoch, pass_length, shuffle, self.seed)
         if any(hasattr(callback, "monitor") for callback in callbacks):
-            validated = kwargs.get("validation_data") is not None or bool(kwargs.get("validation_split"))
-            check_monitors(callbacks, log_names(self, validated))
+            validation = kwargs.get("validation_data")
+            split = bool(kwargs.get("validation_split"))
+            names = log_names(
+                self, validation is not None or split, labeled, labeled if split else has_labels(validation)
+            )
+            check_monitors(callbacks, names, self.step_metrics.terms)
         kwargs |= {"y": y, "batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
         position = checkpoint and resume.restore(
             self, checkpoint, x, length, pass_length, steps_per_epoch, epochs

@@ -96,6 +96,33 @@ def test_a_monitor_that_no_log_holds_is_named_before_training(callback, options,
     assert int(keras.ops.convert_to_numpy(model.clock.step)) == 0
 
 
+@pytest.mark.parametrize(
+    "validation_data",
+    [images(8), (images(8),), (images(8), None), ImageDataset(images(8), batch_size=8)],
+    ids=("array", "tuple", "no labels", "dataset"),
+)
+def test_the_probes_accuracy_is_not_awaited_of_data_without_labels(validation_data):
+    stop = keras.callbacks.EarlyStopping(monitor="val_probe_accuracy")
+    with pytest.raises(ValueError, match="val_probe_accuracy.*which the logs will not hold"):
+        compiled(num_classes=4).fit(
+            images(8), labels(8), validation_data=validation_data, callbacks=[stop], verbose=0
+        )
+    stop = keras.callbacks.EarlyStopping(monitor="probe_accuracy")
+    with pytest.raises(ValueError, match="probe_accuracy.*which the logs will not hold"):
+        compiled(num_classes=4).fit(images(8), callbacks=[stop], verbose=0)
+
+
+def test_keras_is_told_which_direction_is_better():
+    model, data = compiled(num_classes=4), (images(8), labels(8))
+    monitors = {"val_probe_accuracy": "max", "val_loss": "min", "val_rankme": "max"}
+    stops = [keras.callbacks.EarlyStopping(monitor=monitor, patience=9) for monitor in monitors]
+    model.fit(*data, batch_size=8, epochs=2, verbose=0, validation_data=data, callbacks=stops)
+    assert [stop.mode for stop in stops] == list(monitors.values())
+    with pytest.raises(ValueError, match="EarlyStopping monitors 'mine': pass mode='max' if more of it is"):
+        check_monitors([keras.callbacks.EarlyStopping(monitor="mine")], ["mine"])
+    check_monitors([keras.callbacks.EarlyStopping(monitor="mine", mode="min")], ["mine"])
+
+
 def test_monitors_of_what_there_will_be_are_taken():
     model = compiled(num_classes=4)
     names = log_names(model, validation=True)

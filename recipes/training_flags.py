@@ -180,7 +180,8 @@ class TrainingFlags(RunFlags):
         steps = kerassl.data.num_batches(train_data)
         settings = self.optimizer_settings(recipe, steps)
         facts = train.data_facts(train_data, test_data, steps)
-        place = Workdir(workdir, {**config, "about": {**config["about"], **facts}})
+        config = {**config, "about": {**config["about"], **facts}}
+        place = Workdir(workdir, config, extendable=True)
         epochs = place.extend(self.extend)
         optimizer = make_optimizer(
             recipe,

@@ -40,6 +40,7 @@ class Workdir:
         path: the folder; made if it is not there. `~` is the home folder.
         config: the run's resolved settings. What its entry `about` says of the data must stay, too; versions
             and the backend may change.
+        extendable: whether the launcher can lengthen a run.
 
     Raises:
         ValueError: if the folder holds a run with other settings or data, cannot be made or written, or if
@@ -53,8 +54,9 @@ class Workdir:
         False
     """
 
-    def __init__(self, path: str | pathlib.Path, config: dict) -> None:
+    def __init__(self, path: str | pathlib.Path, config: dict, extendable: bool = False) -> None:
         self.path, self.config = pathlib.Path(path).expanduser(), config
+        self.extendable = extendable
         if not kerassl.engine.is_chief():
             return
         here = json.loads(json.dumps(config))
@@ -101,7 +103,7 @@ class Workdir:
     def _refuse(self, differing: list[str], there: dict, here: dict) -> None:
         advice = "Choose another --workdir, or repeat the settings and the data of that run to continue it."
         epochs = there.get("epochs"), here.get("epochs")
-        if all(isinstance(count, int) for count in epochs) and epochs[0] < epochs[1]:
+        if self.extendable and all(isinstance(count, int) for count in epochs) and epochs[0] < epochs[1]:
             advice += (
                 f" To train it longer, repeat --epochs={epochs[0]} and add --extend={epochs[1]}: schedules "
                 f"are then those of {epochs[1]} epochs, from the current step on."

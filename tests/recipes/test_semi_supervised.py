@@ -64,6 +64,10 @@ def test_three_steps_and_their_table(whole, capsys):
     assert config.pop("about")["num_labels"] == 31
     with pytest.raises(ValueError, match="distill_epochs is 2 there, 3 here"):
         semi_supervised.run(workdir=str(workdir), **{**TINY, "distill_epochs": 3})
+    # The later steps began with the first one as it was, so it cannot be lengthened.
+    with pytest.raises(ValueError, match="epochs is 2 there, 3 here") as refused:
+        semi_supervised.run(workdir=str(workdir), **{**TINY, "epochs": 3})
+    assert "--extend" not in str(refused.value)
 
 
 def test_the_last_layer_starts_at_zero_and_lars_does_not_scale_its_steps():

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from tiny import accuracy_of, labels, make, ready_views
+from tiny import accuracy_of, labels, make, method_class, ready_views
 
 import kerassl
 
@@ -29,10 +29,17 @@ def weights(model, when):
     return {f"{when}/{i:03d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
 
 
+def batches(name):
+    """Views, labels and, where the loss takes them, weights of five batches that are drawn together."""
+    made = ready_views(name, 5 * BATCH), labels(5 * BATCH)
+    if not method_class(name.removesuffix(" without chance")).supports_sample_weight:
+        return made
+    return (*made, np.random.default_rng(1).uniform(0, 2, 5 * BATCH).astype("float32"))
+
+
 def first_batch(name):
-    """The views of the step and their labels: the first of five batches that are drawn together."""
-    views = keras.tree.map_structure(lambda view: view[:BATCH], ready_views(name, 5 * BATCH))
-    return views, labels(BATCH)
+    """The batch of the step."""
+    return keras.tree.map_structure(lambda values: values[:BATCH], batches(name))
 
 
 def one_step(name):
@@ -42,10 +49,12 @@ def one_step(name):
     backend = keras.backend.backend()
     # TensorFlow would take seconds to trace it.
     model.compile(keras.optimizers.SGD(0.05), run_eagerly=backend == "tensorflow")
-    views, classes = first_batch(name)
-    texts, take = step_of_jax(model, (views, classes)) if backend == "jax" else (None, None)
+    batch = first_batch(name)
+    texts, take = step_of_jax(model, batch) if backend == "jax" else (None, None)
     if take is None or type(model).start_epoch is not kerassl.SSLModel.start_epoch:
-        history = model.fit(views, classes, batch_size=BATCH, shuffle=False, verbose=0).history
+        weighted = {"sample_weight": batch[2]} if len(batch) > 2 else {}
+        options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
+        history = model.fit(*batch[:2], **weighted, **options).history
         logs = {key: value[0] for key, value in history.items()}
     else:
         # Without a second trace.

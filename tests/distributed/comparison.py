@@ -6,15 +6,15 @@ import numpy as np
 from launch import train, train_in_two_processes
 from tiny import METHODS
 
-# One method of each kind of operation: gathered rows, sums, a teacher, a centre, tokens, a queue, rows of
-# images, singular values, numbers drawn alike, prototypes. All methods run in two processes of torch, which
-# know of each other through the same few functions as the devices of TensorFlow; XLA cuts the whole step of
-# JAX, whose code knows of no devices. `make test-devices` takes all everywhere.
-MANY = (
-    METHODS
-    if os.environ.get("KERASSL_TEST_ALL_DEVICES")
-    else ("SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "MoCoV2", "SogCLR", "MMCR", "LeJEPA", "SwAV")
-)
+# One method of each kind of operation: gathered rows, sums, a teacher, a center, tokens, a queue, rows of
+# images, singular values, numbers drawn alike, prototypes, weights of examples. All methods run in two
+# processes of torch, which know of each other through the same few functions as the devices of TensorFlow;
+# XLA cuts the whole step of JAX, whose code knows of no devices. `make test-devices` takes all everywhere.
+FEW = (
+    "SimCLR", "BarlowTwins", "BYOL", "DINO", "MAE", "MoCoV2", "SogCLR", "MMCR", "LeJEPA", "SwAV",
+    "Classifier",
+)  # fmt: skip
+MANY = METHODS if os.environ.get("KERASSL_TEST_ALL_DEVICES") else FEW
 
 
 # Of which JAX cuts the weights.

@@ -17,28 +17,28 @@ import numpy as np
 import kerassl
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "contract"))
-from one_step import BATCH, first_batch, one_step, start, weights  # noqa: E402
-from tiny import accuracy_of, images, labels, make, ready_views  # noqa: E402
+from one_step import BATCH, batches, first_batch, one_step, start, weights  # noqa: E402
+from tiny import accuracy_of, images, labels, make  # noqa: E402
 
 # One whose embedding is the student's, and one whose it is the teacher's.
 EMBEDDING = ("SimCLR", "DINO")
 
 
 class Share(keras.utils.PyDataset):
-    """Batches of ready views, of which this process gives its share."""
+    """Batches of ready views, labels and perhaps weights, of which this process gives its share."""
 
-    def __init__(self, views, labels):
+    def __init__(self, *arrays):
         super().__init__()
-        self.views, self.labels = views, labels
+        self.arrays = arrays
         self.index, self.count = kerassl.engine.process_share()
 
     def __len__(self):
-        return len(self.labels) // BATCH
+        return len(self.arrays[1]) // BATCH
 
     def __getitem__(self, batch):
         part = BATCH // self.count
         rows = slice(batch * BATCH + self.index * part, batch * BATCH + (self.index + 1) * part)
-        return keras.tree.map_structure(lambda view: view[rows], self.views), self.labels[rows]
+        return keras.tree.map_structure(lambda values: values[rows], self.arrays)
 
 
 def copies(variable):
@@ -62,12 +62,11 @@ def train(name, jit, alone):
     model = make(name, views=None)
     start(model)
     model.compile(keras.optimizers.SGD(0.05), jit_compile=True if jit else "auto")
-    views, classes = ready_views(name, 5 * BATCH), labels(5 * BATCH)
     first = Share(*first_batch(name))
     logs = model.fit(first, epochs=1, shuffle=False, verbose=0).history
     result = {"loss": logs["loss"][0], "accuracy": logs[accuracy_of(model)][0]}
     result |= weights(model, "after one step")
-    rest = Share(keras.tree.map_structure(lambda view: view[BATCH:], views), classes[BATCH:])
+    rest = Share(*keras.tree.map_structure(lambda values: values[BATCH:], batches(name)))
     model.fit(rest, epochs=1, shuffle=False, verbose=0)
     if name in EMBEDDING:
         pictures = images(11)

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, Unpack
 import keras
 import numpy as np
 
+Function = typing.TypeVar("Function", bound=Callable)
+
 
 class Bound(typing.NamedTuple):
     """The interval that a number must lie in.
@@ -275,7 +277,7 @@ def check_arguments(cls: type, arguments: Mapping[str, object]) -> None:
             check_value(name, value, known[name].annotation, default)
 
 
-def checked(function: Callable) -> Callable:
+def checked(function: Function) -> Function:
     """Decorates a function so that its arguments are checked by their annotations.
 
     Raises:
@@ -302,7 +304,7 @@ def checked(function: Callable) -> Callable:
                 check_value(name, _plain(value), hints()[name], default)
         return function(*args, **kwargs)
 
-    return check
+    return check  # type: ignore[return-value]
 
 
 def _plain(value: object) -> object:

@@ -118,7 +118,7 @@ class LabeledQueue(FeatureQueue):
             name="labels", shape=(size,), dtype="int32", initializer=unknown, trainable=False
         )
 
-    def enqueue(self, embeddings: KerasTensor, labels: KerasTensor) -> None:
+    def enqueue(self, embeddings: KerasTensor, labels: KerasTensor) -> None:  # type: ignore[override]
         """Replaces the oldest rows by embeddings (batch, dim) and labels (batch,) of the global batch."""
         # Before the position moves.
         self._replace_oldest(self.labels, ops.cast(labels, "int32"))

@@ -297,7 +297,7 @@ def _between(start: float | KerasTensor, end: float | KerasTensor, fraction: Ker
 
 
 def _check_steps(total_steps: int | KerasTensor):
-    if isinstance(total_steps, numbers.Number) and not total_steps > 0:
+    if isinstance(total_steps, numbers.Real) and not total_steps > 0:
         raise ValueError(f"total_steps={total_steps} must be positive: epochs times batches per epoch.")
 
 

@@ -9,7 +9,7 @@ from keras import KerasTensor, ops
 from kerassl.engine import layers_of
 
 # Of each teacher that follows its student until training begins: the student, and a checksum of its weights.
-_AS_MADE = weakref.WeakKeyDictionary()
+_AS_MADE: weakref.WeakKeyDictionary[keras.layers.Layer, tuple] = weakref.WeakKeyDictionary()
 
 
 class EMATeachers:

@@ -35,7 +35,7 @@ def check_no_rescaling(model: keras.Model) -> None:
 
 
 def _layers_before_weights(model: keras.Model) -> list[keras.layers.Layer]:
-    leading = []
+    leading: list[keras.layers.Layer] = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             return leading + _layers_before_weights(layer)

@@ -107,7 +107,7 @@ class ArrayDataset(keras.utils.PyDataset):
         self.with_indices = with_indices
         self.share = (0, 1)
         self._passing = False
-        self._cached_order = None
+        self._cached_order: tuple[int, np.ndarray] | None = None
 
     def check(self, inputs: Any, labels: np.ndarray | None, num_classes: int | None) -> None:
         """Raises `ValueError` for inputs or labels that cannot be trained on.

@@ -1,6 +1,7 @@
 """Batches that cut evenly among devices and processes."""
 
 import copy
+from typing import Any
 
 import keras
 
@@ -34,13 +35,13 @@ def check_divides(batch_size: int, num_devices: int, chunk_size: int = 1) -> Non
 
 
 def shard_for_devices(
-    x: object,
-    y: object,
+    x: Any,
+    y: Any,
     batch_size: int | None,
     num_devices: int,
     share: tuple[int, int] = (0, 1),
     chunk_size: int = 1,
-) -> tuple[object, object]:
+) -> tuple[Any, Any]:
     """Data whose batches cut evenly among devices, of which this process gives its share.
 
     A last batch of arrays or of an `ArrayDataset` that does not cut evenly is left out, with a printed note.

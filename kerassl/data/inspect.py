@@ -1,9 +1,11 @@
 """What data are made of, as far as it can be known without reading them."""
 
+from typing import Any
+
 import keras
 
 
-def num_batches(x: object, batch_size: int = 32) -> int | None:
+def num_batches(x: Any, batch_size: int = 32) -> int | None:
     """Number of batches of one pass over anything that `fit` takes, or `None` if it does not say.
 
     Args:

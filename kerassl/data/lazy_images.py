@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class LazyImages(abc.ABC):
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Returns the images of `(number,)` rows."""
 
-    def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Returns all images, which must fit in memory then."""
         return self[:].astype(dtype or self.dtype, copy=False)
 

@@ -12,7 +12,7 @@ from kerassl.data.array_dataset import ArrayDataset
 
 
 def batches_with_indices(
-    data: object, batch_size: int = 256, ready_views: bool = False
+    data: Any, batch_size: int = 256, ready_views: bool = False
 ) -> Iterator[tuple[Any, np.ndarray]]:
     """Batches of raw inputs and their int32 indices, of one pass over a data set that knows them.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from keras import KerasTensor
 
-_compiled = contextvars.ContextVar("compiled", default=None)
+_compiled: contextvars.ContextVar[dict | None] = contextvars.ContextVar("compiled", default=None)
 
 
 @contextlib.contextmanager

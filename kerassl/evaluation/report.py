@@ -1,6 +1,7 @@
 """All protocols at once, and a table of a trained encoder, raw pixels and a random encoder."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -184,7 +185,7 @@ def evaluate_features(
         "uniformity": lambda: {"uniformity": uniformity(test_features)},
         "tolerance": lambda: {"tolerance": tolerance(*test)},
     }
-    row = {}
+    row: dict[str, Any] = {}
     bar = keras.utils.Progbar(len(protocols), verbose=verbose, unit_name="protocol")
     for done, protocol in enumerate(protocols):
         bar.update(done)

@@ -77,7 +77,8 @@ def coverage(network: keras.Model) -> tuple[dict[str, int], dict[str, int]]:
     Returns:
         Two `{class of layer: number of layers}`.
     """
-    changed, left = {}, {}
+    changed: dict[str, int] = {}
+    left: dict[str, int] = {}
     for layer in layers_of(network):
         if quantizable(layer) or own_trainable_variables(layer):
             counts = changed if quantizable(layer) else left

@@ -89,5 +89,12 @@ def plain_mlp(
         >>> len(plain_mlp(8, (16,), 4).trainable_variables)
         4
     """
-    biases = {"hidden_bias": True, "output_bias": True}
-    return mlp(input_dim, hidden_dims, output_dim, hidden_batch_norm=False, **biases, name=name)
+    return mlp(
+        input_dim,
+        hidden_dims,
+        output_dim,
+        hidden_bias=True,
+        hidden_batch_norm=False,
+        output_bias=True,
+        name=name,
+    )

@@ -71,13 +71,13 @@ def check_reduction(reduction: str) -> None:
 
 def check_positive(name: str, value: float | KerasTensor) -> None:
     """Raises a ValueError unless a Python number is positive and finite; tensors are not checked."""
-    if isinstance(value, numbers.Number) and not 0 < value < float("inf"):
+    if isinstance(value, numbers.Real) and not 0 < value < float("inf"):
         raise ValueError(f"{name}={value} must be a positive finite number, for instance 0.1.")
 
 
 def check_not_negative(name: str, value: float | KerasTensor) -> None:
     """Raises a ValueError unless a Python number is at least 0 and finite; tensors are not checked."""
-    if isinstance(value, numbers.Number) and not 0 <= value < float("inf"):
+    if isinstance(value, numbers.Real) and not 0 <= value < float("inf"):
         raise ValueError(f"{name}={value} must be a finite number, at least 0.")
 
 

@@ -1,5 +1,6 @@
 """Checks of arguments: each error names the argument, what was got, what is needed and how to mend it."""
 
+import math
 import numbers
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -61,7 +62,7 @@ def check_number(
         >>> check_number("temperature", 1, above=0)
         1.0
     """
-    good = isinstance(value, numbers.Real) and not isinstance(value, bool) and np.isfinite(value)
+    good = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
     good = good and (above is None or value > above) and (least is None or value >= least)
     good = good and (below is None or value < below) and (most is None or value <= most)
     if not good:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 
@@ -66,7 +67,7 @@ def check_monitors(
     """
     there, lower = list(names), (*_LOWER, *terms)
     for place, callback in enumerate(callbacks):
-        monitor = getattr(callback, "monitor", None)
+        monitor: Any = getattr(callback, "monitor", None)
         # Other ModelCheckpoints save regardless of the value.
         monitors = isinstance(monitor, str) and getattr(callback, "save_best_only", True)
         if _is_of_keras(callback) and monitors and monitor not in there:

@@ -23,7 +23,8 @@ class OneRun(keras.callbacks.CallbackList):
     def __init__(self, callbacks: list, offset: int, resumed: list | tuple = (), **kwargs) -> None:
         super().__init__(callbacks, **kwargs)
         self.offset, self.resumed = offset, resumed
-        self._begun, self._whole, self._last_logs = False, False, None
+        self._begun, self._whole = False, False
+        self._last_logs: dict | None = None
 
     def next_part(self) -> None:
         """Says that the interrupted epoch is done and whole ones follow, to the end."""

@@ -122,7 +122,7 @@ def optimizer_settings(
     num_updates = epochs * steps_per_epoch
     paper = recipe.for_length(num_updates).paper
     if num_updates < SHORT_RUN and optimizer in ("default", "adamw"):
-        base = {"optimizer": "adamw", **recipe.short}
+        base: dict[str, Any] = {"optimizer": "adamw", **recipe.short}
     else:
         chosen = paper["optimizer"] if optimizer == "default" else optimizer
         base = dict(paper if chosen == paper["optimizer"] else {"optimizer": chosen, **GENERAL[chosen]})

@@ -88,7 +88,7 @@ def gallery(
         columns += [("view", view), ("masked", _hide_patches(view, hidden))]
     else:
         made = as_tuple(made)
-        masks = []
+        masks: tuple = ()
         if isinstance(views, MaskedCrops):
             made, masks = made[: views.num_views], made[views.num_views :]
         arrays = [_to_rgb(ops.convert_to_numpy(normalize.invert(view))) for view in made]

@@ -195,7 +195,7 @@ class MultiCrop(ViewsOf):
     @classmethod
     def from_config(cls, config: dict) -> "MultiCrop":
         """Returns the layer of a configuration."""
-        crops = {
+        crops: dict[str, Any] = {
             k: [keras.saving.deserialize_keras_object(v) for v in config.pop(k)]
             for k in ("global_crops", "local_crops")
         }

@@ -207,7 +207,7 @@ def _scale(pixels: np.ndarray, value_range: tuple[float, float]):
 
 
 def decode_all(
-    sources: Sequence[pathlib.Path | bytes],
+    sources: Sequence[pathlib.Path | bytes] | np.ndarray,
     names: Sequence[str],
     image_size: tuple[int, int] | None,
     channels: int,

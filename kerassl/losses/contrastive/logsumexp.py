@@ -39,7 +39,7 @@ def two_view_logsumexp(
         excluded = (own,) if with_partner else (own, partners)
         z = ops.concatenate([z1, z2])
         if candidates is None:
-            others = blockwise_logsumexp(z, excluded, block_size)
+            others = blockwise_logsumexp(z, excluded, block_size or 2 * count)
         else:
             others = logsumexp_over_candidates(z, ops.concatenate(candidates), excluded, block_size)
     return ops.reshape(others, (2, -1))

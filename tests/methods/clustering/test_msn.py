@@ -11,7 +11,7 @@ TINY = {
     "MSN": {
         "encoder": "tokens",
         "arguments": {"num_prototypes": 16, "hidden_dim": 16, "projection_dim": 8, "momentum": 0.9},
-        "views": ("msn_cifar", {"num_local_crops": 2}),
+        "views": ("msn_cifar", {"num_local_crops": 1}),
         "sizes": (16, 16, 8, 8),
         "without_chance": {},
     },

@@ -16,7 +16,7 @@ TINY = {
             "bottleneck_dim": 8,
             "freeze_last_layer_epochs": 0,
         },
-        "views": ("dino_cifar", {"num_local_crops": 2}),
+        "views": ("dino_cifar", {"num_local_crops": 1}),
         "sizes": (16, 16, 8, 8),
     },
 }

@@ -20,7 +20,7 @@ TINY = {
             "num_neighbors": 3,
             "prediction_hidden_dim": 16,
         },
-        "views": ("dino_cifar", {"num_local_crops": 2}),
+        "views": ("dino_cifar", {"num_local_crops": 1}),
         "sizes": (16, 16, 8, 8),
     },
 }

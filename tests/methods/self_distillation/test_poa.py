@@ -18,7 +18,7 @@ TINY = {
             "freeze_last_layer_epochs": 0,
             "patch_start_epoch": 0,
         },
-        "views": ("ibot_cifar", {"num_local_crops": 2}),
+        "views": ("ibot_cifar", {"num_local_crops": 1}),
         "sizes": (16, 16, 8, 8),
         "with": "masks",
         "without_chance": {},

@@ -15,6 +15,7 @@ import kerassl
 from kerassl.batch import Outputs
 
 BACKEND = keras.backend.backend()
+once = pytest.mark.backends("torch")
 COUNTERS = {"step", "skipped_updates", "nonfinite_where", "nonfinite_statistics"}
 
 
@@ -66,7 +67,7 @@ def fit(model, data, **kwargs):
     return model.fit(data, shuffle=False, verbose=0, **kwargs)
 
 
-@pytest.mark.parametrize("name", ("BarlowTwins", "DINO"))
+@pytest.mark.parametrize("name", ("BarlowTwins", pytest.param("DINO", marks=once)))
 def test_the_term_is_named_with_step_and_batch(name):
     model = make(name)
     model.compile(keras.optimizers.SGD(0.01))
@@ -198,7 +199,11 @@ def assert_left_out(states, bad):
 
 @pytest.mark.parametrize(
     ("name", "jit_compile"),
-    [("BYOL", True), ("DINO", False)] if BACKEND == "tensorflow" else [("BYOL", "auto"), ("DINO", "auto")],
+    {
+        "tensorflow": [("BYOL", True), ("MoCoV2", False)],
+        "jax": [("BYOL", "auto"), ("MoCoV2", "auto")],
+        "torch": [("BYOL", "auto"), ("DINO", "auto")],
+    }[BACKEND],
 )
 def test_skip_leaves_everything_as_it_was(name, jit_compile, capsys):
     model = make(name)

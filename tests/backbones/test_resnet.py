@@ -17,14 +17,17 @@ def _tiny(**kwargs):
     return ResNet(**{"input_shape": (16, 16, 3), "depths": (1, 1), "width": 8, "stem": "small", **kwargs})
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 def test_resnet18_has_torchvision_parameter_count():
     assert _num_trainable(resnet18((224, 224, 3))) == 11_176_512
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 def test_resnet34_has_torchvision_parameter_count():
     assert _num_trainable(resnet34((224, 224, 3))) == 21_284_672
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 def test_resnet50_has_torchvision_parameter_count():
     assert _num_trainable(resnet50((224, 224, 3))) == 23_508_032
 

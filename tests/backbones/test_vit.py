@@ -23,10 +23,12 @@ def _randomize(model, seed=0):
     return model
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 def test_small_has_dino_parameter_count():
     assert vit((224, 224, 3), "small", positions="learned").count_params() == 21_665_664
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 def test_base_has_dino_parameter_count():
     assert vit((224, 224, 3), "base", positions="learned").count_params() == 85_798_656
 

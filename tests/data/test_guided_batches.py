@@ -70,6 +70,7 @@ def test_bad_clusters(clusters):
         GuidedBatches(np.zeros((4, 8, 8, 1), "uint8"), clusters)
 
 
+@pytest.mark.backends("torch")  # An autoencoder of Keras and scikit-learn's k-means.
 def test_images_that_differ_are_in_different_clusters():
     rng = np.random.default_rng(0)
     kinds = np.arange(24) % 3

@@ -7,6 +7,7 @@ import kerassl
 from kerassl.engine import encode_in_chunks
 
 BACKEND = keras.backend.backend()
+once = pytest.mark.backends("torch")
 
 
 def pictures(n, seed=0):
@@ -15,7 +16,11 @@ def pictures(n, seed=0):
 
 @pytest.mark.parametrize(
     ("chunk_size", "jit_compile"),
-    [(2, False), (16, False), pytest.param(4, True, marks=pytest.mark.backends("tensorflow", "jax"))],
+    [
+        (2, False),
+        pytest.param(16, False, marks=once),
+        pytest.param(4, True, marks=pytest.mark.backends("tensorflow", "jax")),
+    ],
 )
 def test_a_step_in_chunks_is_the_step_of_the_whole_batch(chunk_size, jit_compile):
     after = []
@@ -47,7 +52,7 @@ def test_batch_norm_sees_chunks_one_after_the_other():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["BYOL", "DINO"])
+@pytest.mark.parametrize("name", ["BYOL", pytest.param("DINO", marks=once)])
 def test_methods_train_in_chunks(name, capsys):
     model = make(name)
     model.compile(keras.optimizers.SGD(0.01), chunk_size=4)

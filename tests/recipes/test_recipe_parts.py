@@ -121,6 +121,7 @@ def test_missing_file_flag_and_unknown_flag(tmp_path):
         parse(pretrain.run, "--method_args={temperature: 1}")
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -318,6 +319,7 @@ def test_the_arguments_of_a_short_run_are_the_methods(name):
         build.make_method(method, [encoder], "default", "digits", info, {"tempo": 1}, seed=0)
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 @pytest.mark.parametrize(
     ("name", "kind", "flip"),
     [
@@ -400,6 +402,7 @@ def test_patches_leave_a_usual_grid():
     assert [build.patch_size(n) for n in (8, 16, 28, 32, 64, 96, 224)] == [2, 4, 2, 4, 8, 8, 16]
 
 
+@pytest.mark.backends("torch")  # Nothing of a backend in it.
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_backbone_is_built(backbone):
     small = {"depth": 1} if backbone.startswith("vit") else {}

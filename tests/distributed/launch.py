@@ -13,6 +13,9 @@ import numpy as np
 SCRIPT = pathlib.Path(__file__).with_name("train_on_devices.py")
 # Devices that share a busy core may meet late; XLA ends the process after 40 seconds.
 PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds=600"
+# Programs that JAX sends ahead may reach the devices of a processor in different orders, and then wait for
+# each other for ever. Nor do they share what is compiled for one device.
+ONE_AT_A_TIME = {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "0", "JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 
 def free_port():
@@ -23,7 +26,8 @@ def free_port():
 
 def start(command, backend, **variables):
     flags = f"{os.environ.get('XLA_FLAGS', '')} {PATIENCE}"
-    environment = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": flags, **variables}
+    settings = {"KERAS_BACKEND": backend, "XLA_FLAGS": flags, **ONE_AT_A_TIME}
+    environment = {**os.environ, **settings, **variables}
     return subprocess.Popen([sys.executable, *map(str, command)], env=environment)
 
 

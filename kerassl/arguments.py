@@ -324,8 +324,8 @@ class RemembersArguments:
     `self.arguments.temperature` is the constructor's argument, or its default; a class whose constructor is
     called by a subclass finds its own there, too. The config that Keras saves is written from the arguments
     that the object's own class takes. A class that only changes defaults says so in `default_arguments`, and
-    needs no constructor. Where a constructor resolves an argument to something else that is to
-    be saved, it puts that in the argument's place, as in `self.arguments.views = self.views`.
+    needs no constructor. Where a constructor resolves an argument to something else that is to be saved, it
+    puts that in the argument's place, as in `self.arguments.views = self.views`.
 
     Example:
         >>> import keras

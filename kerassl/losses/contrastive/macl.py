@@ -2,7 +2,7 @@
 
 from keras import KerasTensor, ops
 
-from kerassl.losses.common import check_positive, embeddings, l2_normalize, reduce
+from kerassl.losses.common import check_not_negative, check_positive, embeddings, l2_normalize, reduce
 from kerassl.losses.contrastive.dcl import decoupled
 
 
@@ -58,8 +58,7 @@ def macl(
         2.2702, 2.2702
     """
     check_positive("temperature", temperature)
-    if scaling_factor < 0:
-        raise ValueError(f"scaling_factor must be >= 0, got {scaling_factor}.")
+    check_not_negative("scaling_factor", scaling_factor)
     pair = embeddings("z1", z1, "z2", z2)
     pair = (
         pair

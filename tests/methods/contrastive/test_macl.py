@@ -93,7 +93,7 @@ def test_the_parts_of_a_batch_and_its_blocks_give_the_loss_of_the_batch():
 
 @once
 def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="scaling_factor must be >= 0, got -1"):
+    with pytest.raises(ValueError, match="scaling_factor=-1 must be a finite number, at least 0"):
         macl(*pair(), scaling_factor=-1)
     with pytest.raises(ValueError, match="temperature=0 must be"):
         macl(*pair(), temperature=0)

@@ -84,3 +84,13 @@ def test_a_first_step_that_is_compiled_is_announced(capsys):
     model.compile(keras.optimizers.SGD(0.01))
     model.fit(images(8), batch_size=8, verbose=0)
     assert not capsys.readouterr().out
+
+
+def test_a_run_that_is_complete_announces_no_compilation(capsys, tmp_path):
+    for _ in range(2):
+        capsys.readouterr()
+        keras.utils.set_random_seed(0)
+        model = kerassl.methods.SimCLR(encoder(), projection_dim=8)
+        model.compile(keras.optimizers.SGD(0.01))
+        model.fit(images(8), batch_size=8, verbose=2, callbacks=[kerassl.callbacks.Checkpoint(tmp_path)])
+    assert "Compiling" not in capsys.readouterr().out

@@ -151,7 +151,7 @@ class Loops:
             data = x.dataset if isinstance(x, FixedLengthEpochs) else x
             callbacks.insert(0, EpochStart(data, first_step, length, kwargs.get("verbose", "auto")))
         compiles = self.compiles_step and not self.run_eagerly and self.train_function is None
-        if compiles and kwargs.get("verbose", "auto") != 0 and engine.is_chief():
+        if compiles and epoch < epochs and kwargs.get("verbose", "auto") != 0 and engine.is_chief():
             print("Compiling the training step: the first batch takes longer.", flush=True)
         if checkpoint is None:
             return super().fit(x, epochs=epochs, initial_epoch=epoch, callbacks=callbacks, **kwargs)
